@@ -1,0 +1,137 @@
+//! Typed access to a JSON object, with errors that name the key.
+
+use std::borrow::Cow;
+
+use serde_json::{Map, Value};
+
+use crate::{FormatError, Place};
+
+/// A JSON object of some file. A `null` counts as absent.
+pub(super) struct Fields<'a> {
+    pub file: &'a str,
+    /// What stands before the keys in errors, such as `rope_scaling.`.
+    prefix: String,
+    values: Cow<'a, Map<String, Value>>,
+}
+
+impl<'a> Fields<'a> {
+    pub fn parse(text: &str, file: &'a str) -> Result<Self, FormatError> {
+        match serde_json::from_str(text) {
+            Ok(Value::Object(values)) => Ok(Self { file, prefix: String::new(), values: Cow::Owned(values) }),
+            Ok(_) => Err(FormatError::corrupt(file, Place::File, "it is no JSON object")),
+            Err(error) => {
+                Err(FormatError::corrupt(file, Place::File, format!("it is no valid JSON: {error}")))
+            }
+        }
+    }
+
+    pub fn get(&self, key: &str) -> Option<&Value> {
+        self.values.get(key).filter(|value| !value.is_null())
+    }
+
+    /// The object at `key`, unless it is absent or empty.
+    pub fn object(&'a self, key: &str) -> Result<Option<Self>, FormatError> {
+        match self.get(key) {
+            None => Ok(None),
+            Some(Value::Object(values)) if values.is_empty() => Ok(None),
+            Some(Value::Object(values)) => {
+                let prefix = format!("{}{key}.", self.prefix);
+                Ok(Some(Self { file: self.file, prefix, values: Cow::Borrowed(values) }))
+            }
+            Some(other) => Err(self.wrong_type(key, other, "an object")),
+        }
+    }
+
+    pub fn text(&self, key: &str) -> Result<Option<&str>, FormatError> {
+        match self.get(key) {
+            None => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text)),
+            Some(other) => Err(self.wrong_type(key, other, "text")),
+        }
+    }
+
+    /// A flag that is off unless the file turns it on.
+    pub fn flag(&self, key: &str) -> Result<bool, FormatError> {
+        match self.get(key) {
+            None => Ok(false),
+            Some(Value::Bool(flag)) => Ok(*flag),
+            Some(other) => Err(self.wrong_type(key, other, "true or false")),
+        }
+    }
+
+    /// A whole number from 1 to `most`.
+    pub fn size(&self, key: &str, most: u64) -> Result<usize, FormatError> {
+        self.optional_size(key, most)?.ok_or_else(|| self.missing(key))
+    }
+
+    pub fn optional_size(&self, key: &str, most: u64) -> Result<Option<usize>, FormatError> {
+        let Some(value) = self.get(key) else {
+            return Ok(None);
+        };
+        match value.as_u64().map(|size| (size, usize::try_from(size))) {
+            Some((1.., Ok(size))) if size as u64 <= most => Ok(Some(size)),
+            _ => Err(self.wrong_type(key, value, &format!("a whole number from 1 to {most}"))),
+        }
+    }
+
+    /// A finite number above zero.
+    pub fn positive(&self, key: &str) -> Result<f64, FormatError> {
+        self.optional_positive(key)?.ok_or_else(|| self.missing(key))
+    }
+
+    pub fn optional_positive(&self, key: &str) -> Result<Option<f64>, FormatError> {
+        let Some(value) = self.get(key) else {
+            return Ok(None);
+        };
+        match value.as_f64() {
+            Some(number) if number.is_finite() && number > 0.0 => Ok(Some(number)),
+            _ => Err(self.wrong_type(key, value, "a number above zero")),
+        }
+    }
+
+    /// A token's id; `default` when the key is not there at all, none when it is `null`.
+    pub fn token(&self, key: &str, default: Option<u32>) -> Result<Option<u32>, FormatError> {
+        match self.values.get(key) {
+            None => Ok(default),
+            Some(Value::Null) => Ok(None),
+            Some(value) => self.as_token(key, value).map(Some),
+        }
+    }
+
+    /// One token's id or several; `default` when the key is not there at all.
+    pub fn tokens(&self, key: &str, default: u32) -> Result<Vec<u32>, FormatError> {
+        match self.values.get(key) {
+            Some(Value::Array(values)) => values.iter().map(|value| self.as_token(key, value)).collect(),
+            _ => Ok(self.token(key, Some(default))?.into_iter().collect()),
+        }
+    }
+
+    fn as_token(&self, key: &str, value: &Value) -> Result<u32, FormatError> {
+        value
+            .as_u64()
+            .and_then(|id| id.try_into().ok())
+            .ok_or_else(|| self.wrong_type(key, value, "a token's id"))
+    }
+
+    pub fn wrong(&self, key: &str, problem: String) -> FormatError {
+        FormatError::corrupt(self.file, self.place(key), problem)
+    }
+
+    pub fn unsupported(&self, key: &str, problem: String, help: &'static str) -> FormatError {
+        FormatError::unsupported(self.file, self.place(key), problem, help)
+    }
+
+    fn wrong_type(&self, key: &str, value: &Value, wanted: &str) -> FormatError {
+        let value = value.to_string();
+        self.wrong(key, format!("{:?} is not {wanted}", crate::error::Shortened(&value)))
+    }
+
+    fn missing(&self, key: &str) -> FormatError {
+        let help = "use the config.json that belongs to the model";
+        FormatError::missing(self.file, self.place(key), "it is not there", help)
+    }
+
+    fn place(&self, key: &str) -> Place {
+        Place::Key(format!("{}{key}", self.prefix))
+    }
+}

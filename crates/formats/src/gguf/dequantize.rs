@@ -1,0 +1,103 @@
+//! Quantised blocks to f32, in the very operations (and so the very bits) of ggml's reference code.
+//!
+//! Block layouts: `block_q*` in <https://github.com/ggml-org/ggml/blob/master/src/ggml-common.h>;
+//! arithmetic: `dequantize_row_q*` in `ggml-quants.c` there.
+
+use half::f16;
+
+use super::{GgmlType, k_quants};
+use crate::pieces;
+
+/// Appends the values of whole blocks (or plain floats) to `values`.
+///
+/// `None` when `ggml_type` holds integers or `bytes` is no whole number of blocks.
+pub fn dequantize(ggml_type: GgmlType, bytes: &[u8], values: &mut Vec<f32>) -> Option<()> {
+    let (_, block_bytes) = ggml_type.block();
+    if !bytes.len().is_multiple_of(block_bytes) {
+        return None;
+    }
+    match ggml_type {
+        GgmlType::Q4_0 => blocks(bytes, values, q4_0),
+        GgmlType::Q4_1 => blocks(bytes, values, q4_1),
+        GgmlType::Q5_0 => blocks(bytes, values, q5_0),
+        GgmlType::Q5_1 => blocks(bytes, values, q5_1),
+        GgmlType::Q8_0 => blocks(bytes, values, q8_0),
+        GgmlType::Q2_K => blocks(bytes, values, k_quants::q2_k),
+        GgmlType::Q3_K => blocks(bytes, values, k_quants::q3_k),
+        GgmlType::Q4_K => blocks(bytes, values, k_quants::q4_k),
+        GgmlType::Q5_K => blocks(bytes, values, k_quants::q5_k),
+        GgmlType::Q6_K => blocks(bytes, values, k_quants::q6_k),
+        GgmlType::Q8_K => blocks(bytes, values, k_quants::q8_k),
+        _ => pieces::extend_f32(ggml_type.plain()?, bytes, values)?,
+    }
+    Some(())
+}
+
+fn blocks<const BYTES: usize, const VALUES: usize>(
+    bytes: &[u8],
+    values: &mut Vec<f32>,
+    block: impl Fn(&[u8; BYTES], &mut [f32; VALUES]),
+) {
+    let mut out = [0.0; VALUES];
+    for bytes in bytes.as_chunks().0 {
+        block(bytes, &mut out);
+        values.extend_from_slice(&out);
+    }
+}
+
+/// The half float at byte `at` of a block.
+pub(super) fn half_at(block: &[u8], at: usize) -> f32 {
+    f16::from_le_bytes([block[at], block[at + 1]]).to_f32()
+}
+
+/// 16 bytes hold 32 values: the low nibbles are the first 16, the high nibbles the others.
+fn nibble(nibbles: &[u8], i: usize) -> u8 {
+    if i < 16 { nibbles[i] & 0x0F } else { nibbles[i - 16] >> 4 }
+}
+
+/// The fifth bit of value `i`, already in its place.
+fn fifth_bit(bits: &[u8], i: usize) -> u8 {
+    (bits[i / 8] >> (i % 8) & 1) << 4
+}
+
+/// f16 d, 16 bytes of nibbles: `d * (q - 8)`.
+fn q4_0(block: &[u8; 18], out: &mut [f32; 32]) {
+    let d = half_at(block, 0);
+    for (i, x) in out.iter_mut().enumerate() {
+        *x = d * f32::from(nibble(&block[2..], i) as i8 - 8);
+    }
+}
+
+/// f16 d, f16 m, 16 bytes of nibbles: `d * q + m`.
+fn q4_1(block: &[u8; 20], out: &mut [f32; 32]) {
+    let (d, m) = (half_at(block, 0), half_at(block, 2));
+    for (i, x) in out.iter_mut().enumerate() {
+        *x = d * f32::from(nibble(&block[4..], i)) + m;
+    }
+}
+
+/// f16 d, 32 high bits, 16 bytes of nibbles: `d * (q - 16)`.
+fn q5_0(block: &[u8; 22], out: &mut [f32; 32]) {
+    let d = half_at(block, 0);
+    for (i, x) in out.iter_mut().enumerate() {
+        let q = nibble(&block[6..], i) | fifth_bit(&block[2..6], i);
+        *x = d * f32::from(q as i8 - 16);
+    }
+}
+
+/// f16 d, f16 m, 32 high bits, 16 bytes of nibbles: `d * q + m`.
+fn q5_1(block: &[u8; 24], out: &mut [f32; 32]) {
+    let (d, m) = (half_at(block, 0), half_at(block, 2));
+    for (i, x) in out.iter_mut().enumerate() {
+        let q = nibble(&block[8..], i) | fifth_bit(&block[4..8], i);
+        *x = d * f32::from(q) + m;
+    }
+}
+
+/// f16 d, 32 signed bytes: `d * q`.
+fn q8_0(block: &[u8; 34], out: &mut [f32; 32]) {
+    let d = half_at(block, 0);
+    for (x, &q) in out.iter_mut().zip(&block[2..]) {
+        *x = f32::from(q as i8) * d;
+    }
+}

@@ -1,0 +1,201 @@
+//! The `config.json` that a GGUF file's metadata implies, in the hub's (Transformers 4) style.
+
+use serde_json::{Value, json};
+
+use super::model::{Architecture, GgufModel, ROPE_FREQS};
+use super::{GgmlType, GgufValue};
+use crate::config::{RopeScaling, inv_freq};
+use crate::{FormatError, Place, ReadAt, TensorSource};
+
+/// What Transformers takes when a file does not say.
+const DEFAULT_THETA: f64 = 10_000.0;
+
+impl<R: ReadAt> GgufModel<R> {
+    /// The model's `config.json`.
+    ///
+    /// # Errors
+    /// When the metadata lacks what a config needs, or asks for what Hugging Face's Llama and Qwen2 cannot do here:
+    /// experts, partly rotated heads, a rotary scaling other than linear and Llama 3's.
+    pub fn hf_config(&self) -> Result<Value, FormatError> {
+        self.refuse_experts()?;
+        let hidden = self.number("embedding_length")?;
+        let heads = self.number("attention.head_count")?;
+        let head_dim = self.head_dim(hidden, heads)?;
+        let theta = self.optional_float("rope.freq_base")?.unwrap_or(DEFAULT_THETA);
+        let context = self.number("context_length")?;
+
+        let (architecture, model_type) = match self.architecture {
+            Architecture::Llama => ("LlamaForCausalLM", "llama"),
+            Architecture::Qwen2 => ("Qwen2ForCausalLM", "qwen2"),
+        };
+        let mut config = json!({
+            "architectures": [architecture],
+            "attention_dropout": 0.0,
+            "bos_token_id": self.token_id("bos")?,
+            "eos_token_id": self.token_id("eos")?,
+            "hidden_act": "silu",
+            "hidden_size": hidden,
+            "intermediate_size": self.number("feed_forward_length")?,
+            "max_position_embeddings": context,
+            "model_type": model_type,
+            "num_attention_heads": heads,
+            "num_hidden_layers": self.number("block_count")?,
+            "num_key_value_heads": self.optional_number("attention.head_count_kv")?.unwrap_or(heads),
+            "pad_token_id": self.token_id("padding")?,
+            "rms_norm_eps": self.float("attention.layer_norm_rms_epsilon")?,
+            "rope_scaling": self.rope_scaling(theta, head_dim)?,
+            "rope_theta": theta,
+            "tie_word_embeddings": self.info("lm_head.weight").is_none(),
+            "torch_dtype": self.torch_dtype(),
+            "use_cache": true,
+            "vocab_size": self.vocab_size()?,
+        });
+        if heads == 0 || head_dim * heads != hidden {
+            config["head_dim"] = json!(head_dim);
+        }
+        if self.architecture == Architecture::Llama {
+            config["attention_bias"] = json!(self.has_tensor_ending("self_attn.q_proj.bias"));
+            config["mlp_bias"] = json!(self.has_tensor_ending("mlp.up_proj.bias"));
+        } else {
+            config["use_sliding_window"] = json!(false);
+        }
+        Ok(config)
+    }
+
+    fn refuse_experts(&self) -> Result<(), FormatError> {
+        match self.optional_number("expert_count")? {
+            None | Some(0) => Ok(()),
+            Some(experts) => Err(self.refusal(
+                "expert_count",
+                format!("the model is a mixture of {experts} experts"),
+                "use a plain (dense) model",
+            )),
+        }
+    }
+
+    fn head_dim(&self, hidden: usize, heads: usize) -> Result<usize, FormatError> {
+        let implied = hidden.checked_div(heads).unwrap_or(0);
+        let head_dim = self.optional_number("attention.key_length")?;
+        let rotated = self.optional_number("rope.dimension_count")?;
+        let head_dim = head_dim.or(rotated).unwrap_or(implied);
+        match rotated {
+            Some(rotated) if rotated != head_dim => Err(self.refusal(
+                "rope.dimension_count",
+                format!("{rotated} of each head's {head_dim} values are rotated"),
+                "use a model whose heads are rotated whole",
+            )),
+            _ => Ok(head_dim),
+        }
+    }
+
+    fn vocab_size(&self) -> Result<usize, FormatError> {
+        if let Some(embeddings) = self.info("model.embed_tokens.weight") {
+            return Ok(embeddings.shape.first().copied().unwrap_or(0));
+        }
+        if let Some(size) = self.optional_number("vocab_size")? {
+            return Ok(size);
+        }
+        let tokens = self.gguf.required("tokenizer.ggml.tokens", GgufValue::as_strings, "list of texts")?;
+        Ok(tokens.len())
+    }
+
+    fn token_id(&self, which: &str) -> Result<Option<u64>, FormatError> {
+        self.gguf.optional(&format!("tokenizer.ggml.{which}_token_id"), GgufValue::as_u64, "whole number")
+    }
+
+    fn float(&self, name: &str) -> Result<f64, FormatError> {
+        self.gguf.required(&self.key(name), GgufValue::as_f64, "float")
+    }
+
+    fn optional_float(&self, name: &str) -> Result<Option<f64>, FormatError> {
+        self.gguf.optional(&self.key(name), GgufValue::as_f64, "float")
+    }
+
+    /// The type that the weights come in, or f32 when they are dequantised to it.
+    fn torch_dtype(&self) -> &'static str {
+        let has = |ggml| self.gguf.tensors().iter().any(|tensor| tensor.ggml_type == ggml);
+        match self.gguf.tensors().iter().all(|tensor| tensor.ggml_type.plain().is_some()) {
+            true if has(GgmlType::BF16) => "bfloat16",
+            true if has(GgmlType::F16) => "float16",
+            _ => "float32",
+        }
+    }
+
+    fn has_tensor_ending(&self, end: &str) -> bool {
+        self.infos().iter().any(|info| info.name.ends_with(end))
+    }
+
+    fn rope_scaling(&self, theta: f64, head_dim: usize) -> Result<Value, FormatError> {
+        let kind = self.gguf.optional(&self.key("rope.scaling.type"), GgufValue::as_str, "text")?;
+        let scaling = match kind {
+            None | Some("none") => match self.optional_float("rope.scale_linear")? {
+                Some(factor) if factor != 1.0 => linear(factor),
+                _ => Value::Null,
+            },
+            Some("linear") => linear(self.float("rope.scaling.factor")?),
+            Some(other) => {
+                return Err(self.refusal(
+                    "rope.scaling.type",
+                    format!("rotary scaling {:?} is not supported", crate::error::Shortened(other)),
+                    "use a model with rotary scaling none, linear or llama3",
+                ));
+            }
+        };
+        match self.gguf.tensor(ROPE_FREQS) {
+            None => Ok(scaling),
+            Some(_) if !scaling.is_null() => Err(self.refusal(
+                "rope.scaling.type",
+                format!("it is given beside {ROPE_FREQS}"),
+                "use the original safetensors",
+            )),
+            Some(_) => self.llama3_scaling(theta, head_dim),
+        }
+    }
+
+    /// Llama 3's scaling reaches a GGUF only as one divisor for each frequency. Its largest is the factor, and the other
+    /// parameters are the same in every Llama 3 release, so that a guess can be made, and proven by computing it.
+    fn llama3_scaling(&self, theta: f64, head_dim: usize) -> Result<Value, FormatError> {
+        let divisors = self.gguf.read_f32(ROPE_FREQS)?;
+        let factor = divisors.iter().copied().fold(1.0f32, f32::max);
+        if factor == 1.0 && divisors.iter().all(|&divisor| divisor == 1.0) {
+            return Ok(Value::Null);
+        }
+        let original = self.optional_number("rope.scaling.original_context_length")?.unwrap_or(8192);
+        let guess = RopeScaling::Llama3 {
+            factor: factor.into(),
+            low_freq_factor: 1.0,
+            high_freq_factor: 4.0,
+            original_max_position_embeddings: original,
+        };
+        let plain = inv_freq(theta, head_dim, &RopeScaling::Default);
+        let scaled = inv_freq(theta, head_dim, &guess);
+        let matches = divisors.len() == plain.len()
+            && divisors
+                .iter()
+                .zip(plain.iter().zip(&scaled))
+                .all(|(&divisor, (&plain, &scaled))| (plain / scaled / divisor - 1.0).abs() < 1e-3);
+        if !matches {
+            return Err(FormatError::unsupported(
+                self.gguf.file_name(),
+                Place::Tensor(ROPE_FREQS.to_owned()),
+                "its rotary scaling is not Llama 3's",
+                "use the original safetensors",
+            ));
+        }
+        Ok(json!({
+            "factor": f64::from(factor),
+            "high_freq_factor": 4.0,
+            "low_freq_factor": 1.0,
+            "original_max_position_embeddings": original,
+            "rope_type": "llama3",
+        }))
+    }
+
+    fn refusal(&self, key: &str, problem: String, help: &'static str) -> FormatError {
+        FormatError::unsupported(self.gguf.file_name(), Place::Key(self.key(key)), problem, help)
+    }
+}
+
+fn linear(factor: f64) -> Value {
+    json!({ "factor": factor, "rope_type": "linear", "type": "linear" })
+}

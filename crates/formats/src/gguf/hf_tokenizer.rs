@@ -1,0 +1,319 @@
+//! The `tokenizer.json` and `tokenizer_config.json` that a GGUF file's vocabulary implies.
+
+use serde_json::{Map, Value, json};
+
+use super::pre_tokenizer::{KNOWN, pre_tokenizer};
+use super::{Gguf, GgufArray, GgufValue, spm_merges};
+use crate::error::Shortened;
+use crate::{FormatError, Place, ReadAt};
+
+/// `tokenizer.ggml.token_type` of ordinary pieces of text.
+const NORMAL: i64 = 1;
+/// ... of the token for what no piece matches.
+const UNKNOWN: i64 = 2;
+/// ... of markers such as `<|im_start|>`: special added tokens.
+const CONTROL: i64 = 3;
+/// ... of added tokens that are text, such as `<think>`.
+const USER_DEFINED: i64 = 4;
+
+impl<R: ReadAt> Gguf<R> {
+    /// `tokenizer.json` and `tokenizer_config.json`, to be read by the tokenizers library and by Transformers.
+    ///
+    /// Byte-level BPE (`gpt2`) and SentencePiece (`llama`) vocabularies are supported; the latter become a BPE with byte
+    /// fallback, as Transformers' own converter makes of them.
+    ///
+    /// # Errors
+    /// When the file holds no vocabulary, an inconsistent one, or one of another kind or with another pre-tokenizer.
+    pub fn hf_tokenizer(&self) -> Result<(Value, Value), FormatError> {
+        let vocabulary = Vocabulary::read(self)?;
+        let model = self.required("tokenizer.ggml.model", GgufValue::as_str, "text")?;
+        let kind = match model {
+            "gpt2" => self.byte_level(&vocabulary)?,
+            "llama" => self.sentence_piece(&vocabulary)?,
+            other => {
+                return Err(self.refusal(
+                    "tokenizer.ggml.model",
+                    format!("tokenizers of kind {:?} are not supported yet", Shortened(other)),
+                    "use a model with a gpt2 or llama tokenizer, or bring its tokenizer.json",
+                ));
+            }
+        };
+        let flag = |name: &str, default| {
+            self.optional(&format!("tokenizer.ggml.{name}"), GgufValue::as_bool, "boolean")
+                .map(|flag| flag.unwrap_or(default))
+        };
+        let add_bos = flag("add_bos_token", kind.add_bos)? && vocabulary.bos.is_some();
+        let add_eos = flag("add_eos_token", false)? && vocabulary.eos.is_some();
+
+        let tokenizer = json!({
+            "version": "1.0",
+            "truncation": null,
+            "padding": null,
+            "added_tokens": vocabulary.added_tokens(),
+            "normalizer": kind.normalizer,
+            "pre_tokenizer": kind.pre_tokenizer,
+            "post_processor": vocabulary.post_processor(add_bos, add_eos),
+            "decoder": kind.decoder,
+            "model": kind.model,
+        });
+        let config = self.tokenizer_config(&vocabulary, add_bos, add_eos)?;
+        Ok((tokenizer, config))
+    }
+
+    fn tokenizer_config(
+        &self,
+        vocabulary: &Vocabulary<'_>,
+        add_bos: bool,
+        add_eos: bool,
+    ) -> Result<Value, FormatError> {
+        let mut config = Map::new();
+        config.insert("add_bos_token".to_owned(), add_bos.into());
+        config.insert("add_eos_token".to_owned(), add_eos.into());
+        for (name, id) in [
+            ("bos_token", vocabulary.bos),
+            ("eos_token", vocabulary.eos),
+            ("pad_token", vocabulary.pad),
+            ("unk_token", vocabulary.unk),
+        ] {
+            if let Some(id) = id {
+                config.insert(name.to_owned(), vocabulary.tokens[id].as_str().into());
+            }
+        }
+        if let Some(template) = self.optional("tokenizer.chat_template", GgufValue::as_str, "text")? {
+            config.insert("chat_template".to_owned(), template.into());
+        }
+        config.insert("clean_up_tokenization_spaces".to_owned(), false.into());
+        if let Ok(architecture) = self.architecture() {
+            let key = format!("{architecture}.context_length");
+            if let Some(length) = self.optional(&key, GgufValue::as_u64, "whole number")? {
+                config.insert("model_max_length".to_owned(), length.into());
+            }
+        }
+        config.insert("tokenizer_class".to_owned(), "PreTrainedTokenizerFast".into());
+        Ok(Value::Object(config))
+    }
+
+    fn byte_level(&self, vocabulary: &Vocabulary<'_>) -> Result<Kind, FormatError> {
+        let name = self.optional("tokenizer.ggml.pre", GgufValue::as_str, "text")?.unwrap_or("default");
+        let pre = pre_tokenizer(name).ok_or_else(|| {
+            self.refusal(
+                "tokenizer.ggml.pre",
+                format!("pre-tokenizer {:?} is not known (known are {KNOWN})", Shortened(name)),
+                "bring the model's own tokenizer.json",
+            )
+        })?;
+        let merges = self.required("tokenizer.ggml.merges", GgufValue::as_strings, "list of texts")?;
+        let merges = merges
+            .iter()
+            .enumerate()
+            .map(|(index, merge)| match merge.split_once(' ') {
+                Some((left, right)) if !left.is_empty() && !right.is_empty() => Ok(json!([left, right])),
+                _ => Err(FormatError::corrupt(
+                    self.file_name(),
+                    Place::Key("tokenizer.ggml.merges".to_owned()),
+                    format!("merge {index} ({:?}) is not two pieces", Shortened(merge)),
+                )),
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok(Kind {
+            normalizer: pre.normalizer,
+            pre_tokenizer: pre.pre_tokenizer,
+            decoder: json!({ "type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true }),
+            model: json!({
+                "type": "BPE",
+                "dropout": null,
+                "unk_token": null,
+                "continuing_subword_prefix": null,
+                "end_of_word_suffix": null,
+                "fuse_unk": false,
+                "byte_fallback": false,
+                "ignore_merges": pre.ignore_merges,
+                "vocab": vocabulary.ids(),
+                "merges": merges,
+            }),
+            add_bos: pre.add_bos,
+        })
+    }
+
+    /// Spaces are part of the text (as `▁`), one is put before it, and bytes without a piece have tokens of their own.
+    fn sentence_piece(&self, vocabulary: &Vocabulary<'_>) -> Result<Kind, FormatError> {
+        let scores = self.required("tokenizer.ggml.scores", as_floats, "list of floats")?;
+        if scores.len() != vocabulary.tokens.len() {
+            return Err(FormatError::corrupt(
+                self.file_name(),
+                Place::Key("tokenizer.ggml.scores".to_owned()),
+                format!("{} scores for {} tokens", scores.len(), vocabulary.tokens.len()),
+            ));
+        }
+        let pieces: Vec<(&str, f32)> = (0..scores.len())
+            .filter(|&id| vocabulary.kind(id) == NORMAL)
+            .map(|id| (vocabulary.tokens[id].as_str(), scores[id]))
+            .collect();
+        let merges = spm_merges::merges(&pieces);
+
+        let prefix =
+            self.optional("tokenizer.ggml.add_space_prefix", GgufValue::as_bool, "boolean")?.unwrap_or(true);
+        let mut normalizers =
+            vec![json!({ "type": "Replace", "pattern": { "String": " " }, "content": "▁" })];
+        let mut decoders = vec![
+            json!({ "type": "Replace", "pattern": { "String": "▁" }, "content": " " }),
+            json!({ "type": "ByteFallback" }),
+            json!({ "type": "Fuse" }),
+        ];
+        if prefix {
+            normalizers.insert(0, json!({ "type": "Prepend", "prepend": "▁" }));
+            decoders.push(json!({ "type": "Strip", "content": " ", "start": 1, "stop": 0 }));
+        }
+        Ok(Kind {
+            normalizer: json!({ "type": "Sequence", "normalizers": normalizers }),
+            pre_tokenizer: Value::Null,
+            decoder: json!({ "type": "Sequence", "decoders": decoders }),
+            model: json!({
+                "type": "BPE",
+                "dropout": null,
+                "unk_token": vocabulary.unk.map(|id| vocabulary.tokens[id].as_str()),
+                "continuing_subword_prefix": null,
+                "end_of_word_suffix": null,
+                "fuse_unk": true,
+                "byte_fallback": true,
+                "ignore_merges": false,
+                "vocab": vocabulary.ids(),
+                "merges": merges,
+            }),
+            add_bos: true,
+        })
+    }
+
+    fn refusal(&self, key: &str, problem: String, help: &'static str) -> FormatError {
+        FormatError::unsupported(self.file_name(), Place::Key(key.to_owned()), problem, help)
+    }
+}
+
+/// The parts of `tokenizer.json` in which kinds of tokenizer differ.
+struct Kind {
+    normalizer: Value,
+    pre_tokenizer: Value,
+    decoder: Value,
+    model: Value,
+    add_bos: bool,
+}
+
+/// The tokens, their types and the few that have a part to play. Ids are checked against the tokens.
+struct Vocabulary<'a> {
+    tokens: &'a [String],
+    types: Option<&'a [i32]>,
+    bos: Option<usize>,
+    eos: Option<usize>,
+    unk: Option<usize>,
+    pad: Option<usize>,
+}
+
+impl<'a> Vocabulary<'a> {
+    fn read<R: ReadAt>(gguf: &'a Gguf<R>) -> Result<Self, FormatError> {
+        let tokens = gguf.required("tokenizer.ggml.tokens", GgufValue::as_strings, "list of texts")?;
+        let types = gguf.optional("tokenizer.ggml.token_type", as_types, "list of 32-bit integers")?;
+        if let Some(types) = types
+            && types.len() != tokens.len()
+        {
+            return Err(FormatError::corrupt(
+                gguf.file_name(),
+                Place::Key("tokenizer.ggml.token_type".to_owned()),
+                format!("{} types for {} tokens", types.len(), tokens.len()),
+            ));
+        }
+        let id = |which: &str| {
+            let key = format!("tokenizer.ggml.{which}_token_id");
+            let Some(id) = gguf.optional(&key, GgufValue::as_u64, "whole number")? else {
+                return Ok(None);
+            };
+            match usize::try_from(id) {
+                Ok(id) if id < tokens.len() => Ok(Some(id)),
+                _ => Err(FormatError::corrupt(
+                    gguf.file_name(),
+                    Place::Key(key),
+                    format!("there is no token {id} among {}", tokens.len()),
+                )),
+            }
+        };
+        Ok(Self { tokens, types, bos: id("bos")?, eos: id("eos")?, unk: id("unknown")?, pad: id("padding")? })
+    }
+
+    fn kind(&self, id: usize) -> i64 {
+        self.types.map_or(NORMAL, |types| types[id].into())
+    }
+
+    /// Token to id. When two tokens are the same text, the later one has it, as in llama.cpp.
+    fn ids(&self) -> Value {
+        let ids = self.tokens.iter().enumerate();
+        Value::Object(ids.map(|(id, token)| (token.clone(), id.into())).collect())
+    }
+
+    fn added_tokens(&self) -> Vec<Value> {
+        let roles = [self.bos, self.eos, self.unk, self.pad];
+        (0..self.tokens.len())
+            .filter(|&id| !self.tokens[id].is_empty())
+            .filter_map(|id| {
+                let special = match self.kind(id) {
+                    CONTROL | UNKNOWN => true,
+                    _ if roles.contains(&Some(id)) => true,
+                    USER_DEFINED => false,
+                    _ => return None,
+                };
+                Some(json!({
+                    "id": id,
+                    "content": self.tokens[id],
+                    "single_word": false,
+                    "lstrip": false,
+                    "rstrip": false,
+                    "normalized": false,
+                    "special": special,
+                }))
+            })
+            .collect()
+    }
+
+    /// Puts the begin token before and the end token behind a text, where they are wanted.
+    fn post_processor(&self, add_bos: bool, add_eos: bool) -> Value {
+        let bos = self.bos.filter(|_| add_bos);
+        let eos = self.eos.filter(|_| add_eos);
+        if bos.is_none() && eos.is_none() {
+            return Value::Null;
+        }
+        let part = |sequence: &str, type_id: u8| {
+            let special =
+                |id: usize| json!({ "SpecialToken": { "id": self.tokens[id], "type_id": type_id } });
+            let text = json!({ "Sequence": { "id": sequence, "type_id": type_id } });
+            bos.map(special).into_iter().chain([text]).chain(eos.map(special)).collect::<Vec<_>>()
+        };
+        let special_tokens: Map<String, Value> = bos
+            .into_iter()
+            .chain(eos)
+            .map(|id| {
+                let token = &self.tokens[id];
+                (token.clone(), json!({ "id": token, "ids": [id], "tokens": [token] }))
+            })
+            .collect();
+        let pair = [part("A", 0), part("B", 1)].concat();
+        json!({
+            "type": "TemplateProcessing",
+            "single": part("A", 0),
+            "pair": pair,
+            "special_tokens": special_tokens,
+        })
+    }
+}
+
+fn as_types(value: &GgufValue) -> Option<&[i32]> {
+    match value {
+        GgufValue::Array(GgufArray::I32(types)) => Some(types),
+        GgufValue::Array(GgufArray::U32(types)) => Some(bytemuck::cast_slice(types)),
+        _ => None,
+    }
+}
+
+fn as_floats(value: &GgufValue) -> Option<&[f32]> {
+    match value {
+        GgufValue::Array(GgufArray::F32(scores)) => Some(scores),
+        _ => None,
+    }
+}

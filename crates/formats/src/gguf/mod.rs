@@ -1,0 +1,25 @@
+//! GGUF, the file format of llama.cpp: metadata, tensors in quantised blocks, and a tokenizer, all in one file.
+//!
+//! Format: <https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>. [`Gguf`] is the file as it is; [`GgufModel`]
+//! is the same file seen as the Hugging Face model that it was made from.
+
+mod cursor;
+mod dequantize;
+mod file;
+mod ggml_type;
+mod header;
+mod hf_config;
+mod hf_names;
+mod hf_tokenizer;
+mod k_quants;
+mod model;
+mod pre_tokenizer;
+mod spm_merges;
+mod value;
+
+pub use dequantize::dequantize;
+pub use file::Gguf;
+pub use ggml_type::GgmlType;
+pub use header::GgufTensor;
+pub use model::GgufModel;
+pub use value::{GgufArray, GgufValue};

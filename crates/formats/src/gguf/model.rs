@@ -1,0 +1,229 @@
+//! A GGUF file seen as the Hugging Face model that it was made from.
+
+use std::collections::HashMap;
+
+use super::hf_names::hf_name;
+use super::{Gguf, GgufTensor, GgufValue};
+use crate::pieces::{self, Extent};
+use crate::{FormatError, Place, ReadAt, StoredDtype, TensorInfo, TensorSource};
+
+/// The factors that stretch Llama 3's rotary frequencies: `config.json` says them in words, GGUF in numbers.
+pub(super) const ROPE_FREQS: &str = "rope_freqs.weight";
+
+/// A GGUF file of architecture `llama` or `qwen2`, under Hugging Face's names and in its layouts.
+///
+/// llama.cpp rotates neighbouring pairs of query and key values, Hugging Face a value and the one half a head further
+/// on, so that llama.cpp's converter interleaves the rows of `q_proj` and `k_proj` (architecture `llama` only). Reading
+/// them here undoes that; a LoRA trained on what comes out fits the original model.
+#[derive(Debug)]
+pub struct GgufModel<R> {
+    pub(super) gguf: Gguf<R>,
+    pub(super) architecture: Architecture,
+    infos: Vec<TensorInfo>,
+    /// For each of `infos`, the index of its tensor in the file and the heads whose rows are interleaved in it.
+    origins: Vec<(usize, Option<usize>)>,
+    by_name: HashMap<String, usize>,
+}
+
+/// The architectures whose names and layouts are known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Architecture {
+    Llama,
+    Qwen2,
+}
+
+impl Architecture {
+    /// GGUF's name, which is also the prefix of its metadata keys and Hugging Face's `model_type`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Architecture::Llama => "llama",
+            Architecture::Qwen2 => "qwen2",
+        }
+    }
+}
+
+impl<R: ReadAt> GgufModel<R> {
+    /// Opens a GGUF file as a model. `file_name` is what errors call it.
+    ///
+    /// # Errors
+    /// As [`Gguf::open`] and [`GgufModel::new`].
+    pub fn open(reader: R, file_name: impl Into<String>) -> Result<Self, FormatError> {
+        Self::new(Gguf::open(reader, file_name)?)
+    }
+
+    /// Maps the file's tensors to Hugging Face's.
+    ///
+    /// # Errors
+    /// When the architecture is not known, or a tensor has no counterpart in it (a mixture of experts, say).
+    pub fn new(gguf: Gguf<R>) -> Result<Self, FormatError> {
+        let architecture = match gguf.architecture()? {
+            "llama" => Architecture::Llama,
+            "qwen2" => Architecture::Qwen2,
+            other => {
+                return Err(FormatError::unsupported(
+                    gguf.file_name(),
+                    Place::Key("general.architecture".to_owned()),
+                    format!("models of architecture {:?} cannot be read", crate::error::Shortened(other)),
+                    "use a model of architecture llama or qwen2, or the original safetensors",
+                ));
+            }
+        };
+        let mut model =
+            Self { gguf, architecture, infos: Vec::new(), origins: Vec::new(), by_name: HashMap::new() };
+        let heads = model.number("attention.head_count")?;
+        let kv_heads = model.optional_number("attention.head_count_kv")?.unwrap_or(heads);
+        for index in 0..model.gguf.tensors().len() {
+            model.add(index, heads, kv_heads)?;
+        }
+        Ok(model)
+    }
+
+    fn add(&mut self, index: usize, heads: usize, kv_heads: usize) -> Result<(), FormatError> {
+        let tensor = &self.gguf.tensors()[index];
+        if tensor.name == ROPE_FREQS {
+            return Ok(());
+        }
+        let name = hf_name(&tensor.name).ok_or_else(|| {
+            FormatError::unsupported(
+                self.gguf.file_name(),
+                Place::Tensor(tensor.name.clone()),
+                format!("a {} model has no such tensor", self.architecture.name()),
+                "use a plain (dense) model, or the original safetensors",
+            )
+        })?;
+        let interleaved = match self.architecture {
+            Architecture::Llama if name.contains(".q_proj.") => Some(heads),
+            Architecture::Llama if name.contains(".k_proj.") => Some(kv_heads),
+            _ => None,
+        };
+        if let Some(heads) = interleaved {
+            let rows = tensor.shape.first().copied().unwrap_or(0);
+            if !matches!(tensor.shape.len(), 1 | 2)
+                || heads == 0
+                || rows % heads != 0
+                || rows / heads % 2 != 0
+            {
+                return Err(FormatError::corrupt(
+                    self.gguf.file_name(),
+                    Place::Tensor(tensor.name.clone()),
+                    format!("shape {:?} is not that of {heads} heads of an even size", tensor.shape),
+                ));
+            }
+        }
+        let info = TensorInfo {
+            name: name.clone(),
+            shape: tensor.shape.clone(),
+            dtype: match tensor.ggml_type.plain() {
+                Some(dtype) => StoredDtype::Plain(dtype),
+                None => StoredDtype::Blocks(tensor.ggml_type),
+            },
+        };
+        self.by_name.insert(name, self.infos.len());
+        self.infos.push(info);
+        self.origins.push((index, interleaved));
+        Ok(())
+    }
+
+    /// The file underneath.
+    pub fn gguf(&self) -> &Gguf<R> {
+        &self.gguf
+    }
+
+    /// `tokenizer.json` and `tokenizer_config.json`, as [`Gguf::hf_tokenizer`] makes them.
+    ///
+    /// # Errors
+    /// As [`Gguf::hf_tokenizer`].
+    pub fn hf_tokenizer(&self) -> Result<(serde_json::Value, serde_json::Value), FormatError> {
+        self.gguf.hf_tokenizer()
+    }
+
+    /// The metadata key of this architecture that ends in `name`.
+    pub(super) fn key(&self, name: &str) -> String {
+        format!("{}.{name}", self.architecture.name())
+    }
+
+    pub(super) fn number(&self, name: &str) -> Result<usize, FormatError> {
+        self.gguf.required(&self.key(name), as_usize, "whole number")
+    }
+
+    pub(super) fn optional_number(&self, name: &str) -> Result<Option<usize>, FormatError> {
+        self.gguf.optional(&self.key(name), as_usize, "whole number")
+    }
+
+    fn origin(&self, name: &str) -> Result<(&GgufTensor, Option<usize>), FormatError> {
+        let (index, interleaved) = self
+            .by_name
+            .get(name)
+            .map(|&index| self.origins[index])
+            .ok_or_else(|| FormatError::no_such_tensor(self.gguf.file_name(), name))?;
+        Ok((&self.gguf.tensors()[index], interleaved))
+    }
+}
+
+fn as_usize(value: &GgufValue) -> Option<usize> {
+    value.as_u64()?.try_into().ok()
+}
+
+/// Where row `row` of the file goes: rows `2j` and `2j + 1` of a head are rows `j` and `j + half` of Hugging Face's.
+fn deinterleaved(row: usize, head_rows: usize) -> usize {
+    let (head, within) = (row / head_rows, row % head_rows);
+    head * head_rows + within % 2 * (head_rows / 2) + within / 2
+}
+
+impl<R: ReadAt> TensorSource for GgufModel<R> {
+    fn infos(&self) -> &[TensorInfo] {
+        &self.infos
+    }
+
+    fn info(&self, name: &str) -> Option<&TensorInfo> {
+        Some(&self.infos[*self.by_name.get(name)?])
+    }
+
+    fn read_f32(&self, name: &str) -> Result<Vec<f32>, FormatError> {
+        let (tensor, interleaved) = self.origin(name)?;
+        let Some(heads) = interleaved else {
+            return self.gguf.read_f32(&tensor.name);
+        };
+        let head_rows = tensor.shape[0] / heads;
+        if tensor.shape.len() == 1 {
+            let stored = self.gguf.read_f32(&tensor.name)?;
+            let mut values = vec![0.0; stored.len()];
+            for (row, value) in stored.into_iter().enumerate() {
+                values[deinterleaved(row, head_rows)] = value;
+            }
+            return Ok(values);
+        }
+        let extent = Extent {
+            file: self.gguf.file_name(),
+            tensor: &tensor.name,
+            offset: tensor.offset,
+            len: tensor.byte_len,
+        };
+        let mut values = pieces::reserve(tensor.element_count(), &extent)?;
+        values.resize(tensor.element_count(), 0.0);
+        self.gguf.read_rows(tensor, |row, stored| {
+            let start = deinterleaved(row, head_rows) * stored.len();
+            values[start..start + stored.len()].copy_from_slice(stored);
+        })?;
+        Ok(values)
+    }
+
+    fn read_i64(&self, name: &str) -> Result<Vec<i64>, FormatError> {
+        let (tensor, _) = self.origin(name)?;
+        self.gguf.read_i64(tensor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::deinterleaved;
+
+    #[test]
+    fn rows_go_back_to_rotate_half() {
+        // Two heads of six rows, as the converter leaves them: a head's halves, taken in turns.
+        let stored = [0, 3, 1, 4, 2, 5, 6, 9, 7, 10, 8, 11];
+        for (row, original) in stored.into_iter().enumerate() {
+            assert_eq!(deinterleaved(row, 6), original);
+        }
+    }
+}

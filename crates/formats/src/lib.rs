@@ -1,0 +1,35 @@
+//! Model files, read and written tensor by tensor.
+//!
+//! Nothing here knows a device, a file system or a browser: every reader stands on [`ReadAt`], so that a file on disk,
+//! a `Blob` in a page and a byte vector in a test are read by the same code, and a model is never in memory whole.
+//! What comes out has Hugging Face's names and layouts (row-major `[out, in]`), whatever the file called them:
+//! GGUF's reversed shapes and permuted query/key rows are put right at this door and nowhere else.
+//!
+//! - [`SafetensorsFile`], [`ShardedSafetensors`]: reading safetensors; [`SafetensorsWriter`]: writing them.
+//! - [`gguf`]: GGUF files, their quantised blocks, and the `config.json` and `tokenizer.json` they imply.
+//! - [`config`]: a model's `config.json`. [`adapter`]: PEFT's `adapter_model.safetensors`.
+//!
+//! Files are hostile until proven otherwise. Every length is checked against what the file can hold before anything is
+//! allocated for it, and no sequence of bytes makes a reader panic; what is wrong comes back as a [`FormatError`] that
+//! names the file, the place and the way out.
+
+pub mod adapter;
+pub mod config;
+mod dtype;
+mod error;
+pub mod gguf;
+mod pieces;
+mod read_at;
+mod safetensors;
+mod safetensors_header;
+mod safetensors_sharded;
+mod safetensors_write;
+mod tensor_source;
+
+pub use dtype::Dtype;
+pub use error::{ErrorKind, FormatError, Place};
+pub use read_at::ReadAt;
+pub use safetensors::SafetensorsFile;
+pub use safetensors_sharded::ShardedSafetensors;
+pub use safetensors_write::{SafetensorsWriter, TensorData, TensorSpec, to_bytes};
+pub use tensor_source::{StoredDtype, TensorInfo, TensorSource};

@@ -1,0 +1,109 @@
+//! One safetensors file as a [`TensorSource`].
+
+use std::collections::{BTreeMap, HashMap};
+
+use crate::pieces::{self, Extent};
+use crate::safetensors_header::read_header;
+use crate::{Dtype, FormatError, ReadAt, StoredDtype, TensorInfo, TensorSource};
+
+/// A safetensors file whose header has been read and checked.
+#[derive(Debug)]
+pub struct SafetensorsFile<R> {
+    reader: R,
+    file: String,
+    metadata: BTreeMap<String, String>,
+    infos: Vec<TensorInfo>,
+    offsets: Vec<u64>,
+    by_name: HashMap<String, usize>,
+}
+
+impl<R: ReadAt> SafetensorsFile<R> {
+    /// Reads the header and checks every claim in it against the others and the file's length; reads no tensor.
+    ///
+    /// `file_name` is what errors call the file.
+    ///
+    /// # Errors
+    /// When the file cannot be read, is no valid safetensors file (tensors must fill it without overlap or gap, as the
+    /// safetensors crate demands), or holds a dtype that is not in [`Dtype`].
+    pub fn open(reader: R, file_name: impl Into<String>) -> Result<Self, FormatError> {
+        let file = file_name.into();
+        let header = read_header(&reader, &file)?;
+        let by_name =
+            header.infos.iter().enumerate().map(|(index, info)| (info.name.clone(), index)).collect();
+        Ok(Self {
+            reader,
+            file,
+            metadata: header.metadata,
+            infos: header.infos,
+            offsets: header.offsets,
+            by_name,
+        })
+    }
+
+    /// The header's `__metadata__`, such as `{"format": "pt"}`; empty when there is none.
+    pub fn metadata(&self) -> &BTreeMap<String, String> {
+        &self.metadata
+    }
+
+    /// What errors call the file.
+    pub fn file_name(&self) -> &str {
+        &self.file
+    }
+
+    fn read<T>(
+        &self,
+        name: &str,
+        is_asked: impl Fn(Dtype) -> bool,
+        extend: impl Fn(Dtype, &[u8], &mut Vec<T>) -> Option<()>,
+        otherwise: &'static str,
+    ) -> Result<Vec<T>, FormatError> {
+        let &index = self.by_name.get(name).ok_or_else(|| FormatError::no_such_tensor(&self.file, name))?;
+        let info = &self.infos[index];
+        let StoredDtype::Plain(dtype) = info.dtype else {
+            unreachable!("safetensors have no blocks");
+        };
+        let count = info.element_count();
+        let extent = Extent {
+            file: &self.file,
+            tensor: name,
+            offset: self.offsets[index],
+            len: count as u64 * dtype.size() as u64,
+        };
+        if !is_asked(dtype) {
+            let problem = format!("it holds {dtype}");
+            return Err(FormatError::misuse(&self.file, extent.place(), problem, otherwise));
+        }
+        let mut values = pieces::reserve(count, &extent)?;
+        extent.read_pieces(&self.reader, dtype.size(), |bytes| {
+            extend(dtype, bytes, &mut values).ok_or_else(|| {
+                FormatError::unsupported(
+                    &self.file,
+                    extent.place(),
+                    "a value is above 2^63 - 1",
+                    "store it as I64",
+                )
+            })
+        })?;
+        Ok(values)
+    }
+}
+
+impl<R: ReadAt> TensorSource for SafetensorsFile<R> {
+    fn infos(&self) -> &[TensorInfo] {
+        &self.infos
+    }
+
+    fn info(&self, name: &str) -> Option<&TensorInfo> {
+        Some(&self.infos[*self.by_name.get(name)?])
+    }
+
+    fn read_f32(&self, name: &str) -> Result<Vec<f32>, FormatError> {
+        let help = "read it as integers, or use a copy of the model in F32, F16 or BF16";
+        self.read(name, Dtype::is_float, pieces::extend_f32, help)
+    }
+
+    fn read_i64(&self, name: &str) -> Result<Vec<i64>, FormatError> {
+        let help = "read it as floats";
+        self.read(name, |dtype| !dtype.is_float(), pieces::extend_i64, help)
+    }
+}

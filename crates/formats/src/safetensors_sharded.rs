@@ -1,0 +1,161 @@
+//! A model cut into several safetensors files, with `model.safetensors.index.json` to say what is where.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::io;
+
+use serde::Deserialize;
+use serde::de::{Error as _, MapAccess, Visitor};
+
+use crate::error::Shortened;
+use crate::{FormatError, Place, ReadAt, SafetensorsFile, TensorInfo, TensorSource};
+
+/// Several safetensors files that make one model.
+#[derive(Debug)]
+pub struct ShardedSafetensors<R> {
+    shards: Vec<SafetensorsFile<R>>,
+    infos: Vec<TensorInfo>,
+    /// Name to (index in `infos`, index in `shards`).
+    by_name: HashMap<String, (usize, usize)>,
+    index_file: String,
+}
+
+impl<R: ReadAt> ShardedSafetensors<R> {
+    /// Opens every shard that the index names, by its plain file name, and checks that it holds what the index says.
+    ///
+    /// `index_json` is the text of `model.safetensors.index.json`, `index_file` what errors call it. Tensors in a shard
+    /// that the index does not mention are left out.
+    ///
+    /// # Errors
+    /// When the index is no such JSON, a shard's name could lead out of the folder, a shard is missing or broken, or
+    /// lacks a tensor.
+    pub fn open(
+        index_json: &str,
+        index_file: impl Into<String>,
+        mut open_shard: impl FnMut(&str) -> io::Result<R>,
+    ) -> Result<Self, FormatError> {
+        let index_file = index_file.into();
+        let index: Index = serde_json::from_str(index_json).map_err(|error| {
+            let problem = format!("not a safetensors index: {error}");
+            FormatError::corrupt(&index_file, Place::File, problem)
+        })?;
+
+        let mut wanted: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for (tensor, shard) in &index.weight_map.0 {
+            wanted.entry(shard).or_default().push(tensor);
+        }
+        if wanted.is_empty() {
+            let place = Place::Key("weight_map".to_owned());
+            return Err(FormatError::corrupt(&index_file, place, "it is empty"));
+        }
+        if let Some(bad) = wanted.keys().find(|name| !is_plain_file_name(name)) {
+            let problem = format!("{:?} is not the plain name of a .safetensors file", Shortened(bad));
+            let place = Place::Key("weight_map".to_owned());
+            return Err(FormatError::corrupt(&index_file, place, problem));
+        }
+
+        let mut sharded = Self { shards: Vec::new(), infos: Vec::new(), by_name: HashMap::new(), index_file };
+        for (shard, tensors) in wanted {
+            let reader = open_shard(shard).map_err(|source| {
+                let mut error = FormatError::io(shard, Place::File, source);
+                error.help = format!("{} names this shard: put it beside it", sharded.index_file).into();
+                error
+            })?;
+            sharded.add(SafetensorsFile::open(reader, shard)?, &tensors)?;
+        }
+        Ok(sharded)
+    }
+
+    fn add(&mut self, shard: SafetensorsFile<R>, tensors: &[&str]) -> Result<(), FormatError> {
+        for &tensor in tensors {
+            let Some(info) = shard.info(tensor) else {
+                return Err(FormatError::missing(
+                    shard.file_name(),
+                    Place::Tensor(tensor.to_owned()),
+                    format!("{} says that it is in this file, but it is not", self.index_file),
+                    "fetch the index and the shards from the same revision",
+                ));
+            };
+            self.by_name.insert(tensor.to_owned(), (self.infos.len(), self.shards.len()));
+            self.infos.push(info.clone());
+        }
+        self.shards.push(shard);
+        Ok(())
+    }
+
+    /// The shards, in the order of their names.
+    pub fn shards(&self) -> &[SafetensorsFile<R>] {
+        &self.shards
+    }
+
+    fn shard_of(&self, name: &str) -> Result<&SafetensorsFile<R>, FormatError> {
+        self.by_name
+            .get(name)
+            .map(|&(_, shard)| &self.shards[shard])
+            .ok_or_else(|| FormatError::no_such_tensor(&self.index_file, name))
+    }
+}
+
+impl<R: ReadAt> TensorSource for ShardedSafetensors<R> {
+    fn infos(&self) -> &[TensorInfo] {
+        &self.infos
+    }
+
+    fn info(&self, name: &str) -> Option<&TensorInfo> {
+        Some(&self.infos[self.by_name.get(name)?.0])
+    }
+
+    fn read_f32(&self, name: &str) -> Result<Vec<f32>, FormatError> {
+        self.shard_of(name)?.read_f32(name)
+    }
+
+    fn read_i64(&self, name: &str) -> Result<Vec<i64>, FormatError> {
+        self.shard_of(name)?.read_i64(name)
+    }
+}
+
+/// No separators, no drive letters, no `..`: joining this name to a folder cannot leave the folder.
+fn is_plain_file_name(name: &str) -> bool {
+    name.len() > ".safetensors".len()
+        && name.ends_with(".safetensors")
+        && !name.starts_with('.')
+        && !name.contains(['/', '\\', ':'])
+        && !name.chars().any(char::is_control)
+}
+
+#[derive(Deserialize)]
+struct Index {
+    weight_map: WeightMap,
+}
+
+/// Tensor name to shard name, in the file's order, without duplicates.
+struct WeightMap(Vec<(String, String)>);
+
+impl<'de> Deserialize<'de> for WeightMap {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct MapVisitor;
+
+        impl<'de> Visitor<'de> for MapVisitor {
+            type Value = WeightMap;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a map from tensor names to file names")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut entries = Vec::new();
+                let mut seen = std::collections::HashSet::new();
+                while let Some((tensor, shard)) = map.next_entry::<String, String>()? {
+                    if !seen.insert(tensor.clone()) {
+                        let name = Shortened(&tensor);
+                        return Err(A::Error::custom(format_args!("tensor {name:?} is there twice")));
+                    }
+                    entries.push((tensor, shard));
+                }
+                Ok(WeightMap(entries))
+            }
+        }
+
+        deserializer.deserialize_map(MapVisitor)
+    }
+}

@@ -1,0 +1,407 @@
+//! GGUF files made here: layouts, config, tokenizer, hostile headers, damage.
+
+mod common;
+
+use common::{Meta, Tensor, f32_tensor, gguf, tiny_llama};
+use lorelei_formats::config::LlamaConfig;
+use lorelei_formats::gguf::{GgmlType, Gguf, GgufArray, GgufModel, GgufValue};
+use lorelei_formats::{Dtype, ErrorKind, Place, StoredDtype, TensorSource};
+use proptest::prelude::*;
+use serde_json::json;
+use tokenizers::Tokenizer;
+
+fn tiny() -> Vec<u8> {
+    let (metadata, tensors) = tiny_llama();
+    gguf(&metadata, &tensors)
+}
+
+fn open(bytes: Vec<u8>) -> GgufModel<Vec<u8>> {
+    GgufModel::open(bytes, "tiny.gguf").unwrap()
+}
+
+/// The tiny Llama with a metadata entry changed or added.
+fn tiny_with(key: &'static str, value: Meta) -> Vec<u8> {
+    let (mut metadata, tensors) = tiny_llama();
+    metadata.retain(|(k, _)| *k != key);
+    metadata.push((key, value));
+    gguf(&metadata, &tensors)
+}
+
+#[test]
+fn names_shapes_and_rows_are_hugging_faces() {
+    let model = open(tiny());
+    assert_eq!(model.infos().len(), 11);
+    let gate = model.info("model.layers.0.mlp.gate_proj.weight").unwrap();
+    assert_eq!((&gate.shape[..], gate.dtype), (&[16, 8][..], StoredDtype::Plain(Dtype::F32)));
+
+    let rows =
+        |name: &str| -> Vec<f32> { model.read_f32(name).unwrap().chunks(8).map(|row| row[0]).collect() };
+    // Two heads of four rows: the first halves of the pairs, then the second.
+    assert_eq!(rows("model.layers.0.self_attn.q_proj.weight"), [0., 2., 1., 3., 4., 6., 5., 7.]);
+    assert_eq!(rows("model.layers.0.self_attn.k_proj.weight"), [0., 2., 1., 3.]);
+    assert_eq!(rows("model.layers.0.self_attn.v_proj.weight"), [0., 1., 2., 3.]);
+    assert_eq!(rows("model.embed_tokens.weight"), [0., 1., 2., 3., 4., 5., 6., 7.]);
+    assert!(model.read_i64("model.norm.weight").is_err());
+    assert_eq!(model.read_f32("lm_head.weight").unwrap_err().kind, ErrorKind::Missing);
+}
+
+#[test]
+fn biases_of_interleaved_rows_are_put_right_too_but_not_qwen2s() {
+    let bias = |architecture| {
+        let (mut metadata, mut tensors) = tiny_llama();
+        for (key, _) in &mut metadata {
+            if let Some(rest) = key.strip_prefix("llama.") {
+                *key = format!("{architecture}.{rest}").leak();
+            }
+        }
+        metadata[0].1 = Meta::Str(architecture);
+        tensors.push(f32_tensor("blk.0.attn_q.bias", &[8], &[0., 1., 2., 3., 4., 5., 6., 7.]));
+        let model = open(gguf(&metadata, &tensors));
+        (model.read_f32("model.layers.0.self_attn.q_proj.bias").unwrap(), model.hf_config().unwrap())
+    };
+    let (llama, config) = bias("llama");
+    assert_eq!(llama, [0., 2., 1., 3., 4., 6., 5., 7.]);
+    assert_eq!(config["attention_bias"], true);
+    let (qwen2, config) = bias("qwen2");
+    assert_eq!(qwen2, [0., 1., 2., 3., 4., 5., 6., 7.]);
+    assert_eq!(config["model_type"], "qwen2");
+}
+
+#[test]
+fn quantised_rows_are_put_right_too() {
+    let (mut metadata, mut tensors) = tiny_llama();
+    metadata.retain(|(key, _)| *key != "llama.embedding_length");
+    metadata.push(("llama.embedding_length", Meta::U32(32)));
+    // Q8_0: one block a row, d = 1, every value the row's number.
+    let data = (0..8u8).flat_map(|row| [0x00, 0x3C].into_iter().chain([row; 32])).collect();
+    tensors[1] = Tensor { name: "blk.0.attn_q.weight".to_owned(), dims: vec![32, 8], kind: 8, data };
+    let model = open(gguf(&metadata, &tensors));
+    let info = model.info("model.layers.0.self_attn.q_proj.weight").unwrap();
+    assert_eq!((&info.shape[..], info.dtype), (&[8, 32][..], StoredDtype::Blocks(GgmlType::Q8_0)));
+    let values = model.read_f32("model.layers.0.self_attn.q_proj.weight").unwrap();
+    for (row, expected) in values.chunks(32).zip([0., 2., 1., 3., 4., 6., 5., 7.]) {
+        assert_eq!(row, [expected; 32]);
+    }
+}
+
+#[test]
+fn the_config_is_the_hubs() {
+    let model = open(tiny());
+    let config = model.hf_config().unwrap();
+    assert_eq!(
+        config,
+        json!({
+            "architectures": ["LlamaForCausalLM"], "attention_bias": false, "attention_dropout": 0.0,
+            "bos_token_id": 1, "eos_token_id": 2, "hidden_act": "silu", "hidden_size": 8,
+            "intermediate_size": 16, "max_position_embeddings": 64, "mlp_bias": false, "model_type": "llama",
+            "num_attention_heads": 2, "num_hidden_layers": 1, "num_key_value_heads": 1, "pad_token_id": 2,
+            "rms_norm_eps": 1e-5, "rope_scaling": null, "rope_theta": 100000.0, "tie_word_embeddings": true,
+            "torch_dtype": "float32", "use_cache": true, "vocab_size": 8,
+        })
+    );
+    let parsed = LlamaConfig::from_json(&config.to_string(), "config.json").unwrap();
+    for (name, shape) in parsed.expected_tensors() {
+        assert_eq!(model.info(&name).unwrap().shape, shape, "{name}");
+    }
+}
+
+#[test]
+fn rotary_scaling_is_recovered() {
+    let linear = |kind| {
+        let (mut metadata, tensors) = tiny_llama();
+        metadata.push(("llama.rope.scaling.type", Meta::Str(kind)));
+        metadata.push(("llama.rope.scaling.factor", Meta::F32(4.0)));
+        open(gguf(&metadata, &tensors)).hf_config()
+    };
+    assert_eq!(linear("linear").unwrap()["rope_scaling"]["factor"], 4.0);
+    assert!(linear("none").unwrap()["rope_scaling"].is_null());
+    assert!(linear("yarn").unwrap_err().to_string().contains("yarn"));
+
+    // Heads of four: a fast frequency that is kept, a slow one (2 pi * 316 tokens) that is blended.
+    let llama3 = |divisors: [f32; 2]| {
+        let (metadata, mut tensors) = tiny_llama();
+        tensors.push(f32_tensor("rope_freqs.weight", &[2], &divisors));
+        open(gguf(&metadata, &tensors)).hf_config()
+    };
+    assert!(llama3([1.0, 1.0]).unwrap()["rope_scaling"].is_null());
+    assert!(llama3([1.0, 3.0]).is_err());
+    let (mut metadata, mut tensors) = tiny_llama();
+    metadata.push(("llama.rope.scaling.original_context_length", Meta::U32(64)));
+    tensors.push(f32_tensor("rope_freqs.weight", &[2], &[1.0, 32.0]));
+    let config = open(gguf(&metadata, &tensors)).hf_config().unwrap();
+    assert_eq!(config["rope_scaling"]["rope_type"], "llama3");
+    assert_eq!(config["rope_scaling"]["factor"], 32.0);
+    assert!(LlamaConfig::from_json(&config.to_string(), "c").is_ok());
+}
+
+#[test]
+fn the_tokenizer_encodes_and_decodes() {
+    let (tokenizer, config) = open(tiny()).hf_tokenizer().unwrap();
+    assert_eq!(tokenizer["post_processor"], json!(null));
+    assert_eq!(config["bos_token"], "<|im_start|>");
+    assert_eq!(config["unk_token"], "<|endoftext|>");
+    assert_eq!(config["add_bos_token"], false);
+    assert_eq!(config["chat_template"], "{{ messages }}");
+    assert_eq!(config["model_max_length"], 64);
+    let tokenizer = Tokenizer::from_bytes(tokenizer.to_string()).unwrap();
+    let ids = tokenizer.encode("<|im_start|>ab a<think><|im_end|>", true).unwrap();
+    assert_eq!(ids.get_ids(), [1, 5, 6, 3, 7, 2]);
+    assert_eq!(tokenizer.decode(ids.get_ids(), true).unwrap(), "ab a<think>");
+}
+
+#[test]
+fn the_begin_token_comes_first_where_the_file_wants_it() {
+    let model = open(tiny_with("tokenizer.ggml.add_bos_token", Meta::Bool(true)));
+    let (tokenizer, config) = model.hf_tokenizer().unwrap();
+    assert_eq!(config["add_bos_token"], true);
+    let tokenizer = Tokenizer::from_bytes(tokenizer.to_string()).unwrap();
+    assert_eq!(tokenizer.encode("ab", true).unwrap().get_ids(), [1, 5]);
+    assert_eq!(tokenizer.encode("ab", false).unwrap().get_ids(), [5]);
+    assert_eq!(tokenizer.encode(("ab", "a"), true).unwrap().get_ids(), [1, 5, 1, 3]);
+}
+
+#[test]
+fn a_sentence_piece_vocabulary_becomes_a_bpe() {
+    let (mut metadata, tensors) = tiny_llama();
+    metadata.retain(|(key, _)| !key.starts_with("tokenizer."));
+    let tokens = ["<unk>", "<s>", "</s>", "<0x21>", "▁", "a", "b", "ab", "▁ab"];
+    let scores = vec![0.0, 0.0, 0.0, 0.0, -4.0, -5.0, -6.0, -2.0, -1.0];
+    metadata.extend([
+        ("tokenizer.ggml.model", Meta::Str("llama")),
+        ("tokenizer.ggml.tokens", Meta::Strs(tokens.map(str::to_owned).to_vec())),
+        ("tokenizer.ggml.scores", Meta::F32s(scores)),
+        ("tokenizer.ggml.token_type", Meta::I32s(vec![2, 3, 3, 6, 1, 1, 1, 1, 1])),
+        ("tokenizer.ggml.bos_token_id", Meta::U32(1)),
+        ("tokenizer.ggml.eos_token_id", Meta::U32(2)),
+        ("tokenizer.ggml.unknown_token_id", Meta::U32(0)),
+    ]);
+    let (tokenizer, config) = open(gguf(&metadata, &tensors)).hf_tokenizer().unwrap();
+    assert_eq!(config["add_bos_token"], true);
+    let tokenizer = Tokenizer::from_bytes(tokenizer.to_string()).unwrap();
+    let ids = tokenizer.encode("ab a!", true).unwrap();
+    assert_eq!(ids.get_ids(), [1, 8, 4, 5, 3]);
+    assert_eq!(tokenizer.decode(ids.get_ids(), true).unwrap(), "ab a!");
+}
+
+#[test]
+fn tokenizers_that_cannot_be_made_say_why() {
+    for (key, value, words) in [
+        ("tokenizer.ggml.pre", Meta::Str("tekken"), ["tokenizer.ggml.pre", "tekken"]),
+        ("tokenizer.ggml.model", Meta::Str("rwkv"), ["tokenizer.ggml.model", "rwkv"]),
+        ("tokenizer.ggml.model", Meta::Str("llama"), ["tokenizer.ggml.scores", "lacks"]),
+        ("tokenizer.ggml.tokens", Meta::U32(1), ["tokenizer.ggml.tokens", "no list of texts"]),
+        ("tokenizer.ggml.token_type", Meta::I32s(vec![1]), ["token_type", "1 types for 8 tokens"]),
+        ("tokenizer.ggml.bos_token_id", Meta::U32(8), ["bos_token_id", "no token 8"]),
+        ("tokenizer.ggml.merges", Meta::Strs(vec!["ab".to_owned()]), ["merges", "not two pieces"]),
+    ] {
+        let error = open(tiny_with(key, value)).hf_tokenizer().unwrap_err().to_string();
+        assert!(words.iter().all(|word| error.contains(word)), "{words:?}: {error}");
+    }
+}
+
+#[test]
+fn metadata_of_every_type_is_read() {
+    let mut nested = 9u32.to_le_bytes().to_vec(); // an array of arrays: [[1, 2], []]
+    nested.extend(2u64.to_le_bytes());
+    nested.extend(0u32.to_le_bytes());
+    nested.extend(2u64.to_le_bytes());
+    nested.extend([1, 2]);
+    nested.extend(12u32.to_le_bytes());
+    nested.extend(0u64.to_le_bytes());
+    let metadata = [
+        ("u8", Meta::Raw(0, vec![200])),
+        ("i8", Meta::Raw(1, vec![200])),
+        ("u16", Meta::Raw(2, 60000u16.to_le_bytes().to_vec())),
+        ("i16", Meta::Raw(3, (-5i16).to_le_bytes().to_vec())),
+        ("i32", Meta::Raw(5, (-6i32).to_le_bytes().to_vec())),
+        ("u64", Meta::Raw(10, u64::MAX.to_le_bytes().to_vec())),
+        ("i64", Meta::Raw(11, i64::MIN.to_le_bytes().to_vec())),
+        ("f64", Meta::Raw(12, 0.1f64.to_le_bytes().to_vec())),
+        ("nested", Meta::Raw(9, nested)),
+    ];
+    let file = Gguf::open(gguf(&metadata, &[]), "m").unwrap();
+    let get = |key: &str| &file.metadata()[key];
+    assert_eq!(*get("u8"), GgufValue::U8(200));
+    assert_eq!(*get("i8"), GgufValue::I8(-56));
+    assert_eq!(get("u16").as_u64(), Some(60000));
+    assert_eq!(get("i16").as_u64(), None);
+    assert_eq!(*get("i32"), GgufValue::I32(-6));
+    assert_eq!(get("u64").as_u64(), Some(u64::MAX));
+    assert_eq!(*get("i64"), GgufValue::I64(i64::MIN));
+    assert_eq!(get("f64").as_f64(), Some(0.1));
+    let arrays = vec![GgufArray::U8(vec![1, 2]), GgufArray::F64(vec![])];
+    assert_eq!(*get("nested"), GgufValue::Array(GgufArray::Array(arrays)));
+    assert_eq!(file.version(), 3);
+}
+
+#[test]
+fn hostile_files_are_refused_where_they_lie() {
+    let array = |kind: u32, count: u64| {
+        Meta::Raw(9, kind.to_le_bytes().into_iter().chain(count.to_le_bytes()).collect())
+    };
+    let deep = || {
+        let level = 9u32.to_le_bytes().into_iter().chain(1u64.to_le_bytes());
+        Meta::Raw(9, std::iter::repeat_n(level, 1000).flatten().collect())
+    };
+    let tensor = |dims: &[u64], kind: u32| {
+        gguf(&[], &[Tensor { name: "t".to_owned(), dims: dims.to_vec(), kind, data: vec![0; 32] }])
+    };
+    let patched = |at: usize, bytes: &[u8]| {
+        let mut file = tiny();
+        file[at..at + bytes.len()].copy_from_slice(bytes);
+        file
+    };
+    let huge = (1u64 << 60).to_le_bytes();
+    let mut unaligned = tensor(&[8], 0);
+    let offset_at = 24 + 8 + 1 + 4 + 8 + 4; // header; name "t"; dimension count, dimension; type
+    unaligned[offset_at] = 1;
+    let mut far = tensor(&[8], 0);
+    far[offset_at..offset_at + 8].copy_from_slice(&(1u64 << 40).to_le_bytes());
+    let mut beyond = tensor(&[8], 0);
+    beyond[offset_at..offset_at + 8].copy_from_slice(&(u64::MAX - 31).to_le_bytes());
+
+    for (bytes, word) in [
+        (vec![], "no GGUF file"),
+        (b"GGU".to_vec(), "no GGUF file"),
+        (b"GGML12345678901234567890".to_vec(), "no GGUF file"),
+        (b"GGUF".to_vec(), "announced"),
+        (patched(4, &1u32.to_le_bytes()), "version is 1"),
+        (patched(4, &3u32.to_be_bytes()), "big endian"),
+        (patched(8, &huge), "1152921504606846976 tensors are announced"),
+        (patched(16, &huge), "1152921504606846976 metadata entries are announced"),
+        (patched(24, &huge), "1152921504606846976 bytes are announced"),
+        (patched(24, &u64::MAX.to_le_bytes()), "announced"),
+        (patched(32, &[0xFF]), "not UTF-8"),
+        (gguf(&[("a", Meta::Raw(13, vec![0]))], &[]), "type 13, which does not exist"),
+        (gguf(&[("a", array(0, 1 << 60))], &[]), "announced"),
+        (gguf(&[("a", array(8, 1 << 60))], &[]), "announced"),
+        (gguf(&[("a", array(9, 1 << 60))], &[]), "announced"),
+        (gguf(&[("a", array(12, u64::MAX))], &[]), "announced"),
+        (gguf(&[("a", array(77, 0))], &[]), "type 77"),
+        (gguf(&[("a", deep())], &[]), "deep"),
+        (gguf(&[("a", Meta::U32(1)), ("a", Meta::U32(1))], &[]), "there twice"),
+        (gguf(&[("general.alignment", Meta::U32(0))], &[]), "alignment"),
+        (gguf(&[("general.alignment", Meta::U32(33))], &[]), "alignment"),
+        (gguf(&[("general.alignment", Meta::U32(1 << 31))], &[]), "alignment"),
+        (tensor(&[1; 5], 0), "5 dimensions"),
+        (tensor(&[8], 39), "MXFP4"),
+        (tensor(&[8], 1000), "type 1000"),
+        (tensor(&[8], 2), "Q4_0 blocks of 32"),
+        (tensor(&[1 << 40, 1 << 40], 0), "too large"),
+        (tensor(&[u64::MAX], 28), "too large"),
+        (tensor(&[1 << 40], 0), "past the file's"),
+        (tensor(&[0, 1 << 63, 1 << 63], 0), ""),
+        (unaligned, "no multiple of the alignment"),
+        (far, "past the file's"),
+        (beyond, "past the file's"),
+        (gguf(&[], &[f32_tensor("t", &[1], &[1.]), f32_tensor("t", &[1], &[1.])]), "listed twice"),
+    ] {
+        match Gguf::open(bytes, "m.gguf") {
+            Ok(_) => assert_eq!(word, ""),
+            Err(error) => assert!(error.to_string().contains(word), "{word}: {error}"),
+        }
+    }
+}
+
+#[test]
+fn models_that_are_not_understood_are_refused() {
+    let error = |bytes| GgufModel::open(bytes, "m.gguf").map(|_| ()).unwrap_err();
+    let unknown = error(tiny_with("general.architecture", Meta::Str("mamba")));
+    assert!(unknown.to_string().contains("mamba"), "{unknown}");
+    assert!(error(gguf(&[], &[])).to_string().contains("general.architecture"));
+
+    let (metadata, mut tensors) = tiny_llama();
+    tensors.push(f32_tensor("blk.0.ffn_gate_inp.weight", &[1], &[1.0]));
+    let experts = error(gguf(&metadata, &tensors));
+    assert_eq!(experts.place, Place::Tensor("blk.0.ffn_gate_inp.weight".to_owned()));
+
+    for heads in [0, 3, 8, u32::MAX] {
+        let odd = error(tiny_with("llama.attention.head_count", Meta::U32(heads)));
+        assert!(odd.to_string().contains("heads of an even size"), "{odd}");
+    }
+    let scalar = {
+        let (metadata, mut tensors) = tiny_llama();
+        tensors[1] = f32_tensor("blk.0.attn_q.weight", &[], &[1.0]);
+        error(gguf(&metadata, &tensors))
+    };
+    assert!(scalar.to_string().contains("heads of an even size"));
+
+    for (key, value) in [
+        ("llama.expert_count", Meta::U32(8)),
+        ("llama.rope.dimension_count", Meta::U32(2)),
+        ("llama.attention.layer_norm_rms_epsilon", Meta::U32(1)),
+    ] {
+        // Half-rotated heads, with a head size beside them.
+        let (mut metadata, tensors) = tiny_llama();
+        metadata.retain(|(k, _)| *k != key);
+        metadata.push((key, value));
+        metadata.push(("llama.attention.key_length", Meta::U32(4)));
+        let error = open(gguf(&metadata, &tensors)).hf_config().unwrap_err();
+        assert_eq!(error.place, Place::Key(key.to_owned()));
+    }
+}
+
+#[test]
+fn stored_bytes_can_be_had_as_they_are() {
+    let model = open(tiny());
+    let tensor = model.gguf().tensor("token_embd.weight").unwrap();
+    let mut bytes = [0; 8];
+    model.gguf().read_stored(tensor, 32, &mut bytes).unwrap();
+    assert_eq!(bytes, [0, 0, 128, 63, 0, 0, 128, 63]);
+    assert!(model.gguf().read_stored(tensor, tensor.byte_len - 7, &mut bytes).is_err());
+    assert!(model.gguf().read_stored(tensor, u64::MAX, &mut bytes).is_err());
+}
+
+/// Everything that can be asked of a file, for the sake of not panicking.
+fn probe(bytes: Vec<u8>) {
+    let Ok(file) = Gguf::open(bytes, "mutant.gguf") else {
+        return;
+    };
+    let _ = file.hf_tokenizer();
+    let names: Vec<_> = file.tensors().iter().map(|tensor| tensor.name.clone()).collect();
+    for name in names {
+        let _ = file.read_f32(&name);
+    }
+    let Ok(model) = GgufModel::new(file) else {
+        return;
+    };
+    if let Ok(config) = model.hf_config() {
+        let _ = LlamaConfig::from_json(&config.to_string(), "config.json");
+    }
+    for info in model.infos() {
+        let _ = model.read_f32(&info.name);
+        let _ = model.read_i64(&info.name);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn no_truncation_is_a_file(cut in any::<prop::sample::Index>()) {
+        let bytes = tiny();
+        let cut = cut.index(bytes.len());
+        prop_assert!(Gguf::open(bytes[..cut].to_vec(), "cut.gguf").is_err());
+    }
+
+    #[test]
+    fn no_mutation_panics(edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6)) {
+        let mut bytes = tiny();
+        for (at, byte) in edits {
+            // Most of the file is weights; the header is where it hurts.
+            let at = at.index(1900);
+            bytes[at] = byte;
+        }
+        probe(bytes);
+    }
+
+    #[test]
+    fn no_bytes_panic(tail in prop::collection::vec(any::<u8>(), 0..200), counts in any::<[u8; 2]>()) {
+        let mut bytes = b"GGUF\x03\0\0\0".to_vec();
+        for count in counts {
+            bytes.extend(u64::from(count % 4).to_le_bytes());
+        }
+        bytes.extend(tail);
+        probe(bytes);
+    }
+}

@@ -1,0 +1,57 @@
+//! llama.cpp's own tokenizer tests: texts and the ids that the models' original tokenizers made of them.
+
+use std::fs::{self, File};
+use std::path::PathBuf;
+
+use lorelei_formats::gguf::Gguf;
+use tokenizers::Tokenizer;
+
+/// One for each pre-tokenizer that is known, and SentencePiece.
+const VOCABULARIES: [&str; 9] = [
+    "qwen2",
+    "qwen35",
+    "llama-bpe",
+    "gpt-2",
+    "deepseek-llm",
+    "deepseek-coder",
+    "starcoder",
+    "refact",
+    "llama-spm",
+];
+
+#[test]
+#[ignore = "needs the models that `cargo xtask setup --full` fetches"]
+fn every_case_is_encoded_as_the_original_does() {
+    let models = std::env::var_os("LORELEI_MODELS").expect("LORELEI_MODELS names the folder of models");
+    let folder = PathBuf::from(models).join("llama-cpp-vocab");
+    let mut failed = Vec::new();
+    for name in VOCABULARIES {
+        let path = folder.join(format!("ggml-vocab-{name}.gguf"));
+        let file = Gguf::open(File::open(&path).unwrap(), name).unwrap();
+        let (tokenizer, _) = file.hf_tokenizer().unwrap();
+        let tokenizer = Tokenizer::from_bytes(tokenizer.to_string()).unwrap();
+        let read = |end: &str| fs::read_to_string(path.with_extension(format!("gguf.{end}"))).unwrap();
+        let (texts, ids) = (read("inp"), read("out"));
+        let texts: Vec<&str> = texts.split("\n__ggml_vocab_test__\n").collect();
+        let mut passed = 0;
+        let mut cases = 0;
+        let ids: Vec<&str> = ids.split('\n').collect();
+        assert_eq!(texts.len(), ids.len());
+        for (text, ids) in texts.iter().zip(ids) {
+            let ids: Vec<u32> = ids.split_whitespace().map(|id| id.parse().unwrap()).collect();
+            // llama.cpp does not compose accents first; the model's own tokenizer does (NFC), and so does ours.
+            if name == "qwen35" && text.contains(['\u{300}', '\u{301}']) {
+                continue;
+            }
+            let ours = tokenizer.encode(*text, false).unwrap();
+            cases += 1;
+            if ours.get_ids() == ids {
+                passed += 1;
+            } else {
+                failed.push(format!("{name}: {text:?}\n  ours     {:?}\n  original {ids:?}", ours.get_ids()));
+            }
+        }
+        println!("{name}: {passed} of {cases}");
+    }
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
+}

@@ -1,0 +1,35 @@
+//! The scalars of an AdamW step.
+
+/// Hyperparameters of one step, and its number.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct AdamWStep {
+    /// Learning rate of this step.
+    pub lr: f64,
+    /// Decay of the running mean of gradients.
+    pub beta1: f64,
+    /// Decay of the running mean of squared gradients.
+    pub beta2: f64,
+    /// Keeps the denominator away from zero.
+    pub epsilon: f32,
+    /// Decoupled weight decay.
+    pub weight_decay: f64,
+    /// Counts from 1.
+    pub step: u32,
+}
+
+impl AdamWStep {
+    /// `1 - lr·λ`.
+    pub fn keep(&self) -> f32 {
+        (1.0 - self.lr * self.weight_decay) as f32
+    }
+
+    /// `lr / (1 - β₁ᵗ)`.
+    pub fn rate(&self) -> f32 {
+        (self.lr / (1.0 - self.beta1.powi(self.step as i32))) as f32
+    }
+
+    /// `1 / sqrt(1 - β₂ᵗ)`.
+    pub fn inverse_root_correction2(&self) -> f32 {
+        (1.0 / (1.0 - self.beta2.powi(self.step as i32)).sqrt()) as f32
+    }
+}

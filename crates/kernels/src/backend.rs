@@ -1,0 +1,322 @@
+//! The trait that a backend implements to run Lorelei's operations.
+//!
+//! Every method has a portable body (plain burn operations: right on every backend, and the oracle of the tests). A
+//! backend with something faster overrides it; [`Flex`] does so in [`crate::cpu`]. Backward passes are methods too, so that
+//! a fast path may have both halves; the autodiff wiring in [`crate::autodiff`] only decides which halves run.
+
+use burn::backend::{
+    Backend, Cube, Flex, backend_extension,
+    tensor::{FloatTensor, IntTensor},
+};
+
+use crate::{AdamWStep, Dropout, cpu, portable};
+
+/// The operations of a decoder with low-rank adapters, forward and backward.
+///
+/// All floats are `f32`; `n` counts tokens (`batch * seq`), `h` is the hidden size, `r` the rank of an adapter.
+#[backend_extension(Cube, Flex, Autodiff)]
+pub trait KernelBackend: Backend {
+    /// `y = x·Wᵀ`: `x [n, in]`, `w [out, in]` to `[n, out]`.
+    fn linear(x: FloatTensor<Self>, w: FloatTensor<Self>) -> FloatTensor<Self> {
+        portable::linear::forward::<Self>(x, w)
+    }
+
+    /// `dX = dY·W`: `grad [n, out]`, `w [out, in]` to `[n, in]`.
+    fn linear_backward_input(grad: FloatTensor<Self>, w: FloatTensor<Self>) -> FloatTensor<Self> {
+        portable::linear::backward_input::<Self>(grad, w)
+    }
+
+    /// `dW = dYᵀ·X`: `grad [n, out]`, `x [n, in]` to `[out, in]`. Only full fine-tuning asks for it.
+    fn linear_backward_weight(grad: FloatTensor<Self>, x: FloatTensor<Self>) -> FloatTensor<Self> {
+        portable::linear::backward_weight::<Self>(grad, x)
+    }
+
+    /// `y = x·Wᵀ + s·drop(x)·Aᵀ·Bᵀ`: `x [n, in]`, `w [out, in]`, `a [r, in]`, `b [out, r]` to `[n, out]`.
+    fn lora_linear(
+        x: FloatTensor<Self>,
+        w: FloatTensor<Self>,
+        a: FloatTensor<Self>,
+        b: FloatTensor<Self>,
+        scale: f32,
+        dropout: Dropout,
+    ) -> FloatTensor<Self> {
+        portable::lora_linear::forward::<Self>(x, w, a, b, scale, dropout)
+    }
+
+    /// `dX = dY·W + s·drop'((dY·B)·A)`, without forming `W + s·B·A`.
+    fn lora_linear_backward_input(
+        grad: FloatTensor<Self>,
+        w: FloatTensor<Self>,
+        a: FloatTensor<Self>,
+        b: FloatTensor<Self>,
+        scale: f32,
+        dropout: Dropout,
+    ) -> FloatTensor<Self> {
+        portable::lora_linear::backward_input::<Self>(grad, w, a, b, scale, dropout)
+    }
+
+    /// `dA = s·(dY·B)ᵀ·drop(x)` `[r, in]` and `dB = s·dYᵀ·(drop(x)·Aᵀ)` `[out, r]`, without forming `dW`.
+    fn lora_linear_backward_adapter(
+        grad: FloatTensor<Self>,
+        x: FloatTensor<Self>,
+        a: FloatTensor<Self>,
+        b: FloatTensor<Self>,
+        scale: f32,
+        dropout: Dropout,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        portable::lora_linear::backward_adapter::<Self>(grad, x, a, b, scale, dropout)
+    }
+
+    /// `y = x / sqrt(mean(x²) + eps) · weight` over the last dimension: `x [n, h]`, `weight [h]`.
+    fn rms_norm(x: FloatTensor<Self>, weight: FloatTensor<Self>, eps: f32) -> FloatTensor<Self> {
+        portable::rms_norm::forward::<Self>(x, weight, eps)
+    }
+
+    /// `dX` of [`Self::rms_norm`], `[n, h]`.
+    fn rms_norm_backward_input(
+        grad: FloatTensor<Self>,
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        eps: f32,
+    ) -> FloatTensor<Self> {
+        portable::rms_norm::backward_input::<Self>(grad, x, weight, eps)
+    }
+
+    /// `dWeight` of [`Self::rms_norm`], `[h]`. Only full fine-tuning asks for it.
+    fn rms_norm_backward_weight(
+        grad: FloatTensor<Self>,
+        x: FloatTensor<Self>,
+        eps: f32,
+    ) -> FloatTensor<Self> {
+        portable::rms_norm::backward_weight::<Self>(grad, x, eps)
+    }
+
+    /// Rotates the halves of each head (`rotate_half`, as Hugging Face lays out q and k): `x [batch, seq, heads, d]`,
+    /// `cos` and `sin` `[batch, seq, d/2]`. `inverse` rotates back, which is also the backward pass.
+    fn rope(
+        x: FloatTensor<Self>,
+        cos: FloatTensor<Self>,
+        sin: FloatTensor<Self>,
+        inverse: bool,
+    ) -> FloatTensor<Self> {
+        portable::rope::rotate::<Self>(x, cos, sin, inverse)
+    }
+
+    /// Causal attention inside segments: `q [batch, seq, heads, d]`, `k`, `v` `[batch, seq, kv_heads, d]`,
+    /// `segment_ids [batch, seq]` to `[batch, seq, heads, d]`. Query head `i` reads key head `i / (heads / kv_heads)`; a query sees
+    /// the keys at its own position or before that bear its own segment id.
+    fn attention(
+        q: FloatTensor<Self>,
+        k: FloatTensor<Self>,
+        v: FloatTensor<Self>,
+        segment_ids: IntTensor<Self>,
+        scale: f32,
+    ) -> FloatTensor<Self> {
+        portable::attention::forward::<Self>(q, k, v, segment_ids, scale)
+    }
+
+    /// `(dQ, dK, dV)` of [`Self::attention`]; the probabilities are computed anew, not kept.
+    fn attention_backward(
+        grad: FloatTensor<Self>,
+        q: FloatTensor<Self>,
+        k: FloatTensor<Self>,
+        v: FloatTensor<Self>,
+        segment_ids: IntTensor<Self>,
+        scale: f32,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        portable::attention::backward::<Self>(grad, q, k, v, segment_ids, scale)
+    }
+
+    /// `silu(gate) · up`, element by element.
+    fn swiglu(gate: FloatTensor<Self>, up: FloatTensor<Self>) -> FloatTensor<Self> {
+        portable::swiglu::forward::<Self>(gate, up)
+    }
+
+    /// `(dGate, dUp)` of [`Self::swiglu`].
+    fn swiglu_backward(
+        grad: FloatTensor<Self>,
+        gate: FloatTensor<Self>,
+        up: FloatTensor<Self>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        portable::swiglu::backward::<Self>(grad, gate, up)
+    }
+
+    /// The sum over tokens of `logsumexp(h·Wᵀ) - (h·Wᵀ)[target]`, `[1]`: `hidden [n, h]`, `head [vocab, h]`, `targets [n]`. Works through the
+    /// tokens in chunks, so that `[n, vocab]` never exists.
+    fn cross_entropy(
+        hidden: FloatTensor<Self>,
+        head: FloatTensor<Self>,
+        targets: IntTensor<Self>,
+    ) -> FloatTensor<Self> {
+        portable::cross_entropy::loss::<Self>(hidden, head, targets)
+    }
+
+    /// [`Self::cross_entropy`] and its gradient `dHidden [n, h]` in one pass over the chunks: the logits of a chunk serve both.
+    fn cross_entropy_with_grad(
+        hidden: FloatTensor<Self>,
+        head: FloatTensor<Self>,
+        targets: IntTensor<Self>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        portable::cross_entropy::loss_and_grad::<Self>(hidden, head, targets)
+    }
+
+    /// As [`Self::cross_entropy_with_grad`], with `dHead [vocab, h]` too. Only full fine-tuning asks for it.
+    fn cross_entropy_with_grads(
+        hidden: FloatTensor<Self>,
+        head: FloatTensor<Self>,
+        targets: IntTensor<Self>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        portable::cross_entropy::loss_and_grads::<Self>(hidden, head, targets)
+    }
+
+    /// `(θ, m, v)` after one step of AdamW over flat vectors `[n]`. Not differentiable.
+    fn adamw(
+        theta: FloatTensor<Self>,
+        m: FloatTensor<Self>,
+        v: FloatTensor<Self>,
+        grad: FloatTensor<Self>,
+        step: AdamWStep,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        portable::adamw::step::<Self>(theta, m, v, grad, step)
+    }
+}
+
+/// wgpu, CUDA and the other CubeCL runtimes: the portable bodies.
+impl KernelBackend for Cube {}
+
+/// The CPU: loops over slices around one matrix product.
+impl KernelBackend for Flex {
+    fn linear(x: FloatTensor<Self>, w: FloatTensor<Self>) -> FloatTensor<Self> {
+        cpu::linear::forward(x, w)
+    }
+
+    fn linear_backward_input(grad: FloatTensor<Self>, w: FloatTensor<Self>) -> FloatTensor<Self> {
+        cpu::linear::backward_input(grad, w)
+    }
+
+    fn linear_backward_weight(grad: FloatTensor<Self>, x: FloatTensor<Self>) -> FloatTensor<Self> {
+        cpu::linear::backward_weight(grad, x)
+    }
+
+    fn lora_linear(
+        x: FloatTensor<Self>,
+        w: FloatTensor<Self>,
+        a: FloatTensor<Self>,
+        b: FloatTensor<Self>,
+        scale: f32,
+        dropout: Dropout,
+    ) -> FloatTensor<Self> {
+        cpu::lora_linear::forward(x, w, a, b, scale, dropout)
+    }
+
+    fn lora_linear_backward_input(
+        grad: FloatTensor<Self>,
+        w: FloatTensor<Self>,
+        a: FloatTensor<Self>,
+        b: FloatTensor<Self>,
+        scale: f32,
+        dropout: Dropout,
+    ) -> FloatTensor<Self> {
+        cpu::lora_linear::backward_input(grad, w, a, b, scale, dropout)
+    }
+
+    fn lora_linear_backward_adapter(
+        grad: FloatTensor<Self>,
+        x: FloatTensor<Self>,
+        a: FloatTensor<Self>,
+        b: FloatTensor<Self>,
+        scale: f32,
+        dropout: Dropout,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        cpu::lora_linear::backward_adapter(grad, x, a, b, scale, dropout)
+    }
+
+    fn rms_norm(x: FloatTensor<Self>, weight: FloatTensor<Self>, eps: f32) -> FloatTensor<Self> {
+        cpu::rms_norm::forward(x, weight, eps)
+    }
+
+    fn rms_norm_backward_input(
+        grad: FloatTensor<Self>,
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        eps: f32,
+    ) -> FloatTensor<Self> {
+        cpu::rms_norm::backward_input(grad, x, weight, eps)
+    }
+
+    fn rope(
+        x: FloatTensor<Self>,
+        cos: FloatTensor<Self>,
+        sin: FloatTensor<Self>,
+        inverse: bool,
+    ) -> FloatTensor<Self> {
+        cpu::rope::rotate(x, cos, sin, inverse)
+    }
+
+    fn attention(
+        q: FloatTensor<Self>,
+        k: FloatTensor<Self>,
+        v: FloatTensor<Self>,
+        segment_ids: IntTensor<Self>,
+        scale: f32,
+    ) -> FloatTensor<Self> {
+        cpu::attention::forward(q, k, v, segment_ids, scale)
+    }
+
+    fn attention_backward(
+        grad: FloatTensor<Self>,
+        q: FloatTensor<Self>,
+        k: FloatTensor<Self>,
+        v: FloatTensor<Self>,
+        segment_ids: IntTensor<Self>,
+        scale: f32,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        cpu::attention::backward(grad, q, k, v, segment_ids, scale)
+    }
+
+    fn swiglu(gate: FloatTensor<Self>, up: FloatTensor<Self>) -> FloatTensor<Self> {
+        cpu::swiglu::forward(gate, up)
+    }
+
+    fn swiglu_backward(
+        grad: FloatTensor<Self>,
+        gate: FloatTensor<Self>,
+        up: FloatTensor<Self>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        cpu::swiglu::backward(grad, gate, up)
+    }
+
+    fn cross_entropy(
+        hidden: FloatTensor<Self>,
+        head: FloatTensor<Self>,
+        targets: IntTensor<Self>,
+    ) -> FloatTensor<Self> {
+        cpu::cross_entropy::loss(hidden, head, targets)
+    }
+
+    fn cross_entropy_with_grad(
+        hidden: FloatTensor<Self>,
+        head: FloatTensor<Self>,
+        targets: IntTensor<Self>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        cpu::cross_entropy::loss_and_grad(hidden, head, targets)
+    }
+
+    fn cross_entropy_with_grads(
+        hidden: FloatTensor<Self>,
+        head: FloatTensor<Self>,
+        targets: IntTensor<Self>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        cpu::cross_entropy::loss_and_grads(hidden, head, targets)
+    }
+
+    fn adamw(
+        theta: FloatTensor<Self>,
+        m: FloatTensor<Self>,
+        v: FloatTensor<Self>,
+        grad: FloatTensor<Self>,
+        step: AdamWStep,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        cpu::adamw::step(theta, m, v, grad, step)
+    }
+}

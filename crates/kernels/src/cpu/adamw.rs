@@ -1,0 +1,47 @@
+//! Fast path of [`crate::portable::adamw`]: one pass, in place where nobody else holds the vectors.
+
+use burn::backend::flex::FlexTensor;
+use pulp::Arch;
+use rayon::prelude::*;
+
+use super::{GRAIN, floats};
+use crate::AdamWStep;
+
+/// `(θ, m, v)` after the step; all `[n]`.
+pub fn step(
+    theta: FlexTensor,
+    m: FlexTensor,
+    v: FlexTensor,
+    grad: FlexTensor,
+    step: AdamWStep,
+) -> (FlexTensor, FlexTensor, FlexTensor) {
+    let (mut theta, mut m, mut v) = (owned(theta), owned(m), owned(v));
+    let grad = floats(&grad);
+    let (keep, rate, root) = (step.keep(), step.rate(), step.inverse_root_correction2());
+    let (beta1, beta2) = (step.beta1 as f32, step.beta2 as f32);
+    let (new1, new2) = ((1.0 - step.beta1) as f32, (1.0 - step.beta2) as f32);
+    let tasks = theta
+        .storage_mut::<f32>()
+        .par_chunks_mut(GRAIN)
+        .zip(m.storage_mut::<f32>().par_chunks_mut(GRAIN))
+        .zip(v.storage_mut::<f32>().par_chunks_mut(GRAIN))
+        .zip(grad.par_chunks(GRAIN));
+    tasks.for_each(|(((theta, m), v), grad)| {
+        Arch::new().dispatch(|| {
+            let elements = theta.iter_mut().zip(m.iter_mut()).zip(v.iter_mut()).zip(grad);
+            for (((theta, m), v), g) in elements {
+                *m = *m * beta1 + g * new1;
+                *v = *v * beta2 + g * g * new2;
+                *theta = *theta * keep - rate * (*m / (v.sqrt() * root + step.epsilon));
+            }
+        })
+    });
+    (theta, m, v)
+}
+
+/// The tensor with its elements, and no others, in its storage. Not copied if that is so already: a second handle would make
+/// writing copy.
+fn owned(tensor: FlexTensor) -> FlexTensor {
+    let whole = tensor.as_slice::<f32>().is_some_and(|slice| size_of_val(slice) == tensor.bytes().len());
+    if whole { tensor } else { tensor.to_contiguous() }
+}

@@ -1,0 +1,62 @@
+//! Dropout that is a function of a seed and a position, so that it need not be kept.
+
+/// Which elements of an adapter's input are dropped.
+///
+/// Element `i` (row-major) survives if a hash of `(seed, i)` says so, and is then multiplied by `1 / (1 - p)` as
+/// `torch.nn.Dropout` does. The same seed gives the same mask on every backend and in the backward pass.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Dropout {
+    /// Probability of dropping an element, `0 <= p < 1`.
+    pub p: f32,
+    /// Names the mask: one for each adapter and each forward pass.
+    pub seed: u64,
+}
+
+impl Dropout {
+    /// Drops nothing.
+    pub const NONE: Self = Self { p: 0.0, seed: 0 };
+
+    /// Whether every element survives.
+    pub fn is_none(&self) -> bool {
+        self.p <= 0.0
+    }
+
+    /// `0` or `1 / (1 - p)`: the factor of element `index`.
+    pub fn factor(&self, index: usize) -> f32 {
+        // splitmix64 (Steele, Lea and Flood, 2014) of the position, its top 24 bits as a uniform number.
+        let mut z =
+            self.seed.wrapping_add((index as u64).wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^= z >> 31;
+        let uniform = (z >> 40) as f32 / (1u32 << 24) as f32;
+        if uniform < self.p { 0.0 } else { 1.0 / (1.0 - self.p) }
+    }
+
+    /// The factors of `len` elements in row-major order.
+    pub fn mask(&self, len: usize) -> Vec<f32> {
+        (0..len).map(|index| self.factor(index)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keeps_the_share_it_says_and_the_mean() {
+        let mask = Dropout { p: 0.3, seed: 7 }.mask(200_000);
+        let dropped = mask.iter().filter(|f| **f == 0.0).count() as f64 / mask.len() as f64;
+        let mean = mask.iter().map(|f| *f as f64).sum::<f64>() / mask.len() as f64;
+        assert!((dropped - 0.3).abs() < 0.005, "dropped {dropped}");
+        assert!((mean - 1.0).abs() < 0.01, "mean {mean}");
+    }
+
+    #[test]
+    fn seeds_give_different_masks() {
+        let (a, b) = (Dropout { p: 0.5, seed: 1 }, Dropout { p: 0.5, seed: 2 });
+        let same = a.mask(10_000).iter().zip(b.mask(10_000)).filter(|(x, y)| **x == *y).count();
+        assert!((4_000..6_000).contains(&same), "{same} of 10000 agree");
+        assert_eq!(a.mask(64), a.mask(64));
+    }
+}

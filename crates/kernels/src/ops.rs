@@ -1,0 +1,104 @@
+//! The operations as functions over burn tensors. Each is documented at [`crate::backend::KernelBackend`].
+
+use burn::backend::Dispatch;
+use burn::tensor::{Int, Tensor};
+
+use crate::{AdamWStep, Dropout, backend::KernelBackend};
+
+/// A frozen or learning linear layer without bias: `x [n, in]`, `w [out, in]` to `[n, out]`.
+pub fn linear(x: Tensor<2>, w: Tensor<2>) -> Tensor<2> {
+    let y = <Dispatch as KernelBackend>::linear(x.into_dispatch(), w.into_dispatch());
+    Tensor::from_dispatch(y)
+}
+
+/// A frozen linear layer with a low-rank adapter: `x·Wᵀ + scale·drop(x)·Aᵀ·Bᵀ`, of
+/// `x [n, in]`, `w [out, in]`, `a [r, in]`, `b [out, r]`, to `[n, out]`. `w` gets no gradient.
+pub fn lora_linear(
+    x: Tensor<2>,
+    w: Tensor<2>,
+    a: Tensor<2>,
+    b: Tensor<2>,
+    scale: f32,
+    dropout: Dropout,
+) -> Tensor<2> {
+    Tensor::from_dispatch(<Dispatch as KernelBackend>::lora_linear(
+        x.into_dispatch(),
+        w.into_dispatch(),
+        a.into_dispatch(),
+        b.into_dispatch(),
+        scale,
+        dropout,
+    ))
+}
+
+/// Root-mean-square normalisation of `x [n, h]` with `weight [h]`.
+pub fn rms_norm(x: Tensor<2>, weight: Tensor<1>, eps: f32) -> Tensor<2> {
+    let y = <Dispatch as KernelBackend>::rms_norm(x.into_dispatch(), weight.into_dispatch(), eps);
+    Tensor::from_dispatch(y)
+}
+
+/// Rotary position embedding of `x [batch, seq, heads, d]` by `cos`, `sin` `[batch, seq, d/2]`.
+pub fn rope(x: Tensor<4>, cos: Tensor<3>, sin: Tensor<3>) -> Tensor<4> {
+    Tensor::from_dispatch(<Dispatch as KernelBackend>::rope(
+        x.into_dispatch(),
+        cos.into_dispatch(),
+        sin.into_dispatch(),
+        false,
+    ))
+}
+
+/// Causal attention inside segments: `q [batch, seq, heads, d]`, `k`, `v` `[batch, seq, kv_heads, d]`,
+/// `segment_ids [batch, seq]` to `[batch, seq, heads, d]`.
+pub fn attention(
+    q: Tensor<4>,
+    k: Tensor<4>,
+    v: Tensor<4>,
+    segment_ids: Tensor<2, Int>,
+    scale: f32,
+) -> Tensor<4> {
+    Tensor::from_dispatch(<Dispatch as KernelBackend>::attention(
+        q.into_dispatch(),
+        k.into_dispatch(),
+        v.into_dispatch(),
+        segment_ids.into_dispatch(),
+        scale,
+    ))
+}
+
+/// `silu(gate)·up`.
+pub fn swiglu(gate: Tensor<2>, up: Tensor<2>) -> Tensor<2> {
+    let y = <Dispatch as KernelBackend>::swiglu(gate.into_dispatch(), up.into_dispatch());
+    Tensor::from_dispatch(y)
+}
+
+/// Cross entropy summed over tokens, `[1]`: `hidden [n, h]`, `head [vocab, h]`, `targets [n]` in `0..vocab`.
+///
+/// # Panics
+///
+/// If there is no token: a caller counts the tokens it learns from before it divides by their number.
+pub fn cross_entropy(hidden: Tensor<2>, head: Tensor<2>, targets: Tensor<1, Int>) -> Tensor<1> {
+    assert!(hidden.dims()[0] > 0, "cross_entropy of no tokens");
+    Tensor::from_dispatch(<Dispatch as KernelBackend>::cross_entropy(
+        hidden.into_dispatch(),
+        head.into_dispatch(),
+        targets.into_dispatch(),
+    ))
+}
+
+/// `(θ, m, v)` after one step of AdamW over flat vectors `[n]`, outside any graph.
+pub fn adamw(
+    theta: Tensor<1>,
+    m: Tensor<1>,
+    v: Tensor<1>,
+    grad: Tensor<1>,
+    step: AdamWStep,
+) -> (Tensor<1>, Tensor<1>, Tensor<1>) {
+    let (theta, m, v) = <Dispatch as KernelBackend>::adamw(
+        theta.into_dispatch(),
+        m.into_dispatch(),
+        v.into_dispatch(),
+        grad.into_dispatch(),
+        step,
+    );
+    (Tensor::from_dispatch(theta), Tensor::from_dispatch(m), Tensor::from_dispatch(v))
+}

@@ -1,0 +1,37 @@
+//! The operations out of plain burn operations: right on every backend, and what the fast paths are held against.
+
+use burn::backend::{Backend, TensorMetadata, tensor::FloatTensor};
+
+pub mod adamw;
+pub mod attention;
+pub mod cross_entropy;
+pub mod linear;
+pub mod lora_linear;
+pub mod rms_norm;
+pub mod rope;
+pub mod swiglu;
+
+/// The shape of a float tensor as a plain vector.
+fn dims<B: Backend>(tensor: &FloatTensor<B>) -> Vec<usize> {
+    tensor.shape().to_vec()
+}
+
+/// A tensor with the same elements and another shape.
+fn reshape<B: Backend>(tensor: FloatTensor<B>, shape: &[usize]) -> FloatTensor<B> {
+    B::float_reshape(tensor, shape.to_vec().into())
+}
+
+/// Elements `start..start + len` of dimension `dim`.
+fn narrow<B: Backend>(tensor: FloatTensor<B>, dim: usize, start: usize, len: usize) -> FloatTensor<B> {
+    let shape = dims::<B>(&tensor);
+    let slices: Vec<burn::tensor::Slice> = (0..shape.len())
+        .map(|d| if d == dim { (start..start + len).into() } else { (0..shape[d]).into() })
+        .collect();
+    B::float_slice(tensor, &slices)
+}
+
+/// Matrix transpose of the last two dimensions.
+fn transposed<B: Backend>(tensor: FloatTensor<B>) -> FloatTensor<B> {
+    let rank = tensor.shape().num_dims();
+    B::float_swap_dims(tensor, rank - 2, rank - 1)
+}

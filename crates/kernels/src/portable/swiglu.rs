@@ -1,0 +1,25 @@
+//! `silu(gate)·up` (Shazeer, 2020), the activation of Llama's MLP.
+//!
+//! With `σ = sigmoid(gate)`: `dUp = g·gate·σ` and `dGate = g·up·σ·(1 + gate·(1 - σ))`.
+
+use burn::backend::{Backend, tensor::FloatTensor};
+
+/// `gate`, `up` of one shape to that shape.
+pub fn forward<B: Backend>(gate: FloatTensor<B>, up: FloatTensor<B>) -> FloatTensor<B> {
+    let sigmoid = B::sigmoid(gate.clone());
+    B::float_mul(B::float_mul(gate, sigmoid), up)
+}
+
+/// `(dGate, dUp)`.
+pub fn backward<B: Backend>(
+    grad: FloatTensor<B>,
+    gate: FloatTensor<B>,
+    up: FloatTensor<B>,
+) -> (FloatTensor<B>, FloatTensor<B>) {
+    let sigmoid = B::sigmoid(gate.clone());
+    let silu = B::float_mul(gate.clone(), sigmoid.clone());
+    let complement = B::float_add_scalar(B::float_neg(sigmoid.clone()), 1f32.into());
+    let slope = B::float_mul(sigmoid, B::float_add_scalar(B::float_mul(gate, complement), 1f32.into()));
+    let grad_gate = B::float_mul(B::float_mul(grad.clone(), up), slope);
+    (grad_gate, B::float_mul(grad, silu))
+}

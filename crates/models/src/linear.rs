@@ -1,0 +1,73 @@
+//! A linear layer of a checkpoint, with or without a low-rank adapter.
+
+use burn::tensor::Tensor;
+use lorelei_kernels::{self as kernels, Dropout};
+
+use crate::ForwardMode;
+
+/// `y = x·Wᵀ + bias`, and with an adapter `+ s·drop(x)·Aᵀ·Bᵀ`.
+#[derive(Debug, Clone)]
+pub struct Linear {
+    /// `[out, in]`, as the file has it.
+    pub weight: Tensor<2>,
+    /// `[out]`.
+    pub bias: Option<Tensor<1>>,
+    /// The adapter, once [`crate::Llama::inject_lora`] has put one here.
+    pub lora: Option<LoraAdapter>,
+}
+
+/// The learning part of an adapted layer.
+#[derive(Debug, Clone)]
+pub struct LoraAdapter {
+    /// `[r, in]`.
+    pub a: Tensor<2>,
+    /// `[out, r]`.
+    pub b: Tensor<2>,
+    /// `lora_alpha / r`, or `lora_alpha / sqrt(r)` with rsLoRA.
+    pub scale: f32,
+    /// Probability that an element of the adapter's input is dropped in training.
+    pub dropout: f32,
+    /// Tells this adapter's dropout masks from the others'.
+    pub dropout_stream: u64,
+}
+
+impl Linear {
+    /// `x [n, in]` to `[n, out]`.
+    pub fn forward(&self, x: Tensor<2>, mode: ForwardMode) -> Tensor<2> {
+        let y = match &self.lora {
+            None => kernels::linear(x, self.weight.clone()),
+            Some(lora) => kernels::lora_linear(
+                x,
+                self.weight.clone(),
+                lora.a.clone(),
+                lora.b.clone(),
+                lora.scale,
+                lora.dropout_of(mode),
+            ),
+        };
+        match &self.bias {
+            None => y,
+            Some(bias) => y + bias.clone().unsqueeze(),
+        }
+    }
+
+    /// `(in, out)`.
+    pub fn sizes(&self) -> (usize, usize) {
+        let [size_out, size_in] = self.weight.dims();
+        (size_in, size_out)
+    }
+}
+
+impl LoraAdapter {
+    fn dropout_of(&self, mode: ForwardMode) -> Dropout {
+        match mode {
+            ForwardMode::Training { dropout_seed } if self.dropout > 0.0 => Dropout {
+                p: self.dropout,
+                // An odd multiplier keeps the streams of neighbouring adapters and steps apart.
+                seed: dropout_seed.wrapping_mul(0xD134_2543_DE82_EF95).wrapping_add(self.dropout_stream),
+            },
+            _ => Dropout::NONE,
+        }
+    }
+}
+

@@ -1,0 +1,88 @@
+//! The tensors that learn, by name.
+
+use burn::tensor::{Device, Gradients, Shape, Tensor, TensorData};
+
+/// A tensor that learns, of rank 1 (a norm, a bias) or 2 (a matrix).
+#[derive(Debug)]
+pub enum Parameter<'a> {
+    /// A vector.
+    Vector(&'a mut Tensor<1>),
+    /// A matrix.
+    Matrix(&'a mut Tensor<2>),
+}
+
+impl Parameter<'_> {
+    /// Its shape.
+    pub fn shape(&self) -> Shape {
+        match self {
+            Self::Vector(tensor) => tensor.shape(),
+            Self::Matrix(tensor) => tensor.shape(),
+        }
+    }
+
+    /// Whether weight decay applies: to matrices, as Transformers does (not to biases and norms).
+    pub fn decays(&self) -> bool {
+        matches!(self, Self::Matrix(_))
+    }
+
+    /// All elements, row by row, outside the graph.
+    pub fn flat(&self) -> Tensor<1> {
+        fn bare<const D: usize>(tensor: &Tensor<D>) -> Tensor<D> {
+            if tensor.is_autodiff() { tensor.clone().inner() } else { tensor.clone() }
+        }
+        match self {
+            Self::Vector(tensor) => bare(tensor),
+            Self::Matrix(tensor) => {
+                let tensor = bare(tensor);
+                let count = tensor.shape().num_elements();
+                tensor.reshape([count])
+            }
+        }
+    }
+
+    /// Puts `values` (all elements, row by row, outside the graph) in its place.
+    pub fn assign(&mut self, values: Tensor<1>) {
+        match self {
+            Self::Vector(tensor) => **tensor = values,
+            Self::Matrix(tensor) => {
+                let dims = tensor.dims();
+                **tensor = values.reshape(dims);
+            }
+        }
+    }
+
+    /// Puts host values in its place.
+    pub fn assign_host(&mut self, values: Vec<f32>, device: &Device) {
+        let count = values.len();
+        self.assign(Tensor::from_data(TensorData::new(values, [count]), device));
+    }
+
+    /// Makes it a leaf of the next graph.
+    pub fn track(&mut self) {
+        fn leaf<const D: usize>(tensor: &mut Tensor<D>) {
+            let bare = if tensor.is_autodiff() { tensor.clone().inner() } else { tensor.clone() };
+            *tensor = Tensor::from_inner(bare).require_grad();
+        }
+        match self {
+            Self::Vector(tensor) => leaf(tensor),
+            Self::Matrix(tensor) => leaf(tensor),
+        }
+    }
+
+    /// Takes it out of the graph.
+    pub fn untrack(&mut self) {
+        let flat = self.flat();
+        self.assign(flat);
+    }
+
+    /// Its gradient, all elements row by row; none if the loss does not depend on it.
+    pub fn gradient(&self, gradients: &mut Gradients) -> Option<Tensor<1>> {
+        match self {
+            Self::Vector(tensor) => tensor.grad_remove(gradients),
+            Self::Matrix(tensor) => tensor.grad_remove(gradients).map(|grad| {
+                let count = grad.shape().num_elements();
+                grad.reshape([count])
+            }),
+        }
+    }
+}

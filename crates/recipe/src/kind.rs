@@ -1,0 +1,276 @@
+//! What values a setting takes: its type, its range, its choices.
+
+use serde_json::Value as Json;
+
+use crate::schedule::LrSchedulerKwargs;
+use crate::suggest::nearest;
+use crate::targets::{end_pattern, layer_pattern, whole_pattern};
+
+/// The largest integer that JSON, TOML and JavaScript all keep exactly.
+pub(crate) const MAX_INTEGER: i64 = (1 << 53) - 1;
+
+/// The highest rank taken.
+pub(crate) const MAX_RANK: i64 = 4096;
+
+/// What values a setting takes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Kind {
+    /// `true` or `false`.
+    Bool,
+    /// An integer from `min` to `max`.
+    Int {
+        /// Smallest value.
+        min: i64,
+        /// Largest value.
+        max: i64,
+    },
+    /// A finite number.
+    Number(Bounds),
+    /// Any text.
+    Text,
+    /// One of a few words.
+    Choice {
+        /// Those taken.
+        takes: &'static [&'static str],
+        /// Those that PEFT or Transformers take, and Lorelei does not yet.
+        later: &'static [&'static str],
+    },
+    /// A name, or a list of names.
+    Names,
+    /// A list of module names, or one regex, or `"all-linear"`.
+    Targets,
+    /// A number from 0, or a list of them.
+    Indices,
+    /// Module name or regex to rank.
+    Ranks,
+    /// Module name or regex to alpha.
+    Alphas,
+    /// `init_lora_weights`.
+    Init,
+    /// `lr_scheduler_kwargs`.
+    SchedulerKwargs,
+    /// Anything: the setting is not kept.
+    Any,
+}
+
+/// A range of numbers.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Bounds {
+    /// Lower end.
+    pub min: f64,
+    /// Whether `min` itself is out.
+    pub above: bool,
+    /// Upper end.
+    pub max: f64,
+    /// Whether `max` itself is out.
+    pub below: bool,
+}
+
+/// 0 or more.
+pub(crate) const NOT_NEGATIVE: Bounds = Bounds { min: 0.0, above: false, max: f64::INFINITY, below: false };
+/// More than 0.
+pub(crate) const POSITIVE: Bounds = Bounds { above: true, ..NOT_NEGATIVE };
+/// From 0 to 1.
+pub(crate) const SHARE: Bounds = Bounds { max: 1.0, ..NOT_NEGATIVE };
+/// From 0 up to, not including, 1.
+pub(crate) const BELOW_ONE: Bounds = Bounds { below: true, ..SHARE };
+/// Between 0 and 100.
+pub(crate) const PERCENTAGE: Bounds = Bounds { min: 0.0, above: true, max: 100.0, below: true };
+
+/// Why a value is not taken, and what would be.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Complaint {
+    pub(crate) message: String,
+    pub(crate) help: Option<String>,
+}
+
+impl Bounds {
+    /// Whether a finite `value` is within.
+    pub fn contains(&self, value: f64) -> bool {
+        value.is_finite()
+            && (value > self.min || value == self.min && !self.above)
+            && (value < self.max || value == self.max && !self.below)
+    }
+
+    /// The range around a name: `0 <= lora_dropout < 1`.
+    pub fn around(&self, name: &str) -> String {
+        let low = if self.above { "<" } else { "<=" };
+        if self.max.is_infinite() {
+            return format!("{name} {} {}", if self.above { ">" } else { ">=" }, self.min);
+        }
+        format!("{} {low} {name} {} {}", self.min, if self.below { "<" } else { "<=" }, self.max)
+    }
+}
+
+impl Kind {
+    /// What is taken, in a few words.
+    pub fn describe(&self) -> String {
+        match self {
+            Kind::Bool => "true or false".into(),
+            Kind::Int { min, max } if *max >= MAX_INTEGER => format!("an integer, {min} or more"),
+            Kind::Int { min, max } => format!("an integer, {min} to {max}"),
+            Kind::Number(bounds) => format!("a number, {}", bounds.around("x")),
+            Kind::Text => "a string".into(),
+            Kind::Choice { takes, .. } => words(takes),
+            Kind::Names => "a list of names".into(),
+            Kind::Targets => "a list of module names, a regex, or \"all-linear\"".into(),
+            Kind::Indices => "a layer number from 0, or a list of them".into(),
+            Kind::Ranks => format!("a table of module name to rank, 1 to {MAX_RANK}"),
+            Kind::Alphas => "a table of module name to alpha, more than 0".into(),
+            Kind::Init => "true, false or \"gaussian\"".into(),
+            Kind::SchedulerKwargs => format!("a table with {}", LrSchedulerKwargs::NAMES.join(", ")),
+            Kind::Any => "anything".into(),
+        }
+    }
+
+    /// Whether a value is kept at all.
+    pub fn is_kept(&self) -> bool {
+        *self != Kind::Any
+    }
+
+    /// Checks a value of the setting `name`.
+    pub(crate) fn check(&self, name: &str, value: &Json) -> Result<(), Complaint> {
+        let fits = match self {
+            Kind::Any => true,
+            Kind::Bool => value.is_boolean(),
+            Kind::Text => value.is_string(),
+            Kind::Int { min, max } => return check_int(self, name, value, *min, *max),
+            Kind::Number(bounds) => return check_number(self, name, value, bounds),
+            Kind::Choice { takes, later } => return check_choice(self, name, value, takes, later),
+            Kind::Init => {
+                if value.is_boolean() {
+                    return Ok(());
+                }
+                let later = &["eva", "olora", "pissa", "corda", "loftq", "lora_ga", "orthogonal", "mica"];
+                let niter = value.as_str().is_some_and(|text| text.starts_with("pissa_niter_"));
+                return if niter { Err(not_yet(name, value)) } else { check_choice(self, name, value, &["gaussian"], later) };
+            }
+            Kind::Names => {
+                strings(value, true).is_some_and(|names| names.iter().all(|name| layer_pattern(name).is_ok()))
+            }
+            Kind::Targets => return self.check_targets(name, value),
+            Kind::Indices => match value {
+                Json::Array(list) => list.iter().all(is_index),
+                one => is_index(one),
+            },
+            Kind::Ranks => {
+                let rank = Kind::Int { min: 1, max: MAX_RANK };
+                return self.check_map(name, value, &rank);
+            }
+            Kind::Alphas => return self.check_map(name, value, &Kind::Number(POSITIVE)),
+            Kind::SchedulerKwargs => return LrSchedulerKwargs::check(name, value),
+        };
+        if fits { Ok(()) } else { Err(self.wrong_type(name, value)) }
+    }
+
+    fn check_targets(&self, name: &str, value: &Json) -> Result<(), Complaint> {
+        let Some(names) = strings(value, true) else { return Err(self.wrong_type(name, value)) };
+        if names.iter().any(|name| name.is_empty()) || (names.is_empty() && name == "target_modules") {
+            return Err(Complaint::new(format!("{name} names no module")).help(format!("{name} takes {}", self.describe())));
+        }
+        match value {
+            Json::String(pattern) => whole_pattern(pattern).map(drop).map_err(|error| bad_regex(name, pattern, &error)),
+            _ => Ok(()),
+        }
+    }
+
+    fn check_map(&self, name: &str, value: &Json, values: &Kind) -> Result<(), Complaint> {
+        let Json::Object(map) = value else { return Err(self.wrong_type(name, value)) };
+        for (key, value) in map {
+            end_pattern(key).map_err(|error| bad_regex(name, key, &error))?;
+            values.check(&format!("{name}[{key:?}]"), value)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn wrong_type(&self, name: &str, value: &Json) -> Complaint {
+        Complaint::new(format!("{name} takes {}, not {}", self.describe(), found(value)))
+    }
+}
+
+impl Complaint {
+    pub(crate) fn new(message: String) -> Self {
+        Self { message, help: None }
+    }
+
+    pub(crate) fn help(mut self, help: String) -> Self {
+        self.help = Some(help);
+        self
+    }
+}
+
+fn check_int(kind: &Kind, name: &str, value: &Json, min: i64, max: i64) -> Result<(), Complaint> {
+    let whole = value.is_i64() || value.is_u64() || value.as_f64().is_some_and(|number| number.abs() >= 9e15);
+    match value.as_i64() {
+        Some(number) if (min..=max).contains(&number) => Ok(()),
+        _ if !whole => Err(kind.wrong_type(name, value)),
+        _ if max >= MAX_INTEGER && value.as_f64().is_some_and(|number| number < 1.0) => {
+            Err(Complaint::new(format!("{name} = {value} is out of range: {name} >= {min}")))
+        }
+        _ => Err(Complaint::new(format!("{name} = {value} is out of range: {min} <= {name} <= {max}"))),
+    }
+}
+
+fn check_number(kind: &Kind, name: &str, value: &Json, bounds: &Bounds) -> Result<(), Complaint> {
+    match value.as_f64() {
+        None if value.is_null() => Err(Complaint::new(format!("{name} is not a finite number"))),
+        None => Err(kind.wrong_type(name, value)),
+        Some(number) if bounds.contains(number) => Ok(()),
+        Some(_) => Err(Complaint::new(format!("{name} = {value} is out of range: {}", bounds.around(name)))),
+    }
+}
+
+fn check_choice(kind: &Kind, name: &str, value: &Json, takes: &[&str], later: &[&str]) -> Result<(), Complaint> {
+    let Some(word) = value.as_str() else { return Err(kind.wrong_type(name, value)) };
+    if takes.contains(&word) {
+        Ok(())
+    } else if later.contains(&word) {
+        Err(not_yet(name, value).help(format!("{name} takes {}", kind.describe())))
+    } else {
+        let help = match nearest(word, takes.iter().copied()) {
+            Some(near) => format!("did you mean {near:?}?"),
+            None => format!("{name} takes {}", kind.describe()),
+        };
+        Err(Complaint::new(format!("{name} = {value} is not one of its values")).help(help))
+    }
+}
+
+fn not_yet(name: &str, value: &Json) -> Complaint {
+    Complaint::new(format!("{name} = {value} is not supported yet"))
+}
+
+fn bad_regex(name: &str, pattern: &str, error: &regex::Error) -> Complaint {
+    let text = error.to_string();
+    let reason = text.lines().last().unwrap_or_default().trim_start_matches("error: ");
+    Complaint::new(format!("{name}: {pattern:?} is not a regex that can be used: {reason}"))
+        .help("back references and look-around are not available; a list of names may do".into())
+}
+
+/// The strings of a list of strings, or of one string.
+fn strings(value: &Json, one: bool) -> Option<Vec<&str>> {
+    match value {
+        Json::String(text) if one => Some(vec![text]),
+        Json::Array(list) => list.iter().map(Json::as_str).collect(),
+        _ => None,
+    }
+}
+
+fn is_index(value: &Json) -> bool {
+    value.as_u64().is_some_and(|index| index <= u64::from(u32::MAX))
+}
+
+/// A value, for a message.
+pub(crate) fn found(value: &Json) -> String {
+    match value {
+        Json::Null => "nothing".into(),
+        Json::Bool(_) | Json::Number(_) => value.to_string(),
+        Json::String(text) if text.chars().count() <= 40 => format!("the string {text:?}"),
+        Json::String(_) => "a string".into(),
+        Json::Array(_) => "a list".into(),
+        Json::Object(_) => "a table".into(),
+    }
+}
+
+fn words(words: &[&str]) -> String {
+    words.iter().map(|word| format!("{word:?}")).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,44 @@
+//! A training run as data.
+//!
+//! A [`Recipe`] says everything about a run: the model, the data, the adapter ([`LoraConfig`]) and the training
+//! ([`TrainingArguments`]). Its names and defaults are those of PEFT's `LoraConfig` and Transformers'
+//! `TrainingArguments`, so that what someone has written for those can be read here. A setting of theirs that Lorelei
+//! does not have is never "unknown": [`fields`] knows all of them, and either says that it makes no difference here
+//! or refuses it with the reason.
+//!
+//! Text comes in, values come out. Nothing here opens a file, knows a device or depends on the tensor library, so the
+//! page, the worker and the program read a recipe with the same code and report the same errors.
+
+mod data;
+mod error;
+pub mod fields;
+mod kind;
+mod lora;
+mod markdown;
+mod model;
+mod number;
+mod peft;
+mod plan;
+mod read;
+mod recipe;
+mod schedule;
+mod set;
+mod source;
+mod suggest;
+mod targets;
+mod training;
+mod validate;
+mod write;
+
+pub use data::DataSection;
+pub use error::{RecipeError, Warning};
+pub use kind::{Bounds, Kind};
+pub use lora::{Bias, InitLoraWeights, LoraConfig, TaskType};
+pub use markdown::features_markdown;
+pub use model::{ModelDtype, ModelSection};
+pub use peft::PEFT_VERSION;
+pub use plan::StepPlan;
+pub use recipe::Recipe;
+pub use schedule::{LrSchedulerKwargs, LrSchedulerType, Ramp, Schedule, learning_rate};
+pub use targets::{TargetModules, default_target_modules};
+pub use training::{FinetuningType, IntervalStrategy, Optimizer, TrainingArguments};

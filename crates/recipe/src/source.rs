@@ -1,0 +1,128 @@
+//! A text with a name, and the tree that TOML and JSON both become: values that know where they stand.
+
+mod json;
+mod toml;
+
+use std::ops::Range;
+
+use serde_json::Value as Json;
+
+use crate::{RecipeError, Warning};
+
+/// A text to read, under the name that errors call it by.
+pub(crate) struct Source<'a> {
+    pub(crate) file: &'a str,
+    pub(crate) text: &'a str,
+}
+
+/// A value and its place.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Node {
+    /// Bytes of the text.
+    pub(crate) span: Range<usize>,
+    pub(crate) value: Value,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Value {
+    Null,
+    Bool(bool),
+    Int(i64),
+    Float(f64),
+    Text(String),
+    List(Vec<Node>),
+    Table(Vec<Entry>),
+    /// A kind of value that no setting takes, such as a date.
+    Other(&'static str),
+}
+
+/// `name = node`.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Entry {
+    pub(crate) name: String,
+    pub(crate) at: usize,
+    pub(crate) node: Node,
+}
+
+impl<'a> Source<'a> {
+    pub(crate) fn new(file: &'a str, text: &'a str) -> Self {
+        Self { file, text: text.strip_prefix('\u{feff}').unwrap_or(text) }
+    }
+
+    /// Line and column (in characters) of a byte of the text, both from 1.
+    pub(crate) fn position(&self, at: usize) -> (usize, usize) {
+        let mut at = at.min(self.text.len());
+        while !self.text.is_char_boundary(at) {
+            at -= 1;
+        }
+        let before = &self.text[..at];
+        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
+    }
+
+    /// Puts an error at a byte of the text.
+    pub(crate) fn locate(&self, at: Option<usize>, mut error: RecipeError) -> RecipeError {
+        error.file = self.file.to_string();
+        if let Some(at) = at {
+            (error.line, error.column) = self.position(at);
+        }
+        error
+    }
+
+    /// Puts a warning at a byte of the text.
+    pub(crate) fn locate_warning(&self, at: Option<usize>, mut warning: Warning) -> Warning {
+        warning.file = self.file.to_string();
+        if let Some(at) = at {
+            (warning.line, warning.column) = self.position(at);
+        }
+        warning
+    }
+
+    fn syntax_error(&self, at: Option<usize>, language: &str, message: &str) -> RecipeError {
+        let message = message.trim().replace('\n', "; ");
+        self.locate(at, RecipeError::new("", format!("this is not valid {language}: {message}")))
+    }
+}
+
+impl Node {
+    /// The value as JSON, which has neither dates nor infinite numbers.
+    ///
+    /// # Errors
+    /// What a setting cannot be.
+    pub(crate) fn to_json(&self) -> Result<Json, String> {
+        Ok(match &self.value {
+            Value::Null => Json::Null,
+            Value::Bool(flag) => Json::Bool(*flag),
+            Value::Int(number) => Json::from(*number),
+            Value::Float(number) => serde_json::Number::from_f64(*number)
+                .map(Json::Number)
+                .ok_or_else(|| format!("{number} is not a finite number"))?,
+            Value::Text(text) => Json::String(text.clone()),
+            Value::List(list) => Json::Array(list.iter().map(Node::to_json).collect::<Result<_, _>>()?),
+            Value::Table(entries) => {
+                let mut map = serde_json::Map::new();
+                for entry in entries {
+                    if map.insert(entry.name.clone(), entry.node.to_json()?).is_some() {
+                        return Err(format!("{:?} is given twice", entry.name));
+                    }
+                }
+                Json::Object(map)
+            }
+            Value::Other(kind) => return Err(format!("{kind} is not a value that a setting takes")),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_count_characters() {
+        let source = Source::new("f", "a = \"é\"\nü = 1");
+        assert_eq!(source.position(0), (1, 1));
+        assert_eq!(source.position(7), (1, 7));
+        assert_eq!(source.position(source.text.len()), (2, 6));
+        assert_eq!(source.position(10_000), (2, 6));
+    }
+}

@@ -1,0 +1,63 @@
+//! The key or word that was probably meant.
+
+use crate::RecipeError;
+use crate::fields::{self, Table};
+
+/// What people call a setting before they look it up.
+const NICKNAMES: &[(&str, &str)] = &[
+    ("alpha", "lora_alpha"),
+    ("batch_size", "per_device_train_batch_size"),
+    ("dropout", "lora_dropout"),
+    ("epochs", "num_train_epochs"),
+    ("lr", "learning_rate"),
+    ("lora_r", "r"),
+    ("lora_rank", "r"),
+    ("lora_target", "target_modules"),
+    ("max_seq_length", "max_length"),
+    ("model", "model_name_or_path"),
+    ("rank", "r"),
+    ("scheduler", "lr_scheduler_type"),
+    ("train_batch_size", "per_device_train_batch_size"),
+];
+
+/// The candidate closest to `word`, if one is close.
+pub(crate) fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    // Words of a page's length are not misspelt names, and would take long to compare.
+    if word.len() > 80 {
+        return None;
+    }
+    let word = word.to_lowercase().replace('-', "_");
+    candidates
+        .map(|candidate| (strsim::normalized_damerau_levenshtein(&word, &candidate.to_lowercase()), candidate))
+        .filter(|(likeness, _)| *likeness >= 0.6)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, candidate)| candidate)
+}
+
+/// The error for a key that no table has, or not this one.
+pub(crate) fn unknown_key(table: Table, key: &str) -> RecipeError {
+    let error = RecipeError::new(format!("{table}.{key}"), format!("unknown key {key:?} in [{table}]"));
+    if let Some(other) = fields::all().find(|field| field.name == key) {
+        return error.with_help(format!("it belongs under [{}]", other.table));
+    }
+    let nickname = NICKNAMES.iter().find(|(nick, _)| *nick == key).map(|(_, name)| *name);
+    let close = || nearest(key, fields::of(table).iter().map(|field| field.name));
+    match nickname.or_else(close).and_then(|name| fields::all().find(|field| field.name == name)) {
+        Some(field) if field.table == table => error.with_help(format!("did you mean {:?}?", field.name)),
+        Some(field) => error.with_help(format!("did you mean {:?} under [{}]?", field.name, field.table)),
+        None => error.with_help(format!("the keys of [{table}] are listed in FEATURES.md")),
+    }
+}
+
+/// The error for a name at the top that is no table.
+pub(crate) fn unknown_table(name: &str) -> RecipeError {
+    let error = RecipeError::new(name, format!("unknown table {name:?}"));
+    if let Some(field) = fields::all().find(|field| field.name == name) {
+        return RecipeError::new(name, format!("{name:?} stands outside of any table"))
+            .with_help(format!("put it under [{}]", field.table));
+    }
+    match nearest(name, Table::ALL.iter().map(|table| table.name())) {
+        Some(near) => error.with_help(format!("did you mean [{near}]?")),
+        None => error.with_help("a recipe has [model], [data], [lora] and [training]"),
+    }
+}

@@ -1,0 +1,156 @@
+//! Which modules get an adapter: PEFT's `check_target_module_exists`, and its defaults by architecture.
+
+use regex::Regex;
+use serde::{Deserialize, Serialize};
+
+use crate::{LoraConfig, RecipeError};
+
+/// `target_modules`: a list of names, or one string.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum TargetModules {
+    /// A module is meant when its path is one of these, or ends with `.NAME`.
+    List(Vec<String>),
+    /// `"all-linear"`, or a regex that matches the whole path of a module.
+    Pattern(String),
+}
+
+impl TargetModules {
+    /// Whether this is `"all-linear"`: every linear layer but the output layer.
+    pub fn is_all_linear(&self) -> bool {
+        matches!(self, Self::Pattern(pattern) if pattern.eq_ignore_ascii_case("all-linear"))
+    }
+
+    fn names(&self, module_path: &str) -> bool {
+        match self {
+            Self::List(names) => names.iter().any(|name| is_or_ends_with(module_path, name)),
+            Self::Pattern(pattern) => whole_match(pattern, module_path),
+        }
+    }
+}
+
+impl LoraConfig {
+    /// Whether the linear module at `module_path` gets an adapter, as PEFT decides it.
+    ///
+    /// `module_path` is the Hugging Face name, such as `model.layers.0.self_attn.q_proj`. `layers_to_transform` takes
+    /// the layer's number from that path, and `layer_index` only where the path does not show it. Absent
+    /// `target_modules` select nothing: see [`LoraConfig::with_default_targets`].
+    pub fn selects(&self, module_path: &str, is_output_layer: bool, layer_index: Option<usize>) -> bool {
+        if self.exclude_modules.as_ref().is_some_and(|exclude| exclude.names(module_path)) {
+            return false;
+        }
+        match &self.target_modules {
+            None => false,
+            Some(target) if target.is_all_linear() => !is_output_layer,
+            Some(target @ TargetModules::Pattern(_)) => target.names(module_path),
+            Some(target @ TargetModules::List(names)) => {
+                // A full path is meant as such: PEFT does not look at its layer.
+                names.iter().any(|name| name == module_path)
+                    || target.names(module_path) && self.takes_layer(module_path, layer_index)
+            }
+        }
+    }
+
+    /// This configuration with `target_modules` filled in for `model_type` when they are absent.
+    ///
+    /// # Errors
+    /// When they are absent and PEFT has no default for this architecture either.
+    pub fn with_default_targets(&self, model_type: &str) -> Result<LoraConfig, RecipeError> {
+        let mut config = self.clone();
+        if config.target_modules.is_none() {
+            let names = default_target_modules(model_type).ok_or_else(|| {
+                RecipeError::new(
+                    "lora.target_modules",
+                    format!("PEFT has no default target_modules for the architecture {model_type:?}"),
+                )
+                .with_help("name them, as in [\"q_proj\", \"v_proj\"], or say \"all-linear\"")
+            })?;
+            config.target_modules = Some(TargetModules::List(names.iter().map(|name| name.to_string()).collect()));
+        }
+        Ok(config)
+    }
+
+    fn takes_layer(&self, module_path: &str, layer_index: Option<usize>) -> bool {
+        let Some(layers) = self.layers_to_transform.as_deref().filter(|layers| !layers.is_empty()) else {
+            return true;
+        };
+        let index = match self.layers_pattern.as_deref() {
+            None | Some([]) => first_numbered_segment(module_path).or(layer_index),
+            Some(patterns) => patterns.iter().find_map(|pattern| index_after(pattern, module_path)),
+        };
+        index.is_some_and(|index| layers.contains(&index))
+    }
+}
+
+/// PEFT's default `target_modules` for an architecture, or `None` where PEFT has none and they must be named.
+pub fn default_target_modules(model_type: &str) -> Option<&'static [&'static str]> {
+    Some(match model_type {
+        "llama" | "llama4" | "mistral" | "mixtral" | "qwen2" | "qwen3" | "gemma" | "gemma2" | "gemma3_text"
+        | "stablelm" | "opt" | "gptj" | "gpt_neo" | "bart" => &["q_proj", "v_proj"],
+        "phi" => &["q_proj", "v_proj", "fc1", "fc2"],
+        "bert" | "roberta" | "xlm-roberta" | "electra" => &["query", "value"],
+        "gpt2" | "gpt_bigcode" => &["c_attn"],
+        "chatglm" | "bloom" | "gpt_neox" | "falcon" => &["query_key_value"],
+        _ => return None,
+    })
+}
+
+/// The first key that matches the end of the path: PEFT's `get_pattern_key`, `(.*\.)?(key)$` from the start.
+pub(crate) fn first_matching_key<'a>(mut keys: impl Iterator<Item = &'a String>, path: &str) -> Option<&'a String> {
+    keys.find(|key| end_pattern(key).is_ok_and(|pattern| pattern.is_match(path)))
+}
+
+/// The regex of a key of `rank_pattern` or `alpha_pattern`.
+pub(crate) fn end_pattern(key: &str) -> Result<Regex, regex::Error> {
+    Regex::new(&format!(r"\A(?:.*\.)?(?:{key})\z"))
+}
+
+/// The regex of a string given as `target_modules`.
+pub(crate) fn whole_pattern(pattern: &str) -> Result<Regex, regex::Error> {
+    Regex::new(&format!(r"\A(?:{pattern})\z"))
+}
+
+/// The regex of a name in `layers_pattern`: the first number after it counts, not the last (an expert's).
+pub(crate) fn layer_pattern(pattern: &str) -> Result<Regex, regex::Error> {
+    Regex::new(&format!(r"\A(?:|.*?\.)(?:{pattern})\.(?P<idx>[0-9]+)\."))
+}
+
+fn whole_match(pattern: &str, path: &str) -> bool {
+    whole_pattern(pattern).is_ok_and(|pattern| pattern.is_match(path))
+}
+
+fn index_after(pattern: &str, path: &str) -> Option<usize> {
+    layer_pattern(pattern).ok()?.captures(path)?.name("idx")?.as_str().parse().ok()
+}
+
+fn is_or_ends_with(path: &str, name: &str) -> bool {
+    path.strip_suffix(name).is_some_and(|before| before.is_empty() || before.ends_with('.'))
+}
+
+/// What PEFT's `.*?\.[^.]*\.(\d+)\.` finds: the first number with two names before it and one behind.
+fn first_numbered_segment(path: &str) -> Option<usize> {
+    let segments: Vec<&str> = path.split('.').collect();
+    let inner = segments.get(2..segments.len().checked_sub(1)?)?;
+    let number = inner.iter().find(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()))?;
+    number.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_number_counts_and_only_between_names() {
+        assert_eq!(first_numbered_segment("model.layers.1.experts.0.w1"), Some(1));
+        assert_eq!(first_numbered_segment("transformer.h.11.attn.c_attn"), Some(11));
+        for none in ["", "lm_head", "layers.0.q_proj", "model.layers.0", "a.b.c.d"] {
+            assert_eq!(first_numbered_segment(none), None, "{none}");
+        }
+    }
+
+    #[test]
+    fn a_name_is_a_whole_last_name() {
+        assert!(is_or_ends_with("a.q_proj", "q_proj") && is_or_ends_with("q_proj", "q_proj"));
+        assert!(!is_or_ends_with("a.xq_proj", "q_proj") && !is_or_ends_with("q_proj", "a.q_proj"));
+    }
+}

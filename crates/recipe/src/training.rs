@@ -1,0 +1,167 @@
+//! `[training]`: Transformers' `TrainingArguments`, as far as Lorelei has them.
+
+use serde::{Deserialize, Serialize};
+
+use crate::number::{is_false, whole, whole_option};
+use crate::{LrSchedulerKwargs, LrSchedulerType};
+
+/// How to train. Every name and default is Transformers'; `finetuning_type` is the only addition. A `*_steps` below 1
+/// is a share of all optimizer steps.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TrainingArguments {
+    /// Folder of the checkpoints and of the adapter.
+    pub output_dir: String,
+    /// Train an adapter, or every weight.
+    pub finetuning_type: FinetuningType,
+    /// Examples in a micro-batch.
+    pub per_device_train_batch_size: usize,
+    /// Examples in a batch of an evaluation.
+    pub per_device_eval_batch_size: usize,
+    /// Micro-batches in an optimizer step.
+    pub gradient_accumulation_steps: usize,
+    /// Passes over the data; the decimals are a part of the last pass.
+    pub num_train_epochs: f64,
+    /// Optimizer steps; a positive value overrides `num_train_epochs`.
+    pub max_steps: i64,
+    /// Highest learning rate of the schedule.
+    pub learning_rate: f64,
+    /// Course of the learning rate.
+    pub lr_scheduler_type: LrSchedulerType,
+    /// Further settings of the schedule.
+    #[serde(skip_serializing_if = "LrSchedulerKwargs::is_empty")]
+    pub lr_scheduler_kwargs: LrSchedulerKwargs,
+    /// Warm-up in optimizer steps; below 1, a share of all steps. Wins over `warmup_ratio`.
+    #[serde(serialize_with = "whole")]
+    pub warmup_steps: f64,
+    /// Warm-up as a share of all steps: the name it had before Transformers 5.
+    pub warmup_ratio: f64,
+    /// The optimizer: AdamW under either of its names.
+    pub optim: Optimizer,
+    /// AdamW's decoupled weight decay.
+    pub weight_decay: f64,
+    /// AdamW's decay of the first moment.
+    pub adam_beta1: f64,
+    /// AdamW's decay of the second moment.
+    pub adam_beta2: f64,
+    /// AdamW's epsilon.
+    pub adam_epsilon: f64,
+    /// Global gradient norm above which gradients are scaled down; 0 does not clip.
+    pub max_grad_norm: f64,
+    /// float16 mixed precision.
+    #[serde(skip_serializing_if = "is_false")]
+    pub fp16: bool,
+    /// bfloat16 mixed precision.
+    #[serde(skip_serializing_if = "is_false")]
+    pub bf16: bool,
+    /// Recompute activations in the backward pass (`activation_checkpointing` since Transformers 5).
+    #[serde(skip_serializing_if = "is_false")]
+    pub gradient_checkpointing: bool,
+    /// When to report the loss.
+    pub logging_strategy: IntervalStrategy,
+    /// Optimizer steps between two reports.
+    #[serde(serialize_with = "whole")]
+    pub logging_steps: f64,
+    /// Whether to report step 1 as well.
+    pub logging_first_step: bool,
+    /// When to evaluate.
+    pub eval_strategy: IntervalStrategy,
+    /// Optimizer steps between two evaluations; as `logging_steps` when absent.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "whole_option")]
+    pub eval_steps: Option<f64>,
+    /// When to save a checkpoint.
+    pub save_strategy: IntervalStrategy,
+    /// Optimizer steps between two checkpoints.
+    #[serde(serialize_with = "whole")]
+    pub save_steps: f64,
+    /// Checkpoints to keep; absent or 0 keeps all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub save_total_limit: Option<usize>,
+    /// Seed of everything random.
+    pub seed: u64,
+    /// Seed of the order of the examples; as `seed` when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data_seed: Option<u64>,
+    /// Whether to leave out the last micro-batch of an epoch when it is not full.
+    pub dataloader_drop_last: bool,
+}
+
+/// What is trained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FinetuningType {
+    /// An adapter; the base model is frozen.
+    #[default]
+    Lora,
+    /// Every weight of the model.
+    Full,
+}
+
+/// When something is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum IntervalStrategy {
+    /// Never.
+    No,
+    /// Every so many optimizer steps.
+    Steps,
+    /// At the end of every epoch.
+    Epoch,
+}
+
+/// Transformers' names of AdamW. Both are the same mathematics, and the same code here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Optimizer {
+    /// AdamW.
+    AdamwTorch,
+    /// AdamW, one kernel for the whole update in torch.
+    #[default]
+    AdamwTorchFused,
+}
+
+impl TrainingArguments {
+    /// The seed of the order of the examples.
+    pub fn shuffle_seed(&self) -> u64 {
+        self.data_seed.unwrap_or(self.seed)
+    }
+}
+
+impl Default for TrainingArguments {
+    fn default() -> Self {
+        Self {
+            output_dir: "trainer_output".into(),
+            finetuning_type: FinetuningType::Lora,
+            per_device_train_batch_size: 8,
+            per_device_eval_batch_size: 8,
+            gradient_accumulation_steps: 1,
+            num_train_epochs: 3.0,
+            max_steps: -1,
+            learning_rate: 5e-5,
+            lr_scheduler_type: LrSchedulerType::Linear,
+            lr_scheduler_kwargs: LrSchedulerKwargs::default(),
+            warmup_steps: 0.0,
+            warmup_ratio: 0.0,
+            optim: Optimizer::AdamwTorchFused,
+            weight_decay: 0.0,
+            adam_beta1: 0.9,
+            adam_beta2: 0.999,
+            adam_epsilon: 1e-8,
+            max_grad_norm: 1.0,
+            fp16: false,
+            bf16: false,
+            gradient_checkpointing: false,
+            logging_strategy: IntervalStrategy::Steps,
+            logging_steps: 500.0,
+            logging_first_step: false,
+            eval_strategy: IntervalStrategy::No,
+            eval_steps: None,
+            save_strategy: IntervalStrategy::Steps,
+            save_steps: 500.0,
+            save_total_limit: None,
+            seed: 42,
+            data_seed: None,
+            dataloader_drop_last: false,
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! What a training run says while it goes on. Progress bars, logs and pages are listeners; the trainer knows none of them.
+
+use serde::{Deserialize, Serialize};
+
+/// Something that happened in a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// The run begins.
+    Started(Started),
+    /// An optimizer step was taken whose numbers were not read back from the device.
+    Progress {
+        /// The step, from 1.
+        step: usize,
+    },
+    /// A logged step.
+    Step(StepLog),
+    /// The validation set was evaluated.
+    Evaluated(Evaluation),
+    /// Files were written.
+    Saved {
+        /// After which step.
+        step: usize,
+        /// The directory inside `output_dir`; empty for `output_dir` itself.
+        directory: String,
+    },
+    /// Something is not as the user may think.
+    Warned {
+        /// In words.
+        message: String,
+    },
+    /// The run is over.
+    Finished(Finished),
+}
+
+/// The size of a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Started {
+    /// Rows (examples, or packed rows) in an epoch.
+    pub num_examples: usize,
+    /// Optimizer steps to come.
+    pub total_steps: usize,
+    /// Steps in which the learning rate rises.
+    pub warmup_steps: usize,
+    /// Epochs, the last one perhaps in part.
+    pub num_epochs: f64,
+    /// Rows that an optimizer step sees.
+    pub effective_batch_size: usize,
+    /// Parameters that learn.
+    pub trainable_parameters: usize,
+    /// All parameters.
+    pub all_parameters: usize,
+}
+
+/// A line of `trainer_log.jsonl`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StepLog {
+    /// Optimizer steps taken.
+    pub step: usize,
+    /// Epochs done, as a fraction.
+    pub epoch: f64,
+    /// Mean of the step losses since the last line.
+    pub loss: f64,
+    /// The rate that this step used.
+    pub learning_rate: f64,
+    /// Global norm of this step's gradient before clipping.
+    pub grad_norm: f64,
+    /// Tokens (padding not counted) a second since the last line.
+    pub tokens_per_second: f64,
+    /// Since the run began.
+    pub elapsed_seconds: f64,
+    /// Until it ends, at the pace so far.
+    pub remaining_seconds: f64,
+    /// What the process holds at its peak so far, as the host measures it; 0 where it cannot.
+    pub memory_bytes: u64,
+}
+
+/// The loss on a validation set.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Evaluation {
+    /// After which step.
+    pub step: usize,
+    /// Epochs done, as a fraction.
+    pub epoch: f64,
+    /// As Transformers computes it: the mean over rows of their batch's mean loss.
+    pub eval_loss: f64,
+    /// How long it took.
+    pub eval_runtime: f64,
+    /// Rows a second.
+    pub eval_samples_per_second: f64,
+}
+
+/// The end of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Finished {
+    /// Optimizer steps taken.
+    pub steps: usize,
+    /// Mean loss of all steps.
+    pub train_loss: f64,
+    /// Seconds.
+    pub train_runtime: f64,
+    /// Tokens (padding not counted) a second over the whole run.
+    pub tokens_per_second: f64,
+    /// At the peak, as the host measures it; 0 where it cannot.
+    pub memory_bytes: u64,
+    /// Whether the host asked to stop before the last step.
+    pub stopped: bool,
+}
