@@ -1,1 +1,30 @@
-//! (being laid down)
+//! From rows to batches: JSONL rows, the model's tokenizer and chat template, tokens with a loss mask, packed batches.
+//!
+//! One direction: [`read_jsonl`] reads rows, an [`Encoder`] turns each into token ids and labels (rendering
+//! conversations with the model's chat template), [`pack`] lays several short ones in a row, [`epoch_order`] orders an
+//! epoch and [`collate`] pads rows to a rectangle. Nothing here knows a tensor, a file system or a browser: bytes come
+//! in through [`std::io::BufRead`], plain vectors go out.
+
+mod batch;
+mod chat;
+mod clock;
+mod encode;
+mod error;
+mod python_json;
+mod random;
+mod rows;
+mod sampler;
+mod split;
+mod tokenizer;
+mod tokenizer_config;
+mod train_tokenizer;
+
+pub use batch::{Batch, SequenceRow, collate, one_per_row, pack};
+pub use chat::Message;
+pub use encode::{Encoded, Encoder, Example, IGNORE_INDEX, encode_rows};
+pub use error::{DataError, DataErrorKind};
+pub use rows::{Row, read_jsonl};
+pub use sampler::{epoch_order, micro_batches};
+pub use split::split;
+pub use tokenizer::Tokenizer;
+pub use train_tokenizer::train_byte_level_bpe;

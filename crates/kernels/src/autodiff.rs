@@ -4,7 +4,7 @@
 //! lives anyway); an activation that only the gradient of a frozen weight would need is not kept at all.
 
 use burn::backend::{
-    Autodiff, Backend,
+    Autodiff,
     autodiff::{
         checkpoint::{base::Checkpointer, strategy::CheckpointStrategy},
         grads::Gradients,

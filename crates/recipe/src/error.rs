@@ -64,7 +64,14 @@ impl fmt::Display for Warning {
     }
 }
 
-fn line_of_text(file: &str, line: usize, column: usize, key: &str, message: &str, help: Option<&str>) -> String {
+fn line_of_text(
+    file: &str,
+    line: usize,
+    column: usize,
+    key: &str,
+    message: &str,
+    help: Option<&str>,
+) -> String {
     let mut text = match (file.is_empty(), line) {
         (true, _) if key.is_empty() => String::new(),
         (true, _) => format!("{key}: "),

@@ -118,7 +118,10 @@ impl Kind {
             Kind::Ranks => format!("a table of module name to rank, 1 to {MAX_RANK}"),
             Kind::Alphas => "a table of module name to alpha, more than 0".into(),
             Kind::Init => "true, false or \"gaussian\"".into(),
-            Kind::SchedulerKwargs => format!("a table with {}", LrSchedulerKwargs::NAMES.join(", ")),
+            Kind::SchedulerKwargs => {
+                let names: Vec<_> = LrSchedulerKwargs::names().collect();
+                format!("a table with {}", names.join(", "))
+            }
             Kind::Any => "anything".into(),
         }
     }
@@ -133,6 +136,9 @@ impl Kind {
         let fits = match self {
             Kind::Any => true,
             Kind::Bool => value.is_boolean(),
+            Kind::Text if value.as_str() == Some("") => {
+                return Err(Complaint::new(format!("{name} is empty")));
+            }
             Kind::Text => value.is_string(),
             Kind::Int { min, max } => return check_int(self, name, value, *min, *max),
             Kind::Number(bounds) => return check_number(self, name, value, bounds),
@@ -143,7 +149,11 @@ impl Kind {
                 }
                 let later = &["eva", "olora", "pissa", "corda", "loftq", "lora_ga", "orthogonal", "mica"];
                 let niter = value.as_str().is_some_and(|text| text.starts_with("pissa_niter_"));
-                return if niter { Err(not_yet(name, value)) } else { check_choice(self, name, value, &["gaussian"], later) };
+                return if niter {
+                    Err(not_yet(name, value))
+                } else {
+                    check_choice(self, name, value, &["gaussian"], later)
+                };
             }
             Kind::Names => {
                 strings(value, true).is_some_and(|names| names.iter().all(|name| layer_pattern(name).is_ok()))
@@ -166,10 +176,13 @@ impl Kind {
     fn check_targets(&self, name: &str, value: &Json) -> Result<(), Complaint> {
         let Some(names) = strings(value, true) else { return Err(self.wrong_type(name, value)) };
         if names.iter().any(|name| name.is_empty()) || (names.is_empty() && name == "target_modules") {
-            return Err(Complaint::new(format!("{name} names no module")).help(format!("{name} takes {}", self.describe())));
+            return Err(Complaint::new(format!("{name} names no module"))
+                .help(format!("{name} takes {}", self.describe())));
         }
         match value {
-            Json::String(pattern) => whole_pattern(pattern).map(drop).map_err(|error| bad_regex(name, pattern, &error)),
+            Json::String(pattern) => {
+                whole_pattern(pattern).map(drop).map_err(|error| bad_regex(name, pattern, &error))
+            }
             _ => Ok(()),
         }
     }
@@ -220,7 +233,13 @@ fn check_number(kind: &Kind, name: &str, value: &Json, bounds: &Bounds) -> Resul
     }
 }
 
-fn check_choice(kind: &Kind, name: &str, value: &Json, takes: &[&str], later: &[&str]) -> Result<(), Complaint> {
+fn check_choice(
+    kind: &Kind,
+    name: &str,
+    value: &Json,
+    takes: &[&str],
+    later: &[&str],
+) -> Result<(), Complaint> {
     let Some(word) = value.as_str() else { return Err(kind.wrong_type(name, value)) };
     if takes.contains(&word) {
         Ok(())

@@ -93,13 +93,11 @@ pub enum TaskType {
 }
 
 /// How `A` and `B` begin; `true`, `false` or `"gaussian"` in a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InitLoraWeights {
-    /// `A` Kaiming uniform with `a = sqrt(5)`, `B` zero.
-    #[default]
-    True,
-    /// Both as a new linear layer begins: the first step does not start from the base model.
-    False,
+    /// `true`: `A` Kaiming uniform with `a = sqrt(5)`, `B` zero. `false`: both as a new linear layer begins, so that
+    /// the first step does not start from the base model.
+    Bool(bool),
     /// `A` normal with deviation `1 / r`, `B` zero.
     Gaussian,
 }
@@ -142,7 +140,7 @@ impl Default for LoraConfig {
             layers_pattern: None,
             rank_pattern: BTreeMap::new(),
             alpha_pattern: BTreeMap::new(),
-            init_lora_weights: InitLoraWeights::True,
+            init_lora_weights: InitLoraWeights::default(),
             modules_to_save: None,
             use_dora: false,
             fan_in_fan_out: false,
@@ -151,11 +149,16 @@ impl Default for LoraConfig {
     }
 }
 
+impl Default for InitLoraWeights {
+    fn default() -> Self {
+        Self::Bool(true)
+    }
+}
+
 impl Serialize for InitLoraWeights {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
-            Self::True => serializer.serialize_bool(true),
-            Self::False => serializer.serialize_bool(false),
+            Self::Bool(flag) => serializer.serialize_bool(*flag),
             Self::Gaussian => serializer.serialize_str("gaussian"),
         }
     }
@@ -170,8 +173,7 @@ impl<'de> Deserialize<'de> for InitLoraWeights {
             Name(String),
         }
         match Form::deserialize(deserializer)? {
-            Form::Flag(true) => Ok(Self::True),
-            Form::Flag(false) => Ok(Self::False),
+            Form::Flag(flag) => Ok(Self::Bool(flag)),
             Form::Name(name) if name == "gaussian" => Ok(Self::Gaussian),
             Form::Name(name) => Err(D::Error::custom(format!("unknown initialisation {name:?}"))),
         }

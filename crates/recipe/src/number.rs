@@ -28,7 +28,10 @@ pub(crate) fn whole_option<S: Serializer>(value: &Option<f64>, serializer: S) ->
     value.map(Whole).serialize(serializer)
 }
 
-pub(crate) fn whole_map<S: Serializer>(value: &BTreeMap<String, f64>, serializer: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn whole_map<S: Serializer>(
+    value: &BTreeMap<String, f64>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
     serializer.collect_map(value.iter().map(|(key, number)| (key, Whole(*number))))
 }
 

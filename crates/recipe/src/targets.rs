@@ -65,7 +65,8 @@ impl LoraConfig {
                 )
                 .with_help("name them, as in [\"q_proj\", \"v_proj\"], or say \"all-linear\"")
             })?;
-            config.target_modules = Some(TargetModules::List(names.iter().map(|name| name.to_string()).collect()));
+            config.target_modules =
+                Some(TargetModules::List(names.iter().map(|name| name.to_string()).collect()));
         }
         Ok(config)
     }
@@ -85,8 +86,8 @@ impl LoraConfig {
 /// PEFT's default `target_modules` for an architecture, or `None` where PEFT has none and they must be named.
 pub fn default_target_modules(model_type: &str) -> Option<&'static [&'static str]> {
     Some(match model_type {
-        "llama" | "llama4" | "mistral" | "mixtral" | "qwen2" | "qwen3" | "gemma" | "gemma2" | "gemma3_text"
-        | "stablelm" | "opt" | "gptj" | "gpt_neo" | "bart" => &["q_proj", "v_proj"],
+        "llama" | "llama4" | "mistral" | "mixtral" | "qwen2" | "qwen3" | "gemma" | "gemma2"
+        | "gemma3_text" | "stablelm" | "opt" | "gptj" | "gpt_neo" | "bart" => &["q_proj", "v_proj"],
         "phi" => &["q_proj", "v_proj", "fc1", "fc2"],
         "bert" | "roberta" | "xlm-roberta" | "electra" => &["query", "value"],
         "gpt2" | "gpt_bigcode" => &["c_attn"],
@@ -96,7 +97,10 @@ pub fn default_target_modules(model_type: &str) -> Option<&'static [&'static str
 }
 
 /// The first key that matches the end of the path: PEFT's `get_pattern_key`, `(.*\.)?(key)$` from the start.
-pub(crate) fn first_matching_key<'a>(mut keys: impl Iterator<Item = &'a String>, path: &str) -> Option<&'a String> {
+pub(crate) fn first_matching_key<'a>(
+    mut keys: impl Iterator<Item = &'a String>,
+    path: &str,
+) -> Option<&'a String> {
     keys.find(|key| end_pattern(key).is_ok_and(|pattern| pattern.is_match(path)))
 }
 
@@ -131,7 +135,8 @@ fn is_or_ends_with(path: &str, name: &str) -> bool {
 fn first_numbered_segment(path: &str) -> Option<usize> {
     let segments: Vec<&str> = path.split('.').collect();
     let inner = segments.get(2..segments.len().checked_sub(1)?)?;
-    let number = inner.iter().find(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()))?;
+    let number =
+        inner.iter().find(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()))?;
     number.parse().ok()
 }
 

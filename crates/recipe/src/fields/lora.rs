@@ -33,7 +33,7 @@ pub(super) const FIELDS: &[Field] = rows! { Lora;
         "Tokens whose embeddings are trained.";
     target_parameters: Any => "null" also ["[]"], Refused("adapters of bare parameters (fused experts) are not there yet"),
         "Parameters, rather than modules, that get an adapter.";
-    ensure_weight_tying: Bool => "false", Refused("adapters of tied embeddings are not there yet"), "Keep tied weights tied.";
+    ensure_weight_tying: Any => "false", Refused("adapters of tied embeddings are not there yet"), "Keep tied weights tied.";
     layer_replication: Any => "null" also ["[]"], Refused("stacking copies of layers is not there yet"), "Ranges of layers to repeat.";
     loftq_config: Any => "{}", Refused("LoftQ changes the base weights and is not there"), "Settings of LoftQ.";
     eva_config: Any => "null", Refused("EVA initialisation is not there yet"), "Settings of EVA.";

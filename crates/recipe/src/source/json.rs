@@ -100,7 +100,11 @@ impl Walk<'_> {
         Some(match serde_json::from_str::<Json>(word).ok()? {
             Json::Null => Value::Null,
             Json::Bool(flag) => Value::Bool(flag),
-            Json::Number(number) => number.as_i64().map_or(Value::Float(number.as_f64()?), Value::Int),
+            Json::Number(number) => match number.as_i64() {
+                Some(number) => Value::Int(number),
+                // Not serde_json's number: without a feature of its own it is off by one in the last place at times.
+                None => Value::Float(word.parse().ok()?),
+            },
             _ => return None,
         })
     }

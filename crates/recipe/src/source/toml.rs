@@ -8,8 +8,9 @@ use crate::RecipeError;
 impl Source<'_> {
     /// Reads the text as TOML: a table.
     pub(crate) fn toml(&self) -> Result<Vec<Entry>, RecipeError> {
-        let table = DeTable::parse(self.text)
-            .map_err(|error| self.syntax_error(error.span().map(|span| span.start), "TOML", error.message()))?;
+        let table = DeTable::parse(self.text).map_err(|error| {
+            self.syntax_error(error.span().map(|span| span.start), "TOML", error.message())
+        })?;
         Ok(entries(table.get_ref()))
     }
 }

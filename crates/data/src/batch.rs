@@ -1,0 +1,156 @@
+//! Documents laid in rows, and rows padded to a rectangle.
+
+use crate::encode::{Example, IGNORE_INDEX};
+
+/// One row of a batch: a single document, or several packed one after the other.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SequenceRow {
+    /// The documents, in their order in the row. None is empty where [`pack`] or [`one_per_row`] made the row.
+    pub documents: Vec<Example>,
+}
+
+impl SequenceRow {
+    /// Tokens of all documents.
+    pub fn num_tokens(&self) -> usize {
+        self.documents.iter().map(|document| document.input_ids.len()).sum()
+    }
+
+    /// Labels that count in the loss: of each document, those after the first that are not -100.
+    pub fn num_targets(&self) -> usize {
+        self.documents.iter().map(Example::num_targets).sum()
+    }
+}
+
+/// Token rows of one length, each field row-major `[batch_size, seq_len]`.
+///
+/// Padding is on the right: the pad id, label -100, position 0, segment 0. Documents are segments 1, 2, ... of their
+/// row and their positions start at 0; a token attends only to its own segment.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Batch {
+    /// Rows.
+    pub batch_size: usize,
+    /// Columns: the tokens of the longest row.
+    pub seq_len: usize,
+    /// Token ids.
+    pub input_ids: Vec<i32>,
+    /// Labels, not shifted: `labels[t]` is the token that position `t - 1` is to predict, -100 where none is.
+    pub labels: Vec<i64>,
+    /// Positions inside the document, for the rotary embedding.
+    pub position_ids: Vec<i32>,
+    /// Which document of the row, from 1; 0 is padding.
+    pub segment_ids: Vec<i32>,
+}
+
+impl Batch {
+    /// What the loss is taken of: (rows, targets), where row `b * seq_len + t - 1` of the logits is to predict
+    /// `labels[b, t]`. That is every label that is not -100 and whose document has a token before it.
+    pub fn targets(&self) -> (Vec<i32>, Vec<i32>) {
+        let mut rows = Vec::new();
+        let mut targets = Vec::new();
+        for start in (0..self.batch_size).map(|row| row * self.seq_len) {
+            for at in start + 1..start + self.seq_len {
+                let segment = self.segment_ids[at];
+                if self.labels[at] != IGNORE_INDEX && segment != 0 && segment == self.segment_ids[at - 1] {
+                    rows.push((at - 1) as i32);
+                    targets.push(self.labels[at] as i32);
+                }
+            }
+        }
+        (rows, targets)
+    }
+
+    /// Tokens that are not padding.
+    pub fn num_tokens(&self) -> usize {
+        self.segment_ids.iter().filter(|&&segment| segment != 0).count()
+    }
+}
+
+/// Pads rows on the right to the longest of them.
+pub fn collate(rows: &[&SequenceRow], pad_id: u32) -> Batch {
+    let seq_len = rows.iter().map(|row| row.num_tokens()).max().unwrap_or(0);
+    let mut batch = Batch { batch_size: rows.len(), seq_len, ..Batch::default() };
+    for (row, end) in rows.iter().zip((1..).map(|row| row * seq_len)) {
+        for (document, segment) in row.documents.iter().zip(1..) {
+            let length = document.input_ids.len();
+            batch.input_ids.extend(document.input_ids.iter().map(|&id| id as i32));
+            batch.labels.extend_from_slice(&document.labels);
+            batch.position_ids.extend(0..length as i32);
+            batch.segment_ids.extend(std::iter::repeat_n(segment, length));
+        }
+        batch.input_ids.resize(end, pad_id as i32);
+        batch.labels.resize(end, IGNORE_INDEX);
+        batch.position_ids.resize(end, 0);
+        batch.segment_ids.resize(end, 0);
+    }
+    batch
+}
+
+/// Each example in a row of its own.
+pub fn one_per_row(examples: Vec<Example>) -> Vec<SequenceRow> {
+    examples.into_iter().map(|example| SequenceRow { documents: vec![example] }).collect()
+}
+
+/// Packs examples into rows of at most `max_length` tokens: first fit decreasing (Johnson, 1973; at most 11/9 of the
+/// best possible number of rows, plus one). No document is split; one longer than `max_length` is cut there, an empty
+/// one is left out. Deterministic: equal lengths keep their order, and both the documents of a row and the rows
+/// themselves come in the order of `examples`.
+pub fn pack(mut examples: Vec<Example>, max_length: usize) -> Vec<SequenceRow> {
+    for example in &mut examples {
+        example.truncate(max_length);
+    }
+    let length = |index: usize| examples[index].input_ids.len();
+    let mut by_length: Vec<usize> = (0..examples.len()).filter(|&index| length(index) > 0).collect();
+    by_length.sort_by_key(|&index| std::cmp::Reverse(length(index)));
+
+    let mut free = FreeSpace::new(by_length.len(), max_length);
+    let mut rows: Vec<Vec<usize>> = Vec::new();
+    for index in by_length {
+        let row = free.take_first(length(index));
+        if row == rows.len() {
+            rows.push(Vec::new());
+        }
+        rows[row].push(index);
+    }
+    for row in &mut rows {
+        row.sort_unstable();
+    }
+    rows.sort_unstable_by_key(|row| row[0]);
+    rows.iter()
+        .map(|row| SequenceRow {
+            documents: row.iter().map(|&index| std::mem::take(&mut examples[index])).collect(),
+        })
+        .collect()
+}
+
+/// A maximum tree over the free space of the rows, so that the first row with room is found in `log n`.
+struct FreeSpace {
+    leaves: usize,
+    /// Node `i` has children `2i` and `2i + 1`; the rows are the leaves from `leaves` on.
+    tree: Vec<usize>,
+}
+
+impl FreeSpace {
+    /// `rows` empty rows of `capacity`, enough for as many documents.
+    fn new(rows: usize, capacity: usize) -> Self {
+        let leaves = rows.next_power_of_two();
+        Self { leaves, tree: vec![capacity; 2 * leaves] }
+    }
+
+    /// Takes `amount` (at most the capacity) from the first row that has it, and returns that row.
+    fn take_first(&mut self, amount: usize) -> usize {
+        let mut node = 1;
+        while node < self.leaves {
+            node *= 2;
+            if self.tree[node] < amount {
+                node += 1;
+            }
+        }
+        let row = node - self.leaves;
+        self.tree[node] -= amount;
+        while node > 1 {
+            node /= 2;
+            self.tree[node] = self.tree[2 * node].max(self.tree[2 * node + 1]);
+        }
+        row
+    }
+}

@@ -1,0 +1,68 @@
+//! The one error of this crate: which file and line, what is wrong there, and the way out.
+
+/// What went wrong, for callers that decide by it. The text is in [`DataError`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DataErrorKind {
+    /// The reader failed.
+    Read,
+    /// The file holds no row.
+    EmptyFile,
+    /// A line is not a row: not UTF-8, not JSON, no known field, a field of the wrong type, an id out of range.
+    BadRow,
+    /// The row tokenises to nothing.
+    EmptyRow,
+    /// Not one row of the file teaches anything.
+    NothingToLearn,
+    /// `tokenizer.json` or `tokenizer_config.json` cannot be used, or the tokenizer refused a text.
+    Tokenizer,
+    /// The chat template cannot be parsed, failed while rendering, or hides the assistant's words.
+    Template,
+}
+
+/// An error with its place and the way out. Shown as `train.jsonl:3: problem (help)`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}{problem}{}", place(.file, *.line), way_out(.help))]
+pub struct DataError {
+    /// The sort of error.
+    pub kind: DataErrorKind,
+    /// The file's name as the caller gave it.
+    pub file: Option<String>,
+    /// The line in that file, from 1.
+    pub line: Option<usize>,
+    /// What is wrong, and what was expected.
+    pub problem: String,
+    /// What to do about it; may be empty.
+    pub help: String,
+}
+
+fn place(file: &Option<String>, line: Option<usize>) -> String {
+    match (file, line) {
+        (Some(file), Some(line)) => format!("{file}:{line}: "),
+        (Some(file), None) => format!("{file}: "),
+        (None, Some(line)) => format!("line {line}: "),
+        (None, None) => String::new(),
+    }
+}
+
+fn way_out(help: &str) -> String {
+    if help.is_empty() { String::new() } else { format!(" ({help})") }
+}
+
+impl DataError {
+    pub(crate) fn new(kind: DataErrorKind, problem: impl Into<String>, help: impl Into<String>) -> Self {
+        Self { kind, file: None, line: None, problem: problem.into(), help: help.into() }
+    }
+
+    /// The same error with the place it came from, unless it has one already.
+    pub fn at(mut self, file: &str, line: usize) -> Self {
+        self.file.get_or_insert_with(|| file.to_owned());
+        self.line.get_or_insert(line);
+        self
+    }
+
+    /// The same error with the file it came from.
+    pub(crate) fn in_file(mut self, file: &str) -> Self {
+        self.file.get_or_insert_with(|| file.to_owned());
+        self
+    }
+}

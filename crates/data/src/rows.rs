@@ -1,0 +1,246 @@
+//! Rows of a JSONL file: one JSON object a line, in one of four forms.
+
+use std::io::BufRead;
+
+use serde_json::{Map, Value};
+
+use crate::chat::Message;
+use crate::error::{DataError, DataErrorKind};
+
+/// What one line teaches.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Row {
+    /// `{"text"}`: a text to continue, learnt whole.
+    Text(String),
+    /// `{"prompt", "completion"}`: the completion is learnt.
+    PromptCompletion {
+        /// What is given.
+        prompt: String,
+        /// What is learnt.
+        completion: String,
+    },
+    /// `{"messages"}`: a conversation, of which the assistant's turns are learnt.
+    Messages(Vec<Message>),
+    /// `{"input_ids", "labels"?, "attention_mask"?}`: tokens as they are. Without labels everything is learnt;
+    /// positions whose mask is 0 are already dropped.
+    Tokens {
+        /// Token ids.
+        input_ids: Vec<u32>,
+        /// A label for each token, -100 where nothing is learnt.
+        labels: Vec<i64>,
+    },
+}
+
+const FORMS: &str = "messages, prompt + completion, input_ids or text";
+
+/// Reads rows with the number of their line, from 1. Blank lines are skipped; a byte order mark and Windows line ends
+/// do no harm. A bad line is an error and the next item is the line after it; a reader that fails ends the rows.
+pub fn read_jsonl(
+    reader: impl BufRead,
+    file_name: &str,
+) -> impl Iterator<Item = Result<(usize, Row), DataError>> {
+    let mut lines = Lines { reader, number: 0, failed: false };
+    let file_name = file_name.to_owned();
+    std::iter::from_fn(move || {
+        loop {
+            let (number, mut line) = match lines.next()? {
+                Ok(line) => line,
+                Err(error) => return Some(Err(error.at(&file_name, lines.number))),
+            };
+            if number == 1 && line.starts_with(b"\xEF\xBB\xBF") {
+                line.drain(..3);
+            }
+            if line.iter().all(u8::is_ascii_whitespace) {
+                continue;
+            }
+            let row = parse(&line).map_err(|error| error.at(&file_name, number));
+            return Some(row.map(|row| (number, row)));
+        }
+    })
+}
+
+struct Lines<R> {
+    reader: R,
+    number: usize,
+    failed: bool,
+}
+
+impl<R: BufRead> Lines<R> {
+    fn next(&mut self) -> Option<Result<(usize, Vec<u8>), DataError>> {
+        if self.failed {
+            return None;
+        }
+        self.number += 1;
+        let mut line = Vec::new();
+        match self.reader.read_until(b'\n', &mut line) {
+            Ok(0) => None,
+            Ok(_) => Some(Ok((self.number, line))),
+            Err(error) => {
+                self.failed = true;
+                let problem = format!("reading failed: {error}");
+                Some(Err(DataError::new(DataErrorKind::Read, problem, "check the file and its disk")))
+            }
+        }
+    }
+}
+
+fn bad(problem: impl Into<String>, help: &str) -> DataError {
+    DataError::new(DataErrorKind::BadRow, problem, help)
+}
+
+fn parse(line: &[u8]) -> Result<Row, DataError> {
+    let text = std::str::from_utf8(line).map_err(|error| {
+        let at = error.valid_up_to() + 1;
+        bad(format!("byte {at} of the line is not UTF-8"), "save the file in UTF-8")
+    })?;
+    let value: Value = serde_json::from_str(text).map_err(|error| {
+        bad(
+            format!("not valid JSON at column {}: {}", error.column(), json_problem(&error)),
+            "each line must be one JSON object; a file that is one JSON array must be split into lines",
+        )
+    })?;
+    let Value::Object(fields) = value else {
+        let problem = format!("expected a JSON object, found {}", kind(&value));
+        return Err(bad(problem, "each line must be one JSON object"));
+    };
+    if let Some(messages) = fields.get("messages") {
+        return parse_messages(messages);
+    }
+    match (fields.get("prompt"), fields.get("completion")) {
+        (Some(prompt), Some(completion)) => {
+            return Ok(Row::PromptCompletion {
+                prompt: string("prompt", prompt)?,
+                completion: string("completion", completion)?,
+            });
+        }
+        (Some(_), None) => return Err(missing("prompt", "completion", &fields)),
+        (None, Some(_)) => return Err(missing("completion", "prompt", &fields)),
+        (None, None) => {}
+    }
+    if let Some(ids) = fields.get("input_ids") {
+        return parse_tokens(ids, &fields);
+    }
+    if let Some(text) = fields.get("text") {
+        return Ok(Row::Text(string("text", text)?));
+    }
+    Err(bad(format!("no known field: looked for {FORMS}; found {}", names(&fields)), "rename the fields"))
+}
+
+/// serde_json's message without its own line and column, which count from the start of this line.
+fn json_problem(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    text.split(" at line ").next().unwrap_or(&text).to_owned()
+}
+
+fn missing(has: &str, lacks: &str, fields: &Map<String, Value>) -> DataError {
+    bad(format!("the row has {has} but no {lacks}; found {}", names(fields)), "a row needs both")
+}
+
+fn names(fields: &Map<String, Value>) -> String {
+    const SHOWN: usize = 12;
+    if fields.is_empty() {
+        return "none".to_owned();
+    }
+    let mut names: Vec<&str> = fields.keys().take(SHOWN).map(String::as_str).collect();
+    if fields.len() > SHOWN {
+        names.push("...");
+    }
+    names.join(", ")
+}
+
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "an array",
+        Value::Object(_) => "an object",
+    }
+}
+
+fn string(name: &str, value: &Value) -> Result<String, DataError> {
+    match value {
+        Value::String(text) => Ok(text.clone()),
+        other => Err(bad(format!("{name} must be a string, found {}", kind(other)), "")),
+    }
+}
+
+fn parse_messages(value: &Value) -> Result<Row, DataError> {
+    let help =
+        "write [{\"role\": \"user\", \"content\": \"...\"}, {\"role\": \"assistant\", \"content\": \"...\"}]";
+    let Value::Array(items) = value else {
+        return Err(bad(format!("messages must be an array, found {}", kind(value)), help));
+    };
+    let field = |index: usize, item: &Value, name: &str| match item.get(name) {
+        Some(value) => string(&format!("messages[{index}].{name}"), value),
+        None => Err(bad(format!("messages[{index}] has no {name}"), help)),
+    };
+    let messages = items
+        .iter()
+        .enumerate()
+        .map(|(index, item)| {
+            Ok(Message { role: field(index, item, "role")?, content: field(index, item, "content")? })
+        })
+        .collect::<Result<Vec<_>, DataError>>()?;
+    if messages.is_empty() {
+        return Err(bad("messages is empty", help));
+    }
+    Ok(Row::Messages(messages))
+}
+
+fn parse_tokens(ids: &Value, fields: &Map<String, Value>) -> Result<Row, DataError> {
+    let ids = integers("input_ids", ids)?;
+    let mut input_ids = Vec::with_capacity(ids.len());
+    for (index, id) in ids.into_iter().enumerate() {
+        let id =
+            u32::try_from(id).map_err(|_| bad(format!("input_ids[{index}] is {id}, no token id"), ""))?;
+        input_ids.push(id);
+    }
+    // `null` is how a table writes that a row lacks the column.
+    let column = |name: &str| -> Result<Option<Vec<i64>>, DataError> {
+        let Some(value) = fields.get(name).filter(|value| !value.is_null()) else {
+            return Ok(None);
+        };
+        let values = integers(name, value)?;
+        if values.len() != input_ids.len() {
+            let problem =
+                format!("{name} has {} entries but input_ids has {}", values.len(), input_ids.len());
+            return Err(bad(problem, "give one for each token"));
+        }
+        Ok(Some(values))
+    };
+    let mask = column("attention_mask")?;
+    let mut labels = column("labels")?.unwrap_or_else(|| input_ids.iter().map(|&id| i64::from(id)).collect());
+    if let Some(mask) = mask {
+        if let Some((index, value)) = mask.iter().enumerate().find(|(_, value)| !matches!(value, 0 | 1)) {
+            return Err(bad(format!("attention_mask[{index}] is {value}, expected 0 or 1"), ""));
+        }
+        let mut kept = mask.iter().map(|&value| value == 1);
+        input_ids.retain(|_| kept.next() == Some(true));
+        let mut kept = mask.iter().map(|&value| value == 1);
+        labels.retain(|_| kept.next() == Some(true));
+    }
+    Ok(Row::Tokens { input_ids, labels })
+}
+
+fn integers(name: &str, value: &Value) -> Result<Vec<i64>, DataError> {
+    let Value::Array(items) = value else {
+        return Err(bad(format!("{name} must be an array of integers, found {}", kind(value)), ""));
+    };
+    items
+        .iter()
+        .enumerate()
+        .map(|(index, item)| {
+            item.as_i64()
+                .ok_or_else(|| bad(format!("{name}[{index}] must be an integer, found {}", short(item)), ""))
+        })
+        .collect()
+}
+
+fn short(value: &Value) -> String {
+    match value {
+        Value::Number(number) => number.to_string(),
+        other => kind(other).to_owned(),
+    }
+}

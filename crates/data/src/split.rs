@@ -1,0 +1,20 @@
+//! Holding rows back for validation.
+
+use crate::random::{Stream, generator, permutation};
+
+/// Splits `0..n` into (train, validation), each in file order, with `validation_split_percentage` percent of the rows
+/// (rounded) drawn at random for validation. Each side gets at least one row when there are two; a percentage of 0 or
+/// less, or not a number, holds nothing back. Deterministic in its arguments.
+pub fn split(n: usize, validation_split_percentage: f64, seed: u64) -> (Vec<usize>, Vec<usize>) {
+    let none = validation_split_percentage.is_nan() || validation_split_percentage <= 0.0;
+    if none || n < 2 {
+        return ((0..n).collect(), Vec::new());
+    }
+    let share = n as f64 * validation_split_percentage / 100.0;
+    let held_back = (share.round() as usize).clamp(1, n - 1);
+    let mut validation = permutation(n, &mut generator(seed, Stream::Split));
+    let mut train = validation.split_off(held_back);
+    train.sort_unstable();
+    validation.sort_unstable();
+    (train, validation)
+}

@@ -1,0 +1,184 @@
+//! A Hugging Face tokenizer with what its config adds: special tokens by name, the beginning token, the chat template.
+
+use std::ops::Range;
+
+use crate::chat::{ChatTemplate, DEFAULT_TEMPLATE, Message};
+use crate::error::{DataError, DataErrorKind};
+use crate::tokenizer_config::TokenizerConfig;
+
+/// Text to token ids and back, as the model's own files say.
+#[derive(Debug, Clone)]
+pub struct Tokenizer {
+    inner: tokenizers::Tokenizer,
+    config: TokenizerConfig,
+    /// Compiled once; what is wrong with it matters only to those who render.
+    chat: Result<ChatTemplate, DataError>,
+}
+
+fn refused(problem: String, help: &str) -> DataError {
+    DataError::new(DataErrorKind::Tokenizer, problem, help)
+}
+
+impl Tokenizer {
+    /// Builds it from the contents of `tokenizer.json`, `tokenizer_config.json` and `chat_template.jinja` (which goes
+    /// before the config's own `chat_template`). Truncation and padding in `tokenizer.json` are switched off: they are
+    /// left over from whoever saved it, and the recipe decides about both.
+    pub fn from_files(
+        tokenizer_json: &[u8],
+        tokenizer_config_json: Option<&str>,
+        chat_template: Option<&str>,
+    ) -> Result<Self, DataError> {
+        let mut inner = tokenizers::Tokenizer::from_bytes(tokenizer_json).map_err(|error| {
+            refused(
+                format!("tokenizer.json cannot be read: {error}"),
+                "the file must be a Hugging Face fast tokenizer; download it again",
+            )
+        })?;
+        inner
+            .with_truncation(None)
+            .map_err(|error| refused(format!("tokenizer.json: truncation: {error}"), ""))?;
+        inner.with_padding(None);
+        let mut config = match tokenizer_config_json {
+            Some(json) => TokenizerConfig::parse(json)?,
+            None => TokenizerConfig::default(),
+        };
+        if let Some(template) = chat_template.filter(|template| !template.is_empty()) {
+            config.chat_template = Some(template.to_owned());
+        }
+        let source = config.chat_template.as_deref().unwrap_or_default();
+        let mut tokenizer = Self { inner, chat: ChatTemplate::compile(source, &config, false), config };
+        if tokenizer.uses_default_template() {
+            tokenizer.chat = ChatTemplate::compile(DEFAULT_TEMPLATE, &tokenizer.config, tokenizer.adds_bos());
+        }
+        Ok(tokenizer)
+    }
+
+    /// Token ids of `text`. With `add_special_tokens` those that the model expects around a plain text (the beginning
+    /// token of Llama, `[CLS]` and `[SEP]` of BERT); a rendered chat has its own and wants none.
+    pub fn encode(&self, text: &str, add_special_tokens: bool) -> Result<Vec<u32>, DataError> {
+        let encoding =
+            self.inner.encode_fast(text, add_special_tokens).map_err(|error| encode_error(&error))?;
+        let mut ids = encoding.get_ids().to_vec();
+        if let Some(bos) = self.bos_id().filter(|_| add_special_tokens) {
+            match self.config.add_bos_token {
+                // A tokenizer.json rebuilt from another format may lack the post-processor that adds it.
+                Some(true) if ids.first() != Some(&bos) => ids.insert(0, bos),
+                // Or have one although the config says no; a beginning token written in the text itself stays.
+                Some(false) if ids.first() == Some(&bos) && !self.starts_with_bos(text) => {
+                    ids.remove(0);
+                }
+                _ => {}
+            }
+        }
+        Ok(ids)
+    }
+
+    fn starts_with_bos(&self, text: &str) -> bool {
+        self.bos_token().is_some_and(|bos| text.trim_start().starts_with(bos))
+    }
+
+    /// Token ids of `text` without added special tokens, and the bytes of `text` each came from. A token of only
+    /// spaces may have an empty range, and several byte tokens of one character share its range.
+    pub(crate) fn encode_with_offsets(&self, text: &str) -> Result<(Vec<u32>, Vec<Range<usize>>), DataError> {
+        let encoding = self.inner.encode(text, false).map_err(|error| encode_error(&error))?;
+        let offsets = encoding.get_offsets().iter().map(|&(start, end)| start..end).collect();
+        Ok((encoding.get_ids().to_vec(), offsets))
+    }
+
+    /// Text of `ids`. Unknown ids are left out, and so are special tokens with `skip_special_tokens`.
+    pub fn decode(&self, ids: &[u32], skip_special_tokens: bool) -> Result<String, DataError> {
+        self.inner
+            .decode(ids, skip_special_tokens)
+            .map_err(|error| refused(format!("the tokenizer cannot decode these ids: {error}"), ""))
+    }
+
+    /// Tokens, added ones included. A model's embedding may have more rows (padded), never fewer.
+    pub fn vocab_size(&self) -> usize {
+        self.inner.get_vocab_size(true)
+    }
+
+    /// Whether `encode(text, true)` puts the beginning token first.
+    fn adds_bos(&self) -> bool {
+        let first = self.encode("", true).ok().and_then(|ids| ids.first().copied());
+        first.is_some() && first == self.bos_id()
+    }
+
+    /// Whether a plain text begins with the beginning token: `add_bos_token` of the config, or what `tokenizer.json`
+    /// does where the config does not say.
+    pub fn add_bos_token(&self) -> bool {
+        self.config.add_bos_token.unwrap_or_else(|| self.adds_bos())
+    }
+
+    /// The conversation as its chat template writes it; with `add_generation_prompt` up to where the assistant's next
+    /// turn begins. The text has its special tokens and is to be encoded without adding any.
+    pub fn apply_chat_template(
+        &self,
+        messages: &[Message],
+        add_generation_prompt: bool,
+    ) -> Result<String, DataError> {
+        self.chat.as_ref().map_err(Clone::clone)?.render(messages, add_generation_prompt)
+    }
+
+    /// Whether the model has no template of its own, so that its chat format is this crate's ChatML.
+    pub fn uses_default_template(&self) -> bool {
+        self.config.chat_template.is_none()
+    }
+
+    /// Sets what `strftime_now` takes for now, in seconds since 1970 (UTC). Until then it is the moment the tokenizer was
+    /// loaded; in a browser, where there is no clock to ask, the function stays undefined and templates that test for
+    /// it use their own date. A run that is to give the same tokens tomorrow sets it.
+    pub fn with_now(mut self, seconds: i64) -> Self {
+        self.chat = self.chat.map(|chat| chat.with_now(seconds));
+        self
+    }
+
+    /// The model's chat template, where it has one.
+    pub fn chat_template(&self) -> Option<&str> {
+        self.config.chat_template.as_deref()
+    }
+
+    fn special(&self, name: &str) -> Option<&str> {
+        self.config.special_tokens.get(name).map(String::as_str)
+    }
+
+    fn token_id(&self, token: &str) -> Option<u32> {
+        self.inner.token_to_id(token)
+    }
+
+    /// Beginning-of-sequence token.
+    pub fn bos_token(&self) -> Option<&str> {
+        self.special("bos_token")
+    }
+
+    /// Its id.
+    pub fn bos_id(&self) -> Option<u32> {
+        self.token_id(self.bos_token()?)
+    }
+
+    /// End-of-sequence token.
+    pub fn eos_token(&self) -> Option<&str> {
+        self.special("eos_token")
+    }
+
+    /// Its id.
+    pub fn eos_id(&self) -> Option<u32> {
+        self.token_id(self.eos_token()?)
+    }
+
+    /// Padding token; the end-of-sequence token where there is none.
+    pub fn pad_token(&self) -> Option<&str> {
+        self.special("pad_token").or_else(|| self.eos_token())
+    }
+
+    /// Its id; that of the end-of-sequence token where the vocabulary lacks it.
+    pub fn pad_id(&self) -> Option<u32> {
+        self.pad_token().and_then(|pad| self.token_id(pad)).or_else(|| self.eos_id())
+    }
+}
+
+fn encode_error(error: &tokenizers::Error) -> DataError {
+    refused(
+        format!("the tokenizer cannot encode a text: {error}"),
+        "its vocabulary may lack the unknown token that tokenizer.json names",
+    )
+}

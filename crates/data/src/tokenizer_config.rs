@@ -1,0 +1,62 @@
+//! What `tokenizer_config.json` says: the special tokens by name, whether a beginning token is added, the chat template.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::error::{DataError, DataErrorKind};
+
+/// The part of `tokenizer_config.json` that training needs.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct TokenizerConfig {
+    /// `bos_token`, `eos_token`, `pad_token`, ... by name: every string (or `{"content": ...}`) entry that ends in
+    /// `_token`. Templates see them as variables.
+    pub(crate) special_tokens: BTreeMap<String, String>,
+    /// `add_bos_token`, where the file has it.
+    pub(crate) add_bos_token: Option<bool>,
+    /// `chat_template`; of a list of named ones the one called `default`, or the only one.
+    pub(crate) chat_template: Option<String>,
+}
+
+impl TokenizerConfig {
+    /// Reads the file's text. Entries of unexpected types are passed over, as Transformers does with unknown ones; only
+    /// a text that is no JSON object is an error.
+    pub(crate) fn parse(json: &str) -> Result<Self, DataError> {
+        let fields: serde_json::Map<String, Value> = serde_json::from_str(json).map_err(|error| {
+            DataError::new(
+                DataErrorKind::Tokenizer,
+                format!("tokenizer_config.json is not a JSON object: {error}"),
+                "download the file again",
+            )
+        })?;
+        let special_tokens = fields
+            .iter()
+            .filter(|(name, _)| name.ends_with("_token"))
+            .filter_map(|(name, value)| Some((name.clone(), token_text(value)?)))
+            .collect();
+        Ok(Self {
+            special_tokens,
+            add_bos_token: fields.get("add_bos_token").and_then(Value::as_bool),
+            chat_template: fields.get("chat_template").and_then(template_text),
+        })
+    }
+}
+
+/// A token is written as its text or as an `AddedToken` object.
+fn token_text(value: &Value) -> Option<String> {
+    let text = value.as_str().or_else(|| value.get("content")?.as_str())?;
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+fn template_text(value: &Value) -> Option<String> {
+    let template = match value {
+        Value::String(template) => Some(template.as_str()),
+        Value::Array(named) => named
+            .iter()
+            .find(|entry| entry["name"] == "default")
+            .or_else(|| if named.len() == 1 { named.first() } else { None })
+            .and_then(|entry| entry["template"].as_str()),
+        _ => None,
+    };
+    template.filter(|template| !template.is_empty()).map(str::to_owned)
+}

@@ -1,0 +1,35 @@
+//! Training a tokenizer, for the project's own small models.
+
+use tokenizers::models::TrainerWrapper;
+use tokenizers::models::bpe::{BPE, BpeTrainer};
+use tokenizers::pre_tokenizers::byte_level::ByteLevel;
+use tokenizers::{AddedToken, Tokenizer};
+
+use crate::error::{DataError, DataErrorKind};
+
+/// Trains a byte-level BPE tokenizer as GPT-2's and returns its `tokenizer.json`. Ids: the special tokens in their order,
+/// the 256 bytes, then merges until `vocab_size` or until no pair occurs twice. Every text can be encoded, so there is
+/// no unknown token. The same texts give the same file.
+pub fn train_byte_level_bpe(
+    texts: impl Iterator<Item = String>,
+    vocab_size: usize,
+    special_tokens: &[&str],
+) -> Result<String, DataError> {
+    let mut trainer: TrainerWrapper = BpeTrainer::builder()
+        .vocab_size(vocab_size)
+        .min_frequency(2)
+        .show_progress(false)
+        .special_tokens(special_tokens.iter().map(|&token| AddedToken::from(token, true)).collect())
+        .initial_alphabet(ByteLevel::alphabet().into_iter().collect())
+        .build()
+        .into();
+    // The trainer's threads want an iterator that can be sent; the caller's need not be one.
+    let texts: Vec<String> = texts.collect();
+    let byte_level = ByteLevel::new(false, true, true);
+    let mut tokenizer = Tokenizer::new(BPE::default());
+    tokenizer.with_pre_tokenizer(Some(byte_level)).with_decoder(Some(byte_level));
+    tokenizer
+        .train(&mut trainer, texts.into_iter())
+        .and_then(|tokenizer| tokenizer.to_string(false))
+        .map_err(|error| DataError::new(DataErrorKind::Tokenizer, format!("training failed: {error}"), ""))
+}

@@ -1,0 +1,158 @@
+//! Rows, batches, orders and splits.
+
+use lorelei_data::{
+    Batch, Example, SequenceRow, collate, epoch_order, micro_batches, one_per_row, pack, split,
+};
+use proptest::prelude::*;
+
+fn example(ids: &[u32]) -> Example {
+    Example { input_ids: ids.to_vec(), labels: ids.iter().map(|&id| i64::from(id)).collect() }
+}
+
+#[test]
+fn padded_and_packed() {
+    let masked = Example { input_ids: vec![4, 5, 6], labels: vec![-100, 5, -100] };
+    let rows = [
+        SequenceRow { documents: vec![example(&[1, 2]), masked] },
+        SequenceRow { documents: vec![example(&[7, 8, 9])] },
+    ];
+    let batch = collate(&[&rows[0], &rows[1]], 99);
+    let expected = Batch {
+        batch_size: 2,
+        seq_len: 5,
+        input_ids: vec![1, 2, 4, 5, 6, 7, 8, 9, 99, 99],
+        labels: vec![1, 2, -100, 5, -100, 7, 8, 9, -100, -100],
+        position_ids: vec![0, 1, 0, 1, 2, 0, 1, 2, 0, 0],
+        segment_ids: vec![1, 1, 2, 2, 2, 1, 1, 1, 0, 0],
+    };
+    assert_eq!(batch, expected);
+    // Not 7, the first of a row, nor what masks and padding hide.
+    assert_eq!(batch.targets(), (vec![0, 2, 5, 6], vec![2, 5, 8, 9]));
+    assert_eq!(batch.num_tokens(), 8);
+    assert_eq!((rows[0].num_targets(), rows[1].num_targets()), (2, 2));
+}
+
+#[test]
+fn no_target_across_documents() {
+    let row = SequenceRow { documents: vec![example(&[1, 2]), example(&[3, 4])] };
+    assert_eq!(collate(&[&row], 0).targets(), (vec![0, 2], vec![2, 4]));
+}
+
+#[test]
+fn empty_batches() {
+    assert_eq!(collate(&[], 0), Batch::default());
+    let batch = collate(&[&SequenceRow::default()], 0);
+    assert_eq!((batch.batch_size, batch.seq_len, batch.targets()), (1, 0, (vec![], vec![])));
+}
+
+#[test]
+fn one_example_a_row() {
+    let examples = vec![example(&[1]), example(&[2, 3])];
+    let rows = one_per_row(examples.clone());
+    assert_eq!(rows.len(), 2);
+    assert!(rows.iter().zip(examples).all(|(row, example)| row.documents == [example]));
+}
+
+#[test]
+fn first_fit_decreasing() {
+    let lengths = [3usize, 6, 5, 2, 4, 0];
+    let examples = lengths.iter().zip(0..).map(|(&length, id)| example(&vec![id; length])).collect();
+    let rows: Vec<Vec<u32>> = pack(examples, 10)
+        .iter()
+        .map(|row| row.documents.iter().map(|document| document.input_ids[0]).collect())
+        .collect();
+    // 6 opens a row, 5 another, 4 goes to 6, 3 and 2 to 5.
+    assert_eq!(rows, [vec![0, 2, 3], vec![1, 4]]);
+}
+
+#[test]
+fn packing_cuts_what_is_too_long() {
+    let rows = pack(vec![example(&[1, 2, 3, 4])], 3);
+    assert_eq!(rows, [SequenceRow { documents: vec![example(&[1, 2, 3])] }]);
+    assert!(pack(vec![], 3).is_empty() && pack(vec![example(&[1])], 0).is_empty());
+}
+
+#[test]
+fn orders_are_the_same_everywhere() {
+    assert_eq!(epoch_order(4, 1, 0, false), [0, 1, 2, 3]);
+    // Pinned, from a ChaCha8 written independently: a run that is resumed on another machine must see these.
+    assert_eq!(epoch_order(8, 42, 0, true), [0, 4, 5, 7, 2, 3, 6, 1]);
+    assert_eq!(epoch_order(8, 42, 1, true), [4, 0, 5, 2, 1, 3, 6, 7]);
+    assert_ne!(epoch_order(100, 42, 0, true), epoch_order(100, 43, 0, true));
+    assert!(epoch_order(0, 1, 0, true).is_empty());
+}
+
+#[test]
+fn every_order_is_about_as_frequent() {
+    let mut counts = std::collections::BTreeMap::new();
+    for epoch in 0..6000 {
+        *counts.entry(epoch_order(3, 7, epoch, true)).or_insert(0usize) += 1;
+    }
+    assert_eq!(counts.len(), 6);
+    // 1000 each, standard deviation 29.
+    assert!(counts.values().all(|count| (850..1150).contains(count)), "{counts:?}");
+}
+
+#[test]
+fn micro_batches_cover_the_order() {
+    let order = [4, 2, 0, 1, 3];
+    assert_eq!(micro_batches(&order, 2, false), [vec![4, 2], vec![0, 1], vec![3]]);
+    assert_eq!(micro_batches(&order, 2, true), [vec![4, 2], vec![0, 1]]);
+    assert_eq!(micro_batches(&order, 5, true), [vec![4, 2, 0, 1, 3]]);
+    assert!(micro_batches(&order, 6, true).is_empty() && micro_batches(&[], 2, false).is_empty());
+    assert_eq!(micro_batches(&order, 0, false).len(), 5);
+}
+
+#[test]
+fn splits() {
+    let (train, validation) = split(100, 10.0, 3);
+    assert_eq!((train.len(), validation.len()), (90, 10));
+    assert_eq!(split(100, 10.0, 3), (train, validation.clone()));
+    assert_ne!(split(100, 10.0, 4).1, validation);
+    for (n, percentage, held_back) in
+        [(2, 0.1, 1), (2, 99.0, 1), (3, 100.0, 2), (3, 1e300, 2), (1, 50.0, 0), (0, 5.0, 0)]
+    {
+        assert_eq!(split(n, percentage, 1).1.len(), held_back, "{n} {percentage}");
+    }
+    for none in [0.0, -1.0, f64::NAN] {
+        assert_eq!(split(5, none, 1), (vec![0, 1, 2, 3, 4], vec![]));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn packing_loses_and_overfills_nothing(lengths in prop::collection::vec(0usize..20, 0..60)) {
+        let examples: Vec<Example> =
+            lengths.iter().zip(0u32..).map(|(&length, id)| example(&vec![id; length])).collect();
+        let rows = pack(examples.clone(), 20);
+        prop_assert_eq!(&rows, &pack(examples.clone(), 20));
+        let mut back: Vec<Example> = Vec::new();
+        for row in &rows {
+            prop_assert!(!row.documents.is_empty() && row.num_tokens() <= 20);
+            back.extend(row.documents.iter().cloned());
+        }
+        back.sort_by_key(|document| document.input_ids[0]);
+        let full: Vec<Example> = examples.into_iter().filter(|e| !e.input_ids.is_empty()).collect();
+        prop_assert_eq!(back, full);
+
+        // What a packed batch is to predict is what its documents are.
+        let batch = collate(&rows.iter().collect::<Vec<_>>(), 0);
+        let (at, targets) = batch.targets();
+        prop_assert_eq!(at.len(), targets.len());
+        prop_assert_eq!(targets.len(), rows.iter().map(SequenceRow::num_targets).sum::<usize>());
+        prop_assert_eq!(batch.num_tokens(), lengths.iter().sum::<usize>());
+    }
+
+    #[test]
+    fn splits_and_orders_hold_each_index_once(n in 0usize..200, percentage in 0.0f64..110.0, seed in any::<u64>()) {
+        let (mut all, validation) = split(n, percentage, seed);
+        all.extend(validation);
+        all.sort_unstable();
+        prop_assert_eq!(&all, &(0..n).collect::<Vec<_>>());
+        let mut order = epoch_order(n, seed, seed / 3, true);
+        order.sort_unstable();
+        prop_assert_eq!(order, all);
+    }
+}

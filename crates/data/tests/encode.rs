@@ -1,0 +1,236 @@
+//! What of each row is learnt.
+
+mod common;
+
+use common::{assistant, message, smol, tokenizer, user};
+use lorelei_data::{
+    DataError, DataErrorKind, Encoded, Encoder, Example, Row, Tokenizer, encode_rows, read_jsonl,
+};
+
+fn encode(tokenizer: &Tokenizer, row: &Row) -> Example {
+    let example = Encoder::new(tokenizer, 10_000).encode(row).unwrap();
+    assert_eq!(example.input_ids.len(), example.labels.len());
+    for (&id, &label) in example.input_ids.iter().zip(&example.labels) {
+        assert!(label == -100 || label == i64::from(id));
+    }
+    example
+}
+
+/// The runs of learnt tokens as text.
+fn learnt(tokenizer: &Tokenizer, example: &Example) -> Vec<String> {
+    let mut runs: Vec<Vec<u32>> = Vec::new();
+    let mut before = -100;
+    for &label in &example.labels {
+        if label != -100 {
+            if before == -100 {
+                runs.push(Vec::new());
+            }
+            runs.last_mut().unwrap().push(label as u32);
+        }
+        before = label;
+    }
+    runs.iter().map(|ids| tokenizer.decode(ids, false).unwrap()).collect()
+}
+
+fn learnt_of(tokenizer: &Tokenizer, messages: Vec<lorelei_data::Message>) -> Vec<String> {
+    learnt(tokenizer, &encode(tokenizer, &Row::Messages(messages)))
+}
+
+fn file(tokenizer: &Tokenizer, max_length: usize, text: &str) -> Result<Encoded, DataError> {
+    encode_rows(read_jsonl(text.as_bytes(), "t.jsonl"), "t.jsonl", &Encoder::new(tokenizer, max_length))
+}
+
+fn pc(prompt: &str, completion: &str) -> Row {
+    Row::PromptCompletion { prompt: prompt.into(), completion: completion.into() }
+}
+
+#[test]
+fn a_text_is_learnt_whole_and_ends_once() {
+    let tokenizer = smol();
+    let example = encode(&tokenizer, &Row::Text("the river".into()));
+    assert_eq!(tokenizer.decode(&example.input_ids, false).unwrap(), "the river<|im_end|>");
+    assert_eq!(example.labels, example.input_ids.iter().map(|&id| i64::from(id)).collect::<Vec<_>>());
+    assert_eq!(encode(&tokenizer, &Row::Text("the river<|im_end|>".into())), example);
+
+    let begins =
+        common::tokenizer(r#"{"bos_token": "<s>", "eos_token": "<|im_end|>", "add_bos_token": true}"#, None);
+    let ids = encode(&begins, &Row::Text("the".into())).input_ids;
+    assert_eq!((ids[0], *ids.last().unwrap()), (3, 2));
+}
+
+#[test]
+fn of_prompt_and_completion_the_second_is_learnt() {
+    let tokenizer = smol();
+    let example = encode(&tokenizer, &pc("the river", " the capital"));
+    assert_eq!(learnt(&tokenizer, &example), [" the capital<|im_end|>"]);
+    let whole = tokenizer.encode("the river the capital<|im_end|>", false).unwrap();
+    assert_eq!(example.input_ids, whole);
+    assert_eq!(learnt(&tokenizer, &encode(&tokenizer, &pc("the", " a<|im_end|>"))), [" a<|im_end|>"]);
+    assert_eq!(learnt(&tokenizer, &encode(&tokenizer, &pc("the<|im_end|>", ""))), ["<|im_end|>"]);
+    let no_prompt = encode(&tokenizer, &pc("", "the"));
+    assert_eq!(learnt(&tokenizer, &no_prompt), ["the<|im_end|>"]);
+}
+
+#[test]
+fn tokens_that_span_both_are_split() {
+    let tokenizer = smol();
+    // " capital" is one token, so the prompt " cap" is no prefix of the whole.
+    let whole = tokenizer.encode(" capital", false).unwrap();
+    let prompt = tokenizer.encode(" cap", false).unwrap();
+    assert!(!whole.starts_with(&prompt), "the case needs a token that spans both");
+    let example = encode(&tokenizer, &pc(" cap", "ital"));
+    assert!(example.input_ids.starts_with(&prompt));
+    assert_eq!(learnt(&tokenizer, &example), ["ital<|im_end|>"]);
+}
+
+#[test]
+fn prompt_and_completion_with_a_beginning_token_have_one() {
+    let tokenizer =
+        tokenizer(r#"{"bos_token": "<s>", "eos_token": "<|im_end|>", "add_bos_token": true}"#, None);
+    for row in [pc("the", " river"), pc(" cap", "ital"), pc("", "the")] {
+        let example = encode(&tokenizer, &row);
+        assert_eq!(example.input_ids.iter().filter(|&&id| id == 3).count(), 1);
+        assert_eq!((example.input_ids[0], example.labels[0]), (3, -100));
+    }
+}
+
+#[test]
+fn of_a_conversation_every_assistant_turn_is_learnt() {
+    let tokenizer = smol();
+    let messages = vec![user("the"), assistant("a river"), user("town"), assistant("12 é\n"), user("?")];
+    let example = encode(&tokenizer, &Row::Messages(messages.clone()));
+    assert_eq!(learnt(&tokenizer, &example), ["a river<|im_end|>\n", "12 é\n<|im_end|>\n"]);
+    let text = tokenizer.apply_chat_template(&messages, false).unwrap();
+    assert_eq!(tokenizer.decode(&example.input_ids, false).unwrap(), text);
+    assert_eq!(learnt_of(&tokenizer, vec![user("the")]), Vec::<String>::new());
+}
+
+#[test]
+fn the_mask_is_the_text_after_the_generation_prompt() {
+    // The rule written the other way: tokens of the whole less those of the prompt, where they are a prefix.
+    let tokenizer = smol();
+    let messages = [user("the capital"), assistant("the river 345")];
+    let prompt = tokenizer.apply_chat_template(&messages[..1], true).unwrap();
+    let prompt = tokenizer.encode(&prompt, false).unwrap();
+    let whole = tokenizer.encode(&tokenizer.apply_chat_template(&messages, false).unwrap(), false).unwrap();
+    assert!(whole.starts_with(&prompt));
+    let mut labels = vec![-100; prompt.len()];
+    labels.extend(whole[prompt.len()..].iter().map(|&id| i64::from(id)));
+    assert_eq!(encode(&tokenizer, &Row::Messages(messages.to_vec())), Example { input_ids: whole, labels });
+}
+
+#[test]
+fn a_token_across_the_start_of_the_turn_is_learnt() {
+    // The generation prompt ends in the space that the words' first token begins with.
+    let template = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}\
+                    {% if add_generation_prompt %}assistant: {% endif %}";
+    let tokenizer = tokenizer(r#"{"eos_token": "<|im_end|>"}"#, Some(template));
+    let learnt = learnt_of(&tokenizer, vec![user("x"), assistant("the town")]);
+    assert_eq!(learnt, [" the town\n"]);
+}
+
+#[test]
+fn a_last_turn_that_is_written_differently() {
+    // As Qwen3 does: an empty thought before the words of the last turn only.
+    let template = "{% for m in messages %}<|im_start|>{{ m.role }}\n\
+                    {% if loop.last and m.role == 'assistant' %}<think></think>{% endif %}{{ m.content }}<|im_end|>\n{% endfor %}\
+                    {% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
+    let tokenizer = tokenizer(r#"{"eos_token": "<|im_end|>"}"#, Some(template));
+    let learnt = learnt_of(&tokenizer, vec![user("x"), assistant("town"), user("y"), assistant("river")]);
+    assert_eq!(learnt, ["town<|im_end|>\n", "<think></think>river<|im_end|>\n"]);
+}
+
+#[test]
+fn a_template_that_hides_the_turn_is_an_error() {
+    let tokenizer = tokenizer("{}", Some("{{ messages | length }}{{ messages[-1].content }}"));
+    let rows = Row::Messages(vec![user("x"), assistant("town")]);
+    let error = Encoder::new(&tokenizer, 99).encode(&rows).unwrap_err();
+    assert_eq!(error.kind, DataErrorKind::Template);
+    assert!(error.to_string().contains("messages[1]"), "{error}");
+}
+
+#[test]
+fn tokens_are_taken_as_they_are() {
+    let tokenizer = smol();
+    let row = Row::Tokens { input_ids: vec![1, 70, 2], labels: vec![-100, -100, 2] };
+    let example = Encoder::new(&tokenizer, 99).encode(&row).unwrap();
+    assert_eq!(example, Example { input_ids: vec![1, 70, 2], labels: vec![-100, -100, 2] });
+}
+
+#[test]
+fn cut_on_the_right() {
+    let tokenizer = smol();
+    let row = Row::Text("the river is the town".into());
+    let whole = encode(&tokenizer, &row);
+    let cut = Encoder::new(&tokenizer, 3).encode(&row).unwrap();
+    assert_eq!((&cut.input_ids[..], &cut.labels[..]), (&whole.input_ids[..3], &whole.labels[..3]));
+
+    let file = file(&tokenizer, 3, "{\"text\": \"the river is the town\"}\n{\"text\": \"a\"}\n").unwrap();
+    assert_eq!((file.examples.len(), file.truncated), (2, 1));
+}
+
+#[test]
+fn rows_that_teach_nothing_are_left_out_by_line() {
+    let text = concat!(
+        "{\"messages\": [{\"role\": \"user\", \"content\": \"x\"}]}\n\n",
+        "{\"text\": \"the\"}\n",
+        "{\"input_ids\": [5, 6], \"labels\": [5, -100]}\n",
+        "{\"prompt\": \"zzzzzzzzzzzzzzzzzzzzzz\", \"completion\": \"the\"}\n",
+    );
+    let encoded = file(&smol(), 9, text).unwrap();
+    assert_eq!((encoded.examples.len(), encoded.skipped), (1, vec![1, 4, 5]));
+}
+
+#[test]
+fn errors_have_their_line() {
+    let tokenizer = smol();
+    let size = tokenizer.vocab_size();
+    let cases = [
+        (format!("{{\"input_ids\": [1, {size}]}}"), DataErrorKind::BadRow, "token id"),
+        (format!("{{\"input_ids\": [1, 2], \"labels\": [1, {size}]}}"), DataErrorKind::BadRow, "label"),
+        ("{\"input_ids\": [1, 2], \"labels\": [1, -1]}".into(), DataErrorKind::BadRow, "label -1"),
+        ("{\"text\": \"\"}".into(), DataErrorKind::EmptyRow, "no tokens"),
+        ("{\"input_ids\": []}".into(), DataErrorKind::EmptyRow, "no tokens"),
+        ("{\"prompt\": \"\", \"completion\": \"\"}".into(), DataErrorKind::EmptyRow, "no tokens"),
+        ("{\"oops\": 1}".into(), DataErrorKind::BadRow, "no known field"),
+    ];
+    for (line, kind, words) in cases {
+        let error = file(&tokenizer, 99, &format!("{{\"text\": \"a\"}}\n{line}\n")).unwrap_err();
+        assert_eq!(
+            (error.kind, error.line, error.file.as_deref()),
+            (kind, Some(2), Some("t.jsonl")),
+            "{line}"
+        );
+        assert!(error.to_string().contains(words), "{error}");
+    }
+    let last = file(&tokenizer, 99, &format!("{{\"input_ids\": [1, {}]}}", size - 1)).unwrap();
+    assert_eq!(last.examples.len(), 1);
+}
+
+#[test]
+fn files_that_teach_nothing_say_why() {
+    let tokenizer = smol();
+    let error = file(&tokenizer, 99, "\n\n").unwrap_err();
+    assert_eq!(error.kind, DataErrorKind::EmptyFile);
+    assert!(error.to_string().contains("t.jsonl: the file is empty"), "{error}");
+
+    let only_user = "{\"messages\": [{\"role\": \"user\", \"content\": \"x\"}]}\n";
+    let error = file(&tokenizer, 99, only_user).unwrap_err();
+    assert_eq!(error.kind, DataErrorKind::NothingToLearn);
+    assert!(error.to_string().contains("1 had nothing to learn"), "{error}");
+
+    let long = "{\"prompt\": \"zzzzzzzzzzzzzzzzzzzzzz\", \"completion\": \"the\"}\n";
+    let error = file(&tokenizer, 5, long).unwrap_err().to_string();
+    assert!(
+        error.contains("1 lost what they had to learn when they were cut at 5") && error.contains("raise"),
+        "{error}"
+    );
+}
+
+#[test]
+fn spaces_at_the_edges_of_turns() {
+    let tokenizer = smol();
+    let messages =
+        vec![message("system", " "), user("  the "), assistant("  a  "), user(" \n"), assistant(" ")];
+    assert_eq!(learnt_of(&tokenizer, messages), ["  a  <|im_end|>\n", " <|im_end|>\n"]);
+}

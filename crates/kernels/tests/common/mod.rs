@@ -1,0 +1,62 @@
+//! Random inputs and comparisons.
+
+use burn::tensor::{Device, DeviceKind, Int, Tensor, TensorData};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+/// Fresh random numbers; a failure prints the seed.
+pub struct Random(ChaCha8Rng);
+
+impl Random {
+    pub fn new(what: &str) -> Self {
+        let seed =
+            std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos() as u64;
+        println!("{what}: seed {seed}");
+        Self(ChaCha8Rng::seed_from_u64(seed))
+    }
+
+    pub fn float(&mut self) -> f32 {
+        (self.0.next_u32() >> 8) as f32 / (1 << 23) as f32 - 1.0
+    }
+
+    pub fn below(&mut self, bound: u32) -> i32 {
+        (self.0.next_u32() % bound) as i32
+    }
+
+    pub fn data<const D: usize>(&mut self, shape: [usize; D]) -> TensorData {
+        let values: Vec<f32> = (0..shape.iter().product()).map(|_| self.float()).collect();
+        TensorData::new(values, shape)
+    }
+
+    pub fn ints<const D: usize>(&mut self, shape: [usize; D], bound: u32) -> TensorData {
+        let values: Vec<i32> = (0..shape.iter().product()).map(|_| self.below(bound)).collect();
+        TensorData::new(values, shape)
+    }
+}
+
+/// The software Vulkan driver that the tests run wgpu on; without one they fail.
+pub fn wgpu() -> Device {
+    Device::wgpu(DeviceKind::DefaultDevice)
+}
+
+pub fn float<const D: usize>(data: &TensorData, device: &Device) -> Tensor<D> {
+    Tensor::from_data(data.clone(), device)
+}
+
+pub fn int<const D: usize>(data: &TensorData, device: &Device) -> Tensor<D, Int> {
+    Tensor::from_data(data.clone(), device)
+}
+
+pub fn host(data: TensorData) -> Vec<f32> {
+    data.into_vec::<f32>().unwrap()
+}
+
+/// Fails unless the largest difference is at most `tolerance` of the largest value. NaN never passes.
+pub fn assert_close(what: &str, got: &[f32], want: &[f32], tolerance: f32) {
+    assert_eq!(got.len(), want.len(), "{what}: lengths");
+    let scale = want.iter().fold(1e-6f32, |max, v| max.max(v.abs()));
+    for (i, (g, w)) in got.iter().zip(want).enumerate() {
+        let close = (g - w).abs() <= tolerance * scale;
+        assert!(close, "{what}[{i}]: {g} is not {w} (scale {scale}, tolerance {tolerance:e})");
+    }
+}

@@ -1,0 +1,194 @@
+//! The CPU's fast paths against the portable bodies on the same backend, with fresh random inputs and odd shapes.
+
+mod common;
+
+use burn::backend::{Flex, flex::FlexTensor};
+use burn::tensor::TensorData;
+use common::{Random, assert_close};
+use lorelei_kernels::{AdamWStep, Dropout, cpu, portable};
+
+fn flex(data: &TensorData) -> FlexTensor {
+    FlexTensor::from_data(data.clone())
+}
+
+fn same(what: &str, got: FlexTensor, want: FlexTensor) {
+    assert_close(what, &common::host(got.into_data()), &common::host(want.into_data()), 2e-5);
+}
+
+fn same3(what: &str, got: (FlexTensor, FlexTensor, FlexTensor), want: (FlexTensor, FlexTensor, FlexTensor)) {
+    same(&format!("{what}.0"), got.0, want.0);
+    same(&format!("{what}.1"), got.1, want.1);
+    same(&format!("{what}.2"), got.2, want.2);
+}
+
+#[test]
+fn linear_layers() {
+    let mut random = Random::new("linear_layers");
+    for (n, size_in, size_out, r) in [(1, 3, 5, 1), (7, 33, 17, 2), (129, 64, 96, 8), (33, 130, 257, 16)] {
+        let (x, w) = (random.data([n, size_in]), random.data([size_out, size_in]));
+        let (a, b) = (random.data([r, size_in]), random.data([size_out, r]));
+        let g = random.data([n, size_out]);
+        let (x, w, a, b, g) = (flex(&x), flex(&w), flex(&a), flex(&b), flex(&g));
+        same(
+            "linear",
+            cpu::linear::forward(x.clone(), w.clone()),
+            portable::linear::forward::<Flex>(x.clone(), w.clone()),
+        );
+        same(
+            "linear dX",
+            cpu::linear::backward_input(g.clone(), w.clone()),
+            portable::linear::backward_input::<Flex>(g.clone(), w.clone()),
+        );
+        same(
+            "linear dW",
+            cpu::linear::backward_weight(g.clone(), x.clone()),
+            portable::linear::backward_weight::<Flex>(g.clone(), x.clone()),
+        );
+        for dropout in [Dropout::NONE, Dropout { p: 0.4, seed: 11 }] {
+            let (x, w, a, b, g) = (x.clone(), w.clone(), a.clone(), b.clone(), g.clone());
+            same(
+                "lora",
+                cpu::lora_linear::forward(x.clone(), w.clone(), a.clone(), b.clone(), 1.5, dropout),
+                portable::lora_linear::forward::<Flex>(
+                    x.clone(),
+                    w.clone(),
+                    a.clone(),
+                    b.clone(),
+                    1.5,
+                    dropout,
+                ),
+            );
+            same(
+                "lora dX",
+                cpu::lora_linear::backward_input(g.clone(), w.clone(), a.clone(), b.clone(), 1.5, dropout),
+                portable::lora_linear::backward_input::<Flex>(
+                    g.clone(),
+                    w,
+                    a.clone(),
+                    b.clone(),
+                    1.5,
+                    dropout,
+                ),
+            );
+            let got =
+                cpu::lora_linear::backward_adapter(g.clone(), x.clone(), a.clone(), b.clone(), 1.5, dropout);
+            let want = portable::lora_linear::backward_adapter::<Flex>(g, x, a, b, 1.5, dropout);
+            same("lora dA", got.0, want.0);
+            same("lora dB", got.1, want.1);
+        }
+    }
+}
+
+#[test]
+fn norm_rope_and_swiglu() {
+    let mut random = Random::new("norm_rope_and_swiglu");
+    for (n, h) in [(1, 1), (7, 33), (129, 576), (3, 16)] {
+        let (x, w, g) = (flex(&random.data([n, h])), flex(&random.data([h])), flex(&random.data([n, h])));
+        same(
+            "rms_norm",
+            cpu::rms_norm::forward(x.clone(), w.clone(), 1e-5),
+            portable::rms_norm::forward::<Flex>(x.clone(), w.clone(), 1e-5),
+        );
+        same(
+            "rms_norm dX",
+            cpu::rms_norm::backward_input(g.clone(), x.clone(), w.clone(), 1e-5),
+            portable::rms_norm::backward_input::<Flex>(g.clone(), x.clone(), w.clone(), 1e-5),
+        );
+        let up = flex(&random.data([n, h]));
+        same(
+            "swiglu",
+            cpu::swiglu::forward(x.clone(), up.clone()),
+            portable::swiglu::forward::<Flex>(x.clone(), up.clone()),
+        );
+        let got = cpu::swiglu::backward(g.clone(), x.clone(), up.clone());
+        let want = portable::swiglu::backward::<Flex>(g, x, up);
+        same("swiglu dGate", got.0, want.0);
+        same("swiglu dUp", got.1, want.1);
+    }
+    for (batch, seq, heads, d) in [(1, 1, 1, 2), (2, 7, 3, 16), (1, 129, 9, 64)] {
+        let x = flex(&random.data([batch, seq, heads, d]));
+        let (cos, sin) = (flex(&random.data([batch, seq, d / 2])), flex(&random.data([batch, seq, d / 2])));
+        for inverse in [false, true] {
+            same(
+                "rope",
+                cpu::rope::rotate(x.clone(), cos.clone(), sin.clone(), inverse),
+                portable::rope::rotate::<Flex>(x.clone(), cos.clone(), sin.clone(), inverse),
+            );
+        }
+    }
+}
+
+#[test]
+fn attention() {
+    let mut random = Random::new("attention");
+    for (batch, seq, heads, kv, d) in
+        [(1, 1, 1, 1, 4), (2, 7, 4, 2, 16), (1, 129, 6, 2, 8), (2, 65, 3, 3, 64)]
+    {
+        let q = flex(&random.data([batch, seq, heads, d]));
+        let (k, v) = (flex(&random.data([batch, seq, kv, d])), flex(&random.data([batch, seq, kv, d])));
+        let g = flex(&random.data([batch, seq, heads, d]));
+        // Documents one after another, then padding.
+        let cut = 1 + random.below(seq as u32) as usize;
+        let segments: Vec<i32> = (0..batch * seq)
+            .map(|i| {
+                if i % seq < cut {
+                    1
+                } else if i % seq < seq - seq / 5 {
+                    2
+                } else {
+                    0
+                }
+            })
+            .collect();
+        let segments = FlexTensor::from_data(TensorData::new(segments, [batch, seq]));
+        let args = || (q.clone(), k.clone(), v.clone(), segments.clone());
+        let (q1, k1, v1, s1) = args();
+        let (q2, k2, v2, s2) = args();
+        same(
+            "attention",
+            cpu::attention::forward(q1, k1, v1, s1, 0.3),
+            portable::attention::forward::<Flex>(q2, k2, v2, s2, 0.3),
+        );
+        let (q1, k1, v1, s1) = args();
+        let (q2, k2, v2, s2) = args();
+        same3(
+            "attention backward",
+            cpu::attention::backward(g.clone(), q1, k1, v1, s1, 0.3),
+            portable::attention::backward::<Flex>(g.clone(), q2, k2, v2, s2, 0.3),
+        );
+    }
+}
+
+#[test]
+fn cross_entropy_and_adamw() {
+    let mut random = Random::new("cross_entropy_and_adamw");
+    for (n, h, vocab) in [(1, 3, 2), (7, 33, 101), (1030, 8, 40)] {
+        let (hidden, head) = (flex(&random.data([n, h])), flex(&random.data([vocab, h])));
+        let targets = FlexTensor::from_data(random.ints([n], vocab as u32));
+        same3(
+            "cross_entropy",
+            cpu::cross_entropy::loss_and_grads(hidden.clone(), head.clone(), targets.clone()),
+            portable::cross_entropy::loss_and_grads::<Flex>(hidden.clone(), head.clone(), targets.clone()),
+        );
+        same(
+            "cross_entropy loss",
+            cpu::cross_entropy::loss(hidden.clone(), head.clone(), targets.clone()),
+            portable::cross_entropy::loss::<Flex>(hidden, head, targets),
+        );
+    }
+    for n in [1, 77, 50_000] {
+        let (theta, m, g) = (random.data([n]), random.data([n]), random.data([n]));
+        let v: Vec<f32> = (0..n).map(|_| random.float().abs()).collect();
+        let v = TensorData::new(v, [n]);
+        let step =
+            AdamWStep { lr: 1e-2, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: 0.1, step: 3 };
+        let args = || (flex(&theta), flex(&m), flex(&v), flex(&g));
+        let (t1, m1, v1, g1) = args();
+        let (t2, m2, v2, g2) = args();
+        same3(
+            "adamw",
+            cpu::adamw::step(t1, m1, v1, g1, step),
+            portable::adamw::step::<Flex>(t2, m2, v2, g2, step),
+        );
+    }
+}

@@ -1,0 +1,102 @@
+//! PEFT's `adapter_config.json`.
+
+use serde_json::{Map, Value as Json, json};
+
+use crate::fields::Table;
+use crate::read::{lora, place, section};
+use crate::source::{Source, Value};
+use crate::{LoraConfig, RecipeError};
+
+/// The PEFT whose files are written.
+pub const PEFT_VERSION: &str = "0.21.2";
+
+impl LoraConfig {
+    /// Reads an `adapter_config.json` that errors call `file_name`: the configuration, and the base model it names.
+    /// Keys that are not known (a newer PEFT's) are passed over.
+    ///
+    /// # Errors
+    /// With line and column, as [`crate::Recipe::from_json`]: an adapter that is not LoRA, or that uses something
+    /// Lorelei does not have.
+    pub fn from_peft_json(text: &str, file_name: &str) -> Result<(LoraConfig, Option<String>), RecipeError> {
+        let source = Source::new(file_name, text);
+        let entries = source.json()?;
+        let section = section(&source, Table::Lora, &entries, true).map_err(short)?;
+        let config = lora(section.values).map_err(|error| short(source.locate(None, error)))?;
+        config.validate().map_err(|error| short(source.locate(place(&section.places, &error.key), error)))?;
+        let base = entries.iter().find(|entry| entry.name == "base_model_name_or_path");
+        let base = match base.map(|entry| &entry.node.value) {
+            Some(Value::Text(name)) => Some(name.clone()),
+            _ => None,
+        };
+        Ok((config, base))
+    }
+
+    /// Writes `adapter_config.json` with the keys of PEFT 0.21, in their order.
+    ///
+    /// `resolved_target_modules` are the names or paths of the modules that got an adapter. They are written when
+    /// `target_modules` is `"all-linear"` or absent: PEFT, too, writes what these became. A list or a regex is
+    /// written as it is, so that it selects the same modules when the adapter is loaded.
+    pub fn to_peft_json(&self, base_model_name_or_path: &str, resolved_target_modules: &[String]) -> String {
+        let target_modules = match &self.target_modules {
+            Some(target) if !target.is_all_linear() => json!(target),
+            _ => json!(resolved_target_modules),
+        };
+        // serde skips the settings that are absent or refused; PEFT writes them all.
+        let own = serde_json::to_value(self).unwrap_or_default();
+        let own = |key: &str, default: Json| own.get(key).cloned().unwrap_or(default);
+        let mut keys: Vec<(&str, Json)> = vec![
+            ("alora_invocation_tokens", Json::Null),
+            ("alpha_pattern", own("alpha_pattern", json!({}))),
+            ("arrow_config", Json::Null),
+            ("auto_mapping", Json::Null),
+            ("base_model_name_or_path", json!(base_model_name_or_path)),
+            ("bias", json!(self.bias)),
+            ("corda_config", Json::Null),
+            ("ensure_weight_tying", json!(false)),
+            ("eva_config", Json::Null),
+            ("exclude_modules", json!(self.exclude_modules)),
+            ("fan_in_fan_out", json!(self.fan_in_fan_out)),
+            ("inference_mode", json!(true)),
+            ("init_lora_weights", json!(self.init_lora_weights)),
+            ("kasa_config", Json::Null),
+            ("layer_replication", Json::Null),
+            ("layers_pattern", json!(self.layers_pattern)),
+            ("layers_to_transform", json!(self.layers_to_transform)),
+            ("loftq_config", json!({})),
+            ("lora_alpha", own("lora_alpha", json!(8))),
+            ("lora_bias", json!(self.lora_bias)),
+            ("lora_dropout", json!(self.lora_dropout)),
+            ("lora_ga_config", Json::Null),
+            ("megatron_config", Json::Null),
+            ("megatron_core", json!("megatron.core")),
+            ("modules_to_save", json!(self.modules_to_save)),
+            ("monteclora_config", Json::Null),
+            ("peft_type", json!("LORA")),
+            ("peft_version", json!(PEFT_VERSION)),
+            ("qalora_group_size", json!(16)),
+            ("r", json!(self.r)),
+            ("rank_pattern", own("rank_pattern", json!({}))),
+            ("revision", Json::Null),
+            ("target_modules", target_modules),
+            ("target_parameters", Json::Null),
+            ("task_type", json!(self.task_type)),
+            ("trainable_token_indices", Json::Null),
+            ("use_bdlora", Json::Null),
+            ("use_dora", json!(self.use_dora)),
+            ("use_qalora", json!(false)),
+            ("use_rslora", json!(self.use_rslora)),
+            ("velora_config", Json::Null),
+        ];
+        keys.sort_by_key(|(key, _)| *key);
+        let map: Map<String, Json> = keys.into_iter().map(|(key, value)| (key.to_string(), value)).collect();
+        serde_json::to_string_pretty(&map).unwrap_or_default()
+    }
+}
+
+/// In this file there is no `[lora]`.
+fn short(mut error: RecipeError) -> RecipeError {
+    if let Some(key) = error.key.strip_prefix("lora.") {
+        error.key = key.to_string();
+    }
+    error
+}

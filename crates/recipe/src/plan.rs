@@ -1,0 +1,183 @@
+//! How many steps a run has, and at which of them something happens: the arithmetic of Transformers' `Trainer`.
+//!
+//! A step is an optimizer step, counted from 1. The last group of micro-batches of an epoch steps even when it is
+//! smaller than `gradient_accumulation_steps`; no group reaches over the end of an epoch.
+
+use std::ops::Range;
+
+use crate::kind::MAX_INTEGER;
+use crate::{IntervalStrategy, LrSchedulerKwargs, LrSchedulerType, RecipeError, Schedule, TrainingArguments};
+
+/// The steps of a run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StepPlan {
+    /// Micro-batches in an epoch.
+    pub micro_batches_per_epoch: usize,
+    /// Optimizer steps in a whole epoch.
+    pub steps_per_epoch: u64,
+    /// Optimizer steps in all.
+    pub total_steps: u64,
+    /// Epochs begun; the last one may end early.
+    pub num_epochs: u64,
+    /// Optimizer steps of warm-up.
+    pub warmup_steps: u64,
+    /// Micro-batches in a full group.
+    accumulation: usize,
+    logging: Interval,
+    logging_first_step: bool,
+    eval: Interval,
+    save: Interval,
+    schedule: (LrSchedulerType, LrSchedulerKwargs, f64),
+}
+
+/// When something is done, with shares turned into steps.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Interval {
+    Never,
+    Steps(u64),
+    Epoch,
+}
+
+impl StepPlan {
+    /// The plan for `n_examples` sequences.
+    ///
+    /// # Errors
+    /// When an epoch has no micro-batch, a batch or accumulation is 0, or the number of steps is no number or beyond
+    /// counting.
+    pub fn new(n_examples: usize, args: &TrainingArguments) -> Result<StepPlan, RecipeError> {
+        let (batch, accumulation) = (args.per_device_train_batch_size, args.gradient_accumulation_steps);
+        if batch == 0 || accumulation == 0 {
+            let key = if batch == 0 { "per_device_train_batch_size" } else { "gradient_accumulation_steps" };
+            return Err(RecipeError::new(
+                format!("training.{key}"),
+                format!("{key} = 0 is out of range: {key} >= 1"),
+            ));
+        }
+        let micro_batches =
+            if args.dataloader_drop_last { n_examples / batch } else { n_examples.div_ceil(batch) };
+        if micro_batches == 0 {
+            return Err(match n_examples {
+                0 => RecipeError::new("data.train_file", "there is no example to train on"),
+                _ => RecipeError::new(
+                    "training.dataloader_drop_last",
+                    format!("{n_examples} examples do not fill one batch of {batch}, and dataloader_drop_last leaves out what does not"),
+                )
+                .with_help("lower per_device_train_batch_size, or set dataloader_drop_last = false"),
+            });
+        }
+        let steps_per_epoch = micro_batches.div_ceil(accumulation) as u64;
+        let (total_steps, num_epochs) = match u64::try_from(args.max_steps) {
+            Ok(steps) if steps > MAX_INTEGER as u64 => {
+                return Err(RecipeError::new(
+                    "training.max_steps",
+                    format!("max_steps = {steps} is out of range: max_steps <= {MAX_INTEGER}"),
+                ));
+            }
+            Ok(steps) if steps > 0 => (steps, steps.div_ceil(steps_per_epoch)),
+            _ => {
+                let steps = (args.num_train_epochs * steps_per_epoch as f64).ceil();
+                if !(steps >= 1.0 && steps <= MAX_INTEGER as f64) {
+                    return Err(RecipeError::new(
+                        "training.num_train_epochs",
+                        format!("num_train_epochs = {:?} makes {steps:?} steps", args.num_train_epochs),
+                    ));
+                }
+                (steps as u64, args.num_train_epochs.ceil() as u64)
+            }
+        };
+        let eval_steps = args.eval_steps.filter(|steps| *steps != 0.0).unwrap_or(args.logging_steps);
+        Ok(StepPlan {
+            micro_batches_per_epoch: micro_batches,
+            steps_per_epoch,
+            total_steps,
+            num_epochs,
+            warmup_steps: warmup_steps(args, total_steps),
+            accumulation,
+            logging: Interval::new(args.logging_strategy, args.logging_steps, total_steps),
+            logging_first_step: args.logging_first_step,
+            eval: Interval::new(args.eval_strategy, eval_steps, total_steps),
+            save: Interval::new(args.save_strategy, args.save_steps, total_steps),
+            schedule: (args.lr_scheduler_type, args.lr_scheduler_kwargs, args.learning_rate),
+        })
+    }
+
+    /// The learning rate that `step` (from 1) uses.
+    pub fn learning_rate(&self, step: u64) -> f64 {
+        self.schedule().learning_rate(step.saturating_sub(1))
+    }
+
+    /// The schedule of this run.
+    pub fn schedule(&self) -> Schedule {
+        let (kind, kwargs, base_lr) = self.schedule;
+        Schedule { kind, kwargs, base_lr, warmup_steps: self.warmup_steps, total_steps: self.total_steps }
+    }
+
+    /// The epoch of `step` (from 1), from 0, and its micro-batches in that epoch, from 0.
+    pub fn micro_batches(&self, step: u64) -> (u64, Range<usize>) {
+        let before = step.saturating_sub(1);
+        let group = (before % self.steps_per_epoch) as usize;
+        let start = group * self.accumulation;
+        (
+            before / self.steps_per_epoch,
+            start..(start.saturating_add(self.accumulation)).min(self.micro_batches_per_epoch),
+        )
+    }
+
+    /// The epochs done after `step` (from 1; 0 before the first), as the `Trainer` reports them: `1.64`.
+    pub fn epoch_at(&self, step: u64) -> f64 {
+        if step == 0 {
+            return 0.0;
+        }
+        let (epoch, micro_batches) = self.micro_batches(step);
+        epoch as f64 + micro_batches.end as f64 / self.micro_batches_per_epoch as f64
+    }
+
+    /// Whether an epoch, or the run, ends with `step`.
+    pub fn is_epoch_end(&self, step: u64) -> bool {
+        step > 0 && (step.is_multiple_of(self.steps_per_epoch) || step == self.total_steps)
+    }
+
+    /// Whether the loss is reported after `step`. The last step does not report for being the last.
+    pub fn is_logging_step(&self, step: u64) -> bool {
+        step == 1 && self.logging_first_step || self.logging.includes(self, step)
+    }
+
+    /// Whether there is an evaluation after `step`; always after the last one, when there are any.
+    pub fn is_eval_step(&self, step: u64) -> bool {
+        self.eval.includes(self, step) || self.eval != Interval::Never && step == self.total_steps
+    }
+
+    /// Whether a checkpoint is saved after `step`; always after the last one, when there are any.
+    pub fn is_save_step(&self, step: u64) -> bool {
+        self.save.includes(self, step) || self.save != Interval::Never && step == self.total_steps
+    }
+}
+
+impl Interval {
+    fn new(strategy: IntervalStrategy, steps: f64, total: u64) -> Self {
+        match strategy {
+            IntervalStrategy::No => Self::Never,
+            IntervalStrategy::Epoch => Self::Epoch,
+            IntervalStrategy::Steps if steps < 1.0 => Self::Steps((total as f64 * steps).ceil() as u64),
+            IntervalStrategy::Steps => Self::Steps(steps as u64),
+        }
+    }
+
+    fn includes(self, plan: &StepPlan, step: u64) -> bool {
+        match self {
+            Self::Never => false,
+            Self::Epoch => plan.is_epoch_end(step),
+            Self::Steps(every) => step > 0 && every > 0 && step.is_multiple_of(every),
+        }
+    }
+}
+
+/// `warmup_steps` as a count or a share; else `warmup_ratio`. A share is `ceil(total * share)` in double precision:
+/// 100 steps and 0.07 make 8.
+fn warmup_steps(args: &TrainingArguments, total: u64) -> u64 {
+    match args.warmup_steps {
+        steps if steps >= 1.0 => steps as u64,
+        share if share > 0.0 => (total as f64 * share).ceil() as u64,
+        _ => (total as f64 * args.warmup_ratio).ceil() as u64,
+    }
+}

@@ -1,0 +1,162 @@
+//! Text to recipe: every key is looked up, every value checked, and every error says where.
+
+use serde_json::{Map, Value as Json};
+
+use crate::fields::{self, Field, State, Table};
+use crate::source::{Entry, Node, Source, Value};
+use crate::suggest::{unknown_key, unknown_table};
+use crate::{LoraConfig, Recipe, RecipeError, Warning};
+
+impl Recipe {
+    /// Reads a recipe from TOML. `file_name` is what errors call it. The warnings tell what was read and has no
+    /// effect.
+    ///
+    /// # Errors
+    /// With line and column: text that is not TOML, an unknown key, a value of another type or out of range, a
+    /// setting that Lorelei refuses, settings that contradict each other.
+    pub fn from_toml(text: &str, file_name: &str) -> Result<(Recipe, Vec<Warning>), RecipeError> {
+        let source = Source::new(file_name, text);
+        recipe(&source, &source.toml()?)
+    }
+
+    /// Reads a recipe from JSON; like [`Recipe::from_toml`]. A `null` stands for the default.
+    ///
+    /// # Errors
+    /// As [`Recipe::from_toml`].
+    pub fn from_json(text: &str, file_name: &str) -> Result<(Recipe, Vec<Warning>), RecipeError> {
+        let source = Source::new(file_name, text);
+        recipe(&source, &source.json()?)
+    }
+}
+
+/// The values of one section, checked one by one, and where they stand.
+#[derive(Default)]
+pub(crate) struct Section {
+    pub(crate) values: Map<String, Json>,
+    pub(crate) warnings: Vec<Warning>,
+    /// Path of a setting (`lora.r`) and the place of its key.
+    pub(crate) places: Vec<(String, usize)>,
+}
+
+fn recipe(source: &Source<'_>, entries: &[Entry]) -> Result<(Recipe, Vec<Warning>), RecipeError> {
+    let mut whole = Map::new();
+    let (mut warnings, mut places) = (Vec::new(), Vec::new());
+    for Entry { name, at, node } in entries {
+        let Some(table) = Table::ALL.into_iter().find(|table| table.name() == name) else {
+            return Err(source.locate(Some(*at), unknown_table(name)));
+        };
+        let inner = match &node.value {
+            Value::Table(inner) => inner,
+            Value::Null => continue,
+            _ => {
+                let error = RecipeError::new(name, format!("{name} takes a table of settings"));
+                return Err(source.locate(Some(*at), error));
+            }
+        };
+        let section = section(source, table, inner, false)?;
+        if whole.insert(name.clone(), Json::Object(section.values)).is_some() {
+            return Err(source.locate(Some(*at), RecipeError::new(name, format!("[{name}] is given twice"))));
+        }
+        warnings.extend(section.warnings);
+        places.extend(section.places);
+    }
+    let recipe: Recipe = serde_json::from_value(Json::Object(whole))
+        .map_err(|error| source.locate(None, RecipeError::new("", error.to_string())))?;
+    let found = recipe.validate().map_err(|error| source.locate(place(&places, &error.key), error))?;
+    warnings.extend(
+        found.into_iter().map(|warning| source.locate_warning(place(&places, &warning.key), warning)),
+    );
+    Ok((recipe, warnings))
+}
+
+/// Checks the entries of a table. `newer_too` lets pass keys that are not known, as a file written by a newer PEFT
+/// has them.
+pub(crate) fn section(
+    source: &Source<'_>,
+    table: Table,
+    entries: &[Entry],
+    newer_too: bool,
+) -> Result<Section, RecipeError> {
+    let mut section = Section::default();
+    for Entry { name, at, node } in entries {
+        let locate = |error| source.locate(Some(*at), error);
+        let Some(field) = fields::find(table, name) else {
+            if newer_too {
+                continue;
+            }
+            return Err(locate(unknown_key(table, name)));
+        };
+        if section.places.iter().any(|(path, _)| *path == field.path()) {
+            let twice = if name == field.name {
+                format!("{name} is given twice")
+            } else {
+                format!("{name} is another name of {}, which is given too", field.name)
+            };
+            return Err(locate(RecipeError::new(field.path(), twice)));
+        }
+        section.places.push((field.path(), *at));
+        let value = value(field, node).map_err(locate)?;
+        if value.is_null() {
+            continue;
+        }
+        let warnings = check(field, &value).map_err(locate)?;
+        section
+            .warnings
+            .extend(warnings.into_iter().map(|warning| source.locate_warning(Some(*at), warning)));
+        if field.kind.is_kept() {
+            section.values.insert(field.name.to_string(), value);
+        }
+    }
+    Ok(section)
+}
+
+fn value(field: &Field, node: &Node) -> Result<Json, RecipeError> {
+    node.to_json().map_err(|reason| {
+        RecipeError::new(field.path(), format!("{} takes {}; {reason}", field.name, field.kind.describe()))
+    })
+}
+
+/// Type, range and state of one value. A refused one that is kept (`fp16`) is left to [`Recipe::validate`], which
+/// sees it together with the others.
+pub(crate) fn check(field: &Field, value: &Json) -> Result<Option<Warning>, RecipeError> {
+    field.kind.check(field.name, value).map_err(|complaint| {
+        let error = RecipeError::new(field.path(), complaint.message);
+        match complaint.help {
+            Some(help) => error.with_help(help),
+            None => error,
+        }
+    })?;
+    match field.state {
+        State::Refused(_) if !field.kind.is_kept() => refuse(field, value).map(|()| None),
+        State::Ignored(reason) if !field.is_harmless(value) => {
+            Ok(Some(Warning::new(field.path(), format!("{} has no effect: {reason}", field.name))))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// The error for a setting that is refused, unless it has its default.
+pub(crate) fn refuse(field: &Field, value: &Json) -> Result<(), RecipeError> {
+    match field.state {
+        State::Refused(reason) if !field.is_harmless(value) => {
+            let shown = crate::kind::found(value);
+            let message = format!(
+                "{} = {} is not supported: {reason}",
+                field.name,
+                shown.trim_start_matches("the string ")
+            );
+            Err(RecipeError::new(field.path(), message)
+                .with_help(format!("leave it out, or at its default, {}", field.default)))
+        }
+        _ => Ok(()),
+    }
+}
+
+pub(crate) fn place(places: &[(String, usize)], key: &str) -> Option<usize> {
+    places.iter().find(|(path, _)| path == key).map(|(_, at)| *at)
+}
+
+/// A section of values that were checked, as a [`LoraConfig`].
+pub(crate) fn lora(values: Map<String, Json>) -> Result<LoraConfig, RecipeError> {
+    serde_json::from_value(Json::Object(values)).map_err(|error| RecipeError::new("lora", error.to_string()))
+}

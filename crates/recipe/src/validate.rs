@@ -1,0 +1,165 @@
+//! What can be wrong with a recipe as a whole: ranges of all values, then settings that contradict each other.
+
+use serde_json::Value as Json;
+
+use crate::fields::{self, Table};
+use crate::kind::POSITIVE;
+use crate::read::{check, refuse};
+use crate::{
+    FinetuningType, IntervalStrategy, LoraConfig, Recipe, RecipeError, TargetModules, TrainingArguments,
+    Warning, schedule,
+};
+
+impl Recipe {
+    /// Checks the whole recipe, however it was made. The warnings tell what has no effect, or probably not the one
+    /// intended.
+    ///
+    /// # Errors
+    /// The first value that is out of range, not supported, or contradicts another.
+    pub fn validate(&self) -> Result<Vec<Warning>, RecipeError> {
+        if self.training.fp16 && self.training.bf16 {
+            return Err(RecipeError::new("training.bf16", "fp16 and bf16 cannot both be true")
+                .with_help("leave one of them out"));
+        }
+        let json = |error: serde_json::Error| RecipeError::new("", error.to_string());
+        check_table(Table::Model, &serde_json::to_value(&self.model).map_err(json)?)?;
+        check_table(Table::Data, &serde_json::to_value(&self.data).map_err(json)?)?;
+        let mut warnings = self.lora.validate()?;
+        check_table(Table::Training, &serde_json::to_value(&self.training).map_err(json)?)?;
+        check_training(&self.training, &mut warnings)?;
+        self.check_together(&mut warnings);
+        Ok(warnings)
+    }
+
+    fn check_together(&self, warnings: &mut Vec<Warning>) {
+        let data = &self.data;
+        if data.validation_file.is_some() && data.validation_split_percentage.is_some() {
+            warnings.push(Warning::new(
+                "data.validation_split_percentage",
+                "validation_split_percentage has no effect: there is a validation_file",
+            ));
+        }
+        let evaluates = self.training.eval_strategy != IntervalStrategy::No;
+        if evaluates && data.validation_file.is_none() && data.validation_split_percentage.is_none() {
+            warnings.push(Warning::new(
+                "training.eval_strategy",
+                "eval_strategy has nothing to evaluate on: give data.validation_file or data.validation_split_percentage",
+            ));
+        }
+        if self.training.finetuning_type == FinetuningType::Full && self.lora != LoraConfig::default() {
+            warnings.push(Warning::new(
+                "training.finetuning_type",
+                "[lora] has no effect: finetuning_type = \"full\" trains every weight",
+            ));
+        }
+    }
+}
+
+impl LoraConfig {
+    /// Checks this section alone; part of [`Recipe::validate`].
+    ///
+    /// # Errors
+    /// The first value that is out of range, not supported, or contradicts another.
+    pub fn validate(&self) -> Result<Vec<Warning>, RecipeError> {
+        let value =
+            serde_json::to_value(self).map_err(|error| RecipeError::new("lora", error.to_string()))?;
+        check_table(Table::Lora, &value)?;
+        let no_pattern = self.layers_pattern.as_ref().is_none_or(Vec::is_empty);
+        let mut warnings = Vec::new();
+        if let Some(TargetModules::Pattern(pattern)) = &self.target_modules {
+            let list = "say which layers in the regex, or name the modules in a list";
+            if self.layers_to_transform.is_some() {
+                let message = "layers_to_transform cannot be used when target_modules is a string";
+                return Err(RecipeError::new("lora.layers_to_transform", message).with_help(list));
+            }
+            if self.layers_pattern.is_some() {
+                let message = "layers_pattern cannot be used when target_modules is a string";
+                return Err(RecipeError::new("lora.layers_pattern", message).with_help(list));
+            }
+            if is_plain_name(pattern) {
+                warnings.push(Warning::new(
+                    "lora.target_modules",
+                    format!("target_modules = {pattern:?} is a regex for a whole path, as in PEFT; to name the modules write [{pattern:?}]"),
+                ));
+            }
+        }
+        if !no_pattern && self.layers_to_transform.is_none() {
+            return Err(RecipeError::new("lora.layers_pattern", "layers_pattern needs layers_to_transform")
+                .with_help("give the numbers of the layers, as in layers_to_transform = [0, 1]"));
+        }
+        Ok(warnings)
+    }
+}
+
+fn check_training(args: &TrainingArguments, warnings: &mut Vec<Warning>) -> Result<(), RecipeError> {
+    let error = |key: &str, message: String| RecipeError::new(format!("training.{key}"), message);
+    if args.max_steps == 0 {
+        return Err(error(
+            "max_steps",
+            "max_steps = 0 is out of range: max_steps >= 1, or -1 to count by epochs".into(),
+        ));
+    }
+    let strategies = [
+        ("logging_steps", args.logging_strategy, args.logging_steps),
+        ("eval_steps", args.eval_strategy, args.eval_steps.unwrap_or(0.0)),
+        ("save_steps", args.save_strategy, args.save_steps),
+    ];
+    for (key, strategy, steps) in strategies {
+        if strategy == IntervalStrategy::Steps && steps > 1.0 && steps.fract() != 0.0 {
+            return Err(error(key, format!("{key} = {steps:?} must be whole when it is more than 1")));
+        }
+    }
+    let zero = |steps: f64| !POSITIVE.contains(steps);
+    if args.logging_strategy == IntervalStrategy::Steps && zero(args.logging_steps) {
+        return Err(error("logging_steps", "logging_steps = 0 is out of range: logging_steps > 0".into())
+            .with_help("logging_strategy = \"no\" reports nothing"));
+    }
+    if args.eval_strategy == IntervalStrategy::Steps
+        && zero(args.eval_steps.unwrap_or(0.0))
+        && zero(args.logging_steps)
+    {
+        return Err(error(
+            "eval_steps",
+            "eval_strategy = \"steps\" needs eval_steps or logging_steps above 0".into(),
+        ));
+    }
+    schedule::validate(args)?;
+
+    let mut warn =
+        |key: &str, message: String| warnings.push(Warning::new(format!("training.{key}"), message));
+    if args.max_steps > 0 && args.num_train_epochs != TrainingArguments::default().num_train_epochs {
+        let message = format!(
+            "max_steps = {} overrides num_train_epochs = {:?}",
+            args.max_steps, args.num_train_epochs
+        );
+        warn("max_steps", message);
+    }
+    if args.warmup_steps > 0.0 && args.warmup_ratio > 0.0 {
+        warn(
+            "warmup_ratio",
+            format!("warmup_ratio has no effect: there is warmup_steps = {:?}", args.warmup_steps),
+        );
+    }
+    if args.max_steps > 0 && args.warmup_steps > args.max_steps as f64 {
+        warn(
+            "warmup_steps",
+            format!("the warm-up ends after max_steps = {}: learning_rate is never reached", args.max_steps),
+        );
+    }
+    Ok(())
+}
+
+/// Type, range and state of every value of a section.
+fn check_table(table: Table, values: &Json) -> Result<(), RecipeError> {
+    for field in fields::of(table) {
+        let Some(value) = values.get(field.name) else { continue };
+        check(field, value)?;
+        refuse(field, value)?;
+    }
+    Ok(())
+}
+
+/// Whether a regex is only a name, which matches no path of a real model.
+fn is_plain_name(pattern: &str) -> bool {
+    !pattern.is_empty() && pattern.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}

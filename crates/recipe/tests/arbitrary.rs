@@ -1,0 +1,125 @@
+//! Text of any kind gives a recipe or an error, never a panic.
+
+use lorelei_recipe::{LoraConfig, Recipe, StepPlan};
+use proptest::prelude::*;
+
+const RECIPE: &str = r#"[model]
+model_name_or_path = "a/b"
+[data]
+train_file = "é.jsonl"
+[lora]
+r = 4
+lora_alpha = 8
+target_modules = ["q_proj", "v_proj"]
+layers_to_transform = [0, 1]
+rank_pattern = { q_proj = 2 }
+[training]
+learning_rate = 5e-4
+logging_steps = 0.1
+max_steps = 10
+"#;
+
+const PIECES: &[&str] = &[
+    "0",
+    "-1",
+    "9e999",
+    "nan",
+    "-inf",
+    "\"",
+    "'",
+    "[",
+    "]",
+    "{",
+    "}",
+    "=",
+    ".",
+    ",",
+    "\n",
+    "\\",
+    "\u{feff}",
+    "é",
+    "true",
+    "null",
+    "1979-05-27",
+    "(",
+    "(?x)",
+    "{1000000}",
+    "[[",
+    "0x",
+    "_",
+    "r",
+    "lora",
+    "#",
+    ":",
+    "99999999999999999999",
+];
+
+/// Everything that takes text, and everything that a recipe it gives can be asked.
+fn read(text: &str) {
+    for result in [Recipe::from_toml(text, "f"), Recipe::from_json(text, "f")] {
+        match result {
+            Ok((recipe, _)) => {
+                assert!(recipe.validate().is_ok());
+                let (again, _) = Recipe::from_toml(&recipe.to_toml(), "f").unwrap();
+                assert_eq!(again, recipe);
+                let (again, _) = Recipe::from_json(&recipe.to_json(), "f").unwrap();
+                assert_eq!(again, recipe);
+                let _ = StepPlan::new(100, &recipe.training).map(|plan| plan.epoch_at(plan.total_steps));
+                recipe.lora.selects("model.layers.0.self_attn.q_proj", false, Some(0));
+            }
+            Err(error) => {
+                assert!(error.line <= text.matches('\n').count() + 1, "{error:?}");
+                assert!(!error.to_string().contains('\n'), "{error:?}");
+            }
+        }
+    }
+    if let Ok((config, _)) = LoraConfig::from_peft_json(text, "f") {
+        config.to_peft_json("base", &[]);
+    }
+    let _ = Recipe::default().set(text);
+    let _ = Recipe::default().set(&format!("lora.target_modules={text}"));
+}
+
+fn mutate(text: &str, changes: &[(usize, usize, usize)]) -> String {
+    let mut characters: Vec<char> = text.chars().collect();
+    for (at, remove, piece) in changes {
+        let at = at % (characters.len() + 1);
+        let end = (at + remove).min(characters.len());
+        characters.splice(at..end, PIECES[piece % PIECES.len()].chars());
+    }
+    characters.into_iter().collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(300) })]
+
+    #[test]
+    fn any_text(text in any::<String>()) {
+        read(&text);
+    }
+
+    #[test]
+    fn any_pieces(pieces in prop::collection::vec(prop::sample::select(PIECES), 0..40)) {
+        read(&pieces.concat());
+    }
+
+    #[test]
+    fn changed_recipes(changes in prop::collection::vec((0..4000usize, 0..6usize, 0..100usize), 1..4)) {
+        read(&mutate(RECIPE, &changes));
+        let (recipe, _) = Recipe::from_toml(RECIPE, "f").unwrap();
+        read(&mutate(&recipe.to_json(), &changes));
+        let adapter = recipe.lora.to_peft_json("base", &["q_proj".into()]);
+        read(&mutate(&adapter, &changes));
+    }
+}
+
+#[test]
+fn deep_nesting_is_an_error() {
+    for text in [
+        "[".repeat(100_000),
+        format!("{{\"lora\": {}", "[".repeat(100_000)),
+        format!("a = {}", "[".repeat(100_000)),
+    ] {
+        read(&text);
+    }
+}

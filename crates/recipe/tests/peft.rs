@@ -1,0 +1,142 @@
+//! `adapter_config.json` and the modules an adapter is on.
+
+use lorelei_recipe::{LoraConfig, TargetModules};
+use serde_json::Value as Json;
+
+const PLAIN: &str = include_str!("fixtures/adapter_config.json");
+const PATTERNS: &str = include_str!("fixtures/adapter_config_patterns.json");
+const REGEX: &str = include_str!("fixtures/adapter_config_regex.json");
+const LAYERS: &str = include_str!("fixtures/adapter_config_layers.json");
+
+fn names(config: &Json) -> Vec<String> {
+    match &config["target_modules"] {
+        Json::Array(list) => list.iter().map(|name| name.as_str().unwrap().to_string()).collect(),
+        _ => vec!["not".into(), "written".into()],
+    }
+}
+
+#[test]
+fn what_peft_wrote_is_read_and_written_as_it_was() {
+    for theirs in [PLAIN, PATTERNS, REGEX, LAYERS] {
+        let expected: Json = serde_json::from_str(theirs).unwrap();
+        let (config, base) = LoraConfig::from_peft_json(theirs, "adapter_config.json").unwrap();
+        assert_eq!(base.as_deref(), Some("tiny/llama"));
+        let ours = config.to_peft_json("tiny/llama", &names(&expected));
+        let found: Json = serde_json::from_str(&ours).unwrap();
+        let keys = |value: &Json| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+        assert_eq!(keys(&found), keys(&expected));
+        for (key, value) in expected.as_object().unwrap() {
+            assert_eq!(&found[key], value, "{key}");
+        }
+        assert_eq!(ours, theirs, "the text itself");
+    }
+}
+
+#[test]
+fn an_alpha_that_is_not_whole_stays_so() {
+    let config = LoraConfig { lora_alpha: 12.5, lora_dropout: 0.05, ..Default::default() };
+    let text = config.to_peft_json("base", &["q_proj".into()]);
+    assert!(text.contains("\"lora_alpha\": 12.5,") && text.contains("\"lora_dropout\": 0.05,"), "{text}");
+    assert!(text.contains("\"task_type\": null,") && text.contains("\"inference_mode\": true,"), "{text}");
+    let all =
+        LoraConfig { target_modules: Some(TargetModules::Pattern("all-linear".into())), ..config.clone() };
+    assert!(all.to_peft_json("base", &["up".into()]).contains("\"target_modules\": [\n    \"up\"\n  ]"));
+    // One layer's module must not become every layer's in the file.
+    let one = LoraConfig { target_modules: Some(TargetModules::List(vec!["layers.0.up".into()])), ..config };
+    let (again, _) = LoraConfig::from_peft_json(&one.to_peft_json("base", &["up".into()]), "a.json").unwrap();
+    assert_eq!(again, one);
+}
+
+#[test]
+fn what_we_do_not_have_is_an_error_that_names_it() {
+    let change = |key: &str, value: Json| {
+        let mut config: Json = serde_json::from_str(PLAIN).unwrap();
+        config[key] = value;
+        LoraConfig::from_peft_json(&serde_json::to_string_pretty(&config).unwrap(), "a.json")
+    };
+    for (key, value) in [
+        ("use_dora", true.into()),
+        ("bias", "all".into()),
+        ("init_lora_weights", "pissa".into()),
+        ("init_lora_weights", "pissa_niter_16".into()),
+        ("modules_to_save", serde_json::json!(["lm_head"])),
+        ("lora_bias", true.into()),
+        ("fan_in_fan_out", true.into()),
+        ("task_type", "SEQ_CLS".into()),
+        ("peft_type", "IA3".into()),
+        ("r", 0.into()),
+        ("r", "8".into()),
+    ] {
+        let error = change(key, value).unwrap_err();
+        assert_eq!(error.key, key);
+        assert!(error.line > 1 && error.to_string().contains(key), "{error}");
+    }
+    let error = change("use_dora", true.into()).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "a.json:42:3: use_dora = true is not supported: DoRA is not there yet; leave it out, or at its default, false"
+    );
+    for (key, value) in [
+        ("a_later_setting", serde_json::json!({ "x": [1] })),
+        ("modules_to_save", serde_json::json!([])),
+        ("loftq_config", Json::Null),
+        ("init_lora_weights", "gaussian".into()),
+        ("init_lora_weights", false.into()),
+        ("peft_version", "0.9".into()),
+    ] {
+        change(key, value).unwrap();
+    }
+    let old = r#"{"peft_type": "LORA", "r": 16, "lora_alpha": 32.0, "target_modules": "all-linear"}"#;
+    let (config, base) = LoraConfig::from_peft_json(old, "old.json").unwrap();
+    assert_eq!((config.r, config.lora_alpha, base), (16, 32.0, None));
+    assert!(LoraConfig::from_peft_json("[1]", "x").is_err() && LoraConfig::from_peft_json("", "x").is_err());
+}
+
+#[test]
+fn patterns_give_rank_alpha_and_scale() {
+    let (mut config, _) = LoraConfig::from_peft_json(PATTERNS, "a.json").unwrap();
+    let module = |layer: usize, rest: &str| format!("model.layers.{layer}.{rest}");
+    let found =
+        |config: &LoraConfig, path: &str| (config.rank(path), config.alpha(path), config.scaling(path));
+    assert_eq!(found(&config, &module(0, "self_attn.q_proj")), (2, 8.0, 4.0));
+    assert_eq!(found(&config, &module(1, "self_attn.q_proj")), (4, 1.0, 0.25));
+    assert_eq!(found(&config, &module(0, "self_attn.v_proj")), (4, 8.0, 2.0));
+    assert_eq!(found(&config, &module(1, "self_attn.v_proj")), (3, 8.0, 8.0 / 3.0));
+    assert_eq!(found(&config, &module(1, "mlp.down_proj")), (6, 24.0, 4.0));
+    // A name counts whole, not as the end of another.
+    assert_eq!(found(&config, &module(1, "mlp.xdown_proj")), (4, 8.0, 2.0));
+    config.use_rslora = true;
+    assert_eq!(config.scaling(&module(0, "self_attn.v_proj")), 4.0);
+}
+
+#[test]
+fn modules_are_selected_as_in_peft() {
+    let selected = |config: &LoraConfig| -> Vec<String> {
+        let mut paths = vec!["model.embed_tokens".to_string(), "lm_head".to_string()];
+        for layer in 0..2 {
+            for name in ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "mlp.down_proj"] {
+                paths.push(format!("model.layers.{layer}.{name}"));
+            }
+        }
+        paths.retain(|path| path != "model.embed_tokens" && config.selects(path, path == "lm_head", None));
+        paths.iter().map(|path| path.replace("model.layers.", "")).collect()
+    };
+    let read = |text: &str| LoraConfig::from_peft_json(text, "a.json").unwrap().0;
+    assert_eq!(
+        selected(&read(PLAIN)),
+        ["0.self_attn.q_proj", "0.self_attn.v_proj", "1.self_attn.q_proj", "1.self_attn.v_proj"]
+    );
+    assert_eq!(selected(&read(REGEX)), ["1.self_attn.q_proj", "1.self_attn.k_proj"]);
+    assert_eq!(selected(&read(LAYERS)), ["1.self_attn.q_proj", "1.self_attn.v_proj", "1.mlp.down_proj"]);
+    let all = LoraConfig {
+        target_modules: Some(TargetModules::Pattern("ALL-linear".into())),
+        ..Default::default()
+    };
+    assert_eq!(selected(&all).len(), 8);
+    let except = LoraConfig { exclude_modules: Some(TargetModules::List(vec!["k_proj".into()])), ..all };
+    assert_eq!(selected(&except).len(), 6);
+    assert!(selected(&LoraConfig::default()).is_empty());
+    let filled = LoraConfig::default().with_default_targets("llama").unwrap();
+    assert_eq!(selected(&filled), selected(&read(PLAIN)));
+    assert!(LoraConfig::default().with_default_targets("glm").is_err());
+}
