@@ -1,6 +1,7 @@
 //! What can be wrong with a model or an adapter for it.
 
 use lorelei_formats::FormatError;
+use lorelei_recipe::RecipeError;
 
 /// A model or an adapter that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -8,6 +9,9 @@ pub enum ModelError {
     /// The file is not what it should be.
     #[error(transparent)]
     Format(#[from] FormatError),
+    /// The recipe does not fit the model.
+    #[error(transparent)]
+    Recipe(#[from] RecipeError),
     /// The checkpoint lacks tensors that its configuration calls for.
     #[error(
         "the checkpoint lacks {}; check that config.json and the weights belong together",

@@ -21,7 +21,7 @@ impl Llama {
     ///
     /// If nothing is selected, or something that cannot have an adapter here.
     pub fn inject_lora(&mut self, config: &LoraConfig, seed: u64) -> Result<Vec<String>, ModelError> {
-        let config = with_defaults(config)?;
+        let config = config.with_default_targets("llama")?;
         for path in ["lm_head", "model.embed_tokens"] {
             if config.selects(path, path == "lm_head", None) {
                 return Err(ModelError::Unsupported(format!(
@@ -129,16 +129,6 @@ impl Llama {
         });
         names
     }
-}
-
-/// Fills in the architecture's own `target_modules` where the recipe names none.
-fn with_defaults(config: &LoraConfig) -> Result<LoraConfig, ModelError> {
-    let mut config = config.clone();
-    if config.target_modules.is_none() {
-        let names = lorelei_recipe::default_target_modules("llama").unwrap_or_default();
-        config.target_modules = Some(TargetModules::List(names.iter().map(|n| n.to_string()).collect()));
-    }
-    Ok(config)
 }
 
 fn fresh(

@@ -17,8 +17,8 @@ pub struct StepPlan {
     pub steps_per_epoch: u64,
     /// Optimizer steps in all.
     pub total_steps: u64,
-    /// Epochs begun; the last one may end early.
-    pub num_epochs: u64,
+    /// Epochs begun, a whole number; the last one may end early.
+    pub num_train_epochs: f64,
     /// Optimizer steps of warm-up.
     pub warmup_steps: u64,
     /// Micro-batches in a full group.
@@ -66,14 +66,14 @@ impl StepPlan {
             });
         }
         let steps_per_epoch = micro_batches.div_ceil(accumulation) as u64;
-        let (total_steps, num_epochs) = match u64::try_from(args.max_steps) {
+        let (total_steps, num_train_epochs) = match u64::try_from(args.max_steps) {
             Ok(steps) if steps > MAX_INTEGER as u64 => {
                 return Err(RecipeError::new(
                     "training.max_steps",
                     format!("max_steps = {steps} is out of range: max_steps <= {MAX_INTEGER}"),
                 ));
             }
-            Ok(steps) if steps > 0 => (steps, steps.div_ceil(steps_per_epoch)),
+            Ok(steps) if steps > 0 => (steps, steps.div_ceil(steps_per_epoch) as f64),
             _ => {
                 let steps = (args.num_train_epochs * steps_per_epoch as f64).ceil();
                 if !(steps >= 1.0 && steps <= MAX_INTEGER as f64) {
@@ -82,7 +82,7 @@ impl StepPlan {
                         format!("num_train_epochs = {:?} makes {steps:?} steps", args.num_train_epochs),
                     ));
                 }
-                (steps as u64, args.num_train_epochs.ceil() as u64)
+                (steps as u64, args.num_train_epochs.ceil())
             }
         };
         let eval_steps = args.eval_steps.filter(|steps| *steps != 0.0).unwrap_or(args.logging_steps);
@@ -90,7 +90,7 @@ impl StepPlan {
             micro_batches_per_epoch: micro_batches,
             steps_per_epoch,
             total_steps,
-            num_epochs,
+            num_train_epochs,
             warmup_steps: warmup_steps(args, total_steps),
             accumulation,
             logging: Interval::new(args.logging_strategy, args.logging_steps, total_steps),

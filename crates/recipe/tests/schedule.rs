@@ -86,7 +86,7 @@ fn steps_are_counted_like_the_trainer() {
             plan.micro_batches_per_epoch.to_string(),
             plan.steps_per_epoch.to_string(),
             plan.total_steps.to_string(),
-            plan.num_epochs.to_string(),
+            plan.num_train_epochs.to_string(),
         ];
         assert_eq!(found, row[6..], "{row:?}");
         compared += 1;

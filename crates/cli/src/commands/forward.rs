@@ -1,0 +1,114 @@
+//! `lorelei forward`: our numbers, for holding against anyone's.
+
+use std::{collections::BTreeMap, fs::File, path::PathBuf};
+
+use lorelei_data::{Example, collate, one_per_row};
+use lorelei_formats::{
+    Dtype, SafetensorsFile, TensorData, TensorSource, TensorSpec, adapter_key, to_bytes,
+};
+use lorelei_models::ForwardMode;
+use lorelei_train::tokens;
+use miette::{Context, IntoDiagnostic, Result, miette};
+
+use super::train::load_adapter;
+use crate::{device, disk, report, source::ModelSource};
+
+/// Arguments of `lorelei forward`.
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// The model: a folder, a .gguf file or a hub id.
+    #[arg(long)]
+    pub model: String,
+    /// A PEFT adapter's folder.
+    #[arg(long)]
+    pub adapter: Option<String>,
+    /// Safetensors with input_ids, and perhaps attention_mask (padding on the right) and labels.
+    #[arg(long)]
+    pub input: PathBuf,
+    /// Where logits, loss and gradients go.
+    #[arg(long)]
+    pub output: PathBuf,
+    /// Write the gradient of every adapter tensor as grad.<PEFT key>.
+    #[arg(long)]
+    pub gradients: bool,
+    /// auto, cpu, wgpu or wgpu:N.
+    #[arg(long, default_value = "auto")]
+    pub device: String,
+}
+
+/// Runs the command.
+///
+/// # Errors
+///
+/// If the model, the adapter or the input is wrong, or the output cannot be written.
+pub fn run(arguments: &Arguments) -> Result<()> {
+    let name = arguments.input.display().to_string();
+    let file = File::open(&arguments.input).into_diagnostic().wrap_err_with(|| name.clone())?;
+    let input = SafetensorsFile::open(file, name.clone()).map_err(report)?;
+    let shape = input.info("input_ids").map(|info| info.shape.clone()).unwrap_or_default();
+    let [batch, seq] = <[usize; 2]>::try_from(shape).map_err(|_| miette!("{name}: input_ids must be [batch, seq]"))?;
+    let ids = input.read_i64("input_ids").map_err(report)?;
+    let optional = |key: &str, default: i64| match input.info(key) {
+        Some(_) => input.read_i64(key).map_err(report),
+        None => Ok(vec![default; ids.len()]),
+    };
+    let (mask, labels) = (optional("attention_mask", 1)?, optional("labels", -100)?);
+    if mask.len() != ids.len() || labels.len() != ids.len() {
+        return Err(miette!("{name}: attention_mask and labels must have the shape of input_ids"));
+    }
+    if ids.iter().any(|id| u32::try_from(*id).is_err()) {
+        return Err(miette!("{name}: input_ids holds a number that is no token id"));
+    }
+    let rows = (0..batch).map(|row| {
+        let length = mask[row * seq..][..seq].iter().rposition(|m| *m == 1).map_or(0, |last| last + 1);
+        let span = row * seq..row * seq + length;
+        if mask[span.clone()].contains(&0) {
+            return Err(miette!("{name}: row {row} is padded on the left or inside; pad on the right"));
+        }
+        Ok(Example { input_ids: ids[span.clone()].iter().map(|id| *id as u32).collect(), labels: labels[span].to_vec() })
+    });
+    let rows = one_per_row(rows.collect::<Result<Vec<_>>>()?);
+    let batch_rows = collate(&rows.iter().collect::<Vec<_>>(), 0);
+    let device = device::choose(&arguments.device)?;
+    let mut model = ModelSource::open(&arguments.model)?.load(&device)?;
+    if let Some(folder) = &arguments.adapter {
+        load_adapter(&mut model, folder)?;
+    }
+    let hidden = model.hidden_states(&tokens(&batch_rows), ForwardMode::Evaluation).map_err(report)?;
+    let logits = model.logits(hidden).into_data().into_vec::<f32>().map_err(|e| miette!("{e:?}"))?;
+    let vocab = model.config().vocab_size;
+    let mut out = vec![(spec("logits", vec![batch, batch_rows.seq_len, vocab]), logits)];
+    let (positions, targets) = batch_rows.targets();
+    if !targets.is_empty() {
+        if arguments.gradients {
+            model.track();
+        }
+        let hidden = model.hidden_states(&tokens(&batch_rows), ForwardMode::Evaluation).map_err(report)?;
+        let loss = model.loss(hidden, &positions, &targets).map_err(report)? / targets.len() as f32;
+        out.push((spec("loss", vec![]), loss.to_data().into_vec::<f32>().map_err(|e| miette!("{e:?}"))?));
+        if arguments.gradients {
+            let mut gradients = loss.backward();
+            model.visit_parameters(&mut |name, parameter| {
+                let shape = parameter.shape().to_vec();
+                let values = match parameter.gradient(&mut gradients) {
+                    Some(gradient) => gradient.into_data().into_vec::<f32>().unwrap_or_default(),
+                    None => vec![0.0; shape.iter().product()],
+                };
+                let (path, part) = name.rsplit_once('.').unwrap_or((name, ""));
+                out.push((spec(&format!("grad.{}", adapter_key(path, part)), shape), values));
+            });
+        }
+    } else if arguments.gradients {
+        return Err(miette!("{name} has no labels: there is no loss to take gradients of"));
+    }
+    let tensors: Vec<_> = out.iter().map(|(spec, values)| (spec.clone(), TensorData::F32(values))).collect();
+    let bytes = to_bytes(&tensors, &BTreeMap::new()).map_err(report)?;
+    let folder = arguments.output.parent().map(PathBuf::from).unwrap_or_default();
+    let folder = if folder.as_os_str().is_empty() { PathBuf::from(".") } else { folder };
+    let file = arguments.output.file_name().ok_or_else(|| miette!("--output names no file"))?;
+    disk::save(&folder, &[(file.to_string_lossy().into_owned(), bytes)]).map_err(report)
+}
+
+fn spec(name: &str, shape: Vec<usize>) -> TensorSpec {
+    TensorSpec::new(name.to_owned(), Dtype::F32, shape)
+}

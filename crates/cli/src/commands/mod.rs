@@ -1,0 +1,6 @@
+//! A file a command.
+
+pub mod convert;
+pub mod forward;
+pub mod params;
+pub mod train;

@@ -1,0 +1,76 @@
+//! Which device to train on.
+
+use burn::tensor::{Device, DeviceKind};
+use miette::{Result, miette};
+
+/// The adapters that wgpu finds, in its order.
+fn adapters() -> Vec<wgpu::Adapter> {
+    let instance = wgpu::Instance::default();
+    pollster::block_on(instance.enumerate_adapters(wgpu::Backends::all()))
+}
+
+/// `auto` (a GPU, else the CPU), `cpu`, `wgpu`, or `wgpu:N` by the number that `lorelei devices` shows.
+///
+/// # Errors
+///
+/// If there is no such device.
+pub fn choose(name: &str) -> Result<Device> {
+    match name {
+        "cpu" => Ok(Device::flex()),
+        "auto" => {
+            let gpu = adapters().iter().any(|a| a.get_info().device_type != wgpu::DeviceType::Cpu);
+            Ok(if gpu { Device::wgpu(DeviceKind::DefaultDevice) } else { Device::flex() })
+        }
+        "wgpu" if adapters().is_empty() => Err(none()),
+        "wgpu" => Ok(Device::wgpu(DeviceKind::DefaultDevice)),
+        other => {
+            let number = other.strip_prefix("wgpu:").and_then(|n| n.parse::<usize>().ok());
+            let number = number.ok_or_else(|| {
+                miette!("unknown device {other:?}; write auto, cpu, wgpu or wgpu:N (see `lorelei devices`)")
+            })?;
+            let kinds = kinds();
+            kinds.get(number).cloned().map(Device::wgpu).ok_or_else(|| {
+                miette!("there is no device wgpu:{number}; `lorelei devices` lists {}", kinds.len())
+            })
+        }
+    }
+}
+
+fn none() -> miette::Report {
+    miette!("wgpu finds no adapter: install a Vulkan driver, or train with --device cpu")
+}
+
+/// The name that burn has for each adapter: its kind and its number among that kind.
+fn kinds() -> Vec<DeviceKind> {
+    let (mut discrete, mut integrated, mut other) = (0, 0, 0);
+    let mut next = |counter: &mut usize| {
+        *counter += 1;
+        *counter - 1
+    };
+    let kind = |adapter: &wgpu::Adapter| match adapter.get_info().device_type {
+        wgpu::DeviceType::DiscreteGpu => DeviceKind::DiscreteGpu(next(&mut discrete)),
+        wgpu::DeviceType::IntegratedGpu => DeviceKind::IntegratedGpu(next(&mut integrated)),
+        wgpu::DeviceType::Cpu => DeviceKind::Cpu,
+        _ => DeviceKind::VirtualGpu(next(&mut other)),
+    };
+    adapters().iter().map(kind).collect()
+}
+
+/// Prints every device with its limits.
+pub fn list() {
+    let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
+    println!("cpu      burn-flex, {threads} threads");
+    for (number, adapter) in adapters().iter().enumerate() {
+        let (info, limits) = (adapter.get_info(), adapter.limits());
+        let f16 = adapter.features().contains(wgpu::Features::SHADER_F16);
+        println!(
+            "wgpu:{number:<3} {} ({:?}, {:?}); buffers to {} MiB, bindings to {} MiB, f16 {}",
+            info.name,
+            info.backend,
+            info.device_type,
+            limits.max_buffer_size >> 20,
+            limits.max_storage_buffer_binding_size >> 20,
+            if f16 { "yes" } else { "no" },
+        );
+    }
+}

@@ -1,0 +1,79 @@
+//! What has been learnt, as files.
+
+use std::collections::BTreeMap;
+
+use lorelei_formats::{Adapter, AdapterTensor, Dtype, TensorData, TensorSpec, adapter_key, to_bytes, write_adapter};
+use lorelei_models::Llama;
+
+use crate::{Job, Optimizer, TrainError};
+
+/// `adapter_model.safetensors` and `adapter_config.json` as PEFT writes them, or `model.safetensors` after full fine-tuning.
+///
+/// # Errors
+///
+/// If the device cannot be read, or a value is not finite: such an adapter is not written.
+pub async fn adapter_files(
+    job: &mut Job,
+    optimizer: &Optimizer,
+    step: usize,
+) -> Result<Vec<(String, Vec<u8>)>, TrainError> {
+    let values = optimizer.values().await.map_err(|reason| TrainError::Device { step, reason })?;
+    for (name, values) in &values {
+        if let Some(bad) = values.iter().find(|v| !v.is_finite()) {
+            return Err(TrainError::Diverged { what: format!("an element of {name}"), value: *bad as f64, step });
+        }
+    }
+    let shapes: BTreeMap<String, Vec<usize>> = job.model.parameter_names().into_iter().collect();
+    let Some(lora) = &job.lora else {
+        return Ok(vec![("model.safetensors".into(), whole_model(values, &shapes)?)]);
+    };
+    let mut adapter = Adapter::new();
+    for (name, values) in values {
+        let (path, part) = name.rsplit_once('.').unwrap_or((&name, ""));
+        let shape = shapes[&name].clone();
+        adapter.insert(adapter_key(path, part), AdapterTensor { shape, values });
+    }
+    let config = lora.to_peft_json(&job.base_model, &job.target_modules);
+    Ok(vec![
+        ("adapter_model.safetensors".into(), write_adapter(&adapter)?),
+        ("adapter_config.json".into(), config.into_bytes()),
+    ])
+}
+
+fn whole_model(
+    values: Vec<(String, Vec<f32>)>,
+    shapes: &BTreeMap<String, Vec<usize>>,
+) -> Result<Vec<u8>, TrainError> {
+    let tensors: Vec<_> = values
+        .iter()
+        .map(|(name, values)| {
+            let spec = TensorSpec::new(name.clone(), Dtype::F32, shapes[name].clone());
+            (spec, TensorData::F32(values))
+        })
+        .collect();
+    let metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
+    Ok(to_bytes(&tensors, &metadata)?)
+}
+
+/// The optimizer's moments and the trainer's place, for a checkpoint.
+pub(crate) async fn state_files(
+    model: &mut Llama,
+    optimizer: &Optimizer,
+    step: usize,
+    epoch: f64,
+) -> Result<Vec<(String, Vec<u8>)>, TrainError> {
+    let moments = optimizer.moments().await.map_err(|reason| TrainError::Device { step, reason })?;
+    let shapes: BTreeMap<String, Vec<usize>> = model.parameter_names().into_iter().collect();
+    let mut tensors = Vec::new();
+    for (name, mean, square) in &moments {
+        for (kind, values) in [("exp_avg", mean), ("exp_avg_sq", square)] {
+            let spec = TensorSpec::new(format!("{kind}.{name}"), Dtype::F32, shapes[name].clone());
+            tensors.push((spec, TensorData::F32(values)));
+        }
+    }
+    let state = serde_json::json!({ "global_step": step, "epoch": epoch });
+    Ok(vec![
+        ("optimizer.safetensors".into(), to_bytes(&tensors, &BTreeMap::new())?),
+        ("trainer_state.json".into(), format!("{state:#}\n").into_bytes()),
+    ])
+}

@@ -1,0 +1,252 @@
+//! The loop.
+
+use burn::tensor::Tensor;
+use lorelei_data::{Batch, SequenceRow, collate, epoch_order};
+use lorelei_models::{ForwardMode, Llama, Tokens};
+use lorelei_recipe::{LoraConfig, StepPlan, TrainingArguments};
+
+use crate::{
+    Evaluation, Event, Finished, Host, Optimizer, Started, StepLog, TrainError,
+    save::{adapter_files, state_files},
+};
+
+/// A model, what it shall learn, and how.
+pub struct Job {
+    /// With its adapters in place, or learning whole.
+    pub model: Llama,
+    /// The adapter's configuration; none for full fine-tuning.
+    pub lora: Option<LoraConfig>,
+    /// The module names that the adapter sits on, for `adapter_config.json`.
+    pub target_modules: Vec<String>,
+    /// What `adapter_config.json` names as the base.
+    pub base_model: String,
+    /// Transformers' arguments.
+    pub arguments: TrainingArguments,
+    /// Rows to learn from.
+    pub train: Vec<SequenceRow>,
+    /// Rows to evaluate on; may be empty.
+    pub validation: Vec<SequenceRow>,
+    /// Whether each epoch has an order of its own.
+    pub shuffle: bool,
+    /// Fills short rows up.
+    pub pad_id: u32,
+}
+
+/// The host side of a batch as the model takes it.
+pub fn tokens(batch: &Batch) -> Tokens {
+    Tokens {
+        batch: batch.batch_size,
+        seq: batch.seq_len,
+        input_ids: batch.input_ids.clone(),
+        position_ids: batch.position_ids.clone(),
+        segment_ids: batch.segment_ids.clone(),
+    }
+}
+
+/// Sums since the last log line.
+#[derive(Default)]
+struct Interval {
+    loss: Option<Tensor<1>>,
+    steps: usize,
+    tokens: usize,
+    began: f64,
+}
+
+/// Trains to the end, or until the host asks to stop, and saves what was learnt into `output_dir`.
+///
+/// # Errors
+///
+/// If the data has nothing to learn from, the numbers diverge, the device fails or a save does; what was saved before stands.
+pub async fn train(job: &mut Job, host: &mut impl Host) -> Result<Finished, TrainError> {
+    let plan = StepPlan::new(job.train.len(), &job.arguments)?;
+    if job.train.iter().all(|row| row.num_targets() == 0) {
+        return Err(TrainError::Data(
+            "no token of the training data is learnt: every label is masked; is max_length too short for the prompts?".into(),
+        ));
+    }
+    let mut optimizer = Optimizer::new(&mut job.model, &job.arguments);
+    let (trainable_parameters, all_parameters) = job.model.parameter_counts();
+    let total = plan.total_steps as usize;
+    host.event(&Event::Started(Started {
+        num_examples: job.train.len(),
+        total_steps: total,
+        warmup_steps: plan.warmup_steps as usize,
+        num_epochs: plan.epoch_at(plan.total_steps),
+        effective_batch_size: job.arguments.per_device_train_batch_size * job.arguments.gradient_accumulation_steps,
+        trainable_parameters,
+        all_parameters,
+    }));
+    let began = host.seconds();
+    let mut interval = Interval { began, ..Interval::default() };
+    let (mut loss_total, mut token_total, mut done) = (0f64, 0usize, 0usize);
+    let mut order: Option<(u64, Vec<usize>)> = None;
+    let mut stopped = false;
+    for step in 1..=plan.total_steps {
+        if host.stop_requested() {
+            stopped = true;
+            break;
+        }
+        let (epoch, range) = plan.micro_batches(step);
+        if order.as_ref().is_none_or(|(of, _)| *of != epoch) {
+            let seed = job.arguments.shuffle_seed();
+            order = Some((epoch, epoch_order(job.train.len(), seed, epoch, job.shuffle)));
+        }
+        let order = order.as_ref().map(|(_, order)| order.as_slice()).unwrap_or_default();
+        let size = job.arguments.per_device_train_batch_size;
+        let batches: Vec<Batch> = range
+            .map(|micro| {
+                let rows = &order[(micro * size).min(order.len())..((micro + 1) * size).min(order.len())];
+                let rows: Vec<&SequenceRow> = rows.iter().map(|row| &job.train[*row]).collect();
+                collate(&rows, job.pad_id)
+            })
+            .collect();
+        let learning_rate = plan.learning_rate(step);
+        let (loss, norm) = optimizer_step(job, &mut optimizer, &batches, learning_rate, step)?;
+        let counted: usize = batches.iter().map(Batch::num_tokens).sum();
+        token_total += counted;
+        interval.tokens += counted;
+        interval.steps += 1;
+        interval.loss = Some(match interval.loss.take() {
+            None => loss,
+            Some(sum) => sum + loss,
+        });
+        done = step as usize;
+        let last = step == plan.total_steps;
+        if plan.is_logging_step(step) || last {
+            let fail = |reason: String| TrainError::Device { step: done, reason };
+            let sum = read(interval.loss.take()).await.map_err(fail)?;
+            let grad_norm = read(Some(norm)).await.map_err(fail)?;
+            for (what, value) in [("the loss", sum), ("the gradient norm", grad_norm)] {
+                if !value.is_finite() {
+                    return Err(TrainError::Diverged { what: what.into(), value, step: done });
+                }
+            }
+            loss_total += sum;
+            let now = host.seconds();
+            let elapsed = now - began;
+            host.event(&Event::Step(StepLog {
+                step: done,
+                epoch: plan.epoch_at(step),
+                loss: sum / interval.steps as f64,
+                learning_rate,
+                grad_norm,
+                tokens_per_second: interval.tokens as f64 / (now - interval.began).max(1e-9),
+                elapsed_seconds: elapsed,
+                remaining_seconds: elapsed / done as f64 * (total - done) as f64,
+                memory_bytes: host.memory_bytes(),
+            }));
+            interval = Interval { began: now, ..Interval::default() };
+        } else {
+            host.event(&Event::Progress { step: done });
+        }
+        let epoch = plan.epoch_at(step);
+        if plan.is_eval_step(step) && !job.validation.is_empty() {
+            let evaluation = evaluate(job, host, done, epoch).await?;
+            host.event(&Event::Evaluated(evaluation));
+        }
+        if plan.is_save_step(step) {
+            let mut files = adapter_files(job, &optimizer, done).await?;
+            files.extend(state_files(&mut job.model, &optimizer, done, epoch).await?);
+            let directory = format!("checkpoint-{done}");
+            host.save(&directory, files).await?;
+            host.event(&Event::Saved { step: done, directory });
+        }
+    }
+    let files = adapter_files(job, &optimizer, done).await?;
+    host.save("", files).await?;
+    host.event(&Event::Saved { step: done, directory: String::new() });
+    let runtime = host.seconds() - began;
+    let finished = Finished {
+        steps: done,
+        train_loss: loss_total / done.max(1) as f64,
+        train_runtime: runtime,
+        tokens_per_second: token_total as f64 / runtime.max(1e-9),
+        memory_bytes: host.memory_bytes(),
+        stopped,
+    };
+    host.event(&Event::Finished(finished));
+    Ok(finished)
+}
+
+/// Forward and backward of every micro-batch, then the update. Returns the step's loss and gradient norm, on the device.
+///
+/// The loss is summed over the labelled tokens of all micro-batches and divided by their number, as Transformers does
+/// (`num_items_in_batch`).
+fn optimizer_step(
+    job: &mut Job,
+    optimizer: &mut Optimizer,
+    batches: &[Batch],
+    learning_rate: f64,
+    step: u64,
+) -> Result<(Tensor<1>, Tensor<1>), TrainError> {
+    let targets: Vec<_> = batches.iter().map(Batch::targets).collect();
+    let items: usize = targets.iter().map(|(_, targets)| targets.len()).sum();
+    let mut total: Option<Tensor<1>> = None;
+    for (micro, (batch, (rows, targets))) in batches.iter().zip(&targets).enumerate() {
+        if targets.is_empty() {
+            continue;
+        }
+        job.model.track();
+        let dropout_seed = job.arguments.seed ^ (step << 20) ^ micro as u64;
+        let hidden = job.model.hidden_states(&tokens(batch), ForwardMode::Training { dropout_seed })?;
+        let loss = job.model.loss(hidden, rows, targets)? / items as f32;
+        let mut gradients = loss.backward();
+        let loss = loss.inner();
+        total = Some(match total {
+            None => loss,
+            Some(sum) => sum + loss,
+        });
+        optimizer.accumulate(&mut job.model, &mut gradients);
+        job.model.untrack();
+    }
+    let loss = total.unwrap_or_else(|| Tensor::zeros([1], job.model.device()));
+    Ok((loss, optimizer.step(&mut job.model, learning_rate)))
+}
+
+/// The loss on the validation rows, as Transformers' `Trainer.evaluate` computes it.
+///
+/// # Errors
+///
+/// If there is nothing to evaluate, or the device fails.
+pub async fn evaluate(
+    job: &Job,
+    host: &impl Host,
+    step: usize,
+    epoch: f64,
+) -> Result<Evaluation, TrainError> {
+    let began = host.seconds();
+    let (mut sum, mut counted) = (0f64, 0usize);
+    for rows in job.validation.chunks(job.arguments.per_device_eval_batch_size) {
+        let batch = collate(&rows.iter().collect::<Vec<_>>(), job.pad_id);
+        let (positions, targets) = batch.targets();
+        if targets.is_empty() {
+            continue;
+        }
+        let hidden = job.model.hidden_states(&tokens(&batch), ForwardMode::Evaluation)?;
+        let loss = job.model.loss(hidden, &positions, &targets)?;
+        let loss = read(Some(loss)).await.map_err(|reason| TrainError::Device { step, reason })?;
+        sum += loss / targets.len() as f64 * rows.len() as f64;
+        counted += rows.len();
+    }
+    if counted == 0 {
+        return Err(TrainError::Data("the validation set has no token that is learnt".into()));
+    }
+    let eval_runtime = host.seconds() - began;
+    Ok(Evaluation {
+        step,
+        epoch,
+        eval_loss: sum / counted as f64,
+        eval_runtime,
+        eval_samples_per_second: counted as f64 / eval_runtime.max(1e-9),
+    })
+}
+
+async fn read(tensor: Option<Tensor<1>>) -> Result<f64, String> {
+    match tensor {
+        None => Ok(0.0),
+        Some(tensor) => match tensor.into_scalar_async::<f32>().await {
+            Ok(value) => Ok(value as f64),
+            Err(error) => Err(format!("{error:?}")),
+        },
+    }
+}

@@ -1,0 +1,280 @@
+//! Our numbers against PEFT's, on the CPU and on wgpu: logits, loss and adapter gradients, merging, and whole training runs.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use burn::tensor::{Device, DeviceKind};
+use lorelei_data::{Batch, Example, SequenceRow, collate, one_per_row};
+use lorelei_formats::{LlamaConfig, SafetensorsFile, TensorSource, parse_adapter_key, read_adapter_bytes};
+use lorelei_models::{AdapterValues, ForwardMode, Llama};
+use lorelei_recipe::{LoraConfig, TrainingArguments};
+use lorelei_tests::{assert_close, fixture};
+use lorelei_train::{Event, Host, Job, Optimizer, SaveError, StepLog, tokens, train};
+
+fn devices() -> [(&'static str, Device); 2] {
+    [("cpu", Device::flex()), ("wgpu", Device::wgpu(DeviceKind::DefaultDevice))]
+}
+
+fn open(path: &Path) -> SafetensorsFile<Vec<u8>> {
+    SafetensorsFile::open(std::fs::read(path).unwrap(), path.display().to_string()).unwrap()
+}
+
+fn model(arch: &str, config: &str, device: &Device) -> Llama {
+    let folder = fixture(arch);
+    let config = LlamaConfig::from_json(&std::fs::read_to_string(folder.join(config)).unwrap(), config).unwrap();
+    Llama::load(config, &open(&folder.join("model.safetensors")), device, &mut |_| {}).unwrap()
+}
+
+/// The rows of a table without their padding.
+fn rows(path: &Path) -> Vec<SequenceRow> {
+    let file = open(path);
+    let width = file.info("input_ids").unwrap().shape[1];
+    let [ids, mask, labels] = ["input_ids", "attention_mask", "labels"].map(|name| file.read_i64(name).unwrap());
+    let row = |r: usize| {
+        let kept: Vec<usize> = (r * width..(r + 1) * width).filter(|i| mask[*i] == 1).collect();
+        Example {
+            input_ids: kept.iter().map(|i| ids[*i] as u32).collect(),
+            labels: kept.iter().map(|i| labels[*i]).collect(),
+        }
+    };
+    one_per_row((0..ids.len() / width).map(row).collect())
+}
+
+fn batch(rows: &[SequenceRow]) -> Batch {
+    collate(&rows.iter().collect::<Vec<_>>(), 0)
+}
+
+fn adapter_values(path: &Path) -> AdapterValues {
+    let adapter = read_adapter_bytes(&std::fs::read(path).unwrap(), "adapter_model.safetensors").unwrap();
+    let name = |key: &str| {
+        let (path, part) = parse_adapter_key(key).unwrap();
+        format!("{path}.{part}")
+    };
+    adapter.into_iter().map(|(key, tensor)| (name(&key), (tensor.shape, tensor.values))).collect()
+}
+
+fn with_adapter(arch: &str, name: &str, device: &Device) -> (Llama, LoraConfig) {
+    let folder = fixture(arch).join(name);
+    let config = std::fs::read_to_string(folder.join("adapter_config.json")).unwrap();
+    let (lora, _) = LoraConfig::from_peft_json(&config, "adapter_config.json").unwrap();
+    let mut model = model(arch, "config.json", device);
+    model.inject_lora(&lora, 1).unwrap();
+    model.set_adapter(&adapter_values(&folder.join("adapter_model.safetensors"))).unwrap();
+    (model, lora)
+}
+
+/// Logits of the tokens that are not padding.
+fn logits(model: &Llama, batch: &Batch) -> Vec<f32> {
+    let hidden = model.hidden_states(&tokens(batch), ForwardMode::Evaluation).unwrap();
+    let all = model.logits(hidden).into_data().into_vec::<f32>().unwrap();
+    kept(&all, batch)
+}
+
+fn kept(logits: &[f32], batch: &Batch) -> Vec<f32> {
+    let vocab = logits.len() / batch.segment_ids.len();
+    let rows = logits.chunks(vocab).zip(&batch.segment_ids).filter(|(_, segment)| **segment != 0);
+    rows.flat_map(|(row, _)| row.iter().copied()).collect()
+}
+
+fn json(path: &Path) -> serde_json::Value {
+    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
+/// Loss and gradients by parameter name.
+fn loss_and_gradients(model: &mut Llama, batch: &Batch) -> (f64, BTreeMap<String, Vec<f32>>) {
+    let (positions, targets) = batch.targets();
+    model.track();
+    let hidden =
+        model.hidden_states(&tokens(batch), ForwardMode::Training { dropout_seed: 0 }).unwrap();
+    let loss = model.loss(hidden, &positions, &targets).unwrap() / targets.len() as f32;
+    let mut gradients = loss.backward();
+    let mut by_name = BTreeMap::new();
+    model.visit_parameters(&mut |name, parameter| {
+        let gradient = parameter.gradient(&mut gradients).expect(name);
+        by_name.insert(name.to_owned(), gradient.into_data().into_vec::<f32>().unwrap());
+    });
+    model.untrack();
+    (loss.inner().into_scalar::<f32>() as f64, by_name)
+}
+
+#[test]
+fn base_logits_in_both_styles_of_config() {
+    for (name, device) in devices() {
+        for (arch, config) in [("llama", "config.json"), ("llama", "config_v4.json"), ("llama_bias", "config.json")] {
+            let reference = fixture(arch).join("ref.safetensors");
+            let batch = batch(&rows(&reference));
+            let want = kept(&open(&reference).read_f32("logits").unwrap(), &batch);
+            let got = logits(&model(arch, config, &device), &batch);
+            assert_close(&format!("{arch} {config} on {name}"), &got, &want, 1e-5);
+        }
+    }
+}
+
+#[test]
+fn adapters_logits_gradients_and_merge() {
+    let cases = [
+        ("llama", "adapter"),
+        ("llama", "adapter_all_linear"),
+        ("llama", "rslora"),
+        ("llama", "regex_targets"),
+        ("llama", "layers_to_transform"),
+        ("llama", "rank_alpha_pattern"),
+        ("llama_bias", "adapter"),
+    ];
+    for (device_name, device) in devices() {
+        for (arch, name) in cases {
+            let what = format!("{arch}/{name} on {device_name}");
+            let reference = open(&fixture(arch).join(name).join("ref.safetensors"));
+            let batch = batch(&rows(&fixture(arch).join("ref.safetensors")));
+            let (mut model, _) = with_adapter(arch, name, &device);
+            let want = kept(&reference.read_f32("logits").unwrap(), &batch);
+            assert_close(&what, &logits(&model, &batch), &want, 2e-5);
+            let (loss, gradients) = loss_and_gradients(&mut model, &batch);
+            let wanted = json(&fixture(arch).join(name).join("ref.json"))["loss"].as_f64().unwrap();
+            assert!((loss - wanted).abs() < 1e-5 * wanted, "{what}: loss {loss} is not {wanted}");
+            let mut compared = 0;
+            for info in reference.infos().iter().filter(|i| i.name.starts_with("grad.")) {
+                let (path, part) = parse_adapter_key(&info.name["grad.".len()..]).unwrap();
+                let want = reference.read_f32(&info.name).unwrap();
+                let key = format!("{path}.{part}");
+                assert_close(&format!("{what} {key}"), &gradients[&key], &want, 1e-4);
+                compared += 1;
+            }
+            assert_eq!(compared, gradients.len(), "{what}: gradients in the table");
+            model.merge_and_unload();
+            let want = kept(&reference.read_f32("logits_merged").unwrap(), &batch);
+            assert_close(&format!("{what} merged"), &logits(&model, &batch), &want, 2e-5);
+        }
+    }
+}
+
+#[test]
+fn six_steps_of_adamw() {
+    for (device_name, device) in devices() {
+        let folder = fixture("llama").join("adapter");
+        let batch = batch(&rows(&fixture("llama").join("ref.safetensors")));
+        let (mut model, _) = with_adapter("llama", "adapter", &device);
+        let arguments = TrainingArguments { weight_decay: 0.01, ..TrainingArguments::default() };
+        let mut optimizer = Optimizer::new(&mut model, &arguments);
+        let (positions, targets) = batch.targets();
+        for entry in json(&folder.join("ref.json"))["train6"]["log"].as_array().unwrap() {
+            model.track();
+            let mode = ForwardMode::Training { dropout_seed: 0 };
+            let hidden = model.hidden_states(&tokens(&batch), mode).unwrap();
+            let loss = model.loss(hidden, &positions, &targets).unwrap() / targets.len() as f32;
+            optimizer.accumulate(&mut model, &mut loss.backward());
+            model.untrack();
+            let norm = optimizer.step(&mut model, entry["lr"].as_f64().unwrap());
+            let pairs = [("loss", loss.inner(), 1e-5), ("grad_norm", norm, 1e-4)];
+            for (key, got, tolerance) in pairs {
+                let (got, want) = (got.into_scalar::<f32>() as f64, entry[key].as_f64().unwrap());
+                let close = (got - want).abs() <= tolerance * want;
+                assert!(close, "{device_name} step {}: {key} {got} is not {want}", entry["step"]);
+            }
+        }
+        compare_adapter(&mut model, &folder.join("after_train6.safetensors"), device_name);
+    }
+}
+
+fn compare_adapter(model: &mut Llama, path: &Path, what: &str) {
+    let want = adapter_values(path);
+    let mut compared = 0;
+    model.visit_parameters(&mut |name, parameter| {
+        let got = parameter.flat().into_data().into_vec::<f32>().unwrap();
+        assert_close(&format!("{what} {name}"), &got, &want[name].1, 1e-3);
+        compared += 1;
+    });
+    assert_eq!(compared, want.len());
+}
+
+/// Keeps what it hears and what it is given to save.
+#[derive(Default)]
+struct Recorder {
+    log: Vec<StepLog>,
+    saved: Vec<(String, Vec<(String, Vec<u8>)>)>,
+}
+
+impl Host for Recorder {
+    fn event(&mut self, event: &Event) {
+        if let Event::Step(log) = event {
+            self.log.push(log.clone());
+        }
+    }
+
+    fn seconds(&self) -> f64 {
+        0.0
+    }
+
+    async fn save(&mut self, directory: &str, files: Vec<(String, Vec<u8>)>) -> Result<(), SaveError> {
+        self.saved.push((directory.to_owned(), files));
+        Ok(())
+    }
+}
+
+#[test]
+fn transformers_trainer_over_epochs_with_accumulation() {
+    for (device_name, device) in devices() {
+        let folder = fixture("llama").join("trainer_run");
+        let (model, lora) = with_adapter("llama", "adapter", &device);
+        let arguments: TrainingArguments = serde_json::from_value(serde_json::json!({
+            "per_device_train_batch_size": 2, "gradient_accumulation_steps": 3, "num_train_epochs": 2.0,
+            "learning_rate": 0.005, "weight_decay": 0.01, "lr_scheduler_type": "cosine", "warmup_ratio": 0.3,
+            "logging_steps": 1.0, "save_steps": 3.0
+        }))
+        .unwrap();
+        let mut job = Job {
+            model,
+            lora: Some(lora),
+            target_modules: vec!["q_proj".into(), "v_proj".into()],
+            base_model: "tiny/llama".into(),
+            arguments,
+            train: rows(&folder.join("data.safetensors")),
+            validation: Vec::new(),
+            shuffle: false,
+            pad_id: 0,
+        };
+        let mut host = Recorder::default();
+        pollster::block_on(train(&mut job, &mut host)).unwrap();
+        let reference = json(&folder.join("log.json"));
+        let steps = reference["steps"].as_array().unwrap();
+        assert_eq!(host.log.len(), steps.len());
+        for (got, want) in host.log.iter().zip(steps) {
+            let want = &want["logged"];
+            let number = |key: &str| want[key].as_f64().unwrap();
+            assert_eq!(got.learning_rate, number("learning_rate"), "{device_name} step {}", got.step);
+            assert_eq!(got.epoch, number("epoch"));
+            assert!((got.loss - number("loss")).abs() < 1e-4 * number("loss"), "{device_name} {got:?} {want}");
+            let norm = number("grad_norm");
+            assert!((got.grad_norm - norm).abs() < 1e-3 * norm, "{device_name} {got:?} {want}");
+        }
+        compare_adapter(&mut job.model, &folder.join("adapter_final.safetensors"), device_name);
+        let directories: Vec<&str> = host.saved.iter().map(|(directory, _)| directory.as_str()).collect();
+        assert_eq!(directories, ["checkpoint-3", "checkpoint-4", ""]);
+        let files: Vec<&str> = host.saved[2].1.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(files, ["adapter_model.safetensors", "adapter_config.json"]);
+    }
+}
+
+#[test]
+fn an_adapter_of_another_rank_is_refused_by_name() {
+    let device = Device::flex();
+    let mut model = model("llama", "config.json", &device);
+    let lora: LoraConfig =
+        serde_json::from_value(serde_json::json!({ "r": 8, "target_modules": ["q_proj", "v_proj"] })).unwrap();
+    model.inject_lora(&lora, 1).unwrap();
+    let values = adapter_values(&fixture("llama/adapter/adapter_model.safetensors"));
+    let error = model.set_adapter(&values).unwrap_err().to_string();
+    assert!(error.contains("q_proj.lora_A is [4, 64] in the file, [8, 64] by r"), "{error}");
+}
+
+#[test]
+fn a_fresh_adapter_changes_nothing() {
+    let device = Device::flex();
+    let batch = batch(&rows(&fixture("llama/ref.safetensors")));
+    let mut model = model("llama", "config.json", &device);
+    let before = logits(&model, &batch);
+    let lora: LoraConfig = serde_json::from_value(serde_json::json!({ "target_modules": "all-linear" })).unwrap();
+    let targets = model.inject_lora(&lora, 1).unwrap();
+    assert_eq!(targets, ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]);
+    assert_eq!(logits(&model, &batch), before);
+}
