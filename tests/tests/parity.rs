@@ -21,7 +21,8 @@ fn open(path: &Path) -> SafetensorsFile<Vec<u8>> {
 
 fn model(arch: &str, config: &str, device: &Device) -> Llama {
     let folder = fixture(arch);
-    let config = LlamaConfig::from_json(&std::fs::read_to_string(folder.join(config)).unwrap(), config).unwrap();
+    let config =
+        LlamaConfig::from_json(&std::fs::read_to_string(folder.join(config)).unwrap(), config).unwrap();
     Llama::load(config, &open(&folder.join("model.safetensors")), device, &mut |_| {}).unwrap()
 }
 
@@ -29,7 +30,8 @@ fn model(arch: &str, config: &str, device: &Device) -> Llama {
 fn rows(path: &Path) -> Vec<SequenceRow> {
     let file = open(path);
     let width = file.info("input_ids").unwrap().shape[1];
-    let [ids, mask, labels] = ["input_ids", "attention_mask", "labels"].map(|name| file.read_i64(name).unwrap());
+    let [ids, mask, labels] =
+        ["input_ids", "attention_mask", "labels"].map(|name| file.read_i64(name).unwrap());
     let row = |r: usize| {
         let kept: Vec<usize> = (r * width..(r + 1) * width).filter(|i| mask[*i] == 1).collect();
         Example {
@@ -66,7 +68,7 @@ fn with_adapter(arch: &str, name: &str, device: &Device) -> (Llama, LoraConfig) 
 /// Logits of the tokens that are not padding.
 fn logits(model: &Llama, batch: &Batch) -> Vec<f32> {
     let hidden = model.hidden_states(&tokens(batch), ForwardMode::Evaluation).unwrap();
-    let all = model.logits(hidden).into_data().into_vec::<f32>().unwrap();
+    let all = model.logits(hidden).into_data().try_into_vec::<f32>().unwrap();
     kept(&all, batch)
 }
 
@@ -84,14 +86,13 @@ fn json(path: &Path) -> serde_json::Value {
 fn loss_and_gradients(model: &mut Llama, batch: &Batch) -> (f64, BTreeMap<String, Vec<f32>>) {
     let (positions, targets) = batch.targets();
     model.track();
-    let hidden =
-        model.hidden_states(&tokens(batch), ForwardMode::Training { dropout_seed: 0 }).unwrap();
+    let hidden = model.hidden_states(&tokens(batch), ForwardMode::Training { dropout_seed: 0 }).unwrap();
     let loss = model.loss(hidden, &positions, &targets).unwrap() / targets.len() as f32;
     let mut gradients = loss.backward();
     let mut by_name = BTreeMap::new();
     model.visit_parameters(&mut |name, parameter| {
         let gradient = parameter.gradient(&mut gradients).expect(name);
-        by_name.insert(name.to_owned(), gradient.into_data().into_vec::<f32>().unwrap());
+        by_name.insert(name.to_owned(), gradient.into_data().try_into_vec::<f32>().unwrap());
     });
     model.untrack();
     (loss.inner().into_scalar::<f32>() as f64, by_name)
@@ -100,7 +101,9 @@ fn loss_and_gradients(model: &mut Llama, batch: &Batch) -> (f64, BTreeMap<String
 #[test]
 fn base_logits_in_both_styles_of_config() {
     for (name, device) in devices() {
-        for (arch, config) in [("llama", "config.json"), ("llama", "config_v4.json"), ("llama_bias", "config.json")] {
+        for (arch, config) in
+            [("llama", "config.json"), ("llama", "config_v4.json"), ("llama_bias", "config.json")]
+        {
             let reference = fixture(arch).join("ref.safetensors");
             let batch = batch(&rows(&reference));
             let want = kept(&open(&reference).read_f32("logits").unwrap(), &batch);
@@ -180,7 +183,7 @@ fn compare_adapter(model: &mut Llama, path: &Path, what: &str) {
     let want = adapter_values(path);
     let mut compared = 0;
     model.visit_parameters(&mut |name, parameter| {
-        let got = parameter.flat().into_data().into_vec::<f32>().unwrap();
+        let got = parameter.flat().into_data().try_into_vec::<f32>().unwrap();
         assert_close(&format!("{what} {name}"), &got, &want[name].1, 1e-3);
         compared += 1;
     });
@@ -243,7 +246,10 @@ fn transformers_trainer_over_epochs_with_accumulation() {
             let number = |key: &str| want[key].as_f64().unwrap();
             assert_eq!(got.learning_rate, number("learning_rate"), "{device_name} step {}", got.step);
             assert_eq!(got.epoch, number("epoch"));
-            assert!((got.loss - number("loss")).abs() < 1e-4 * number("loss"), "{device_name} {got:?} {want}");
+            assert!(
+                (got.loss - number("loss")).abs() < 1e-4 * number("loss"),
+                "{device_name} {got:?} {want}"
+            );
             let norm = number("grad_norm");
             assert!((got.grad_norm - norm).abs() < 1e-3 * norm, "{device_name} {got:?} {want}");
         }
@@ -260,7 +266,8 @@ fn an_adapter_of_another_rank_is_refused_by_name() {
     let device = Device::flex();
     let mut model = model("llama", "config.json", &device);
     let lora: LoraConfig =
-        serde_json::from_value(serde_json::json!({ "r": 8, "target_modules": ["q_proj", "v_proj"] })).unwrap();
+        serde_json::from_value(serde_json::json!({ "r": 8, "target_modules": ["q_proj", "v_proj"] }))
+            .unwrap();
     model.inject_lora(&lora, 1).unwrap();
     let values = adapter_values(&fixture("llama/adapter/adapter_model.safetensors"));
     let error = model.set_adapter(&values).unwrap_err().to_string();
@@ -273,7 +280,8 @@ fn a_fresh_adapter_changes_nothing() {
     let batch = batch(&rows(&fixture("llama/ref.safetensors")));
     let mut model = model("llama", "config.json", &device);
     let before = logits(&model, &batch);
-    let lora: LoraConfig = serde_json::from_value(serde_json::json!({ "target_modules": "all-linear" })).unwrap();
+    let lora: LoraConfig =
+        serde_json::from_value(serde_json::json!({ "target_modules": "all-linear" })).unwrap();
     let targets = model.inject_lora(&lora, 1).unwrap();
     assert_eq!(targets, ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]);
     assert_eq!(logits(&model, &batch), before);

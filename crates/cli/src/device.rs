@@ -43,7 +43,7 @@ fn none() -> miette::Report {
 /// The name that burn has for each adapter: its kind and its number among that kind.
 fn kinds() -> Vec<DeviceKind> {
     let (mut discrete, mut integrated, mut other) = (0, 0, 0);
-    let mut next = |counter: &mut usize| {
+    let next = |counter: &mut usize| {
         *counter += 1;
         *counter - 1
     };

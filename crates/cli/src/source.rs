@@ -40,11 +40,15 @@ impl ModelSource {
         } else if path.is_file() {
             Self::gguf(path)
         } else if name.starts_with("builtin:") {
-            Err(miette!("{name} is not part of this build yet; name a model folder, a .gguf file or a hub id"))
+            Err(miette!(
+                "{name} is not part of this build yet; name a model folder, a .gguf file or a hub id"
+            ))
         } else if name.split('/').count() == 2 && !name.starts_with(['.', '/']) {
             Self::folder(&from_hub(name)?)
         } else {
-            Err(miette!("there is no model at {name}: it is neither a folder, a .gguf file nor a hub id (owner/name)"))
+            Err(miette!(
+                "there is no model at {name}: it is neither a folder, a .gguf file nor a hub id (owner/name)"
+            ))
         }
     }
 
@@ -61,7 +65,8 @@ impl ModelSource {
             }
             None => {
                 let path = folder.join("model.safetensors");
-                let file = File::open(&path).into_diagnostic().wrap_err_with(|| path.display().to_string())?;
+                let file =
+                    File::open(&path).into_diagnostic().wrap_err_with(|| path.display().to_string())?;
                 Box::new(SafetensorsFile::open(file, path.display().to_string()).map_err(report)?)
             }
         };
@@ -116,7 +121,8 @@ impl ModelSource {
         let json = self.tokenizer.as_deref().ok_or_else(|| {
             miette!("the model has no tokenizer.json: give rows of input_ids and labels, or add the file")
         })?;
-        Tokenizer::from_files(json, self.tokenizer_config.as_deref(), self.chat_template.as_deref()).map_err(report)
+        Tokenizer::from_files(json, self.tokenizer_config.as_deref(), self.chat_template.as_deref())
+            .map_err(report)
     }
 }
 

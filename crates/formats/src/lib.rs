@@ -26,8 +26,13 @@ mod safetensors_sharded;
 mod safetensors_write;
 mod tensor_source;
 
+pub use adapter::{
+    Adapter, AdapterTensor, adapter_key, parse_adapter_key, read_adapter_bytes, write_adapter,
+};
+pub use config::LlamaConfig;
 pub use dtype::Dtype;
 pub use error::{ErrorKind, FormatError, Place};
+pub use gguf::GgufModel;
 pub use read_at::ReadAt;
 pub use safetensors::SafetensorsFile;
 pub use safetensors_sharded::ShardedSafetensors;

@@ -1,5 +1,6 @@
 //! The CPU's fast paths against the portable bodies on the same backend, with fresh random inputs and odd shapes.
 
+#[allow(dead_code)]
 mod common;
 
 use burn::backend::{Flex, flex::FlexTensor};

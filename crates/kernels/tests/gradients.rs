@@ -1,5 +1,6 @@
 //! Values and gradients through autodiff: wgpu against the CPU, and both against finite differences.
 
+#[allow(dead_code)]
 mod common;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
@@ -15,7 +16,7 @@ struct Case<'a> {
 
 fn flat(data: &TensorData, device: &Device) -> Tensor<1> {
     let count = data.num_elements();
-    Tensor::<1>::from_data(TensorData::new(data.to_vec::<f32>().unwrap(), [count]), device)
+    Tensor::<1>::from_data(TensorData::new(data.try_to_vec::<f32>().unwrap(), [count]), device)
 }
 
 impl Case<'_> {
@@ -48,10 +49,10 @@ impl Case<'_> {
             let step = 2e-3f32;
             let moved = |sign: f32| {
                 let mut inputs = self.inputs.clone();
-                let values = inputs[i].to_vec::<f32>().unwrap();
+                let values = inputs[i].try_to_vec::<f32>().unwrap();
                 let values: Vec<f32> =
                     values.iter().zip(&direction).map(|(v, d)| v + sign * step * d).collect();
-                inputs[i] = TensorData::new(values, inputs[i].shape.clone());
+                inputs[i] = TensorData::new(values, inputs[i].shape());
                 self.value(&inputs, &flex)
             };
             let numeric = (moved(1.0) - moved(-1.0)) / (2.0 * step as f64);

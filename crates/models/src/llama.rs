@@ -197,7 +197,9 @@ impl Llama {
         let lengths = [tokens.input_ids.len(), tokens.position_ids.len(), tokens.segment_ids.len()];
         if count == 0 || lengths != [count; 3] {
             let Tokens { batch, seq, .. } = tokens;
-            return Err(ModelError::Input(format!("a batch of {batch} x {seq} tokens has {lengths:?} of them")));
+            return Err(ModelError::Input(format!(
+                "a batch of {batch} x {seq} tokens has {lengths:?} of them"
+            )));
         }
         let vocab = self.config.vocab_size;
         match tokens.input_ids.iter().find(|id| **id < 0 || **id as usize >= vocab) {

@@ -70,7 +70,9 @@ impl Llama {
             match values.get(name) {
                 None => missing.push(name.to_owned()),
                 Some((shape, _)) if *shape != expected => {
-                    wrong.get_or_insert(format!("{name} is {shape:?} in the file, {expected:?} by r and the model"));
+                    wrong.get_or_insert(format!(
+                        "{name} is {shape:?} in the file, {expected:?} by r and the model"
+                    ));
                 }
                 Some(_) => {}
             }

@@ -35,9 +35,10 @@ impl Layer {
 impl Llama {
     /// Every linear layer of the blocks with its path (`model.layers.0.self_attn.q_proj`).
     pub fn linears(&self) -> impl Iterator<Item = (String, &Linear)> {
-        self.layers.iter().enumerate().flat_map(|(index, layer)| {
-            layer.linears().map(|(part, linear)| (path(index, part), linear))
-        })
+        self.layers
+            .iter()
+            .enumerate()
+            .flat_map(|(index, layer)| layer.linears().map(|(part, linear)| (path(index, part), linear)))
     }
 
     /// As [`Llama::linears`], with the block's number.

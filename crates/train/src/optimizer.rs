@@ -89,11 +89,10 @@ impl Optimizer {
     pub fn step(&mut self, model: &mut Llama, learning_rate: f64) -> Tensor<1> {
         self.step += 1;
         let device = model.device().clone();
-        let squares = self.groups.iter().filter_map(|group| group.grad.clone()).map(|grad| (grad.clone() * grad).sum());
-        let norm = squares
-            .reduce(|sum, square| sum + square)
-            .unwrap_or_else(|| Tensor::zeros([1], &device))
-            .sqrt();
+        let squares =
+            self.groups.iter().filter_map(|group| group.grad.clone()).map(|grad| (grad.clone() * grad).sum());
+        let norm =
+            squares.reduce(|sum, square| sum + square).unwrap_or_else(|| Tensor::zeros([1], &device)).sqrt();
         // torch.nn.utils.clip_grad_norm_: the factor is at most one, and its epsilon stays.
         let factor = (norm.clone() + 1e-6).recip() * self.max_grad_norm;
         let factor = (self.max_grad_norm > 0.0).then(|| factor.clamp_max(1.0));
@@ -177,5 +176,5 @@ impl Optimizer {
 /// A flat tensor's elements.
 async fn host(tensor: &Tensor<1>) -> Result<Vec<f32>, String> {
     let data = tensor.to_data_async().await.map_err(|error| format!("{error:?}"))?;
-    data.into_vec::<f32>().map_err(|error| format!("{error:?}"))
+    data.try_into_vec::<f32>().map_err(|error| format!("{error:?}"))
 }

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use lorelei_formats::{Adapter, AdapterTensor, Dtype, TensorData, TensorSpec, adapter_key, to_bytes, write_adapter};
+use lorelei_formats::{
+    Adapter, AdapterTensor, Dtype, TensorData, TensorSpec, adapter_key, to_bytes, write_adapter,
+};
 use lorelei_models::Llama;
 
 use crate::{Job, Optimizer, TrainError};
@@ -20,7 +22,11 @@ pub async fn adapter_files(
     let values = optimizer.values().await.map_err(|reason| TrainError::Device { step, reason })?;
     for (name, values) in &values {
         if let Some(bad) = values.iter().find(|v| !v.is_finite()) {
-            return Err(TrainError::Diverged { what: format!("an element of {name}"), value: *bad as f64, step });
+            return Err(TrainError::Diverged {
+                what: format!("an element of {name}"),
+                value: *bad as f64,
+                step,
+            });
         }
     }
     let shapes: BTreeMap<String, Vec<usize>> = job.model.parameter_names().into_iter().collect();

@@ -72,7 +72,8 @@ pub async fn train(job: &mut Job, host: &mut impl Host) -> Result<Finished, Trai
         total_steps: total,
         warmup_steps: plan.warmup_steps as usize,
         num_epochs: plan.epoch_at(plan.total_steps),
-        effective_batch_size: job.arguments.per_device_train_batch_size * job.arguments.gradient_accumulation_steps,
+        effective_batch_size: job.arguments.per_device_train_batch_size
+            * job.arguments.gradient_accumulation_steps,
         trainable_parameters,
         all_parameters,
     }));

@@ -3,9 +3,7 @@
 use std::{collections::BTreeMap, fs::File, path::PathBuf};
 
 use lorelei_data::{Example, collate, one_per_row};
-use lorelei_formats::{
-    Dtype, SafetensorsFile, TensorData, TensorSource, TensorSpec, adapter_key, to_bytes,
-};
+use lorelei_formats::{Dtype, SafetensorsFile, TensorData, TensorSource, TensorSpec, adapter_key, to_bytes};
 use lorelei_models::ForwardMode;
 use lorelei_train::tokens;
 use miette::{Context, IntoDiagnostic, Result, miette};
@@ -46,7 +44,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let file = File::open(&arguments.input).into_diagnostic().wrap_err_with(|| name.clone())?;
     let input = SafetensorsFile::open(file, name.clone()).map_err(report)?;
     let shape = input.info("input_ids").map(|info| info.shape.clone()).unwrap_or_default();
-    let [batch, seq] = <[usize; 2]>::try_from(shape).map_err(|_| miette!("{name}: input_ids must be [batch, seq]"))?;
+    let [batch, seq] =
+        <[usize; 2]>::try_from(shape).map_err(|_| miette!("{name}: input_ids must be [batch, seq]"))?;
     let ids = input.read_i64("input_ids").map_err(report)?;
     let optional = |key: &str, default: i64| match input.info(key) {
         Some(_) => input.read_i64(key).map_err(report),
@@ -65,7 +64,10 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         if mask[span.clone()].contains(&0) {
             return Err(miette!("{name}: row {row} is padded on the left or inside; pad on the right"));
         }
-        Ok(Example { input_ids: ids[span.clone()].iter().map(|id| *id as u32).collect(), labels: labels[span].to_vec() })
+        Ok(Example {
+            input_ids: ids[span.clone()].iter().map(|id| *id as u32).collect(),
+            labels: labels[span].to_vec(),
+        })
     });
     let rows = one_per_row(rows.collect::<Result<Vec<_>>>()?);
     let batch_rows = collate(&rows.iter().collect::<Vec<_>>(), 0);
@@ -75,7 +77,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         load_adapter(&mut model, folder)?;
     }
     let hidden = model.hidden_states(&tokens(&batch_rows), ForwardMode::Evaluation).map_err(report)?;
-    let logits = model.logits(hidden).into_data().into_vec::<f32>().map_err(|e| miette!("{e:?}"))?;
+    let logits = model.logits(hidden).into_data().try_into_vec::<f32>().map_err(|e| miette!("{e:?}"))?;
     let vocab = model.config().vocab_size;
     let mut out = vec![(spec("logits", vec![batch, batch_rows.seq_len, vocab]), logits)];
     let (positions, targets) = batch_rows.targets();
@@ -85,13 +87,13 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         }
         let hidden = model.hidden_states(&tokens(&batch_rows), ForwardMode::Evaluation).map_err(report)?;
         let loss = model.loss(hidden, &positions, &targets).map_err(report)? / targets.len() as f32;
-        out.push((spec("loss", vec![]), loss.to_data().into_vec::<f32>().map_err(|e| miette!("{e:?}"))?));
+        out.push((spec("loss", vec![]), loss.to_data().try_into_vec::<f32>().map_err(|e| miette!("{e:?}"))?));
         if arguments.gradients {
             let mut gradients = loss.backward();
             model.visit_parameters(&mut |name, parameter| {
                 let shape = parameter.shape().to_vec();
                 let values = match parameter.gradient(&mut gradients) {
-                    Some(gradient) => gradient.into_data().into_vec::<f32>().unwrap_or_default(),
+                    Some(gradient) => gradient.into_data().try_into_vec::<f32>().unwrap_or_default(),
                     None => vec![0.0; shape.iter().product()],
                 };
                 let (path, part) = name.rsplit_once('.').unwrap_or((name, ""));

@@ -20,7 +20,11 @@ pub struct Arguments {
 /// PEFT's `print_trainable_parameters`.
 pub fn line(trainable: usize, all: usize) -> String {
     let share = 100.0 * trainable as f64 / all.max(1) as f64;
-    format!("trainable params: {} || all params: {} || trainable%: {share:.4}", grouped(trainable), grouped(all))
+    format!(
+        "trainable params: {} || all params: {} || trainable%: {share:.4}",
+        grouped(trainable),
+        grouped(all)
+    )
 }
 
 fn grouped(number: usize) -> String {

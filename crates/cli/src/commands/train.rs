@@ -98,7 +98,10 @@ fn rows(path: &str, tokenizer: &Tokenizer, recipe: &Recipe) -> Result<Vec<Sequen
     let encoder = Encoder::new(tokenizer, recipe.data.max_length);
     let encoded = encode_rows(read_jsonl(BufReader::new(file), path), path, &encoder).map_err(report)?;
     if encoded.truncated > 0 {
-        eprintln!("warning: {path}: {} rows were cut at max_length = {}", encoded.truncated, recipe.data.max_length);
+        eprintln!(
+            "warning: {path}: {} rows were cut at max_length = {}",
+            encoded.truncated, recipe.data.max_length
+        );
     }
     if !encoded.skipped.is_empty() {
         eprintln!("warning: {path}: {} rows have nothing to learn and are left out", encoded.skipped.len());
@@ -119,7 +122,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let device = device::choose(&arguments.device)?;
     let source = ModelSource::open(&recipe.model.model_name_or_path)?;
     let tokenizer = source.tokenizer()?;
-    let path = recipe.data.train_file.as_deref().ok_or_else(|| miette!("the recipe names no data.train_file"))?;
+    let path =
+        recipe.data.train_file.as_deref().ok_or_else(|| miette!("the recipe names no data.train_file"))?;
     let mut train_rows = rows(path, &tokenizer, &recipe)?;
     let mut validation = match &recipe.data.validation_file {
         Some(path) => rows(path, &tokenizer, &recipe)?,
@@ -177,7 +181,10 @@ impl Host for Terminal {
                 println!("{}", super::params::line(some, all));
                 println!(
                     "{} rows, {} optimizer steps of {} rows, {} of them warm-up",
-                    started.num_examples, started.total_steps, started.effective_batch_size, started.warmup_steps
+                    started.num_examples,
+                    started.total_steps,
+                    started.effective_batch_size,
+                    started.warmup_steps
                 );
                 self.bar = ProgressBar::new(started.total_steps as u64);
                 if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}, {eta} left") {

@@ -48,7 +48,7 @@ pub fn int<const D: usize>(data: &TensorData, device: &Device) -> Tensor<D, Int>
 }
 
 pub fn host(data: TensorData) -> Vec<f32> {
-    data.into_vec::<f32>().unwrap()
+    data.try_into_vec::<f32>().unwrap()
 }
 
 /// Fails unless the largest difference is at most `tolerance` of the largest value. NaN never passes.
