@@ -190,11 +190,14 @@ fn compare_adapter(model: &mut Llama, path: &Path, what: &str) {
     assert_eq!(compared, want.len());
 }
 
+/// Names and contents.
+type Files = Vec<(String, Vec<u8>)>;
+
 /// Keeps what it hears and what it is given to save.
 #[derive(Default)]
 struct Recorder {
     log: Vec<StepLog>,
-    saved: Vec<(String, Vec<(String, Vec<u8>)>)>,
+    saved: Vec<(String, Files)>,
 }
 
 impl Host for Recorder {
@@ -208,7 +211,7 @@ impl Host for Recorder {
         0.0
     }
 
-    async fn save(&mut self, directory: &str, files: Vec<(String, Vec<u8>)>) -> Result<(), SaveError> {
+    async fn save(&mut self, directory: &str, files: Files) -> Result<(), SaveError> {
         self.saved.push((directory.to_owned(), files));
         Ok(())
     }

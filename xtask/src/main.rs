@@ -21,15 +21,12 @@ enum Task {
     Setup,
     /// Sets up, then checks the format, lints and runs every test.
     Test,
-    /// Writes FEATURES.md's tables from the recipe's own list of fields.
-    Features,
 }
 
 fn main() -> Result<()> {
     match Arguments::parse().task {
         Task::Setup => setup(),
         Task::Test => test(),
-        Task::Features => cargo(&["run", "--release", "--", "features"], &[]),
     }
 }
 
@@ -53,11 +50,14 @@ fn setup() -> Result<()> {
     }
     println!("xtask: installing a software Vulkan driver (apt-get: mesa-vulkan-drivers, libvulkan1)");
     let apt = |arguments: &[&str]| {
-        let status = Command::new("apt-get").args(arguments).env("DEBIAN_FRONTEND", "noninteractive").status();
+        let status =
+            Command::new("apt-get").args(arguments).env("DEBIAN_FRONTEND", "noninteractive").status();
         match status {
             Ok(status) if status.success() => Ok(()),
             Ok(status) => bail!("apt-get {} ended with {status}; run it as root", arguments.join(" ")),
-            Err(error) => bail!("apt-get cannot be run ({error}); install a Vulkan driver and set VK_DRIVER_FILES"),
+            Err(error) => {
+                bail!("apt-get cannot be run ({error}); install a Vulkan driver and set VK_DRIVER_FILES")
+            }
         }
     };
     apt(&["update", "-qq"])?;

@@ -22,8 +22,10 @@ impl Llama {
     /// If nothing is selected, or something that cannot have an adapter here.
     pub fn inject_lora(&mut self, config: &LoraConfig, seed: u64) -> Result<Vec<String>, ModelError> {
         let config = config.with_default_targets("llama")?;
+        // The embedding is no linear layer: "all-linear" does not mean it.
+        let all_linear = config.target_modules.as_ref().is_some_and(TargetModules::is_all_linear);
         for path in ["lm_head", "model.embed_tokens"] {
-            if config.selects(path, path == "lm_head", None) {
+            if !all_linear && config.selects(path, path == "lm_head", None) {
                 return Err(ModelError::Unsupported(format!(
                     "target_modules selects {path}: adapters on the embedding and the head are not supported yet; \
                      name the linear layers of the blocks, or \"all-linear\""

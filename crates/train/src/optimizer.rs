@@ -126,7 +126,7 @@ impl Optimizer {
                 if parameter.decays() == group.decays
                     && let Some((_, start, count)) = spans.next()
                 {
-                    let values = group.theta.clone().slice([*start..start + count]);
+                    let values = group.theta.clone().narrow(0, *start, *count);
                     parameter.assign(values);
                 }
             });

@@ -11,7 +11,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use lorelei_data::{Encoder, SequenceRow, Tokenizer, encode_rows, one_per_row, pack, read_jsonl, split};
 use lorelei_formats::{parse_adapter_key, read_adapter_bytes};
 use lorelei_models::Llama;
-use lorelei_recipe::{FinetuningType, LoraConfig, Recipe};
+use lorelei_recipe::{FinetuningType, LoraConfig, ModelDtype, Recipe};
 use lorelei_train::{Event, Host, Job, SaveError, train};
 use miette::{Context, IntoDiagnostic, Result, miette};
 
@@ -45,6 +45,11 @@ pub fn recipe(path: &PathBuf, set: &[String]) -> Result<Recipe> {
         warnings.extend(recipe.set(assignment).map_err(report)?);
     }
     recipe.validate().map_err(report)?;
+    if matches!(recipe.model.dtype, ModelDtype::Float16 | ModelDtype::Bfloat16) {
+        return Err(miette!(
+            "model.dtype: half precision is not supported yet; leave it at \"auto\" (float32)"
+        ));
+    }
     for warning in warnings {
         eprintln!("warning: {warning}");
     }
