@@ -8,6 +8,21 @@ use std::{
 
 use lorelei_train::SaveError;
 
+/// An empty file in `folder` that takes its final name when it is whole, with the permissions of any new file.
+///
+/// # Errors
+///
+/// If it cannot be made.
+pub fn aside(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    #[cfg(unix)]
+    let builder = {
+        use std::os::unix::fs::PermissionsExt;
+        builder.permissions(fs::Permissions::from_mode(0o666))
+    };
+    builder.suffix(".tmp").tempfile_in(folder)
+}
+
 /// Writes `files` into `folder`: each aside, synced, and only when all are there put in its place.
 ///
 /// # Errors
@@ -24,7 +39,7 @@ pub fn save(folder: &Path, files: &[(String, Vec<u8>)]) -> Result<(), SaveError>
     for (name, bytes) in files {
         let path = folder.join(name);
         let write = || -> std::io::Result<tempfile::NamedTempFile> {
-            let mut aside = tempfile::NamedTempFile::new_in(folder)?;
+            let mut aside = aside(folder)?;
             aside.write_all(bytes)?;
             aside.as_file().sync_all()?;
             Ok(aside)

@@ -7,11 +7,14 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use common::{Random, assert_close, float, host, int};
 use lorelei_kernels::{self as kernels, Dropout};
 
+/// From flat inputs to a number.
+type Run<'a> = Box<dyn Fn(&[Tensor<1>], &Device) -> Tensor<1> + 'a>;
+
 /// An operation over float inputs whose output is reduced to a number by fixed weights.
 struct Case<'a> {
     name: &'a str,
     inputs: Vec<TensorData>,
-    run: Box<dyn Fn(&[Tensor<1>], &Device) -> Tensor<1> + 'a>,
+    run: Run<'a>,
 }
 
 fn flat(data: &TensorData, device: &Device) -> Tensor<1> {

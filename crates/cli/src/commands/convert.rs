@@ -41,7 +41,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         .map(|(name, shape)| TensorSpec::new(name, dtype, shape))
         .collect();
     // Tensor by tensor into a file aside, which takes its place when it is whole.
-    let aside = tempfile::NamedTempFile::new_in(output).into_diagnostic()?;
+    let aside = disk::aside(output).into_diagnostic()?;
     let metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
     let mut writer = SafetensorsWriter::new(BufWriter::new(aside), &specs, &metadata).map_err(report)?;
     let names: Vec<String> = writer.order().iter().map(|spec| spec.name.clone()).collect();
