@@ -133,11 +133,6 @@ impl Optimizer {
         }
     }
 
-    /// Steps taken.
-    pub fn steps(&self) -> u32 {
-        self.step
-    }
-
     /// The moments on the host.
     ///
     /// # Errors

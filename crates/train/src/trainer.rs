@@ -1,7 +1,7 @@
 //! The loop.
 
 use burn::tensor::Tensor;
-use lorelei_data::{Batch, SequenceRow, collate, epoch_order};
+use lorelei_data::{Batch, SequenceRow, collate, epoch_order, micro_batches};
 use lorelei_models::{ForwardMode, Llama, Tokens};
 use lorelei_recipe::{LoraConfig, StepPlan, TrainingArguments};
 
@@ -80,7 +80,7 @@ pub async fn train(job: &mut Job, host: &mut impl Host) -> Result<Finished, Trai
     let began = host.seconds();
     let mut interval = Interval { began, ..Interval::default() };
     let (mut loss_total, mut token_total, mut done) = (0f64, 0usize, 0usize);
-    let mut order: Option<(u64, Vec<usize>)> = None;
+    let mut micro_batches_of: Option<(u64, Vec<Vec<usize>>)> = None;
     let mut stopped = false;
     for step in 1..=plan.total_steps {
         if host.stop_requested() {
@@ -88,15 +88,16 @@ pub async fn train(job: &mut Job, host: &mut impl Host) -> Result<Finished, Trai
             break;
         }
         let (epoch, range) = plan.micro_batches(step);
-        if order.as_ref().is_none_or(|(of, _)| *of != epoch) {
-            let seed = job.arguments.shuffle_seed();
-            order = Some((epoch, epoch_order(job.train.len(), seed, epoch, job.shuffle)));
+        if micro_batches_of.as_ref().is_none_or(|(of, _)| *of != epoch) {
+            let order = epoch_order(job.train.len(), job.arguments.shuffle_seed(), epoch, job.shuffle);
+            let size = job.arguments.per_device_train_batch_size;
+            let of_epoch = micro_batches(&order, size, job.arguments.dataloader_drop_last);
+            micro_batches_of = Some((epoch, of_epoch));
         }
-        let order = order.as_ref().map(|(_, order)| order.as_slice()).unwrap_or_default();
-        let size = job.arguments.per_device_train_batch_size;
-        let batches: Vec<Batch> = range
-            .map(|micro| {
-                let rows = &order[(micro * size).min(order.len())..((micro + 1) * size).min(order.len())];
+        let of_epoch = micro_batches_of.as_ref().map(|(_, all)| all.as_slice()).unwrap_or_default();
+        let batches: Vec<Batch> = of_epoch[range]
+            .iter()
+            .map(|rows| {
                 let rows: Vec<&SequenceRow> = rows.iter().map(|row| &job.train[*row]).collect();
                 collate(&rows, job.pad_id)
             })

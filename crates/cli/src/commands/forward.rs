@@ -76,16 +76,16 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     if let Some(folder) = &arguments.adapter {
         load_adapter(&mut model, folder)?;
     }
+    if arguments.gradients {
+        model.track();
+    }
     let hidden = model.hidden_states(&tokens(&batch_rows), ForwardMode::Evaluation).map_err(report)?;
-    let logits = model.logits(hidden).into_data().try_into_vec::<f32>().map_err(|e| miette!("{e:?}"))?;
+    let plain = if hidden.is_autodiff() { hidden.clone().inner() } else { hidden.clone() };
+    let logits = model.logits(plain).into_data().try_into_vec::<f32>().map_err(|e| miette!("{e:?}"))?;
     let vocab = model.config().vocab_size;
     let mut out = vec![(spec("logits", vec![batch, batch_rows.seq_len, vocab]), logits)];
     let (positions, targets) = batch_rows.targets();
     if !targets.is_empty() {
-        if arguments.gradients {
-            model.track();
-        }
-        let hidden = model.hidden_states(&tokens(&batch_rows), ForwardMode::Evaluation).map_err(report)?;
         let loss = model.loss(hidden, &positions, &targets).map_err(report)? / targets.len() as f32;
         out.push((spec("loss", vec![]), loss.to_data().try_into_vec::<f32>().map_err(|e| miette!("{e:?}"))?));
         if arguments.gradients {
