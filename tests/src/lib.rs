@@ -1,6 +1,10 @@
 //! Fixtures and comparisons for the end-to-end tests.
 
+pub mod browser;
+
 use std::path::PathBuf;
+
+use lorelei_train::{Event, Host, SaveError, StepLog};
 
 /// A file or folder under `tests/fixtures`.
 pub fn fixture(name: &str) -> PathBuf {
@@ -14,5 +18,34 @@ pub fn assert_close(what: &str, got: &[f32], want: &[f32], tolerance: f32) {
     for (i, (g, w)) in got.iter().zip(want).enumerate() {
         let close = (g - w).abs() <= tolerance * scale;
         assert!(close, "{what}[{i}]: {g} is not {w} (scale {scale}, tolerance {tolerance:e})");
+    }
+}
+
+/// Names and contents.
+type Files = Vec<(String, Vec<u8>)>;
+
+/// A trainer's host that keeps what it hears and what it is given to save.
+#[derive(Debug, Default)]
+pub struct Recorder {
+    /// The logged steps.
+    pub log: Vec<StepLog>,
+    /// Directory and files of each save.
+    pub saved: Vec<(String, Files)>,
+}
+
+impl Host for Recorder {
+    fn event(&mut self, event: &Event) {
+        if let Event::Step(log) = event {
+            self.log.push(log.clone());
+        }
+    }
+
+    fn seconds(&self) -> f64 {
+        0.0
+    }
+
+    async fn save(&mut self, directory: &str, files: Files) -> Result<(), SaveError> {
+        self.saved.push((directory.to_owned(), files));
+        Ok(())
     }
 }

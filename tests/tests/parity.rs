@@ -8,8 +8,8 @@ use lorelei_data::{Batch, Example, SequenceRow, collate, one_per_row};
 use lorelei_formats::{LlamaConfig, SafetensorsFile, TensorSource, parse_adapter_key, read_adapter_bytes};
 use lorelei_models::{AdapterValues, ForwardMode, Llama};
 use lorelei_recipe::{LoraConfig, TrainingArguments};
-use lorelei_tests::{assert_close, fixture};
-use lorelei_train::{Event, Host, Job, Optimizer, SaveError, StepLog, tokens, train};
+use lorelei_tests::{Recorder, assert_close, fixture};
+use lorelei_train::{Checkpoint, Job, Optimizer, StepLog, tokens, train};
 
 fn devices() -> [(&'static str, Device); 2] {
     [("cpu", Device::flex()), ("wgpu", Device::wgpu(DeviceKind::DefaultDevice))]
@@ -190,33 +190,6 @@ fn compare_adapter(model: &mut Llama, path: &Path, what: &str) {
     assert_eq!(compared, want.len());
 }
 
-/// Names and contents.
-type Files = Vec<(String, Vec<u8>)>;
-
-/// Keeps what it hears and what it is given to save.
-#[derive(Default)]
-struct Recorder {
-    log: Vec<StepLog>,
-    saved: Vec<(String, Files)>,
-}
-
-impl Host for Recorder {
-    fn event(&mut self, event: &Event) {
-        if let Event::Step(log) = event {
-            self.log.push(log.clone());
-        }
-    }
-
-    fn seconds(&self) -> f64 {
-        0.0
-    }
-
-    async fn save(&mut self, directory: &str, files: Files) -> Result<(), SaveError> {
-        self.saved.push((directory.to_owned(), files));
-        Ok(())
-    }
-}
-
 #[test]
 fn transformers_trainer_over_epochs_with_accumulation() {
     for (device_name, device) in devices() {
@@ -238,6 +211,8 @@ fn transformers_trainer_over_epochs_with_accumulation() {
             validation: Vec::new(),
             shuffle: false,
             pad_id: 0,
+            checkpoint: None,
+            sample: None,
         };
         let mut host = Recorder::default();
         pollster::block_on(train(&mut job, &mut host)).unwrap();
@@ -288,4 +263,64 @@ fn a_fresh_adapter_changes_nothing() {
     let targets = model.inject_lora(&lora, 1).unwrap();
     assert_eq!(targets, ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]);
     assert_eq!(logits(&model, &batch), before);
+}
+
+/// A run of four steps on the tiny Llama; with dropout, shuffling and accumulation, so that all of it must come back.
+fn resumable(device: &Device) -> Job {
+    let (mut model, mut lora) = with_adapter("llama", "adapter", device);
+    lora.lora_dropout = 0.1;
+    model.inject_lora(&lora, 1).unwrap();
+    let arguments: TrainingArguments = serde_json::from_value(serde_json::json!({
+        "per_device_train_batch_size": 1, "gradient_accumulation_steps": 2, "max_steps": 5,
+        "learning_rate": 0.005, "lr_scheduler_type": "cosine", "logging_steps": 1.0, "save_steps": 2.0
+    }))
+    .unwrap();
+    Job {
+        model,
+        lora: Some(lora),
+        target_modules: vec!["q_proj".into(), "v_proj".into()],
+        base_model: "tiny/llama".into(),
+        arguments,
+        train: rows(&fixture("llama/trainer_run/data.safetensors")),
+        validation: Vec::new(),
+        shuffle: true,
+        pad_id: 0,
+        checkpoint: None,
+        sample: None,
+    }
+}
+
+#[test]
+fn a_run_that_goes_on_from_a_checkpoint_comes_to_the_same_bytes() {
+    let device = Device::flex();
+    let (mut whole, mut host) = (resumable(&device), Recorder::default());
+    pollster::block_on(train(&mut whole, &mut host)).unwrap();
+    let (directory, files) = &host.saved[0];
+    assert_eq!(directory, "checkpoint-2");
+    let file = |files: &[(String, Vec<u8>)], name: &str| {
+        files.iter().find(|(known, _)| known == name).map(|(_, bytes)| bytes.clone()).unwrap()
+    };
+    let state = String::from_utf8(file(files, "trainer_state.json")).unwrap();
+
+    let mut resumed = resumable(&device);
+    let adapter = read_adapter_bytes(&file(files, "adapter_model.safetensors"), "adapter").unwrap();
+    let values = adapter.into_iter().map(|(key, tensor)| {
+        let (path, part) = parse_adapter_key(&key).unwrap();
+        (format!("{path}.{part}"), (tensor.shape, tensor.values))
+    });
+    resumed.model.set_adapter(&values.collect()).unwrap();
+    resumed.checkpoint = Some(Checkpoint::read(file(files, "optimizer.safetensors"), &state).unwrap());
+    let mut rest = Recorder::default();
+    pollster::block_on(train(&mut resumed, &mut rest)).unwrap();
+    let losses =
+        |log: &[StepLog]| log.iter().map(|line| (line.step, line.loss, line.grad_norm)).collect::<Vec<_>>();
+    assert_eq!(losses(&rest.log), losses(&host.log[2..]));
+    let adapter = |host: &Recorder| file(&host.saved.last().unwrap().1, "adapter_model.safetensors");
+    assert_eq!(adapter(&rest), adapter(&host));
+
+    // A checkpoint of something else is refused.
+    let mut other = resumable(&device);
+    other.checkpoint = Some(Checkpoint { step: 2, moments: Vec::new() });
+    let error = pollster::block_on(train(&mut other, &mut Recorder::default())).unwrap_err().to_string();
+    assert!(error.contains("no moments of model.layers.0"), "{error}");
 }

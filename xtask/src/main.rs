@@ -1,4 +1,10 @@
-//! `cargo xtask`: set-up and tests of Lorelei.
+//! `cargo xtask`: set-up, tests and the making of `builtin:tiny`.
+
+mod bench;
+mod download;
+mod setup;
+mod tiny;
+mod web;
 
 use std::{
     path::{Path, PathBuf},
@@ -17,16 +23,53 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Installs what the tests need: a software Vulkan driver.
-    Setup,
+    /// Installs what the tests need: a software Vulkan driver; with --full, SmolLM2 too.
+    Setup {
+        /// Also download SmolLM2-135M (93 MB).
+        #[arg(long)]
+        full: bool,
+    },
     /// Sets up, then checks the format, lints and runs every test.
-    Test,
+    Test {
+        /// Also run the tests on SmolLM2-135M; downloads it where it is not in the cache.
+        #[arg(long)]
+        full: bool,
+    },
+    /// Builds the page into dist, and serves it.
+    Web {
+        /// Only build it.
+        #[arg(long)]
+        build_only: bool,
+    },
+    /// Measures LoRA on SmolLM2-135M beside PEFT (where --python has it) and burn's own apply_lora.
+    Bench(bench::Arguments),
+    /// Trains builtin:tiny from random weights (the better part of an hour on two cores) and puts it into crates/builtin.
+    TrainTiny {
+        /// A folder for what is made on the way.
+        #[arg(long, default_value = "target/tiny")]
+        work: PathBuf,
+    },
 }
 
 fn main() -> Result<()> {
     match Arguments::parse().task {
-        Task::Setup => setup(),
-        Task::Test => test(),
+        Task::Setup { full } => setup::setup(full),
+        Task::Test { full } => test(full),
+        Task::Web { build_only } => {
+            web::build(&root())?;
+            match build_only {
+                true => Ok(()),
+                false => download::run(
+                    Command::new(program()?).args(["serve", "--dir", "dist"]).current_dir(root()),
+                ),
+            }
+        }
+        Task::Bench(arguments) => {
+            let program = program()?;
+            cargo(&["build", "--release", "--workspace", "--examples"], &[])?;
+            bench::bench(&arguments, &root(), &program)
+        }
+        Task::TrainTiny { work } => tiny::train(&program()?, &root(), &root().join(work)),
     }
 }
 
@@ -35,48 +78,39 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the project").to_owned()
 }
 
-/// The description of Mesa's software Vulkan driver, where Debian puts it.
-const LAVAPIPE: &str = "/usr/share/vulkan/icd.d/lvp_icd.x86_64.json";
-
-/// The driver's description: the user's choice, else lavapipe.
-fn driver() -> String {
-    std::env::var("VK_DRIVER_FILES").unwrap_or_else(|_| LAVAPIPE.to_owned())
+/// Builds `lorelei` and says where it is.
+fn program() -> Result<PathBuf> {
+    // The whole workspace, as everywhere: another selection would build burn with other features.
+    cargo(&["build", "--release", "--workspace"], &[])?;
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
+    Ok(target.join("release/lorelei"))
 }
 
-fn setup() -> Result<()> {
-    if Path::new(&driver()).exists() {
-        println!("xtask: Vulkan driver {} is there", driver());
-        return Ok(());
-    }
-    println!("xtask: installing a software Vulkan driver (apt-get: mesa-vulkan-drivers, libvulkan1)");
-    let apt = |arguments: &[&str]| {
-        let status =
-            Command::new("apt-get").args(arguments).env("DEBIAN_FRONTEND", "noninteractive").status();
-        match status {
-            Ok(status) if status.success() => Ok(()),
-            Ok(status) => bail!("apt-get {} ended with {status}; run it as root", arguments.join(" ")),
-            Err(error) => {
-                bail!("apt-get cannot be run ({error}); install a Vulkan driver and set VK_DRIVER_FILES")
-            }
-        }
-    };
-    apt(&["update", "-qq"])?;
-    apt(&["install", "-y", "-qq", "--no-install-recommends", "mesa-vulkan-drivers", "libvulkan1"])?;
-    if !Path::new(&driver()).exists() {
-        bail!("{} is still not there; set VK_DRIVER_FILES to a Vulkan driver's description", driver());
-    }
-    Ok(())
-}
-
-fn test() -> Result<()> {
-    setup()?;
+fn test(full: bool) -> Result<()> {
+    setup::setup(full)?;
     println!("xtask: format");
     cargo(&["fmt", "--all", "--check"], &[])?;
+    setup::chromium()?;
+    web::build(&root())?;
     println!("xtask: tests (the first build takes ten minutes and more)");
     // Everything is selected, so that burn is built with one set of features.
-    let driver = driver();
+    let driver = setup::driver();
     let environment = [("VK_DRIVER_FILES", driver.as_str()), ("XDG_RUNTIME_DIR", "/tmp")];
     cargo(&["test", "--release", "--workspace"], &environment)?;
+    match setup::smollm2(full)? {
+        Some(model) => {
+            println!("xtask: tests on SmolLM2-135M (some minutes)");
+            let model = model.display().to_string();
+            let environment = [environment[0], environment[1], ("LORELEI_SMOLLM2", model.as_str())];
+            cargo(
+                &["test", "--release", "--workspace", "--test", "smollm2", "--", "--ignored", "--nocapture"],
+                &environment,
+            )?;
+        }
+        None => println!(
+            "xtask: SmolLM2-135M is not in the cache: `cargo xtask test --full` fetches and tests it"
+        ),
+    }
     println!("xtask: lints");
     cargo(&["clippy", "--release", "--workspace", "--all-targets", "--", "-D", "warnings"], &[])
 }

@@ -1,9 +1,14 @@
 //! `lorelei`: trains LoRA adapters natively.
 
+mod adapter;
 mod commands;
+mod dataset;
 mod device;
 mod disk;
+mod model_folder;
+mod recipe_file;
 mod source;
+mod terminal;
 
 use clap::{Parser, Subcommand};
 
@@ -16,6 +21,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Train a small adapter with what the program carries, and show that it learnt.
+    Demo(commands::demo::Arguments),
     /// Train an adapter by a recipe.
     Train(commands::train::Arguments),
     /// Print how many parameters a recipe trains, and which.
@@ -24,6 +31,12 @@ enum Command {
     Forward(commands::forward::Arguments),
     /// Write a GGUF file or a folder as a Hugging Face folder.
     Convert(commands::convert::Arguments),
+    /// Write a new model that has learnt nothing: random weights, and a tokenizer trained on text.
+    Init(commands::init::Arguments),
+    /// Serve the page: configure, train and try in a browser tab.
+    Serve(commands::serve::Arguments),
+    /// Print a recipe as a link that the page opens.
+    Link(commands::link::Arguments),
     /// List the devices that can be trained on.
     Devices,
     /// Print which recipe fields are supported, as FEATURES.md has them.
@@ -31,6 +44,8 @@ enum Command {
 }
 
 fn main() -> miette::Result<()> {
+    // Paths and names stay in one piece, so that they can be copied and searched for.
+    miette::set_hook(Box::new(|_| Box::new(miette::MietteHandlerOpts::new().wrap_lines(false).build())))?;
     tracing_subscriber::fmt()
         .with_env_filter(
             tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into()),
@@ -38,10 +53,14 @@ fn main() -> miette::Result<()> {
         .with_writer(std::io::stderr)
         .init();
     match Arguments::parse().command {
+        Command::Demo(arguments) => commands::demo::run(&arguments),
         Command::Train(arguments) => commands::train::run(&arguments),
         Command::Params(arguments) => commands::params::run(&arguments),
         Command::Forward(arguments) => commands::forward::run(&arguments),
         Command::Convert(arguments) => commands::convert::run(&arguments),
+        Command::Init(arguments) => commands::init::run(&arguments),
+        Command::Serve(arguments) => commands::serve::run(&arguments),
+        Command::Link(arguments) => commands::link::run(&arguments),
         Command::Devices => {
             device::list();
             Ok(())

@@ -43,12 +43,18 @@ impl Example {
 pub struct Encoder<'t> {
     tokenizer: &'t Tokenizer,
     max_length: usize,
+    vocab_size: usize,
 }
 
 impl<'t> Encoder<'t> {
     /// An encoder that cuts examples on the right after `max_length` tokens.
     pub fn new(tokenizer: &'t Tokenizer, max_length: usize) -> Self {
-        Self { tokenizer, max_length }
+        Self { tokenizer, max_length, vocab_size: tokenizer.vocab_size() }
+    }
+
+    /// Checks ids against a model's embedding of `vocab_size` rows, which may be more than the tokenizer has tokens.
+    pub fn with_vocab_size(self, vocab_size: usize) -> Self {
+        Self { vocab_size, ..self }
     }
 
     /// Tokens and labels of `row`:
@@ -85,7 +91,7 @@ impl<'t> Encoder<'t> {
     }
 
     fn check_vocabulary(&self, example: &Example) -> Result<(), DataError> {
-        let size = self.tokenizer.vocab_size();
+        let size = self.vocab_size;
         let refuse = |what: &str, at: usize, value: i64| {
             DataError::new(
                 DataErrorKind::BadRow,
@@ -224,6 +230,56 @@ pub struct Encoded {
     pub skipped: Vec<usize>,
 }
 
+impl Encoded {
+    fn add(
+        &mut self,
+        line: usize,
+        row: &Row,
+        encoder: &Encoder<'_>,
+        cut_away: &mut usize,
+    ) -> Result<(), DataError> {
+        let mut example = encoder.encode_whole(row)?;
+        let targets = example.num_targets();
+        if example.input_ids.len() > encoder.max_length {
+            self.truncated += 1;
+            example.truncate(encoder.max_length);
+        }
+        if example.num_targets() > 0 {
+            self.examples.push(example);
+        } else {
+            *cut_away += usize::from(targets > 0);
+            self.skipped.push(line);
+        }
+        Ok(())
+    }
+
+    /// Why there is nothing to train on, if so.
+    fn check(&self, file_name: &str, encoder: &Encoder<'_>, cut_away: usize) -> Result<(), DataError> {
+        if !self.examples.is_empty() {
+            return Ok(());
+        }
+        let error = match self.skipped.len() {
+            0 => DataError::new(
+                DataErrorKind::EmptyFile,
+                "the file is empty: it has no rows",
+                "give it at least one row",
+            ),
+            rows => DataError::new(
+                DataErrorKind::NothingToLearn,
+                format!(
+                    "nothing to learn: in each of the {rows} rows every label is masked; {cut_away} lost what they had \
+                     to learn when they were cut at {} tokens, {} had nothing to learn (no assistant turn, all labels \
+                     -100, or a single token)",
+                    encoder.max_length,
+                    rows - cut_away
+                ),
+                if cut_away > 0 { "raise max_length" } else { "check the rows' roles and labels" },
+            ),
+        };
+        Err(error.in_file(file_name))
+    }
+}
+
 /// Encodes every row. The first bad row is the error, with its line; so is a file without rows, and one of which
 /// nothing would be learnt.
 pub fn encode_rows(
@@ -235,39 +291,28 @@ pub fn encode_rows(
     let mut cut_away = 0;
     for row in rows {
         let (line, row) = row?;
-        let mut example = encoder.encode_whole(&row).map_err(|error| error.at(file_name, line))?;
-        let targets = example.num_targets();
-        if example.input_ids.len() > encoder.max_length {
-            encoded.truncated += 1;
-            example.truncate(encoder.max_length);
-        }
-        if example.num_targets() > 0 {
-            encoded.examples.push(example);
-        } else {
-            cut_away += usize::from(targets > 0);
-            encoded.skipped.push(line);
-        }
+        encoded.add(line, &row, encoder, &mut cut_away).map_err(|error| error.at(file_name, line))?;
     }
-    if !encoded.examples.is_empty() {
-        return Ok(encoded);
+    encoded.check(file_name, encoder, cut_away)?;
+    Ok(encoded)
+}
+
+/// As [`encode_rows`], but reads on after a bad row, so that all of them can be shown at once.
+pub fn survey_rows(
+    rows: impl Iterator<Item = Result<(usize, Row), DataError>>,
+    file_name: &str,
+    encoder: &Encoder<'_>,
+) -> (Encoded, Vec<DataError>) {
+    let (mut encoded, mut errors) = (Encoded::default(), Vec::new());
+    let mut cut_away = 0;
+    for row in rows {
+        let added = row.and_then(|(line, row)| {
+            encoded.add(line, &row, encoder, &mut cut_away).map_err(|error| error.at(file_name, line))
+        });
+        errors.extend(added.err());
     }
-    let error = match encoded.skipped.len() {
-        0 => DataError::new(
-            DataErrorKind::EmptyFile,
-            "the file is empty: it has no rows",
-            "give it at least one row",
-        ),
-        rows => DataError::new(
-            DataErrorKind::NothingToLearn,
-            format!(
-                "nothing to learn: in each of the {rows} rows every label is masked; {cut_away} lost what they had to \
-                 learn when they were cut at {} tokens, {} had nothing to learn (no assistant turn, all labels -100, or \
-                 a single token)",
-                encoder.max_length,
-                rows - cut_away
-            ),
-            if cut_away > 0 { "raise max_length" } else { "check the rows' roles and labels" },
-        ),
-    };
-    Err(error.in_file(file_name))
+    if errors.is_empty() {
+        errors.extend(encoded.check(file_name, encoder, cut_away).err());
+    }
+    (encoded, errors)
 }

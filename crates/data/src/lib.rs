@@ -21,7 +21,7 @@ mod train_tokenizer;
 
 pub use batch::{Batch, SequenceRow, collate, one_per_row, pack};
 pub use chat::Message;
-pub use encode::{Encoded, Encoder, Example, IGNORE_INDEX, encode_rows};
+pub use encode::{Encoded, Encoder, Example, IGNORE_INDEX, encode_rows, survey_rows};
 pub use error::{DataError, DataErrorKind};
 pub use rows::{Row, read_jsonl};
 pub use sampler::{epoch_order, micro_batches};

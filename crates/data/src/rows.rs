@@ -216,6 +216,13 @@ fn parse_tokens(ids: &Value, fields: &Map<String, Value>) -> Result<Row, DataErr
         if let Some((index, value)) = mask.iter().enumerate().find(|(_, value)| !matches!(value, 0 | 1)) {
             return Err(bad(format!("attention_mask[{index}] is {value}, expected 0 or 1"), ""));
         }
+        let kept = |value: &&i64| **value == 1;
+        let padding = mask.iter().take_while(|value| **value == 0).count();
+        let row = mask.iter().skip(padding).take_while(kept).count();
+        if mask[padding + row..].contains(&1) {
+            let problem = format!("attention_mask has a 0 at {}, between tokens", padding + row);
+            return Err(bad(problem, "padding may stand before or after the tokens only"));
+        }
         let mut kept = mask.iter().map(|&value| value == 1);
         input_ids.retain(|_| kept.next() == Some(true));
         let mut kept = mask.iter().map(|&value| value == 1);

@@ -4,7 +4,7 @@ mod common;
 
 use common::{assistant, message, smol, tokenizer, user};
 use lorelei_data::{
-    DataError, DataErrorKind, Encoded, Encoder, Example, Row, Tokenizer, encode_rows, read_jsonl,
+    DataError, DataErrorKind, Encoded, Encoder, Example, Row, Tokenizer, encode_rows, read_jsonl, survey_rows,
 };
 
 fn encode(tokenizer: &Tokenizer, row: &Row) -> Example {
@@ -233,4 +233,16 @@ fn spaces_at_the_edges_of_turns() {
     let messages =
         vec![message("system", " "), user("  the "), assistant("  a  "), user(" \n"), assistant(" ")];
     assert_eq!(learnt_of(&tokenizer, messages), ["  a  <|im_end|>\n", " <|im_end|>\n"]);
+}
+
+#[test]
+fn a_survey_finds_every_bad_row_and_keeps_the_good_ones() {
+    let tokenizer = smol();
+    let text = "{\"text\": \"the capital\"}\n{\"txt\": 1}\n{\"text\": \"the river\"}\n[]\n{\"text\": \"\"}\n";
+    let encoder = Encoder::new(&tokenizer, 64);
+    let (encoded, errors) = survey_rows(read_jsonl(text.as_bytes(), "a.jsonl"), "a.jsonl", &encoder);
+    assert_eq!(encoded.examples.len(), 2);
+    assert_eq!(errors.iter().map(|error| error.line).collect::<Vec<_>>(), [Some(2), Some(4), Some(5)]);
+    let (_, errors) = survey_rows(read_jsonl("".as_bytes(), "a.jsonl"), "a.jsonl", &encoder);
+    assert_eq!(errors[0].kind, DataErrorKind::EmptyFile);
 }

@@ -3,7 +3,7 @@
 mod common;
 
 use common::{SMOLLM2, tokenizer, tokenizer_json};
-use lorelei_data::{DataErrorKind, Tokenizer};
+use lorelei_data::{DataErrorKind, Tokenizer, train_byte_level_bpe};
 
 #[test]
 fn every_text_survives_a_round_trip() {
@@ -82,4 +82,17 @@ fn broken_files_are_errors() {
     }
     let error = Tokenizer::from_files(tokenizer_json().as_bytes(), Some("[1]"), None).unwrap_err();
     assert!(error.to_string().contains("tokenizer_config.json"), "{error}");
+}
+
+#[test]
+fn a_beginning_token_can_be_part_of_a_trained_tokenizer() {
+    let texts = || ["the capital of the river", "the capital"].iter().map(|text| text.to_string());
+    let json = train_byte_level_bpe(texts(), 300, &["<pad>", "<|im_start|>"], Some("<|im_start|>")).unwrap();
+    let config = r#"{"bos_token": "<|im_start|>"}"#;
+    let tokenizer = Tokenizer::from_files(json.as_bytes(), Some(config), None).unwrap();
+    assert!(tokenizer.add_bos_token());
+    let (with, without) = (tokenizer.encode("the", true).unwrap(), tokenizer.encode("the", false).unwrap());
+    assert_eq!(with, [vec![1], without].concat());
+    let error = train_byte_level_bpe(texts(), 300, &["<pad>"], Some("<s>")).unwrap_err();
+    assert!(error.to_string().contains("<s>"), "{error}");
 }

@@ -11,13 +11,13 @@ use sha2::{Digest, Sha256};
 use tokenizers::Tokenizer;
 
 fn model() -> GgufModel<File> {
-    let models = std::env::var_os("LORELEI_MODELS").expect("LORELEI_MODELS names the folder of models");
-    let path = PathBuf::from(models).join("smollm2-gguf/SmolLM2-135M-Instruct.Q4_1.gguf");
+    let path = std::env::var_os("LORELEI_SMOLLM2").map(PathBuf::from);
+    let path = path.expect("LORELEI_SMOLLM2 names SmolLM2-135M-Instruct.Q4_1.gguf");
     GgufModel::open(File::open(path).unwrap(), "SmolLM2").unwrap()
 }
 
 #[test]
-#[ignore = "needs the models that `cargo xtask setup --full` fetches"]
+#[ignore = "needs SmolLM2-135M: cargo xtask test --full"]
 fn values_are_bit_equal_to_the_reference() {
     // SHA-256 of `gguf.dequantize(...)` as little-endian f32, q and k with their rows put back in Hugging Face's order.
     let model = model();
@@ -51,7 +51,7 @@ fn values_are_bit_equal_to_the_reference() {
 }
 
 #[test]
-#[ignore = "needs the models that `cargo xtask setup --full` fetches"]
+#[ignore = "needs SmolLM2-135M: cargo xtask test --full"]
 fn config_and_tokenizer_are_the_hubs() {
     let model = model();
     let config = model.hf_config().unwrap();

@@ -9,10 +9,12 @@
 //! Text comes in, values come out. Nothing here opens a file, knows a device or depends on the tensor library, so the
 //! page, the worker and the program read a recipe with the same code and report the same errors.
 
+mod advice;
 mod data;
 mod error;
 pub mod fields;
 mod kind;
+mod link;
 mod lora;
 mod markdown;
 mod model;
@@ -30,9 +32,11 @@ mod training;
 mod validate;
 mod write;
 
+pub use advice::advice;
 pub use data::DataSection;
 pub use error::{RecipeError, Warning};
 pub use kind::{Bounds, Kind};
+pub use link::{decode_link, encode_link};
 pub use lora::{Bias, InitLoraWeights, LoraConfig, TaskType};
 pub use markdown::features_markdown;
 pub use model::{ModelDtype, ModelSection};

@@ -31,6 +31,11 @@ pub enum TrainError {
     /// A save failed. What was saved before stands.
     #[error(transparent)]
     Save(#[from] SaveError),
+    /// The run cannot go on from a checkpoint.
+    #[error(
+        "cannot go on from the checkpoint: {0}; give the recipe, data and model that it was made with, or begin anew"
+    )]
+    Checkpoint(String),
     /// There is nothing to learn from.
     #[error("{0}")]
     Data(String),

@@ -2,7 +2,18 @@
 
 use std::future::Future;
 
-use crate::{Event, SaveError};
+use lorelei_protocol::Event;
+
+use crate::SaveError;
+
+/// Whether a run goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signal {
+    /// With the next step.
+    Continue,
+    /// It ends here, and what has been learnt is saved.
+    Stop,
+}
 
 /// A process with a file system, or a browser's worker.
 pub trait Host {
@@ -17,9 +28,9 @@ pub trait Host {
         0
     }
 
-    /// Asked before every optimizer step: true ends the run, and what has been learnt is saved.
-    fn stop_requested(&self) -> bool {
-        false
+    /// Awaited before every optimizer step. A host may take its time (a run that is held), or look for messages meanwhile.
+    fn next_step(&mut self) -> impl Future<Output = Signal> {
+        async { Signal::Continue }
     }
 
     /// Writes files into `directory` inside `output_dir` (empty: `output_dir` itself): all of them or, if it fails, none, and what

@@ -1,10 +1,12 @@
 //! AdamW over the learning tensors laid end to end, so that norms, clipping and the update are a few operations however many
 //! adapters there are.
 
-use burn::tensor::{Device, Gradients, Tensor};
+use burn::tensor::{Device, Gradients, Tensor, TensorData};
 use lorelei_kernels::{AdamWStep, adamw};
 use lorelei_models::{Llama, Parameter};
 use lorelei_recipe::TrainingArguments;
+
+use crate::{Checkpoint, TrainError};
 
 /// Parameters with one weight decay, end to end.
 struct Group {
@@ -131,6 +133,41 @@ impl Optimizer {
                 }
             });
         }
+    }
+
+    /// Takes over a checkpoint's moments and step.
+    ///
+    /// # Errors
+    ///
+    /// If it has no moments for a parameter, or of another size; then nothing is taken over.
+    pub fn restore(&mut self, checkpoint: &Checkpoint, device: &Device) -> Result<(), TrainError> {
+        let mut restored = Vec::new();
+        for group in &self.groups {
+            let (mut m, mut v) = (Vec::new(), Vec::new());
+            for (name, _, count) in &group.spans {
+                let found = checkpoint.moments.iter().find(|(known, ..)| known == name);
+                let (_, mean, square) =
+                    found.ok_or_else(|| TrainError::Checkpoint(format!("it has no moments of {name}")))?;
+                if mean.len() != *count || square.len() != *count {
+                    let found = mean.len();
+                    return Err(TrainError::Checkpoint(format!(
+                        "{name} has {found} moments, the model {count}"
+                    )));
+                }
+                m.extend_from_slice(mean);
+                v.extend_from_slice(square);
+            }
+            let tensor = |values: Vec<f32>| {
+                let count = values.len();
+                Tensor::<1>::from_data(TensorData::new(values, [count]), device)
+            };
+            restored.push((tensor(m), tensor(v)));
+        }
+        for (group, (m, v)) in self.groups.iter_mut().zip(restored) {
+            (group.m, group.v) = (m, v);
+        }
+        self.step = checkpoint.step as u32;
+        Ok(())
     }
 
     /// The moments on the host.

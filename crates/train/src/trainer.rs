@@ -6,7 +6,8 @@ use lorelei_models::{ForwardMode, Llama, Tokens};
 use lorelei_recipe::{LoraConfig, StepPlan, TrainingArguments};
 
 use crate::{
-    Evaluation, Event, Finished, Host, Optimizer, Started, StepLog, TrainError,
+    Checkpoint, Evaluation, Event, Finished, Host, Optimizer, Sampled, Saved, Signal, Started, StepLog,
+    TrainError,
     save::{adapter_files, state_files},
 };
 
@@ -30,6 +31,23 @@ pub struct Job {
     pub shuffle: bool,
     /// Fills short rows up.
     pub pad_id: u32,
+    /// Where an earlier run of the same job was; its adapter must be in the model. None begins at the first step.
+    pub checkpoint: Option<Checkpoint>,
+    /// A prompt to answer now and then.
+    pub sample: Option<Sample>,
+}
+
+/// A prompt that the model answers while it learns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sample {
+    /// Optimizer steps between two answers.
+    pub every: usize,
+    /// The prompt's tokens.
+    pub prompt: Vec<u32>,
+    /// Longest answer, in tokens.
+    pub max_new_tokens: usize,
+    /// Tokens that end an answer.
+    pub stop: Vec<u32>,
 }
 
 /// The host side of a batch as the model takes it.
@@ -65,9 +83,23 @@ pub async fn train(job: &mut Job, host: &mut impl Host) -> Result<Finished, Trai
         ));
     }
     let mut optimizer = Optimizer::new(&mut job.model, &job.arguments);
+    let first = match job.checkpoint.take() {
+        None => 0,
+        Some(checkpoint) if checkpoint.step as u64 > plan.total_steps => {
+            return Err(TrainError::Checkpoint(format!(
+                "it was taken at step {}, and the run has {} steps",
+                checkpoint.step, plan.total_steps
+            )));
+        }
+        Some(checkpoint) => {
+            optimizer.restore(&checkpoint, job.model.device())?;
+            checkpoint.step
+        }
+    };
     let (trainable_parameters, all_parameters) = job.model.parameter_counts();
     let total = plan.total_steps as usize;
     host.event(&Event::Started(Started {
+        first_step: first,
         num_examples: job.train.len(),
         total_steps: total,
         warmup_steps: plan.warmup_steps as usize,
@@ -79,11 +111,11 @@ pub async fn train(job: &mut Job, host: &mut impl Host) -> Result<Finished, Trai
     }));
     let began = host.seconds();
     let mut interval = Interval { began, ..Interval::default() };
-    let (mut loss_total, mut token_total, mut done) = (0f64, 0usize, 0usize);
+    let (mut loss_total, mut token_total, mut done) = (0f64, 0usize, first);
     let mut micro_batches_of: Option<(u64, Vec<Vec<usize>>)> = None;
     let mut stopped = false;
-    for step in 1..=plan.total_steps {
-        if host.stop_requested() {
+    for step in first as u64 + 1..=plan.total_steps {
+        if host.next_step().await == Signal::Stop {
             stopped = true;
             break;
         }
@@ -113,16 +145,9 @@ pub async fn train(job: &mut Job, host: &mut impl Host) -> Result<Finished, Trai
             Some(sum) => sum + loss,
         });
         done = step as usize;
-        let last = step == plan.total_steps;
-        if plan.is_logging_step(step) || last {
-            let fail = |reason: String| TrainError::Device { step: done, reason };
-            let sum = read(interval.loss.take()).await.map_err(fail)?;
-            let grad_norm = read(Some(norm)).await.map_err(fail)?;
-            for (what, value) in [("the loss", sum), ("the gradient norm", grad_norm)] {
-                if !value.is_finite() {
-                    return Err(TrainError::Diverged { what: what.into(), value, step: done });
-                }
-            }
+        if plan.is_logging_step(step) {
+            let sum = finite("the loss", interval.loss.take(), done).await?;
+            let grad_norm = finite("the gradient norm", Some(norm), done).await?;
             loss_total += sum;
             let now = host.seconds();
             let elapsed = now - began;
@@ -134,7 +159,7 @@ pub async fn train(job: &mut Job, host: &mut impl Host) -> Result<Finished, Trai
                 grad_norm,
                 tokens_per_second: interval.tokens as f64 / (now - interval.began).max(1e-9),
                 elapsed_seconds: elapsed,
-                remaining_seconds: elapsed / done as f64 * (total - done) as f64,
+                remaining_seconds: elapsed / (done - first) as f64 * (total - done) as f64,
                 memory_bytes: host.memory_bytes(),
             }));
             interval = Interval { began: now, ..Interval::default() };
@@ -146,21 +171,29 @@ pub async fn train(job: &mut Job, host: &mut impl Host) -> Result<Finished, Trai
             let evaluation = evaluate(job, host, done, epoch).await?;
             host.event(&Event::Evaluated(evaluation));
         }
+        if let Some(sample) = &job.sample
+            && done.is_multiple_of(sample.every.max(1))
+        {
+            let ids = job.model.generate(&sample.prompt, sample.max_new_tokens, &sample.stop).await?;
+            host.event(&Event::Sampled(Sampled { step: done, ids, text: String::new() }));
+        }
         if plan.is_save_step(step) {
             let mut files = adapter_files(job, &optimizer, done).await?;
             files.extend(state_files(&mut job.model, &optimizer, done, epoch).await?);
             let directory = format!("checkpoint-{done}");
             host.save(&directory, files).await?;
-            host.event(&Event::Saved { step: done, directory });
+            host.event(&Event::Saved(Saved { step: done, directory }));
         }
     }
+    // Steps after the last logged one count in the mean; Transformers writes no line for them.
+    loss_total += finite("the loss", interval.loss.take(), done).await?;
     let files = adapter_files(job, &optimizer, done).await?;
     host.save("", files).await?;
-    host.event(&Event::Saved { step: done, directory: String::new() });
+    host.event(&Event::Saved(Saved { step: done, directory: String::new() }));
     let runtime = host.seconds() - began;
     let finished = Finished {
         steps: done,
-        train_loss: loss_total / done.max(1) as f64,
+        train_loss: loss_total / (done - first).max(1) as f64,
         train_runtime: runtime,
         tokens_per_second: token_total as f64 / runtime.max(1e-9),
         memory_bytes: host.memory_bytes(),
@@ -241,6 +274,15 @@ pub async fn evaluate(
         eval_runtime,
         eval_samples_per_second: counted as f64 / eval_runtime.max(1e-9),
     })
+}
+
+/// A number from the device that a run can go on with; 0 where there is none.
+async fn finite(what: &str, tensor: Option<Tensor<1>>, step: usize) -> Result<f64, TrainError> {
+    let value = read(tensor).await.map_err(|reason| TrainError::Device { step, reason })?;
+    if !value.is_finite() {
+        return Err(TrainError::Diverged { what: what.into(), value, step });
+    }
+    Ok(value)
 }
 
 async fn read(tensor: Option<Tensor<1>>) -> Result<f64, String> {

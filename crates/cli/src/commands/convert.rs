@@ -1,11 +1,11 @@
 //! `lorelei convert`: a GGUF file or a folder to a Hugging Face folder.
 
-use std::{collections::BTreeMap, fs, io::BufWriter, path::PathBuf};
+use std::path::PathBuf;
 
-use lorelei_formats::{Dtype, SafetensorsWriter, TensorSpec};
-use miette::{IntoDiagnostic, Result, WrapErr, miette};
+use lorelei_formats::Dtype;
+use miette::{Result, miette};
 
-use crate::{disk, report, source::ModelSource};
+use crate::{model_folder, report, source};
 
 /// Arguments of `lorelei convert`.
 #[derive(clap::Args)]
@@ -31,34 +31,16 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         "bfloat16" => Dtype::BF16,
         other => return Err(miette!("unknown dtype {other:?}: write float32, float16 or bfloat16")),
     };
-    let source = ModelSource::open(&arguments.model)?;
-    let output = &arguments.output;
-    fs::create_dir_all(output).into_diagnostic().wrap_err_with(|| output.display().to_string())?;
-    let specs: Vec<TensorSpec> = source
-        .llama_config()?
-        .expected_tensors()
-        .into_iter()
-        .map(|(name, shape)| TensorSpec::new(name, dtype, shape))
-        .collect();
-    // Tensor by tensor into a file aside, which takes its place when it is whole.
-    let aside = disk::aside(output).into_diagnostic()?;
-    let metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
-    let mut writer = SafetensorsWriter::new(BufWriter::new(aside), &specs, &metadata).map_err(report)?;
-    let names: Vec<String> = writer.order().iter().map(|spec| spec.name.clone()).collect();
-    for name in names {
-        let values = source.tensors.read_f32(&name).map_err(report)?;
-        writer.write_f32(&name, &values).map_err(report)?;
-    }
-    let aside = writer.finish().map_err(report)?.into_inner().map_err(|error| miette!("{error}"))?;
-    aside.as_file().sync_all().into_diagnostic()?;
-    aside.persist(output.join("model.safetensors")).into_diagnostic()?;
-    let mut config: serde_json::Value = serde_json::from_str(&source.config).into_diagnostic()?;
-    config["torch_dtype"] = arguments.dtype.clone().into();
-    let mut files = vec![("config.json".to_owned(), format!("{config:#}\n").into_bytes())];
-    files.extend(source.tokenizer.map(|bytes| ("tokenizer.json".to_owned(), bytes)));
-    files.extend(source.tokenizer_config.map(|text| ("tokenizer_config.json".to_owned(), text.into_bytes())));
-    files.extend(source.chat_template.map(|text| ("chat_template.jinja".to_owned(), text.into_bytes())));
-    disk::save(output, &files).map_err(report)?;
-    println!("wrote {}", output.display());
+    let source = source::open(&arguments.model)?;
+    let read = |name: &str| source.tensors.read_f32(name);
+    let companions = source.companions(&arguments.dtype).map_err(report)?;
+    model_folder::write(
+        &arguments.output,
+        &source.llama_config().map_err(report)?,
+        dtype,
+        read,
+        &companions,
+    )?;
+    println!("wrote {}", arguments.output.display());
     Ok(())
 }

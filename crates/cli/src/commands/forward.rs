@@ -8,8 +8,7 @@ use lorelei_models::ForwardMode;
 use lorelei_train::tokens;
 use miette::{Context, IntoDiagnostic, Result, miette};
 
-use super::train::load_adapter;
-use crate::{device, disk, report, source::ModelSource};
+use crate::{adapter, device, disk, report, source};
 
 /// Arguments of `lorelei forward`.
 #[derive(clap::Args)]
@@ -72,9 +71,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let rows = one_per_row(rows.collect::<Result<Vec<_>>>()?);
     let batch_rows = collate(&rows.iter().collect::<Vec<_>>(), 0);
     let device = device::choose(&arguments.device)?;
-    let mut model = ModelSource::open(&arguments.model)?.load(&device)?;
+    let mut model = source::load(&source::open(&arguments.model)?, &device)?;
     if let Some(folder) = &arguments.adapter {
-        load_adapter(&mut model, folder)?;
+        adapter::load(&mut model, folder)?;
     }
     if arguments.gradients {
         model.track();

@@ -1,42 +1,16 @@
 //! `lorelei params`.
 
-use std::path::PathBuf;
-
+use burn::tensor::Device;
+use lorelei_formats::adapter_key;
 use miette::Result;
 
-use super::train;
-use crate::{device, source::ModelSource};
+use crate::{adapter, recipe_file::RecipeArguments, source, terminal::parameters_line};
 
 /// Arguments of `lorelei params`.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// The recipe, TOML or JSON.
-    pub recipe: PathBuf,
-    /// Replace a value of the recipe: table.key=value.
-    #[arg(long = "set", value_name = "TABLE.KEY=VALUE")]
-    pub set: Vec<String>,
-}
-
-/// PEFT's `print_trainable_parameters`.
-pub fn line(trainable: usize, all: usize) -> String {
-    let share = 100.0 * trainable as f64 / all.max(1) as f64;
-    format!(
-        "trainable params: {} || all params: {} || trainable%: {share:.4}",
-        grouped(trainable),
-        grouped(all)
-    )
-}
-
-fn grouped(number: usize) -> String {
-    let digits = number.to_string();
-    let mut out = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
+    #[command(flatten)]
+    recipe: RecipeArguments,
 }
 
 /// Runs the command.
@@ -45,25 +19,19 @@ fn grouped(number: usize) -> String {
 ///
 /// If the recipe or the model is wrong.
 pub fn run(arguments: &Arguments) -> Result<()> {
-    let recipe = train::recipe(&arguments.recipe, &arguments.set)?;
-    let source = ModelSource::open(&recipe.model.model_name_or_path)?;
-    let mut model = source.load(&device::choose("cpu")?)?;
-    train::adapt(&mut model, &recipe)?;
+    let recipe = arguments.recipe.read()?;
+    let source = source::open(&recipe.model.model_name_or_path)?;
+    let mut model = source::load(&source, &Device::flex())?;
+    adapter::adapt(&mut model, &recipe)?;
     let (trainable, all) = model.parameter_counts();
-    println!("{}", line(trainable, all));
+    println!("{}", parameters_line(trainable, all));
     for (name, shape) in model.parameter_names() {
+        // An adapter's tensors by the names that they have in its file.
+        let name = match name.rsplit_once('.') {
+            Some((path, part @ ("lora_A" | "lora_B"))) => adapter_key(path, part),
+            _ => name,
+        };
         println!("{name} {shape:?}");
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn the_line_is_peft_s() {
-        assert_eq!(
-            super::line(460_800, 134_975_808),
-            "trainable params: 460,800 || all params: 134,975,808 || trainable%: 0.3414"
-        );
-    }
 }

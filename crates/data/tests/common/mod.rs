@@ -11,7 +11,7 @@ pub const SPECIAL: [&str; 4] = ["<pad>", "<|im_start|>", "<|im_end|>", "<s>"];
 pub fn tokenizer_json() -> String {
     let texts = ["the capital of the river is the town", "user assistant system the the capital\n", "12 345"];
     let texts = texts.iter().cycle().take(30).map(|text| text.to_string());
-    train_byte_level_bpe(texts, 320, &SPECIAL).unwrap()
+    train_byte_level_bpe(texts, 320, &SPECIAL, None).unwrap()
 }
 
 pub fn tokenizer(config: &str, template: Option<&str>) -> Tokenizer {

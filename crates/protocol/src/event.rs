@@ -17,25 +17,48 @@ pub enum Event {
     Step(StepLog),
     /// The validation set was evaluated.
     Evaluated(Evaluation),
+    /// The model answered the run's sample prompt.
+    Sampled(Sampled),
     /// Files were written.
-    Saved {
-        /// After which step.
-        step: usize,
-        /// The directory inside `output_dir`; empty for `output_dir` itself.
-        directory: String,
-    },
+    Saved(Saved),
     /// Something is not as the user may think.
-    Warned {
-        /// In words.
-        message: String,
-    },
+    Warned(Warned),
     /// The run is over.
     Finished(Finished),
 }
 
+/// An answer to the run's sample prompt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sampled {
+    /// After which step.
+    pub step: usize,
+    /// The answer's tokens.
+    pub ids: Vec<u32>,
+    /// The answer; empty until the host has decoded it.
+    pub text: String,
+}
+
+/// Files that were written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Saved {
+    /// After which step.
+    pub step: usize,
+    /// The directory inside `output_dir`; empty for `output_dir` itself.
+    pub directory: String,
+}
+
+/// Something to know.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Warned {
+    /// In words.
+    pub message: String,
+}
+
 /// The size of a run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Started {
+    /// Steps that were taken before: 0, or those of the checkpoint that the run goes on from.
+    pub first_step: usize,
     /// Rows (examples, or packed rows) in an epoch.
     pub num_examples: usize,
     /// Optimizer steps to come.

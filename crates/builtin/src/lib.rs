@@ -1,0 +1,56 @@
+//! A small model and a small data set that the program carries in itself, so that everything can be tried without a download.
+//!
+//! `tiny/README.md` and `english.md` say where they come from.
+
+/// A model's files.
+#[derive(Debug, Clone, Copy)]
+pub struct BuiltinModel {
+    /// `config.json`.
+    pub config: &'static str,
+    /// `tokenizer.json`.
+    pub tokenizer: &'static str,
+    /// `tokenizer_config.json`.
+    pub tokenizer_config: &'static str,
+    /// `model.safetensors`.
+    pub weights: &'static [u8],
+    /// The model card.
+    pub card: &'static str,
+}
+
+impl BuiltinModel {
+    /// A file of the model's folder by its name.
+    pub fn file(&self, name: &str) -> Option<&'static [u8]> {
+        match name {
+            "config.json" => Some(self.config.as_bytes()),
+            "tokenizer.json" => Some(self.tokenizer.as_bytes()),
+            "tokenizer_config.json" => Some(self.tokenizer_config.as_bytes()),
+            "model.safetensors" => Some(self.weights),
+            _ => None,
+        }
+    }
+}
+
+/// The names that [`model`] knows.
+pub const MODELS: [&str; 1] = ["builtin:tiny"];
+
+/// The names that [`data`] knows.
+pub const DATA: [&str; 1] = ["builtin:english"];
+
+/// The model called `name`.
+pub fn model(name: &str) -> Option<BuiltinModel> {
+    (name == MODELS[0]).then_some(BuiltinModel {
+        config: include_str!("../tiny/config.json"),
+        tokenizer: include_str!("../tiny/tokenizer.json"),
+        tokenizer_config: include_str!("../tiny/tokenizer_config.json"),
+        weights: include_bytes!("../tiny/model.safetensors"),
+        card: include_str!("../tiny/README.md"),
+    })
+}
+
+/// The JSONL rows of the data set called `name`.
+pub fn data(name: &str) -> Option<&'static str> {
+    (name == DATA[0]).then_some(include_str!("../english.jsonl"))
+}
+
+/// The recipe of `lorelei demo`, as TOML: [`MODELS`]' first on [`DATA`]'s first.
+pub const DEMO_RECIPE: &str = include_str!("../demo.toml");

@@ -1,0 +1,66 @@
+//! Adapters for a loaded model: fresh by a recipe, or from a PEFT folder.
+
+use std::{fs, path::PathBuf};
+
+use lorelei_formats::{parse_adapter_key, read_adapter_bytes};
+use lorelei_models::{AdapterValues, Llama};
+use lorelei_recipe::{FinetuningType, LoraConfig, Recipe};
+use miette::{Context, IntoDiagnostic, Result, miette};
+
+use crate::report;
+
+/// Puts the recipe's adapter, fresh or from `adapter_name_or_path`, into the model. Returns its configuration and target names;
+/// with full fine-tuning there is none.
+///
+/// # Errors
+///
+/// If it does not fit the model.
+pub fn adapt(model: &mut Llama, recipe: &Recipe) -> Result<(Option<LoraConfig>, Vec<String>)> {
+    if recipe.training.finetuning_type == FinetuningType::Full {
+        if let Some(folder) = &recipe.model.adapter_name_or_path {
+            return Err(miette!(
+                "model.adapter_name_or_path: {folder} is an adapter, but training.finetuning_type = \"full\" trains the \
+                 model itself; remove one of the two"
+            ));
+        }
+        model.finetune_all();
+        return Ok((None, Vec::new()));
+    }
+    let Some(folder) = &recipe.model.adapter_name_or_path else {
+        let targets = model.inject_lora(&recipe.lora, recipe.training.seed).map_err(report)?;
+        return Ok((Some(recipe.lora.clone()), targets));
+    };
+    let (lora, targets) = load(model, folder)?;
+    Ok((Some(lora), targets))
+}
+
+/// Puts a PEFT adapter folder's adapter into the model.
+///
+/// # Errors
+///
+/// If it cannot be read or does not fit.
+pub fn load(model: &mut Llama, folder: &str) -> Result<(LoraConfig, Vec<String>)> {
+    let folder = PathBuf::from(folder);
+    let path = folder.join("adapter_config.json");
+    let text = fs::read_to_string(&path)
+        .into_diagnostic()
+        .wrap_err_with(|| format!("cannot read {}: is it a PEFT adapter's folder?", path.display()))?;
+    let (lora, warnings) = LoraConfig::from_peft_json(&text, &path.display().to_string()).map_err(report)?;
+    if let Some(warning) = warnings {
+        eprintln!("warning: {warning}");
+    }
+    let path = folder.join("adapter_model.safetensors");
+    let name = path.display().to_string();
+    let bytes = fs::read(&path).into_diagnostic().wrap_err_with(|| format!("cannot read {name}"))?;
+    let adapter = read_adapter_bytes(&bytes, &name).map_err(report)?;
+    let mut values = AdapterValues::new();
+    for (key, tensor) in adapter {
+        let (module, part) =
+            parse_adapter_key(&key).ok_or_else(|| miette!("{name}: tensor {key} is not a LoRA matrix"))?;
+        values.insert(format!("{module}.{part}"), (tensor.shape, tensor.values));
+    }
+    let targets =
+        model.inject_lora(&lora, 0).map_err(report).wrap_err_with(|| folder.display().to_string())?;
+    model.set_adapter(&values).map_err(report).wrap_err(name)?;
+    Ok((lora, targets))
+}

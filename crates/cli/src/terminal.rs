@@ -1,0 +1,174 @@
+//! The trainer's host on a terminal: a progress bar, `trainer_log.jsonl`, `eval_results.json`, and the folder `output_dir`.
+
+use std::{
+    fs::{self, File},
+    io::Write,
+    path::PathBuf,
+    time::Instant,
+};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use lorelei_train::{Evaluation, Event, Host, SaveError};
+use miette::{Context, IntoDiagnostic, Result};
+
+use crate::disk;
+
+/// See the module.
+pub struct Terminal {
+    output: PathBuf,
+    log: File,
+    began: Instant,
+    bar: ProgressBar,
+    /// Saved with a whole model, so that the folder can be loaded.
+    companions: Vec<(String, Vec<u8>)>,
+}
+
+impl Terminal {
+    /// Makes `output` and begins its log. `companions` are saved beside every save.
+    ///
+    /// # Errors
+    ///
+    /// If the folder or the log cannot be made.
+    pub fn new(output: PathBuf, companions: Vec<(String, Vec<u8>)>) -> Result<Self> {
+        fs::create_dir_all(&output)
+            .into_diagnostic()
+            .wrap_err_with(|| format!("cannot make training.output_dir {}", output.display()))?;
+        let path = output.join("trainer_log.jsonl");
+        let log = File::create(&path);
+        let log = log.into_diagnostic().wrap_err_with(|| format!("cannot write {}", path.display()))?;
+        Ok(Self { output, log, began: Instant::now(), bar: ProgressBar::hidden(), companions })
+    }
+
+    /// A line above the bar; where there is no terminal for a bar, a line.
+    fn say(&self, line: &str) {
+        match self.bar.is_hidden() {
+            true => println!("{line}"),
+            false => self.bar.println(line),
+        }
+    }
+
+    /// Where the run writes.
+    pub fn output(&self) -> &std::path::Path {
+        &self.output
+    }
+}
+
+/// PEFT's `print_trainable_parameters`.
+pub fn parameters_line(trainable: usize, all: usize) -> String {
+    let share = 100.0 * trainable as f64 / all.max(1) as f64;
+    let (trainable, all) = (grouped(trainable), grouped(all));
+    format!("trainable params: {trainable} || all params: {all} || trainable%: {share:.4}")
+}
+
+fn grouped(number: usize) -> String {
+    let digits = number.to_string();
+    let mut out = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// The last evaluation, as Transformers' example scripts write it.
+fn eval_results(evaluation: &Evaluation) -> (String, Vec<u8>) {
+    let results = serde_json::json!({
+        "step": evaluation.step,
+        "epoch": evaluation.epoch,
+        "eval_loss": evaluation.eval_loss,
+        "eval_runtime": evaluation.eval_runtime,
+        "eval_samples_per_second": evaluation.eval_samples_per_second,
+        "perplexity": evaluation.eval_loss.exp(),
+    });
+    ("eval_results.json".to_owned(), format!("{results:#}\n").into_bytes())
+}
+
+impl Host for Terminal {
+    fn event(&mut self, event: &Event) {
+        match event {
+            Event::Started(started) => {
+                println!("{}", parameters_line(started.trainable_parameters, started.all_parameters));
+                println!(
+                    "{} rows, {} optimizer steps of {} rows, {} of them warm-up",
+                    grouped(started.num_examples),
+                    grouped(started.total_steps),
+                    started.effective_batch_size,
+                    started.warmup_steps
+                );
+                self.bar = ProgressBar::new(started.total_steps as u64);
+                let style = "{bar:30} {pos}/{len} {msg} [{elapsed} gone, {eta} left]";
+                if let Ok(style) = ProgressStyle::with_template(style) {
+                    self.bar.set_style(style);
+                }
+                self.bar.tick();
+            }
+            Event::Progress { step } => self.bar.set_position(*step as u64),
+            Event::Step(log) => {
+                self.bar.set_position(log.step as u64);
+                let progress = format!("loss {:.4}, {:.0} tokens/s", log.loss, log.tokens_per_second);
+                if self.bar.is_hidden() {
+                    let total = self.bar.length().unwrap_or_default();
+                    println!("{}/{total} {progress}, {:.0} s left", log.step, log.remaining_seconds);
+                }
+                self.bar.set_message(progress);
+                if let Ok(line) = serde_json::to_string(log)
+                    && let Err(error) = writeln!(self.log, "{line}")
+                {
+                    self.say(&format!("warning: trainer_log.jsonl cannot be written: {error}"));
+                }
+            }
+            Event::Evaluated(evaluation) => {
+                self.say(&format!("step {}: eval_loss {:.4}", evaluation.step, evaluation.eval_loss));
+                if let Err(error) = disk::save(&self.output, &[eval_results(evaluation)]) {
+                    self.say(&format!("warning: {error}"));
+                }
+            }
+            Event::Saved(saved) if !saved.directory.is_empty() => {
+                self.say(&format!("saved {}", saved.directory));
+            }
+            Event::Saved(_) => {}
+            Event::Sampled(sampled) => self.say(&format!("step {}: {}", sampled.step, sampled.text)),
+            Event::Warned(warned) => self.say(&format!("warning: {}", warned.message)),
+            Event::Finished(finished) => {
+                self.bar.finish_and_clear();
+                println!(
+                    "{} steps in {:.1} s, mean loss {:.4}, {:.0} tokens/s, peak memory {} MiB",
+                    grouped(finished.steps),
+                    finished.train_runtime,
+                    finished.train_loss,
+                    finished.tokens_per_second,
+                    finished.memory_bytes >> 20
+                );
+            }
+        }
+    }
+
+    fn seconds(&self) -> f64 {
+        self.began.elapsed().as_secs_f64()
+    }
+
+    /// The process's peak resident set, where the system tells it.
+    fn memory_bytes(&self) -> u64 {
+        let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        line.and_then(|l| l.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or(0) * 1024
+    }
+
+    async fn save(&mut self, directory: &str, mut files: Vec<(String, Vec<u8>)>) -> Result<(), SaveError> {
+        files.extend(self.companions.iter().cloned());
+        disk::save(&self.output.join(directory), &files)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_line_is_peft_s() {
+        assert_eq!(
+            super::parameters_line(460_800, 134_975_808),
+            "trainable params: 460,800 || all params: 134,975,808 || trainable%: 0.3414"
+        );
+    }
+}

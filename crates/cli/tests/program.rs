@@ -1,0 +1,216 @@
+//! What the program does when it is used as it is meant to be.
+
+mod common;
+
+use std::{collections::BTreeSet, fs, path::Path};
+
+use common::{Run, Said, fixture, lorelei, names};
+use lorelei_formats::{SafetensorsFile, TensorSource};
+
+fn open(path: &Path) -> SafetensorsFile<Vec<u8>> {
+    SafetensorsFile::open(fs::read(path).unwrap(), path.display().to_string()).unwrap()
+}
+
+fn json(path: &Path) -> serde_json::Value {
+    serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
+}
+
+#[test]
+fn the_demonstration_learns() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = folder.path().join("demo");
+    let said = lorelei(&[
+        "demo",
+        "--device",
+        "cpu",
+        "--set",
+        "training.max_steps=20",
+        "--output",
+        &output.display().to_string(),
+    ])
+    .ok();
+    let losses = said.out.lines().find(|line| line.starts_with("held-out loss")).expect(&said.out);
+    let numbers: Vec<f64> = losses.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+    assert!(numbers.len() == 2 && numbers[1] < numbers[0] - 0.5, "{losses}");
+    for line in ["trainable params: ", "prompt  ", "before  ", "after   "] {
+        assert!(said.out.lines().any(|l| l.starts_with(line)), "no {line:?} in\n{}", said.out);
+    }
+    assert_eq!(
+        names(&output),
+        ["adapter_config.json", "adapter_model.safetensors", "recipe.toml", "trainer_log.jsonl"]
+    );
+    // The recipe that it leaves runs.
+    let recipe = output.join("recipe.toml").display().to_string();
+    let again = folder.path().join("again").display().to_string();
+    let set = format!("training.output_dir={again}");
+    lorelei(&["train", &recipe, "--device", "cpu", "--set", &set, "--set", "training.max_steps=1"]).ok();
+}
+
+#[test]
+fn a_run_leaves_an_adapter_a_log_and_checkpoints() {
+    let run = Run::new();
+    run.train(&[
+        "training.save_steps=2",
+        "training.eval_strategy=steps",
+        "data.validation_split_percentage=50",
+    ])
+    .ok();
+    let out = run.path("out");
+    assert_eq!(
+        names(&out),
+        [
+            "adapter_config.json",
+            "adapter_model.safetensors",
+            "checkpoint-2",
+            "checkpoint-3",
+            "eval_results.json",
+            "recipe.toml",
+            "trainer_log.jsonl"
+        ]
+    );
+    assert_eq!(
+        names(&out.join("checkpoint-2")),
+        ["adapter_config.json", "adapter_model.safetensors", "optimizer.safetensors", "trainer_state.json"]
+    );
+    let log = fs::read_to_string(out.join("trainer_log.jsonl")).unwrap();
+    let lines: Vec<serde_json::Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 3);
+    for (line, step) in lines.iter().zip(1..) {
+        assert_eq!(line["step"], step);
+        for key in [
+            "epoch",
+            "loss",
+            "learning_rate",
+            "grad_norm",
+            "tokens_per_second",
+            "elapsed_seconds",
+            "remaining_seconds",
+            "memory_bytes",
+        ] {
+            assert!(line[key].is_number(), "{key} in {line}");
+        }
+    }
+    let config = json(&out.join("adapter_config.json"));
+    assert_eq!((&config["peft_type"], &config["r"]), (&"LORA".into(), &4.into()));
+    assert_eq!(config["base_model_name_or_path"], "builtin:tiny");
+
+    // `params` names the tensors that the file has.
+    let said = Said::of(run.command("params", &[]).output().unwrap()).ok();
+    let mut lines = said.out.lines();
+    assert!(lines.next().unwrap().starts_with("trainable params: "), "{}", said.out);
+    let named: BTreeSet<String> = lines.map(|line| line.split(' ').next().unwrap().to_owned()).collect();
+    let saved = open(&out.join("adapter_model.safetensors"));
+    let saved: BTreeSet<String> = saved.infos().iter().map(|info| info.name.clone()).collect();
+    assert_eq!(named, saved);
+}
+
+#[test]
+fn a_run_goes_on_from_an_adapter_and_repeats_itself() {
+    let run = Run::new();
+    run.train(&[]).ok();
+    let adapter = |name: &str| fs::read(run.path(name).join("adapter_model.safetensors")).unwrap();
+    let into = |name: &str| format!("training.output_dir={}", run.path(name).display());
+    run.train(&[&into("same")]).ok();
+    assert_eq!(adapter("out"), adapter("same"));
+    let from = format!("model.adapter_name_or_path={}", run.path("out").display());
+    run.train(&[&into("on"), &from]).ok();
+    assert_ne!(adapter("out"), adapter("on"));
+    // A rate of zero leaves the adapter that it began from.
+    run.train(&[&into("still"), &from, "training.learning_rate=0"]).ok();
+    assert_eq!(adapter("out"), adapter("still"));
+}
+
+#[test]
+fn forward_gives_peft_s_logits_loss_and_gradients() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = folder.path().join("out.safetensors");
+    let model = fixture("llama");
+    let text = |path: &Path| path.display().to_string();
+    lorelei(&[
+        "forward",
+        "--model",
+        &text(&model),
+        "--adapter",
+        &text(&model.join("adapter")),
+        "--input",
+        &text(&model.join("ref.safetensors")),
+        "--output",
+        &text(&output),
+        "--gradients",
+        "--device",
+        "cpu",
+    ])
+    .ok();
+    let (got, want) = (open(&output), open(&model.join("adapter/ref.safetensors")));
+    let mut compared = 0;
+    for info in want.infos().iter().filter(|info| info.name.starts_with("grad.")) {
+        let (got, want) = (got.read_f32(&info.name).unwrap(), want.read_f32(&info.name).unwrap());
+        let scale = want.iter().fold(0f32, |max, value| max.max(value.abs()));
+        assert!(got.iter().zip(&want).all(|(g, w)| (g - w).abs() <= 1e-4 * scale), "{}", info.name);
+        compared += 1;
+    }
+    assert_eq!(compared, 8);
+    let loss = json(&model.join("adapter/ref.json"))["loss"].as_f64().unwrap();
+    assert!((f64::from(got.read_f32("loss").unwrap()[0]) - loss).abs() < 1e-5 * loss);
+    assert_eq!(got.info("logits").unwrap().shape, want.info("logits").unwrap().shape);
+}
+
+#[test]
+fn a_whole_model_is_trained_from_nothing_converted_and_trained_on() {
+    let run = Run::new();
+    let path = |name: &str| run.path(name).display().to_string();
+    let text: String = ["the whale was white and the sea was wide", "a ship at sea, a ship at sea"]
+        .iter()
+        .cycle()
+        .take(40)
+        .map(|text| format!("{{\"text\": \"{text}\"}}\n"))
+        .collect();
+    fs::write(run.path("texts.jsonl"), text).unwrap();
+    let mut config = json(&fixture("llama/config.json"));
+    config["vocab_size"] = 270.into();
+    fs::write(run.path("config.json"), config.to_string()).unwrap();
+    lorelei(&["init", &path("config.json"), "--texts", &path("texts.jsonl"), &path("new")]).ok();
+    assert_eq!(
+        names(&run.path("new")),
+        ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"]
+    );
+    let (model, train) = (
+        format!("model.model_name_or_path={}", path("new")),
+        format!("data.train_file={}", path("texts.jsonl")),
+    );
+    run.train(&[
+        &model,
+        &train,
+        "training.finetuning_type=full",
+        "training.max_steps=20",
+        "training.learning_rate=3e-3",
+        "training.save_strategy=no",
+    ])
+    .ok();
+    let log = fs::read_to_string(run.path("out/trainer_log.jsonl")).unwrap();
+    let loss =
+        |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap()["loss"].as_f64().unwrap();
+    let (first, last) = (loss(log.lines().next().unwrap()), loss(log.lines().last().unwrap()));
+    assert!(last < first - 1.0, "{first} to {last}");
+    // The folder that full fine-tuning leaves is a model.
+    lorelei(&["convert", &path("out"), &path("half"), "--dtype", "float16"]).ok();
+    let (whole, half) = (open(&run.path("out/model.safetensors")), open(&run.path("half/model.safetensors")));
+    for info in whole.infos() {
+        let (want, got) = (whole.read_f32(&info.name).unwrap(), half.read_f32(&info.name).unwrap());
+        assert!(
+            want.iter().zip(&got).all(|(w, g)| (w - g).abs() <= w.abs() / 1024.0 + 1e-7),
+            "{}",
+            info.name
+        );
+    }
+    let model = format!("model.model_name_or_path={}", path("half"));
+    run.train(&[&model, &format!("training.output_dir={}", path("adapter"))]).ok();
+}
+
+#[test]
+fn devices_are_listed() {
+    let said = lorelei(&["devices"]).ok();
+    assert!(said.out.lines().next().unwrap().starts_with("cpu"), "{}", said.out);
+    assert!(said.out.lines().any(|line| line.starts_with("wgpu:0")), "{}", said.out);
+    lorelei(&["train", "none.toml", "--device", "gpu"]).refused(&["none.toml"]);
+}

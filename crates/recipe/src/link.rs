@@ -1,0 +1,90 @@
+//! A recipe in a link: what a page's address has after its `#`.
+//!
+//! `r=1.` and then, in base64url without padding, the deflated JSON of what differs from the defaults. 1 is the version of that
+//! form. The text is read with the checks of a file, so that a link can say nothing that a file could not.
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use miniz_oxide::{
+    deflate::compress_to_vec,
+    inflate::{TINFLStatus, decompress_to_vec_with_limit},
+};
+use serde_json::{Map, Value as Json};
+
+use crate::{Recipe, RecipeError};
+
+/// How a link of this version begins.
+const PREFIX: &str = "r=1.";
+/// Longest fragment read, in bytes: more than browsers keep in an address.
+const MAX_FRAGMENT: usize = 64 * 1024;
+/// Longest JSON that one may unpack to, in bytes.
+const MAX_JSON: usize = 256 * 1024;
+
+/// The fragment, without `#`, that [`decode_link`] reads back to an equal recipe.
+pub fn encode_link(recipe: &Recipe) -> String {
+    let different = different(recipe).to_string();
+    format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(compress_to_vec(different.as_bytes(), 9)))
+}
+
+/// Reads the recipe in a whole address, or in its fragment with or without `#`.
+///
+/// # Errors
+///
+/// If it is too long, of another version, cut short, or holds anything that a recipe file may not hold.
+pub fn decode_link(link: &str) -> Result<Recipe, RecipeError> {
+    let refuse = |message: String, help: &str| RecipeError {
+        file: "link".into(),
+        ..RecipeError::new("", message).with_help(help)
+    };
+    let fragment = link.rsplit_once('#').map_or(link, |(_, fragment)| fragment).trim();
+    if fragment.len() > MAX_FRAGMENT {
+        let message = format!("the link is {} bytes long; at most {MAX_FRAGMENT} are read", fragment.len());
+        return Err(refuse(message, "share the recipe as a file"));
+    }
+    let Some(packed) = fragment.strip_prefix(PREFIX) else {
+        let version =
+            fragment.strip_prefix("r=").and_then(|rest| rest.split_once('.')).map(|(version, _)| version);
+        return Err(match version {
+            Some(version) if !version.is_empty() && version.bytes().all(|b| b.is_ascii_digit()) => refuse(
+                format!("the link has version {version} of the form; this program reads version 1"),
+                "use a newer Lorelei",
+            ),
+            _ => refuse(
+                "the link holds no recipe".into(),
+                "a recipe's link has #r=1. and then letters and digits",
+            ),
+        });
+    };
+    let cut = "copy the whole link again";
+    let packed = URL_SAFE_NO_PAD
+        .decode(packed)
+        .map_err(|error| refuse(format!("the link is damaged or cut short: {error}"), cut))?;
+    let json = decompress_to_vec_with_limit(&packed, MAX_JSON).map_err(|error| match error.status {
+        TINFLStatus::HasMoreOutput => {
+            let message = format!("the link unpacks to more than {MAX_JSON} bytes");
+            refuse(message, "share the recipe as a file")
+        }
+        _ => refuse("the link is damaged or cut short".into(), cut),
+    })?;
+    let json = String::from_utf8(json)
+        .map_err(|_| refuse("the link is damaged: its text is not UTF-8".into(), cut))?;
+    Recipe::from_json(&json, "link").map(|(recipe, _)| recipe)
+}
+
+/// The settings that are not the default, section by section.
+fn different(recipe: &Recipe) -> Json {
+    let sections = |recipe: &Recipe| match serde_json::to_value(recipe) {
+        Ok(Json::Object(sections)) => sections,
+        _ => Map::new(),
+    };
+    let (ours, defaults) = (sections(recipe), sections(&Recipe::default()));
+    let mut kept = Map::new();
+    for (table, values) in ours {
+        let Json::Object(values) = values else { continue };
+        let values: Map<_, _> =
+            values.into_iter().filter(|(name, value)| defaults[&table].get(name) != Some(value)).collect();
+        if !values.is_empty() {
+            kept.insert(table, Json::Object(values));
+        }
+    }
+    Json::Object(kept)
+}

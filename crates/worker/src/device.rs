@@ -1,0 +1,68 @@
+//! The devices of a browser: WebGPU where it is whole, else the CPU.
+
+use burn::tensor::Device;
+use lorelei_protocol::{AdapterInfo, Capabilities, DeviceChoice, Reply};
+
+use crate::{browser, desk, port, store};
+
+/// Devices that were made: WebGPU can be set up once.
+#[derive(Default)]
+pub struct Devices {
+    webgpu: Option<(Device, String)>,
+}
+
+/// The adapter, or why there is none.
+async fn adapter() -> Result<AdapterInfo, String> {
+    let json = browser::probe().await?;
+    let value: serde_json::Value = serde_json::from_str(&json).map_err(|error| error.to_string())?;
+    match value["problem"].as_str() {
+        Some(problem) => Err(problem.to_owned()),
+        None => serde_json::from_value(value).map_err(|error| error.to_string()),
+    }
+}
+
+/// Says what this browser can do and has.
+pub async fn capabilities() -> Result<(), String> {
+    let (webgpu, webgpu_problem) = match adapter().await {
+        Ok(adapter) => (Some(adapter), None),
+        Err(problem) => (None, Some(problem)),
+    };
+    let (storage_quota, storage_used) = browser::estimate().await.unwrap_or_default();
+    port::post(&Reply::Capabilities(Capabilities {
+        webgpu,
+        webgpu_problem,
+        cached: store::models().await.unwrap_or_default(),
+        interrupted: store::interrupted().await.unwrap_or_default(),
+        storage_quota,
+        storage_used,
+    }));
+    Ok(())
+}
+
+/// The device that `choice` means, and its name.
+pub async fn choose(choice: DeviceChoice) -> Result<(Device, String), String> {
+    let cpu = || (Device::flex(), "CPU".to_owned());
+    match choice {
+        DeviceChoice::Cpu => Ok(cpu()),
+        DeviceChoice::WebGpu => webgpu().await,
+        // A software adapter is slower than the same machine's CPU.
+        DeviceChoice::Auto => match adapter().await {
+            Ok(adapter) if !adapter.is_fallback => Ok(webgpu().await.unwrap_or_else(|_| cpu())),
+            _ => Ok(cpu()),
+        },
+    }
+}
+
+async fn webgpu() -> Result<(Device, String), String> {
+    if let Some(made) = desk::with(|desk| desk.devices.webgpu.clone()) {
+        return Ok(made);
+    }
+    let adapter = adapter().await?;
+    let device = Device::wgpu_options()
+        .init_async()
+        .await
+        .map_err(|error| format!("WebGPU cannot be set up: {error}"))?;
+    let made = (device, format!("WebGPU: {}", adapter.name));
+    desk::with(|desk| desk.devices.webgpu = Some(made.clone()));
+    Ok(made)
+}

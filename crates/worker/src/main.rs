@@ -1,0 +1,32 @@
+//! The trainer in a dedicated web worker: the same crates as the native program, behind messages.
+//!
+//! Everything is one thread and asynchronous: a run gives way before each step, so that a request to pause, stop or answer
+//! is heard while it goes on. `lorelei-protocol` has the messages.
+
+#[cfg(target_family = "wasm")]
+mod answer;
+#[cfg(target_family = "wasm")]
+mod blob;
+#[cfg(target_family = "wasm")]
+mod browser;
+#[cfg(target_family = "wasm")]
+mod data;
+#[cfg(target_family = "wasm")]
+mod desk;
+#[cfg(target_family = "wasm")]
+mod device;
+#[cfg(target_family = "wasm")]
+mod export;
+#[cfg(target_family = "wasm")]
+mod model;
+#[cfg(target_family = "wasm")]
+mod port;
+#[cfg(target_family = "wasm")]
+mod run;
+#[cfg(target_family = "wasm")]
+mod store;
+
+fn main() {
+    #[cfg(target_family = "wasm")]
+    port::open();
+}

@@ -1,0 +1,120 @@
+//! Loading a model: what the worker carries, the page's files, or a hub's.
+
+use std::{collections::BTreeMap, io};
+
+use burn::tensor::Device;
+use lorelei_data::Tokenizer;
+use lorelei_formats::ModelSource;
+use lorelei_models::Llama;
+use lorelei_protocol::{DeviceChoice, ModelChoice, ModelInfo, ModuleInfo, Reply};
+use web_sys::File;
+
+use crate::{blob::BlobReader, desk, device, port, store};
+
+/// A model on its device.
+#[derive(Clone)]
+pub struct Loaded {
+    /// The base, without adapters.
+    pub model: Llama,
+    /// Its tokenizer.
+    pub tokenizer: Tokenizer,
+    /// What `adapter_config.json` names as the base.
+    pub name: String,
+}
+
+/// Puts a model on a device in place of the one before.
+pub async fn load(choice: ModelChoice, device: DeviceChoice, files: Vec<File>) -> Result<(), String> {
+    let (name, source) = source(choice, files).await?;
+    let (device, device_name) = device::choose(device).await?;
+    // The old one goes first: two may not fit.
+    desk::with(|desk| (desk.model, desk.data, desk.trained) = (None, None, None));
+    let loaded = place(name, &source, &device).await?;
+    let info = info(&loaded, device_name);
+    desk::with(|desk| desk.model = Some(loaded));
+    port::post(&Reply::Loaded(info));
+    Ok(())
+}
+
+async fn source(choice: ModelChoice, files: Vec<File>) -> Result<(String, ModelSource), String> {
+    let by_name = |files: Vec<File>| -> BTreeMap<String, BlobReader> {
+        files.into_iter().map(|file| (file.name(), BlobReader::new(file))).collect()
+    };
+    let folder = |name: &str, files: BTreeMap<String, BlobReader>| {
+        let open =
+            |name: &str| files.get(name).cloned().ok_or_else(|| io::Error::from(io::ErrorKind::NotFound));
+        ModelSource::from_folder(name, open).map_err(|error| error.to_string())
+    };
+    match choice {
+        ModelChoice::Builtin { name } => {
+            let model = lorelei_builtin::model(&name).ok_or_else(|| format!("there is no {name}"))?;
+            let open = |file: &str| model.file(file).ok_or_else(|| io::Error::from(io::ErrorKind::NotFound));
+            let source = ModelSource::from_folder(&name, open).map_err(|error| error.to_string())?;
+            Ok((name, source))
+        }
+        ModelChoice::Files => {
+            let gguf = files.iter().find(|file| file.name().to_lowercase().ends_with(".gguf")).cloned();
+            if let Some(file) = gguf {
+                let name = file.name();
+                let source = ModelSource::from_gguf(BlobReader::new(file), &name)
+                    .map_err(|error| error.to_string())?;
+                return Ok((name, source));
+            }
+            let name = files.first().map(folder_name).unwrap_or_default();
+            Ok((name, folder("", by_name(files))?))
+        }
+        ModelChoice::Hub { id, revision, endpoint } => {
+            let files = store::hub(&id, &revision, &endpoint).await?;
+            Ok((id.clone(), folder(&id, by_name(files))?))
+        }
+    }
+}
+
+/// The folder that a picked file lies in, or what to call files that come without one.
+fn folder_name(file: &File) -> String {
+    let path =
+        js_sys::Reflect::get(file, &"webkitRelativePath".into()).ok().and_then(|path| path.as_string());
+    path.and_then(|path| path.split_once('/').map(|(folder, _)| folder.to_owned()))
+        .unwrap_or_else(|| "model".into())
+}
+
+async fn place(name: String, source: &ModelSource, device: &Device) -> Result<Loaded, String> {
+    let config = source.llama_config().map_err(|error| error.to_string())?;
+    let json = source.tokenizer.as_deref().ok_or("the model has no tokenizer.json: add the file")?;
+    let tokenizer =
+        Tokenizer::from_files(json, source.tokenizer_config.as_deref(), source.chat_template.as_deref())
+            .map_err(|error| error.to_string())?;
+    let total = config.expected_tensors().len() as u64;
+    let mut done = 0;
+    let mut progress = |tensor: &str| {
+        done += 1;
+        port::post(&Reply::Progress { what: tensor.to_owned(), done, total });
+    };
+    let model =
+        Llama::load(config, &*source.tensors, device, &mut progress).map_err(|error| error.to_string())?;
+    Ok(Loaded { model, tokenizer, name })
+}
+
+fn info(loaded: &Loaded, device: String) -> ModelInfo {
+    let mut model = loaded.model.clone();
+    let (_, parameters) = model.parameter_counts();
+    let modules = model.linears().map(|(path, linear)| {
+        let (size_in, size_out) = linear.sizes();
+        let layer = path.split('.').find_map(|part| part.parse().ok()).unwrap_or(0);
+        ModuleInfo { path, layer, size_in, size_out }
+    });
+    let modules = modules.collect();
+    let config = loaded.model.config();
+    ModelInfo {
+        name: loaded.name.clone(),
+        model_type: "llama".into(),
+        device,
+        parameters: parameters as u64,
+        vocab_size: config.vocab_size,
+        hidden_size: config.hidden_size,
+        intermediate_size: config.intermediate_size,
+        num_hidden_layers: config.num_hidden_layers,
+        max_position_embeddings: config.max_position_embeddings,
+        has_chat_template: !loaded.tokenizer.uses_default_template(),
+        modules,
+    }
+}

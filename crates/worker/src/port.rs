@@ -1,0 +1,67 @@
+//! Messages in and out.
+
+use js_sys::{Array, Object, Reflect, Uint8Array};
+use lorelei_protocol::{Reply, Request};
+use wasm_bindgen::{JsCast as _, prelude::*};
+use wasm_bindgen_futures::spawn_local;
+use web_sys::{DedicatedWorkerGlobalScope, File, MessageEvent};
+
+use crate::desk;
+
+fn scope() -> DedicatedWorkerGlobalScope {
+    js_sys::global().unchecked_into()
+}
+
+/// Listens, answers what came before the module ran, and says that it is ready.
+pub fn open() {
+    let on_message = Closure::<dyn FnMut(MessageEvent)>::new(hear);
+    scope().set_onmessage(Some(on_message.as_ref().unchecked_ref()));
+    // For the life of the worker.
+    on_message.forget();
+    post(&Reply::Ready);
+    for event in crate::browser::early_messages().iter() {
+        hear(event.unchecked_into());
+    }
+}
+
+fn hear(event: MessageEvent) {
+    let data = event.data();
+    let field = |key: &str| Reflect::get(&data, &key.into()).unwrap_or(JsValue::UNDEFINED);
+    let files: Vec<File> = match field("files").dyn_into::<Array>() {
+        Ok(files) => files.iter().filter_map(|file| file.dyn_into().ok()).collect(),
+        Err(_) => Vec::new(),
+    };
+    match serde_json::from_str::<Request>(&field("json").as_string().unwrap_or_default()) {
+        Ok(request) => spawn_local(desk::serve(request, files)),
+        Err(error) => failed(
+            "message",
+            format!("the page and the trainer do not understand each other ({error}): reload the page"),
+        ),
+    }
+}
+
+/// Sends a reply.
+pub fn post(reply: &Reply) {
+    post_with(reply, None);
+}
+
+/// Sends a reply with bytes beside it.
+pub fn post_with(reply: &Reply, bytes: Option<&[u8]>) {
+    let Ok(json) = serde_json::to_string(reply) else { return };
+    let message = Object::new();
+    let _ = Reflect::set(&message, &"json".into(), &json.into());
+    let scope = scope();
+    let _ = match bytes {
+        None => scope.post_message(&message),
+        Some(bytes) => {
+            let bytes = Uint8Array::from(bytes);
+            let _ = Reflect::set(&message, &"bytes".into(), &bytes);
+            scope.post_message_with_transfer(&message, &Array::of1(&bytes.buffer()))
+        }
+    };
+}
+
+/// Says that a request could not be done.
+pub fn failed(request: &str, message: impl ToString) {
+    post(&Reply::Failed { request: request.to_owned(), message: message.to_string() });
+}

@@ -1,0 +1,182 @@
+//! A run: the trainer with the page as its host.
+
+use lorelei_data::{Message, Tokenizer};
+use lorelei_formats::{parse_adapter_key, read_adapter_bytes};
+use lorelei_models::{AdapterValues, Llama};
+use lorelei_protocol::{Event, InterruptedRun, Reply, SamplePrompt, Sampled, Warned};
+use lorelei_recipe::{FinetuningType, Recipe};
+use lorelei_train::{Checkpoint, Host, Job, Sample, SaveError, Signal, train};
+
+use crate::{browser, desk, port, store};
+
+/// What the page wants of the run that goes on.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Control {
+    /// Hold before the next step.
+    pub paused: bool,
+    /// End before the next step.
+    pub stop: bool,
+}
+
+/// What a run left.
+#[derive(Clone)]
+pub struct Trained {
+    /// The model with its adapter.
+    pub model: Llama,
+    /// The recipe that was run.
+    pub recipe: Recipe,
+    /// The adapter's files.
+    pub files: Vec<(String, Vec<u8>)>,
+    /// The logged steps, a line each.
+    pub log: String,
+}
+
+/// Trains the loaded model on the data last read.
+pub async fn start(recipe: Recipe, resume: bool, sample: Option<SamplePrompt>) -> Result<(), String> {
+    if !browser::lock_run().await? {
+        return Err("another tab of this page is training: stop it there, or wait until it is done".into());
+    }
+    desk::with(|desk| desk.control = Some(Control::default()));
+    let result = run(recipe, resume, sample).await;
+    desk::with(|desk| desk.control = None);
+    browser::unlock_run();
+    result
+}
+
+async fn run(recipe: Recipe, resume: bool, sample: Option<SamplePrompt>) -> Result<(), String> {
+    let text = |error: &dyn std::fmt::Display| error.to_string();
+    recipe.validate().map_err(|error| text(&error))?;
+    if recipe.training.finetuning_type == FinetuningType::Full {
+        return Err(
+            "training.finetuning_type = \"full\" trains every weight: the page trains adapters only".into()
+        );
+    }
+    let loaded = desk::with(|desk| desk.model.clone()).ok_or("load a model first")?;
+    let (rows, validation) = desk::with(|desk| desk.data.clone())
+        .ok_or("there is no data to train on: choose some, and put bad rows right")?;
+    let mut model = loaded.model.clone();
+    let target_modules =
+        model.inject_lora(&recipe.lora, recipe.training.seed).map_err(|error| text(&error))?;
+    let checkpoint = match resume {
+        false => None,
+        true => {
+            let run = store::interrupted().await?.ok_or("there is no run to go on with")?;
+            model.set_adapter(&adapter(&run).await?).map_err(|error| text(&error))?;
+            let state = String::from_utf8_lossy(&store::checkpoint_file(&run, "trainer_state.json").await?)
+                .into_owned();
+            let optimizer = store::checkpoint_file(&run, "optimizer.safetensors").await?;
+            Some(Checkpoint::read(optimizer, &state).map_err(|error| text(&error))?)
+        }
+    };
+    let sample = sample.map(|sample| {
+        let prompt = prompt_ids(&loaded.tokenizer, &sample.prompt)?;
+        let stop = loaded.tokenizer.eos_id().into_iter().collect();
+        Ok::<_, String>(Sample { every: sample.every, prompt, max_new_tokens: sample.max_new_tokens, stop })
+    });
+    let mut job = Job {
+        model,
+        lora: Some(recipe.lora.clone()),
+        target_modules,
+        base_model: loaded.name.clone(),
+        arguments: recipe.training.clone(),
+        train: rows,
+        validation,
+        shuffle: recipe.data.shuffle,
+        pad_id: loaded.tokenizer.pad_id().unwrap_or(0),
+        checkpoint,
+        sample: sample.transpose()?,
+    };
+    let mut host = Page {
+        recipe: recipe.clone(),
+        tokenizer: loaded.tokenizer.clone(),
+        total_steps: 0,
+        files: Vec::new(),
+        log: String::new(),
+    };
+    train(&mut job, &mut host).await.map_err(|error| text(&error))?;
+    let Page { files, log, .. } = host;
+    desk::with(|desk| desk.trained = Some(Trained { model: job.model, recipe, files, log }));
+    store::forget().await
+}
+
+/// The adapter of an interrupted run's checkpoint.
+async fn adapter(run: &InterruptedRun) -> Result<AdapterValues, String> {
+    let bytes = store::checkpoint_file(run, "adapter_model.safetensors").await?;
+    let adapter =
+        read_adapter_bytes(&bytes, "adapter_model.safetensors").map_err(|error| error.to_string())?;
+    let named = |(key, tensor): (String, lorelei_formats::AdapterTensor)| {
+        let (path, part) = parse_adapter_key(&key)?;
+        Some((format!("{path}.{part}"), (tensor.shape, tensor.values)))
+    };
+    Ok(adapter.into_iter().filter_map(named).collect())
+}
+
+/// A user's prompt up to where the assistant's answer begins.
+pub fn prompt_ids(tokenizer: &Tokenizer, prompt: &str) -> Result<Vec<u32>, String> {
+    let message = Message { role: "user".into(), content: prompt.to_owned() };
+    let text = tokenizer.apply_chat_template(&[message], true).map_err(|error| error.to_string())?;
+    tokenizer.encode(&text, false).map_err(|error| error.to_string())
+}
+
+/// The page as the trainer's host.
+struct Page {
+    recipe: Recipe,
+    tokenizer: Tokenizer,
+    total_steps: usize,
+    files: Vec<(String, Vec<u8>)>,
+    log: String,
+}
+
+impl Host for Page {
+    fn event(&mut self, event: &Event) {
+        let mut event = event.clone();
+        match &mut event {
+            Event::Started(started) => self.total_steps = started.total_steps,
+            Event::Step(step) => {
+                if let Ok(line) = serde_json::to_string(step) {
+                    self.log += &line;
+                    self.log.push('\n');
+                }
+            }
+            Event::Sampled(Sampled { ids, text, .. }) => {
+                *text = self.tokenizer.decode(ids, true).unwrap_or_default()
+            }
+            _ => {}
+        }
+        port::post(&Reply::Event { event });
+    }
+
+    fn seconds(&self) -> f64 {
+        js_sys::Date::now() / 1000.0
+    }
+
+    fn memory_bytes(&self) -> u64 {
+        browser::heap_bytes()
+    }
+
+    /// Lets the page's messages in, and holds the run while it wants so.
+    async fn next_step(&mut self) -> Signal {
+        browser::tick().await;
+        loop {
+            match desk::with(|desk| desk.control).unwrap_or_default() {
+                Control { stop: true, .. } => return Signal::Stop,
+                Control { paused: true, .. } => browser::sleep(50.0).await,
+                Control { .. } => return Signal::Continue,
+            }
+        }
+    }
+
+    async fn save(&mut self, directory: &str, files: Vec<(String, Vec<u8>)>) -> Result<(), SaveError> {
+        let Some(step) = directory.strip_prefix("checkpoint-").and_then(|step| step.parse().ok()) else {
+            self.files = files;
+            return Ok(());
+        };
+        let run = InterruptedRun { recipe: self.recipe.clone(), step, total_steps: self.total_steps };
+        // A run in a tab is not given up because its checkpoint does not fit.
+        if let Err(error) = store::checkpoint(&run, &files).await {
+            let message = format!("the checkpoint of step {step} is not kept: {error}. The run goes on");
+            port::post(&Reply::Event { event: Event::Warned(Warned { message }) });
+        }
+        Ok(())
+    }
+}

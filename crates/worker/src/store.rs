@@ -1,0 +1,119 @@
+//! What the browser keeps for the page: models that were fetched, and the checkpoint of a run that may be cut off.
+//!
+//! `models/<owner>--<name>--<revision>/<file>`; `run/checkpoint-<step>/<file>` and `run/run.json`, which names the checkpoint that
+//! counts and is written last: a tab that dies while it saves leaves the checkpoint before.
+
+use lorelei_protocol::{CachedModel, InterruptedRun, Reply};
+use web_sys::File;
+
+use crate::{browser, device, port};
+
+const RUN: &str = "run/run.json";
+
+/// Models that are there whole or in part.
+pub async fn models() -> Result<Vec<CachedModel>, String> {
+    let models = browser::list("models").await?;
+    Ok(models.into_iter().map(|(name, size)| CachedModel { name: name.replace("--", "/"), size }).collect())
+}
+
+/// Deletes one and says what is left.
+pub async fn delete_model(name: &str) -> Result<(), String> {
+    browser::delete(&format!("models/{}", plain(&name.replace('/', "--"))?)).await?;
+    device::capabilities().await
+}
+
+/// A name that cannot lead out of its folder.
+fn plain(name: &str) -> Result<String, String> {
+    let allowed = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_');
+    match !name.is_empty() && !name.contains("..") && name.chars().all(allowed) {
+        true => Ok(name.to_owned()),
+        false => Err(format!(
+            "{name:?} is no name of a model: letters, digits, '.', '-' and '_' make one, as owner/name"
+        )),
+    }
+}
+
+/// A model's files, fetched from a hub unless they are there.
+pub async fn hub(id: &str, revision: &str, endpoint: &str) -> Result<Vec<File>, String> {
+    let (owner, name) = id.split_once('/').ok_or_else(|| format!("{id:?} is no hub id: write owner/name"))?;
+    let (owner, name, revision) = (plain(owner)?, plain(name)?, plain(revision)?);
+    let endpoint = endpoint.trim_end_matches('/');
+    if !endpoint.starts_with("https://")
+        && !endpoint.starts_with("http://localhost")
+        && !endpoint.starts_with("http://127.0.0.1")
+    {
+        return Err(format!("{endpoint:?} is no hub's address: it begins with https://"));
+    }
+    let folder = format!("models/{owner}--{name}--{revision}");
+    let get = async |file: &str| -> Result<Option<File>, String> {
+        let url = format!("{endpoint}/{owner}/{name}/resolve/{revision}/{file}");
+        let what = file.to_owned();
+        let progress = move |done: f64, total: f64| {
+            port::post(&Reply::Progress { what: what.clone(), done: done as u64, total: total as u64 });
+        };
+        let path = format!("{folder}/{file}");
+        match browser::fetch(&url, &path, progress).await.map_err(|error| format!("{id}: {file}: {error}"))? {
+            true => browser::file(&path).await,
+            false => Ok(None),
+        }
+    };
+    let needed = async |file: &str| get(file).await?.ok_or_else(|| format!("{id} on the hub has no {file}"));
+    let mut files = vec![needed("config.json").await?];
+    match get("model.safetensors.index.json").await? {
+        Some(index) => {
+            let bytes =
+                browser::read(&format!("{folder}/model.safetensors.index.json")).await?.unwrap_or_default();
+            let json: serde_json::Value = serde_json::from_slice(&bytes).unwrap_or_default();
+            let names = json["weight_map"].as_object().into_iter().flat_map(|map| map.values());
+            let names: std::collections::BTreeSet<&str> = names.filter_map(|name| name.as_str()).collect();
+            for name in names {
+                files.push(needed(&plain(name)?).await?);
+            }
+            files.push(index);
+        }
+        None => files.push(needed("model.safetensors").await?),
+    }
+    for optional in ["tokenizer.json", "tokenizer_config.json", "chat_template.jinja"] {
+        files.extend(get(optional).await?);
+    }
+    Ok(files)
+}
+
+/// Keeps a checkpoint: its files first, then the record that makes it the one that counts; the one before goes last.
+pub async fn checkpoint(run: &InterruptedRun, files: &[(String, Vec<u8>)]) -> Result<(), String> {
+    let folder = format!("checkpoint-{}", run.step);
+    for (name, bytes) in files {
+        browser::write(&format!("run/{folder}/{name}"), bytes).await?;
+    }
+    let record = serde_json::to_vec(run).map_err(|error| error.to_string())?;
+    browser::write(RUN, &record).await?;
+    for (name, _) in browser::list("run").await? {
+        if name.starts_with("checkpoint-") && name != folder {
+            browser::delete(&format!("run/{name}")).await?;
+        }
+    }
+    Ok(())
+}
+
+/// The run that was cut off, if one was.
+pub async fn interrupted() -> Result<Option<InterruptedRun>, String> {
+    let record = browser::read(RUN).await?;
+    Ok(record.and_then(|record| serde_json::from_slice(&record).ok()))
+}
+
+/// A file of the checkpoint of that run.
+pub async fn checkpoint_file(run: &InterruptedRun, name: &str) -> Result<Vec<u8>, String> {
+    let path = format!("run/checkpoint-{}/{name}", run.step);
+    browser::read(&path).await?.ok_or_else(|| format!("the checkpoint lacks {name}: begin anew"))
+}
+
+/// Forgets the run, and says so.
+pub async fn discard() -> Result<(), String> {
+    forget().await?;
+    device::capabilities().await
+}
+
+/// Forgets the run.
+pub async fn forget() -> Result<(), String> {
+    browser::delete("run").await
+}

@@ -1,0 +1,181 @@
+//! The page in a real browser: `lorelei serve` and Chromium under chromedriver.
+
+use std::{
+    io::{BufRead as _, BufReader},
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use fantoccini::{Client, ClientBuilder, Locator, wd::WebDriverCompatibleCommand};
+
+/// A process that ends with the test.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// chromedriver's own command for the console's messages.
+#[derive(Debug)]
+struct ConsoleLog;
+
+impl WebDriverCompatibleCommand for ConsoleLog {
+    fn endpoint(&self, base_url: &url::Url, session_id: Option<&str>) -> Result<url::Url, url::ParseError> {
+        base_url.join(&format!("session/{}/se/log", session_id.unwrap_or_default()))
+    }
+
+    fn method_and_body(&self, _: &url::Url) -> (http::Method, Option<String>) {
+        (http::Method::POST, Some("{\"type\": \"browser\"}".into()))
+    }
+}
+
+/// The page, served and opened.
+pub struct Browser {
+    /// Speaks to chromedriver.
+    pub client: Client,
+    /// `http://127.0.0.1:PORT/`.
+    pub address: String,
+    /// Where the browser saves downloads.
+    pub downloads: tempfile::TempDir,
+    _processes: [Ended; 2],
+}
+
+/// `lorelei`, which lies beside the tests' own folder.
+pub fn program() -> PathBuf {
+    let test = std::env::current_exe().expect("a test has a path");
+    let folder = test.parent().and_then(Path::parent).expect("it lies in target/release/deps");
+    folder.join("lorelei")
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("it has an address").port()
+}
+
+impl Browser {
+    /// Serves `dist` and starts a browser of `width` by `height` points.
+    pub async fn open(width: u32, height: u32) -> Self {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let mut server = Command::new(program());
+        server.args(["serve", "--port", "0", "--dir"]).arg(root.join("dist")).stdout(Stdio::piped());
+        let mut server = Ended(server.spawn().expect("lorelei serve starts"));
+        let mut address = String::new();
+        let stdout = server.0.stdout.take().expect("it is piped");
+        BufReader::new(stdout).read_line(&mut address).expect("it prints its address");
+        assert!(
+            address.starts_with("http://"),
+            "`cargo xtask web` builds the page first; serve said {address:?}"
+        );
+
+        let port = free_port();
+        let mut driver = Command::new("chromedriver");
+        driver.arg(format!("--port={port}")).stdout(Stdio::null()).stderr(Stdio::null());
+        let driver = Ended(driver.spawn().expect("chromedriver is installed: `cargo xtask setup`"));
+        let downloads = tempfile::tempdir().expect("a folder for downloads");
+        let profile = downloads.path().join("profile").display().to_string();
+        let capabilities = serde_json::json!({
+            "goog:chromeOptions": {
+                "args": [
+                    "--headless=new", "--no-sandbox", "--disable-gpu", "--enable-unsafe-webgpu", "--disable-quic",
+                    "--no-first-run", "--disable-background-networking", "--disable-component-update",
+                    "--disable-sync", "--lang=en-US", format!("--window-size={width},{height}"),
+                    format!("--user-data-dir={profile}"),
+                ],
+                "prefs": { "download.default_directory": downloads.path(), "download.prompt_for_download": false },
+            },
+            "goog:loggingPrefs": { "browser": "ALL" },
+        });
+        let capabilities = capabilities.as_object().expect("it is an object").clone();
+        let began = Instant::now();
+        let client = loop {
+            let mut builder = ClientBuilder::new(hyper_util::client::legacy::connect::HttpConnector::new());
+            builder.capabilities(capabilities.clone());
+            match builder.connect(&format!("http://127.0.0.1:{port}")).await {
+                Ok(client) => break client,
+                Err(error) => assert!(began.elapsed() < Duration::from_secs(60), "no browser: {error}"),
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        };
+        Self { client, address: address.trim().to_owned(), downloads, _processes: [server, driver] }
+    }
+
+    /// Opens the page with a fragment.
+    pub async fn visit(&self, fragment: &str) {
+        // Another address in between: a change of the fragment alone does not load the page.
+        self.client.goto("about:blank").await.expect("a blank page");
+        self.client.goto(&format!("{}{fragment}", self.address)).await.expect("the page");
+    }
+
+    /// The text, or the value, of the element with this `data-testid`; empty where there is none.
+    pub async fn text(&self, id: &str) -> String {
+        let script = "const e = document.querySelector(`[data-testid=\"${arguments[0]}\"]`); \
+                      return e ? String(e.value ?? e.textContent) : '';";
+        let value = self.client.execute(script, vec![id.into()]).await.expect("the page runs scripts");
+        value.as_str().unwrap_or_default().trim().to_owned()
+    }
+
+    /// Waits until the element's text satisfies `good`, and returns it.
+    pub async fn wait(&self, id: &str, seconds: u64, good: impl Fn(&str) -> bool) -> String {
+        let began = Instant::now();
+        loop {
+            let text = self.text(id).await;
+            if good(&text) {
+                return text;
+            }
+            if began.elapsed() > Duration::from_secs(seconds) {
+                let log = self.text("run-log").await;
+                panic!("{id} is {text:?} after {seconds} s\n{log}\n{:?}", self.console().await);
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+
+    /// Clicks an element.
+    pub async fn click(&self, id: &str) {
+        let selector = format!("[data-testid=\"{id}\"]");
+        let element =
+            self.client.find(Locator::Css(&selector)).await.unwrap_or_else(|e| panic!("no {id}: {e}"));
+        element.click().await.unwrap_or_else(|e| panic!("{id} cannot be clicked: {e}"));
+    }
+
+    /// Puts a text into a field, as one who types does.
+    pub async fn fill(&self, id: &str, text: &str) {
+        let selector = format!("[data-testid=\"{id}\"]");
+        let element =
+            self.client.find(Locator::Css(&selector)).await.unwrap_or_else(|e| panic!("no {id}: {e}"));
+        element.clear().await.expect("it is a field");
+        element.send_keys(text).await.expect("it takes keys");
+    }
+
+    /// Errors of the console since the last look.
+    pub async fn console(&self) -> Vec<String> {
+        let entries = self.client.issue_cmd(ConsoleLog).await.expect("chromedriver keeps the console");
+        let entries = entries.as_array().cloned().unwrap_or_default();
+        let severe = entries.iter().filter(|entry| entry["level"] == "SEVERE");
+        severe.map(|entry| entry["message"].to_string()).collect()
+    }
+
+    /// Writes a picture of the page into `target/screenshots`.
+    pub async fn screenshot(&self, name: &str) {
+        let folder = program().with_file_name("screenshots");
+        std::fs::create_dir_all(&folder).expect("a folder for pictures");
+        let png = self.client.screenshot().await.expect("a picture");
+        std::fs::write(folder.join(format!("{name}.png")), png).expect("it can be written");
+    }
+
+    /// Waits for a download and returns its path.
+    pub async fn download(&self, name: &str) -> PathBuf {
+        let path = self.downloads.path().join(name);
+        let began = Instant::now();
+        while !path.exists() {
+            assert!(began.elapsed() < Duration::from_secs(30), "{name} is not downloaded");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        path
+    }
+}

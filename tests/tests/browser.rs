@@ -1,0 +1,137 @@
+//! The whole way in Chromium, on WebGPU (SwiftShader): a link fills the form, the model trains, a reload in the middle of the run goes
+//! on from the checkpoint, the adapter is downloaded and gives the same numbers natively.
+
+use std::{fs, io::Read as _, path::Path, process::Command};
+
+use lorelei_formats::{SafetensorsFile, TensorSource};
+use lorelei_recipe::{Recipe, encode_link};
+use lorelei_tests::browser::{Browser, program};
+use serde_json::Value;
+
+fn recipe() -> Recipe {
+    let mut recipe = Recipe::default();
+    for assignment in [
+        "model.model_name_or_path=builtin:tiny",
+        "data.train_file=builtin:english",
+        "data.validation_split_percentage=10",
+        "data.max_length=48",
+        "lora.r=4",
+        "lora.lora_alpha=8",
+        "lora.target_modules=q_proj,v_proj",
+        "training.output_dir=from-the-page",
+        "training.max_steps=12",
+        "training.per_device_train_batch_size=4",
+        "training.learning_rate=5e-3",
+        "training.logging_steps=1",
+        "training.save_steps=4",
+    ] {
+        recipe.set(assignment).unwrap();
+    }
+    recipe
+}
+
+fn losses(log: &str) -> Vec<(u64, f64)> {
+    let line = |line: &str| {
+        let value: Value = serde_json::from_str(line).unwrap();
+        (value["step"].as_u64().unwrap(), value["loss"].as_f64().unwrap())
+    };
+    log.lines().map(line).collect()
+}
+
+fn unzipped(path: &Path, into: &Path) {
+    let mut zip = zip::ZipArchive::new(fs::File::open(path).unwrap()).unwrap();
+    fs::create_dir_all(into).unwrap();
+    for index in 0..zip.len() {
+        let mut file = zip.by_index(index).unwrap();
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).unwrap();
+        fs::write(into.join(file.name()), bytes).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn the_whole_way() {
+    let browser = Browser::open(1200, 1400).await;
+    let recipe = recipe();
+    browser.visit(&format!("?device=web_gpu#{}", encode_link(&recipe))).await;
+
+    // The link filled the form and started nothing.
+    browser.wait("field-lora-r", 60, |value| value == "4").await;
+    assert_eq!(browser.text("field-training-max_steps").await, "12");
+    browser.wait("model-status", 120, |status| status.contains("WebGPU")).await;
+    browser.wait("data-status", 60, |status| status.contains("893") || status.contains("892")).await;
+    browser.wait("estimate-trainable", 10, |text| text.contains("10,240") || text.contains("10240")).await;
+    assert_eq!(browser.text("run-step").await.chars().filter(char::is_ascii_digit).collect::<String>(), "");
+    browser.screenshot("form").await;
+
+    // It trains; the tab is reloaded in the middle and goes on.
+    browser.click("run-start").await;
+    browser.wait("run-step", 300, |step| step.starts_with("6")).await;
+    browser.screenshot("run").await;
+    assert_eq!(browser.console().await, [""; 0]);
+    browser.visit(&format!("?device=web_gpu#{}", encode_link(&recipe))).await;
+    browser.wait("resume-run", 60, |text| !text.is_empty()).await;
+    browser.wait("data-status", 120, |status| status.contains("893") || status.contains("892")).await;
+    browser.click("resume-run").await;
+    browser.wait("run-step", 300, |step| step.starts_with("12")).await;
+    browser.wait("download-zip", 60, |_| true).await;
+
+    // It answers, with the adapter and without.
+    browser.fill("try-prompt", "What is AI?").await;
+    browser.click("try-generate").await;
+    browser.wait("try-with", 120, |text| !text.is_empty()).await;
+
+    // The adapter comes home.
+    browser.click("download-zip").await;
+    let home = browser.downloads.path().join("home");
+    unzipped(&browser.download("from-the-page.zip").await, &home);
+    browser.screenshot("done").await;
+    assert_eq!(browser.console().await, [""; 0]);
+
+    // A native run of the same link has the same losses.
+    let link = format!("{}#{}", browser.address, encode_link(&recipe));
+    let native = browser.downloads.path().join("native");
+    let set = format!("training.output_dir={}", native.display());
+    let status =
+        Command::new(program()).args(["train", "--device", "cpu", "--link", &link, "--set", &set]).status();
+    assert!(status.unwrap().success());
+    let page = losses(&fs::read_to_string(home.join("trainer_log.jsonl")).unwrap());
+    let native_losses = losses(&fs::read_to_string(native.join("trainer_log.jsonl")).unwrap());
+    assert_eq!(native_losses.len(), 12);
+    assert!(native_losses[11].1 < native_losses[0].1, "{native_losses:?}");
+    for (step, loss) in &page {
+        let native = native_losses[*step as usize - 1].1;
+        assert!((loss - native).abs() < 1e-3, "step {step}: {loss} in the page, {native} natively");
+    }
+    assert_eq!(page.last().unwrap().0, 12);
+
+    // Both adapters give the same logits.
+    let logits = |adapter: &Path| {
+        let ids: Vec<i64> = (0..40).map(|i| (i * 37 + 5) % 2048).collect();
+        let (input, output) = (adapter.join("in.safetensors"), adapter.join("out.safetensors"));
+        let spec = lorelei_formats::TensorSpec::new("input_ids", lorelei_formats::Dtype::I64, vec![1, 40]);
+        let bytes =
+            lorelei_formats::to_bytes(&[(spec, lorelei_formats::TensorData::I64(&ids))], &Default::default());
+        fs::write(&input, bytes.unwrap()).unwrap();
+        let mut forward = Command::new(program());
+        forward.args(["forward", "--model", "builtin:tiny", "--device", "cpu", "--adapter"]).arg(adapter);
+        forward.arg("--input").arg(&input).arg("--output").arg(&output);
+        assert!(forward.status().unwrap().success());
+        SafetensorsFile::open(fs::read(output).unwrap(), "out").unwrap().read_f32("logits").unwrap()
+    };
+    let (from_page, from_native) = (logits(&home), logits(&native));
+    let apart = from_page.iter().zip(&from_native).fold(0f32, |max, (a, b)| max.max((a - b).abs()));
+    assert!(apart < 1e-3, "logits are {apart} apart");
+}
+
+#[tokio::test]
+async fn bad_links_are_said_in_words_and_the_page_lives() {
+    let browser = Browser::open(380, 800).await;
+    for fragment in ["#r=2.abcd", "#r=1.!!!!", "#r=1.q1YqVrJSqgUA"] {
+        browser.visit(fragment).await;
+        browser.wait("link-error", 60, |text| text.contains("link")).await;
+        browser.wait("model-status", 120, |status| status.contains("tiny")).await;
+    }
+    browser.screenshot("narrow").await;
+    assert_eq!(browser.console().await, [""; 0]);
+}

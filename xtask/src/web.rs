@@ -1,0 +1,90 @@
+//! The page: what builds it, and building it into `dist`.
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use anyhow::{Context, Result, bail};
+
+use crate::{
+    download::{cache, run},
+    setup::apt,
+};
+
+const TARGET: &str = "wasm32-unknown-unknown";
+/// The bundler, in the newest version that the project's Rust builds, and with its own lock file: without, it does not compile.
+const TRUNK: [&str; 4] = ["trunk", "--version", "0.21.14", "--locked"];
+/// Must be the version of the library that the page is built with. Not locked: its lock file names a withdrawn crate.
+const WASM_BINDGEN: [&str; 3] = ["wasm-bindgen-cli", "--version", "=0.2.130"];
+
+/// Whether a command runs and ends well.
+fn works(command: &mut Command) -> bool {
+    command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+}
+
+/// What cargo needs in its environment to build for a browser.
+pub fn toolchain() -> Result<Vec<(&'static str, String)>> {
+    let installed = Command::new("rustup").args(["target", "list", "--installed"]).output();
+    let has_target = installed.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains(TARGET));
+    if has_target || works(Command::new("rustup").args(["target", "add", TARGET])) {
+        return Ok(Vec::new());
+    }
+    // Debian's toolchain for browsers stands beside rustup's and leaves it alone.
+    let linker = "wasm-ld-22";
+    if !Path::new("/usr/bin/rustc").exists() || !works(Command::new(linker).arg("--version")) {
+        println!(
+            "xtask: rustup has no {TARGET}; installing Debian's (apt-get: rustc-web, rust-web-src, lld-22)"
+        );
+        apt(&["rustc-web", "rust-web-src", "lld-22"])?;
+    }
+    Ok(vec![
+        ("RUSTC", "/usr/bin/rustc".into()),
+        ("RUSTC_BOOTSTRAP", "1".into()),
+        ("CARGO_UNSTABLE_BUILD_STD", "std,panic_abort".into()),
+        ("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", linker.into()),
+    ])
+}
+
+/// The folder of trunk and wasm-bindgen, which are built where they are missing.
+fn tools() -> Result<PathBuf> {
+    let root = cache()?.join("tools");
+    for (name, install) in [("trunk", &TRUNK[..]), ("wasm-bindgen", &WASM_BINDGEN)] {
+        let program = root.join("bin").join(name);
+        let version = install[2].trim_start_matches('=');
+        let found = Command::new(&program).arg("--version").output();
+        if found.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains(version)) {
+            continue;
+        }
+        println!("xtask: building {name} {version} (some minutes)");
+        let mut cargo = Command::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".into()));
+        cargo.arg("install").args(install).arg("--root").arg(&root).arg("--force");
+        cargo.env("CARGO_TARGET_DIR", cache()?.join("target-tools"));
+        run(&mut cargo).with_context(|| format!("{name} cannot be built"))?;
+    }
+    Ok(root.join("bin"))
+}
+
+/// Where cargo builds for a browser: apart, so that neither build waits for the other's lock.
+pub fn target_dir(root: &Path) -> PathBuf {
+    match std::env::var_os("CARGO_TARGET_DIR") {
+        Some(target) => PathBuf::from(target).with_file_name("target-wasm"),
+        None => root.join("target/wasm"),
+    }
+}
+
+/// Builds the page into `dist`.
+pub fn build(root: &Path) -> Result<()> {
+    let (environment, tools) = (toolchain()?, tools()?);
+    println!("xtask: building the page (twenty minutes and more the first time)");
+    let path = std::env::var("PATH").unwrap_or_default();
+    let mut trunk = Command::new(tools.join("trunk"));
+    trunk.args(["build", "--release"]).current_dir(root).env_remove("NO_COLOR");
+    trunk.env("PATH", format!("{}:{path}", tools.display())).env("CARGO_TARGET_DIR", target_dir(root));
+    trunk.envs(environment);
+    run(&mut trunk)?;
+    if !root.join("dist/index.html").is_file() {
+        bail!("trunk left no dist/index.html");
+    }
+    Ok(())
+}
