@@ -143,6 +143,13 @@ impl Browser {
         element.click().await.unwrap_or_else(|e| panic!("{id} cannot be clicked: {e}"));
     }
 
+    /// Chooses an option of a list by its value.
+    pub async fn choose(&self, id: &str, value: &str) {
+        let selector = format!("[data-testid=\"{id}\"]");
+        let element = self.client.find(Locator::Css(&selector)).await.unwrap_or_else(|e| panic!("no {id}: {e}"));
+        element.select_by_value(value).await.unwrap_or_else(|e| panic!("{id} has no {value}: {e}"));
+    }
+
     /// Puts a text into a field, as one who types does.
     pub async fn fill(&self, id: &str, text: &str) {
         let selector = format!("[data-testid=\"{id}\"]");

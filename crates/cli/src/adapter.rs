@@ -45,10 +45,7 @@ pub fn load(model: &mut Llama, folder: &str) -> Result<(LoraConfig, Vec<String>)
     let text = fs::read_to_string(&path)
         .into_diagnostic()
         .wrap_err_with(|| format!("cannot read {}: is it a PEFT adapter's folder?", path.display()))?;
-    let (lora, warnings) = LoraConfig::from_peft_json(&text, &path.display().to_string()).map_err(report)?;
-    if let Some(warning) = warnings {
-        eprintln!("warning: {warning}");
-    }
+    let (lora, _) = LoraConfig::from_peft_json(&text, &path.display().to_string()).map_err(report)?;
     let path = folder.join("adapter_model.safetensors");
     let name = path.display().to_string();
     let bytes = fs::read(&path).into_diagnostic().wrap_err_with(|| format!("cannot read {name}"))?;

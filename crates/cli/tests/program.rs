@@ -214,3 +214,55 @@ fn devices_are_listed() {
     assert!(said.out.lines().any(|line| line.starts_with("wgpu:0")), "{}", said.out);
     lorelei(&["train", "none.toml", "--device", "gpu"]).refused(&["none.toml"]);
 }
+
+#[test]
+fn a_link_is_the_recipe() {
+    let run = Run::new();
+    let link = Said::of(run.command("link", &["lora.r=2"]).arg("--page").arg("http://localhost/x/").output().unwrap());
+    let link = link.ok().out.trim().to_owned();
+    assert!(link.starts_with("http://localhost/x/#r=1."), "{link}");
+    let by_link = lorelei(&["params", "--link", &link]).ok().out;
+    let by_file = Said::of(run.command("params", &["lora.r=2"]).output().unwrap()).ok().out;
+    assert_eq!(by_link, by_file);
+    lorelei(&["params", "--link", "http://localhost/#r=7.x"]).refused(&["version 7"]);
+    lorelei(&["params", "--link", &link[..link.len() - 6]]).refused(&["damaged or cut short"]);
+}
+
+#[test]
+fn the_page_is_served_with_its_types_and_nothing_else() {
+    use std::{
+        io::{BufRead as _, BufReader, Read as _, Write as _},
+        net::TcpStream,
+        process::Stdio,
+    };
+    let folder = tempfile::tempdir().unwrap();
+    lorelei(&["serve", "--dir", &folder.path().display().to_string()]).refused(&["index.html", "cargo xtask web"]);
+    let dist = folder.path().join("dist");
+    fs::create_dir(&dist).unwrap();
+    fs::write(dist.join("index.html"), "<!doctype html>").unwrap();
+    fs::write(dist.join("a.wasm"), b"\0asm").unwrap();
+    fs::write(folder.path().join("secret.txt"), "secret").unwrap();
+    let mut serve = common::program();
+    serve.args(["serve", "--port", "0", "--dir"]).arg(&dist).stdout(Stdio::piped());
+    let mut serve = serve.spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(serve.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let address = line.trim().trim_start_matches("http://").trim_end_matches('/').to_owned();
+    let get = |path: &str| {
+        let mut stream = TcpStream::connect(&address).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    let answers = ["/", "/?x=1", "/a.wasm", "/../secret.txt", "/%2e%2e/secret.txt", "/none"].map(get);
+    serve.kill().unwrap();
+    serve.wait().unwrap();
+    let [index, query, wasm, up, coded, none] = answers;
+    assert!(index.starts_with("HTTP/1.1 200") && index.contains("text/html; charset=utf-8"), "{index}");
+    assert!(index.ends_with("<!doctype html>") && query.ends_with("<!doctype html>"), "{query}");
+    assert!(wasm.contains("application/wasm") && wasm.contains("nosniff"), "{wasm}");
+    for refused in [up, coded, none] {
+        assert!(refused.starts_with("HTTP/1.1 404") && !refused.contains("secret"), "{refused}");
+    }
+}
