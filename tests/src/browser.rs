@@ -140,13 +140,18 @@ impl Browser {
         let selector = format!("[data-testid=\"{id}\"]");
         let element =
             self.client.find(Locator::Css(&selector)).await.unwrap_or_else(|e| panic!("no {id}: {e}"));
+        // In the middle of the window, where nothing covers it and no scrolling is under way.
+        let script = "arguments[0].scrollIntoView({ block: 'center', behavior: 'instant' });";
+        let argument = serde_json::to_value(&element).expect("an element is JSON");
+        self.client.execute(script, vec![argument]).await.expect("the page runs scripts");
         element.click().await.unwrap_or_else(|e| panic!("{id} cannot be clicked: {e}"));
     }
 
     /// Chooses an option of a list by its value.
     pub async fn choose(&self, id: &str, value: &str) {
         let selector = format!("[data-testid=\"{id}\"]");
-        let element = self.client.find(Locator::Css(&selector)).await.unwrap_or_else(|e| panic!("no {id}: {e}"));
+        let element =
+            self.client.find(Locator::Css(&selector)).await.unwrap_or_else(|e| panic!("no {id}: {e}"));
         element.select_by_value(value).await.unwrap_or_else(|e| panic!("{id} has no {value}: {e}"));
     }
 

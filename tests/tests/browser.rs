@@ -64,6 +64,7 @@ fn step(text: &str) -> u64 {
 }
 
 #[tokio::test]
+#[ignore = "needs the page and Chromium: cargo xtask test --web"]
 async fn the_whole_way() {
     let browser = Browser::open(1200, 1400).await;
     let recipe = recipe();
@@ -136,6 +137,7 @@ async fn the_whole_way() {
 }
 
 #[tokio::test]
+#[ignore = "needs the page and Chromium: cargo xtask test --web"]
 async fn bad_links_are_said_in_words_and_the_page_lives() {
     let browser = Browser::open(380, 800).await;
     for fragment in ["#r=2.abcd", "#r=1.!!!!", "#r=1.q1YqVrJSqgUA"] {

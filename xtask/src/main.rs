@@ -34,6 +34,9 @@ enum Task {
         /// Also run the tests on SmolLM2-135M; downloads it where it is not in the cache.
         #[arg(long)]
         full: bool,
+        /// Also build the page and run its tests in Chromium: many minutes the first time.
+        #[arg(long)]
+        web: bool,
     },
     /// Builds the page into dist, and serves it.
     Web {
@@ -54,7 +57,7 @@ enum Task {
 fn main() -> Result<()> {
     match Arguments::parse().task {
         Task::Setup { full } => setup::setup(full),
-        Task::Test { full } => test(full),
+        Task::Test { full, web } => test(full, web),
         Task::Web { build_only } => {
             web::build(&root())?;
             match build_only {
@@ -86,17 +89,22 @@ fn program() -> Result<PathBuf> {
     Ok(target.join("release/lorelei"))
 }
 
-fn test(full: bool) -> Result<()> {
+fn test(full: bool, web: bool) -> Result<()> {
     setup::setup(full)?;
     println!("xtask: format");
     cargo(&["fmt", "--all", "--check"], &[])?;
-    setup::chromium()?;
-    web::build(&root())?;
+    if web {
+        setup::chromium()?;
+        web::build(&root())?;
+    }
     println!("xtask: tests (the first build takes ten minutes and more)");
     // Everything is selected, so that burn is built with one set of features.
     let driver = setup::driver();
     let environment = [("VK_DRIVER_FILES", driver.as_str()), ("XDG_RUNTIME_DIR", "/tmp")];
     cargo(&["test", "--release", "--workspace"], &environment)?;
+    if web {
+        cargo(&["test", "--release", "--workspace", "--test", "browser", "--", "--ignored"], &environment)?;
+    }
     match setup::smollm2(full)? {
         Some(model) => {
             println!("xtask: tests on SmolLM2-135M (some minutes)");

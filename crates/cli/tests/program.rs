@@ -218,7 +218,9 @@ fn devices_are_listed() {
 #[test]
 fn a_link_is_the_recipe() {
     let run = Run::new();
-    let link = Said::of(run.command("link", &["lora.r=2"]).arg("--page").arg("http://localhost/x/").output().unwrap());
+    let link = Said::of(
+        run.command("link", &["lora.r=2"]).arg("--page").arg("http://localhost/x/").output().unwrap(),
+    );
     let link = link.ok().out.trim().to_owned();
     assert!(link.starts_with("http://localhost/x/#r=1."), "{link}");
     let by_link = lorelei(&["params", "--link", &link]).ok().out;
@@ -236,7 +238,8 @@ fn the_page_is_served_with_its_types_and_nothing_else() {
         process::Stdio,
     };
     let folder = tempfile::tempdir().unwrap();
-    lorelei(&["serve", "--dir", &folder.path().display().to_string()]).refused(&["index.html", "cargo xtask web"]);
+    lorelei(&["serve", "--dir", &folder.path().display().to_string()])
+        .refused(&["index.html", "cargo xtask web"]);
     let dist = folder.path().join("dist");
     fs::create_dir(&dist).unwrap();
     fs::write(dist.join("index.html"), "<!doctype html>").unwrap();

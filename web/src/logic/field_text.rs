@@ -1,0 +1,162 @@
+//! A setting as the text of an input, and back: what [`Recipe::set`] reads is what is shown.
+
+use lorelei_recipe::fields::Field;
+use lorelei_recipe::{Kind, Recipe};
+use serde_json::Value as Json;
+
+/// What a setting is typed into.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Input {
+    /// True or false.
+    Checkbox,
+    /// One of a few words.
+    Select(&'static [&'static str]),
+    /// A line of text that is a number.
+    Number,
+    /// A line of text.
+    Text,
+}
+
+/// The input for a kind of values. A number is typed as text: a browser's number input hides what it cannot read.
+pub fn input(kind: &Kind) -> Input {
+    match kind {
+        Kind::Bool => Input::Checkbox,
+        Kind::Choice { takes, .. } => Input::Select(takes),
+        Kind::Init => Input::Select(&["true", "false", "gaussian"]),
+        Kind::Int { .. } | Kind::Number(_) => Input::Number,
+        _ => Input::Text,
+    }
+}
+
+/// The text of a setting in a recipe; empty where it is the default.
+pub fn shown(field: &Field, recipe: &Recipe) -> String {
+    let Some(value) = value_of(field, recipe) else { return String::new() };
+    if same(&value, &field.default_value()) {
+        return String::new();
+    }
+    let plain = plain(&value);
+    match reads_as(field, &plain, &value) {
+        true => plain,
+        false => literal(&value),
+    }
+}
+
+/// What an empty input means.
+pub fn default_text(field: &Field) -> String {
+    match field.default_value() {
+        Json::Null => "—".into(),
+        Json::Object(map) if map.is_empty() => "—".into(),
+        // As the table writes it: `5e-5`, not `0.00005`.
+        Json::Number(_) => field.default.to_string(),
+        value => plain(&value),
+    }
+}
+
+fn value_of(field: &Field, recipe: &Recipe) -> Option<Json> {
+    let recipe = serde_json::to_value(recipe).ok()?;
+    recipe.get(field.table.name())?.get(field.name).filter(|value| !value.is_null()).cloned()
+}
+
+fn reads_as(field: &Field, text: &str, value: &Json) -> bool {
+    let mut recipe = Recipe::default();
+    recipe.set(&format!("{}={text}", field.path())).is_ok()
+        && value_of(field, &recipe).is_some_and(|read| same(&read, value))
+}
+
+/// Without quotes and brackets, as people type.
+fn plain(value: &Json) -> String {
+    match value {
+        Json::String(text) => text.clone(),
+        Json::Array(list) => list.iter().map(plain).collect::<Vec<_>>().join(", "),
+        other => literal(other),
+    }
+}
+
+/// A value in TOML. JSON's strings and numbers are TOML's.
+fn literal(value: &Json) -> String {
+    match value {
+        Json::Array(list) => format!("[{}]", list.iter().map(literal).collect::<Vec<_>>().join(", ")),
+        Json::Object(map) => {
+            let pairs =
+                map.iter().map(|(key, value)| format!("{} = {}", Json::from(key.as_str()), literal(value)));
+            format!("{{ {} }}", pairs.collect::<Vec<_>>().join(", "))
+        }
+        // `1` rather than `1.0`, as people type.
+        Json::Number(number) => match number.as_f64() {
+            Some(value) if value.fract() == 0.0 && value.abs() < 1e15 => format!("{value}"),
+            _ => number.to_string(),
+        },
+        other => other.to_string(),
+    }
+}
+
+/// Equality in which `1` and `1.0` are the same.
+fn same(a: &Json, b: &Json) -> bool {
+    match (a, b) {
+        (Json::Number(a), Json::Number(b)) => a.as_f64() == b.as_f64(),
+        _ => a == b,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::logic::layout::all_shown;
+
+    fn after(assignment: &str) -> Recipe {
+        let mut recipe = Recipe::default();
+        recipe.set(assignment).unwrap_or_else(|error| panic!("{assignment}: {error}"));
+        recipe
+    }
+
+    #[test]
+    fn what_is_shown_reads_back_to_the_same() {
+        for assignment in [
+            "lora.r=16",
+            "lora.target_modules=all-linear",
+            "lora.target_modules=q_proj,v_proj",
+            r#"lora.target_modules="q_proj""#,
+            r#"lora.target_modules="[ab]""#,
+            r#"lora.exclude_modules=["a b", "c"]"#,
+            r#"lora.rank_pattern={ "q_proj" = 4 }"#,
+            "lora.layers_to_transform=0,2",
+            "lora.init_lora_weights=false",
+            "lora.init_lora_weights=gaussian",
+            "training.learning_rate=2e-4",
+            "training.lr_scheduler_kwargs={ num_cycles = 0.5 }",
+            "training.output_dir=2024",
+            r#"training.output_dir=" a = \"b\" ""#,
+            "data.shuffle=false",
+        ] {
+            let recipe = after(assignment);
+            let mut again = Recipe::default();
+            for field in all_shown() {
+                let text = shown(field, &recipe);
+                again
+                    .set(&format!("{}={text}", field.path()))
+                    .unwrap_or_else(|error| panic!("{assignment}: {text}: {error}"));
+            }
+            assert_eq!(again, recipe, "{assignment}");
+        }
+    }
+
+    #[test]
+    fn a_default_is_an_empty_input_with_a_hint() {
+        for field in all_shown() {
+            assert_eq!(shown(field, &Recipe::default()), "", "{}", field.path());
+            assert!(!default_text(field).is_empty(), "{}", field.path());
+        }
+    }
+
+    #[test]
+    fn people_are_shown_what_they_would_type() {
+        let find = |path: &str| all_shown().find(|field| field.path() == path).expect("a field");
+        assert_eq!(
+            shown(find("lora.target_modules"), &after("lora.target_modules=q_proj,v_proj")),
+            "q_proj, v_proj"
+        );
+        assert_eq!(shown(find("lora.lora_alpha"), &after("lora.lora_alpha=32")), "32");
+        assert_eq!(default_text(find("training.learning_rate")), "5e-5");
+        assert_eq!(input(&find("lora.use_rslora").kind), Input::Checkbox);
+    }
+}

@@ -1,0 +1,83 @@
+//! All numbers that a run has reported.
+
+use lorelei_protocol::{Evaluation, StepLog};
+
+use super::decimate::Point;
+
+/// The reports of a run, in their order.
+#[derive(Debug, Clone, Default)]
+pub struct History {
+    steps: Vec<StepLog>,
+    evaluations: Vec<Evaluation>,
+}
+
+impl History {
+    /// A logged step.
+    pub fn log(&mut self, step: StepLog) {
+        self.steps.push(step);
+    }
+
+    /// An evaluation.
+    pub fn evaluate(&mut self, evaluation: Evaluation) {
+        self.evaluations.push(evaluation);
+    }
+
+    /// Whether no step was logged.
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+
+    /// The losses of the steps.
+    pub fn losses(&self) -> Vec<Point> {
+        self.steps.iter().map(|log| (log.step as f64, log.loss)).collect()
+    }
+
+    /// The learning rates of the steps.
+    pub fn learning_rates(&self) -> Vec<Point> {
+        self.steps.iter().map(|log| (log.step as f64, log.learning_rate)).collect()
+    }
+
+    /// The gradient norms of the steps.
+    pub fn grad_norms(&self) -> Vec<Point> {
+        self.steps.iter().map(|log| (log.step as f64, log.grad_norm)).collect()
+    }
+
+    /// The losses on the validation set.
+    pub fn eval_losses(&self) -> Vec<Point> {
+        self.evaluations.iter().map(|eval| (eval.step as f64, eval.eval_loss)).collect()
+    }
+
+    /// `trainer_log.jsonl`, as the program writes it: a line a logged step.
+    pub fn jsonl(&self) -> String {
+        let lines = self.steps.iter().filter_map(|log| serde_json::to_string(log).ok());
+        lines.fold(String::new(), |text, line| text + &line + "\n")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_log_has_a_line_a_step_and_reads_back() {
+        let log = |step| StepLog {
+            step,
+            epoch: 0.5,
+            loss: 1.25,
+            learning_rate: 1e-3,
+            grad_norm: 0.5,
+            tokens_per_second: 10.0,
+            elapsed_seconds: 1.0,
+            remaining_seconds: 2.0,
+            memory_bytes: 0,
+        };
+        let mut history = History::default();
+        assert!(history.is_empty() && history.jsonl().is_empty());
+        history.log(log(1));
+        history.log(log(2));
+        assert_eq!(history.losses(), [(1.0, 1.25), (2.0, 1.25)]);
+        let lines: Vec<StepLog> =
+            history.jsonl().lines().map(|line| serde_json::from_str(line).expect("a line")).collect();
+        assert_eq!(lines, [log(1), log(2)]);
+    }
+}

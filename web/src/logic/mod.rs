@@ -1,0 +1,15 @@
+//! What the page works out, without a browser.
+
+// Natively only the tests use these.
+#![cfg_attr(not(target_family = "wasm"), allow(dead_code))]
+
+pub mod decimate;
+pub mod estimate;
+pub mod field_docs;
+pub mod field_text;
+pub mod format;
+pub mod history;
+pub mod layout;
+pub mod plot;
+pub mod start;
+pub mod texts;

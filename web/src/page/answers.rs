@@ -1,0 +1,56 @@
+//! What the model says without and with its adapter.
+
+use leptos::prelude::*;
+use lorelei_protocol::Request;
+
+use super::notice::Place;
+use super::state::Page;
+
+/// Both answers.
+#[derive(Clone, Copy)]
+pub struct Answers {
+    /// What to ask.
+    pub prompt: RwSignal<String>,
+    /// Longest answer, in tokens, as typed.
+    pub length: RwSignal<String>,
+    /// Whether they still grow.
+    pub going: RwSignal<bool>,
+    /// The base model's.
+    pub without: RwSignal<String>,
+    /// With the adapter; none where there is none.
+    pub with: RwSignal<Option<String>>,
+}
+
+impl Answers {
+    /// None.
+    pub fn new() -> Self {
+        Self {
+            prompt: RwSignal::new("What is AI?".into()),
+            length: RwSignal::new("48".into()),
+            going: RwSignal::new(false),
+            without: RwSignal::new(String::new()),
+            with: RwSignal::new(None),
+        }
+    }
+
+    /// Forgets them.
+    pub fn clear(self) {
+        self.without.set(String::new());
+        self.with.set(None);
+    }
+}
+
+/// Asks the model.
+pub fn ask(page: Page) {
+    let answers = page.answers;
+    let prompt = answers.prompt.get_untracked();
+    if page.is_engaged() || prompt.trim().is_empty() || page.model.info.with_untracked(Option::is_none) {
+        return;
+    }
+    let max_new_tokens = answers.length.get_untracked().trim().parse().unwrap_or(48usize).clamp(1, 1024);
+    page.notices.clear(Place::Try);
+    answers.clear();
+    if page.trainer.send(&Request::Generate { prompt, max_new_tokens }, &[]) {
+        answers.going.set(true);
+    }
+}

@@ -1,0 +1,164 @@
+//! Choose the data, and see what the model will see.
+
+use std::sync::Arc;
+
+use leptos::prelude::*;
+use lorelei_protocol::DataInfo;
+use lorelei_recipe::fields::Table;
+use web_sys::File;
+
+use super::data::{self, Source};
+use super::notice::{Place, notice};
+use super::recipe_section::fields;
+use super::state::Page;
+use super::{drop, preview};
+use crate::logic::format::{grouped, percent};
+use crate::logic::texts::{Texts, fill};
+
+/// The section.
+pub fn section(page: Page) -> impl IntoView {
+    let busy = Memo::new(move |_| page.run.status.get().is_active());
+    view! {
+        <section id="data" aria-labelledby="data-heading">
+            <h2 id="data-heading">{move || page.t().data}</h2>
+            <p>{move || page.t().data_lead}</p>
+            {notice(page, Place::Data)}
+            <fieldset prop:disabled=busy>
+                <legend class="unseen">{move || page.t().data}</legend>
+                {choice(page)}
+                {fields(page, Table::Data)}
+            </fieldset>
+            <div data-testid="data-status" class="status" aria-live="polite">{move || status(page)}</div>
+            {move || page.data.info().map(|info| facts(page, &info))}
+        </section>
+    }
+}
+
+fn choice(page: Page) -> impl IntoView {
+    let take = move |files: Vec<File>| {
+        if let Some(file) = files.into_iter().next() {
+            data::choose_train(page, Source::File(file));
+        }
+    };
+    let validation = move |event| {
+        if let Some(file) = drop::picked(&event).into_iter().next() {
+            data::choose_validation(page, Some(file));
+        }
+    };
+    let named = move || page.form.recipe.with(|recipe| recipe.data.validation_file.clone());
+    let pickers = view! {
+        <p>{move || page.t().data_drop}</p>
+        <div class="row">
+            <label class="button">
+                {move || page.t().data_file}
+                <input
+                    class="unseen"
+                    type="file"
+                    accept=".jsonl,.ndjson,.json"
+                    data-testid="data-files"
+                    on:change=move |event| take(drop::picked(&event))
+                />
+            </label>
+            <label class="button">
+                {move || page.t().data_validation}
+                <input
+                    class="unseen"
+                    type="file"
+                    accept=".jsonl,.ndjson,.json"
+                    data-testid="data-validation"
+                    on:change=validation
+                />
+            </label>
+        </div>
+    };
+    view! {
+        <div class="row">
+            <button type="button" data-testid="data-builtin" on:click=move |_| data::choose_train(page, Source::Builtin)>
+                {move || page.t().data_builtin}
+            </button>
+            {move || named().map(|name| view! {
+                <button
+                    type="button"
+                    class="quiet"
+                    data-testid="data-validation-remove"
+                    on:click=move |_| data::choose_validation(page, None)
+                >
+                    {move || fill(page.t().data_without_validation, &[("file", &name)])}
+                </button>
+            })}
+        </div>
+        {drop::zone("data-drop", move || !page.run.status.get_untracked().is_active(), take, pickers)}
+    }
+}
+
+fn status(page: Page) -> String {
+    let t = page.t();
+    if let Some(missing) = page.missing_data() {
+        return missing;
+    }
+    let name = page.data.train.with(|source| source.as_ref().map(Source::name)).unwrap_or_default();
+    let wanted = data::question(page);
+    let current = page
+        .data
+        .read
+        .with(|read| read.as_ref().filter(|(question, _)| Some(question) == wanted.as_ref()).cloned());
+    match current {
+        Some((_, Some(_))) => fill(t.data_read, &[("file", &name)]),
+        Some((_, None)) => fill(t.data_failed, &[("file", &name)]),
+        None if wanted.is_none() && page.model.info.with(Option::is_none) => {
+            fill(t.data_needs_model, &[("file", &name)])
+        }
+        None if wanted.is_none() => t.mend_form.into(),
+        None => fill(t.data_reading, &[("file", &name)]),
+    }
+}
+
+fn facts(page: Page, info: &Arc<DataInfo>) -> impl IntoView + use<> {
+    let fact = move |test_id: &'static str, text: fn(&Texts) -> &'static str, value: String| {
+        view! { <div><dt>{move || text(page.t())}</dt><dd data-testid=test_id>{value}</dd></div> }
+    };
+    let count = |number: usize| grouped(number as u64);
+    view! {
+        <dl class="facts">
+            {fact("data-rows", |t| t.fact_rows, count(info.train_rows))}
+            {fact("data-validation-rows", |t| t.fact_validation_rows, count(info.validation_rows))}
+            {fact("data-tokens", |t| t.fact_tokens, count(info.tokens))}
+            {fact("data-learnt", |t| t.fact_learnt, percent(info.learnt_tokens as f64, info.tokens as f64))}
+            {fact("data-truncated", |t| t.fact_truncated, count(info.truncated))}
+            {fact("data-skipped", |t| t.fact_skipped, count(info.skipped.len()))}
+        </dl>
+        {lines(page, info)}
+        {preview::preview(page, info)}
+    }
+}
+
+/// Lines that are wrong, and those that were left out.
+fn lines(page: Page, info: &Arc<DataInfo>) -> impl IntoView + use<> {
+    let bad: Vec<_> = info.bad_rows.iter().take(SHOWN).cloned().collect();
+    let more = info.bad_rows.len().saturating_sub(SHOWN);
+    let skipped = info.skipped.iter().take(SHOWN).map(|line| line.to_string()).collect::<Vec<_>>().join(", ");
+    let rest = if info.skipped.len() > SHOWN { ", …" } else { "" };
+    let skipped = (!skipped.is_empty()).then(|| format!("{skipped}{rest}"));
+    view! {
+        {(!bad.is_empty()).then(|| view! {
+            <div class="bad" data-testid="data-bad-rows">
+                <p>{move || page.t().bad_rows}</p>
+                <ul>
+                    {bad.into_iter().map(|row| {
+                        // A message may name the place itself: `train.jsonl:3: …`.
+                        let named = row.line == 0 || row.message.contains(&format!(":{}: ", row.line));
+                        let line = move || (!named).then(|| fill(page.t().line, &[("line", &row.line)]));
+                        view! { <li>{line} {row.message}</li> }
+                    }).collect_view()}
+                </ul>
+                {(more > 0).then(|| view! { <p>{move || fill(page.t().and_more, &[("count", &more)])}</p> })}
+            </div>
+        })}
+        {skipped.map(|lines| view! {
+            <p class="hint" data-testid="data-skipped-lines">{move || fill(page.t().skipped_lines, &[("lines", &lines)])}</p>
+        })}
+    }
+}
+
+/// Lines that are named.
+const SHOWN: usize = 50;

@@ -1,0 +1,115 @@
+//! Files that are dropped on the page or picked, alone or as a folder.
+
+use js_sys::{Array, Promise, Reflect};
+use leptos::prelude::*;
+use leptos::task::spawn_local;
+use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::JsFuture;
+use web_sys::{
+    DragEvent, Event, File, FileList, FileSystemDirectoryEntry, FileSystemEntry, FileSystemFileEntry,
+    HtmlInputElement,
+};
+
+/// The files of an input. Of a folder, those that lie in it directly: models are flat. The input is emptied, so that the same file
+/// can be picked again.
+pub fn picked(event: &Event) -> Vec<File> {
+    let Some(input) = event.target().and_then(|target| target.dyn_into::<HtmlInputElement>().ok()) else {
+        return Vec::new();
+    };
+    let files = listed(input.files());
+    input.set_value("");
+    files.into_iter().filter(is_direct).collect()
+}
+
+/// Takes a drop; `then` gets its files, which takes a moment where there is a folder.
+pub fn dropped(event: &DragEvent, then: impl FnOnce(Vec<File>) + 'static) {
+    event.prevent_default();
+    event.stop_propagation();
+    let Some(transfer) = event.data_transfer() else { return };
+    // The items are gone once this event is over: entries are taken now, files are read from them later.
+    let items = transfer.items();
+    let folders: Vec<FileSystemDirectoryEntry> = (0..items.length())
+        .filter_map(|i| items.get(i)?.webkit_get_as_entry().ok()?)
+        .filter(FileSystemEntry::is_directory)
+        .map(JsCast::unchecked_into)
+        .collect();
+    if folders.is_empty() {
+        return then(listed(transfer.files()));
+    }
+    spawn_local(async move {
+        let mut files = Vec::new();
+        for folder in folders {
+            // A folder that cannot be read holds nothing for us; what is missing is said when the model is read.
+            let _ = read_folder(&folder, &mut files).await;
+        }
+        then(files);
+    });
+}
+
+/// A zone that takes drops, with its contents.
+pub fn zone(
+    test_id: &'static str,
+    enabled: impl Fn() -> bool + Copy + Send + 'static,
+    then: impl Fn(Vec<File>) + Clone + 'static,
+    contents: impl IntoView,
+) -> impl IntoView {
+    let over = RwSignal::new(false);
+    view! {
+        <div
+            class="drop"
+            class:over=over
+            data-testid=test_id
+            on:dragover=move |event: DragEvent| {
+                event.prevent_default();
+                over.set(true);
+            }
+            on:dragleave=move |_| over.set(false)
+            on:drop=move |event: DragEvent| {
+                over.set(false);
+                if enabled() {
+                    dropped(&event, then.clone());
+                }
+            }
+        >
+            {contents}
+        </div>
+    }
+}
+
+fn listed(files: Option<FileList>) -> Vec<File> {
+    files.map(|files| (0..files.length()).filter_map(|i| files.get(i)).collect()).unwrap_or_default()
+}
+
+/// Whether a file lies in the folder that was picked itself: `folder/config.json`.
+fn is_direct(file: &File) -> bool {
+    let path = Reflect::get(file, &"webkitRelativePath".into()).ok().and_then(|path| path.as_string());
+    path.unwrap_or_default().matches('/').count() <= 1
+}
+
+async fn read_folder(folder: &FileSystemDirectoryEntry, files: &mut Vec<File>) -> Result<(), JsValue> {
+    let reader = folder.create_reader();
+    loop {
+        // Browsers hand entries out in portions; an empty one is the end.
+        let portion = JsFuture::from(Promise::new(&mut |resolve, reject| {
+            if let Err(error) = reader.read_entries_with_callback_and_callback(&resolve, &reject) {
+                let _ = reject.call1(&JsValue::NULL, &error);
+            }
+        }))
+        .await?;
+        let portion: Array = portion.dyn_into()?;
+        if portion.length() == 0 {
+            return Ok(());
+        }
+        for entry in portion.iter().map(JsCast::unchecked_into::<FileSystemEntry>) {
+            if !entry.is_file() {
+                continue;
+            }
+            let entry: FileSystemFileEntry = entry.unchecked_into();
+            let file = JsFuture::from(Promise::new(&mut |resolve, reject| {
+                entry.file_with_callback_and_callback(&resolve, &reject);
+            }))
+            .await?;
+            files.extend(file.dyn_into::<File>().ok());
+        }
+    }
+}

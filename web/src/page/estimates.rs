@@ -1,0 +1,95 @@
+//! What the run will be, while one types.
+
+use leptos::prelude::*;
+
+use super::state::Page;
+use crate::logic::estimate::{self, Memory, Parameters};
+use crate::logic::format::{bytes, grouped, percent};
+use crate::logic::texts::{Texts, fill};
+
+/// The figures.
+pub fn estimates(page: Page) -> impl IntoView {
+    let figure = move |test_id: &'static str, text: fn(&Texts) -> &'static str, value: fn(Page) -> String| {
+        view! {
+            <div>
+                <dt>{move || text(page.t())}</dt>
+                <dd data-testid=test_id>{move || value(page)}</dd>
+            </div>
+        }
+    };
+    view! {
+        <dl class="facts estimates">
+            {figure("estimate-trainable", |t| t.trainable, trainable)}
+            {figure("estimate-steps", |t| t.steps, steps)}
+            {figure("estimate-effective-batch", |t| t.effective_batch, |page| {
+                page.form.recipe.with(|recipe| grouped(estimate::effective_batch(recipe)))
+            })}
+            {figure("estimate-memory", |t| t.memory, |page| {
+                memory(page).map_or_else(|| "—".into(), |memory| fill(page.t().about, &[("size", &size(memory.total()))]))
+            })}
+        </dl>
+        <p class="hint">{move || memory(page).map(|memory| parts(page, &memory))}</p>
+        <p class="warning" data-testid="estimate-memory-warning" aria-live="polite">{move || too_large(page)}</p>
+        <p class="warning" data-testid="estimate-trainable-warning" aria-live="polite">
+            {move || parameters(page).filter(|parameters| parameters.trainable == 0).map(|_| page.t().no_module)}
+        </p>
+    }
+}
+
+fn parameters(page: Page) -> Option<Parameters> {
+    let info = page.model.info.get()?;
+    page.form.recipe.with(|recipe| estimate::parameters(recipe, &info)).ok()
+}
+
+fn memory(page: Page) -> Option<Memory> {
+    let (info, parameters) = (page.model.info.get()?, parameters(page)?);
+    Some(page.form.recipe.with(|recipe| estimate::memory(recipe, &info, parameters)))
+}
+
+fn trainable(page: Page) -> String {
+    let Some(Parameters { trainable, all }) = parameters(page) else { return "—".into() };
+    format!("{} ({})", grouped(trainable), percent(trainable as f64, all as f64))
+}
+
+fn steps(page: Page) -> String {
+    let rows = page.data.info().map_or(0, |info| info.train_rows);
+    let plan = page.form.recipe.with(|recipe| estimate::steps(recipe, rows));
+    match plan {
+        Ok(plan) if rows > 0 => fill(
+            page.t().steps_warmup,
+            &[("steps", &grouped(plan.total_steps)), ("warmup", &grouped(plan.warmup_steps))],
+        ),
+        _ => "—".into(),
+    }
+}
+
+fn parts(page: Page, memory: &Memory) -> String {
+    fill(
+        page.t().memory_parts,
+        &[
+            ("weights", &size(memory.weights)),
+            ("learning", &size(memory.learning)),
+            ("activations", &size(memory.activations)),
+            ("scratch", &size(memory.scratch)),
+        ],
+    )
+}
+
+/// A browser does not say how much memory a GPU has, but it does say how large one buffer may be.
+fn too_large(page: Page) -> Option<String> {
+    let memory = memory(page)?;
+    let on_gpu = page.model.info.with(|info| info.as_ref().is_some_and(|info| info.device != "CPU"));
+    let gpu = page
+        .trainer
+        .capabilities
+        .with(|capabilities| capabilities.as_ref().and_then(|found| found.webgpu.clone()));
+    let limit =
+        gpu.filter(|_| on_gpu).map(|gpu| gpu.max_buffer_size.min(gpu.max_storage_buffer_binding_size))?;
+    (limit > 0 && memory.largest > limit as f64).then(|| {
+        fill(page.t().buffer_too_large, &[("size", &size(memory.largest)), ("limit", &bytes(limit))])
+    })
+}
+
+fn size(value: f64) -> String {
+    bytes(value as u64)
+}

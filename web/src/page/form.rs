@@ -1,0 +1,163 @@
+//! The recipe as it is typed: the texts, what they mean, and what is wrong with them.
+
+use std::collections::BTreeMap;
+
+use leptos::prelude::*;
+use lorelei_recipe::fields::Field;
+use lorelei_recipe::{Recipe, RecipeError};
+
+use super::data::Data;
+use super::model::Model;
+use crate::logic::layout::all_shown;
+use crate::logic::start::start_recipe;
+use crate::logic::{estimate, field_text};
+
+/// A setting: its section and name.
+type Key = (&'static str, &'static str);
+
+/// What is to be said about a recipe.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Verdict {
+    /// By path; those of no single setting, or of one without an input, under `""`.
+    errors: BTreeMap<String, String>,
+    warnings: BTreeMap<String, String>,
+}
+
+impl Verdict {
+    /// Whether nothing is wrong.
+    pub fn is_good(&self) -> bool {
+        self.errors.is_empty()
+    }
+
+    /// Whether a setting of a section is wrong.
+    pub fn has_errors_in(&self, table: &str) -> bool {
+        self.errors.keys().any(|path| path.split('.').next() == Some(table))
+    }
+
+    /// What is wrong with a setting; of the recipe as a whole, with `""`.
+    pub fn error(&self, path: &str) -> Option<String> {
+        self.errors.get(path).cloned()
+    }
+
+    /// What to know about a setting.
+    pub fn warning(&self, path: &str) -> Option<String> {
+        self.warnings.get(path).cloned()
+    }
+
+    fn add_error(&mut self, error: &RecipeError) {
+        let path = if all_shown().any(|field| field.path() == error.key) { error.key.as_str() } else { "" };
+        let text = if path.is_empty() && !error.key.is_empty() {
+            format!("{}: {}", error.key, words(error))
+        } else {
+            words(error)
+        };
+        self.errors.entry(path.to_string()).or_insert(text);
+    }
+}
+
+/// The recipe and its inputs.
+#[derive(Clone, Copy)]
+pub struct Form {
+    /// The last recipe that every input agreed with, or did before what is wrong was typed.
+    pub recipe: RwSignal<Recipe>,
+    /// What is wrong with it.
+    pub verdict: Memo<Verdict>,
+    texts: RwSignal<BTreeMap<Key, String>>,
+    /// What was typed and is no value.
+    mistakes: RwSignal<BTreeMap<Key, RecipeError>>,
+}
+
+impl Form {
+    /// `web/start.toml`. What is wrong can depend on the model and the data.
+    pub fn new(model: Model, data: Data) -> Self {
+        let recipe = RwSignal::new(start_recipe());
+        let mistakes = RwSignal::new(BTreeMap::new());
+        let verdict = Memo::new(move |_| {
+            recipe.with(|recipe| mistakes.with(|mistakes| judge(recipe, mistakes, model, data)))
+        });
+        let texts = RwSignal::new(recipe.with_untracked(texts_of));
+        Self { recipe, verdict, texts, mistakes }
+    }
+
+    /// The text of an input; empty where it is left to the default.
+    pub fn text(self, field: &'static Field) -> String {
+        self.texts.with(|texts| texts.get(&key(field)).cloned().unwrap_or_default())
+    }
+
+    /// Takes what was typed. What is no value stays in its input and changes nothing else.
+    pub fn typed(self, field: &'static Field, text: String) {
+        let mut recipe = self.recipe.get_untracked();
+        let result = recipe.set(&format!("{}={text}", field.path()));
+        self.texts.update(|texts| {
+            texts.insert(key(field), text);
+        });
+        match result {
+            Ok(_) => {
+                self.mistakes.update(|mistakes| {
+                    mistakes.remove(&key(field));
+                });
+                self.recipe.set(recipe);
+            }
+            Err(error) => self.mistakes.update(|mistakes| {
+                mistakes.insert(key(field), error);
+            }),
+        }
+    }
+
+    /// Puts another recipe in.
+    pub fn replace(self, recipe: Recipe) {
+        self.texts.set(texts_of(&recipe));
+        self.mistakes.set(BTreeMap::new());
+        self.recipe.set(recipe);
+    }
+
+    /// Changes what has no input: which model, which files.
+    pub fn change(self, how: impl FnOnce(&mut Recipe)) {
+        let mut recipe = self.recipe.get_untracked();
+        how(&mut recipe);
+        if self.recipe.with_untracked(|old| *old != recipe) {
+            self.recipe.set(recipe);
+        }
+    }
+}
+
+fn key(field: &'static Field) -> Key {
+    (field.table.name(), field.name)
+}
+
+fn texts_of(recipe: &Recipe) -> BTreeMap<Key, String> {
+    all_shown().map(|field| (key(field), field_text::shown(field, recipe))).collect()
+}
+
+/// An error's message and the way out.
+pub fn words(error: &RecipeError) -> String {
+    match &error.help {
+        Some(help) => format!("{}; {help}", error.message),
+        None => error.message.clone(),
+    }
+}
+
+fn judge(recipe: &Recipe, mistakes: &BTreeMap<Key, RecipeError>, model: Model, data: Data) -> Verdict {
+    let mut verdict = Verdict::default();
+    for ((table, name), error) in mistakes {
+        verdict.errors.insert(format!("{table}.{name}"), words(error));
+    }
+    match recipe.validate() {
+        Ok(warnings) => {
+            verdict.warnings = warnings.into_iter().map(|warning| (warning.key, warning.message)).collect()
+        }
+        Err(error) => verdict.add_error(&error),
+    }
+    if let Some(info) = model.info.get()
+        && let Err(error) = estimate::parameters(recipe, &info)
+    {
+        verdict.add_error(&error);
+    }
+    if let Some(info) = data.info()
+        && info.train_rows > 0
+        && let Err(error) = estimate::steps(recipe, info.train_rows)
+    {
+        verdict.add_error(&error);
+    }
+    verdict
+}

@@ -1,0 +1,73 @@
+//! Recipes that come from elsewhere: from the link, from a file, from a run that was interrupted. What they name is shown, never
+//! fetched, until someone asks for it.
+
+use leptos::ev;
+use leptos::prelude::*;
+use lorelei_recipe::Recipe;
+
+use super::notice::Place;
+use super::state::Page;
+use super::{browser, data, form, model};
+use crate::logic::texts::fill;
+
+/// Puts a recipe into the form.
+pub fn take_recipe(page: Page, recipe: Recipe) {
+    let name = recipe.model.model_name_or_path.clone();
+    page.form.replace(recipe);
+    data::follow_recipe(page);
+    if is_hub_id(&name) {
+        page.model.hub_id.set(name);
+    }
+    load_named_builtin(page);
+}
+
+/// `owner/name`.
+fn is_hub_id(name: &str) -> bool {
+    let part = |part: &str| {
+        part.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+            && !part.trim_matches('.').is_empty()
+    };
+    name.split_once('/').is_some_and(|(owner, rest)| part(owner) && part(rest))
+}
+
+/// Loads the recipe's model if the worker carries it and does not have it loaded.
+pub fn load_named_builtin(page: Page) {
+    let name = model::named_by_recipe(page);
+    if name.starts_with("builtin:") && untrack(move || page.model.name()).as_ref() != Some(&name) {
+        model::load_builtin(page, &name);
+    }
+}
+
+/// Follows the recipe in the page's address, now and whenever it changes.
+pub fn follow_address(page: Page) {
+    read(page);
+    let handle = window_event_listener(ev::hashchange, move |_| read(page));
+    // As long as the page.
+    std::mem::forget(handle);
+}
+
+fn read(page: Page) {
+    let fragment = browser::fragment();
+    // The other fragments are the sections' names.
+    if !fragment.starts_with("r=") {
+        return;
+    }
+    if page.run.status.get_untracked().is_active() {
+        page.notices.say(Place::Link, page.t_now().link_while_running);
+        return;
+    }
+    match lorelei_recipe::decode_link(&fragment) {
+        Ok(recipe) => {
+            page.notices.clear(Place::Link);
+            take_recipe(page, recipe);
+        }
+        Err(error) => {
+            page.notices.say(Place::Link, fill(page.t_now().bad_link, &[("error", &form::words(&error))]))
+        }
+    }
+}
+
+/// The address that says all of this recipe.
+pub fn address(recipe: &Recipe) -> String {
+    browser::address_with(&lorelei_recipe::encode_link(recipe))
+}

@@ -1,0 +1,147 @@
+//! The model: which one is loaded, which one is on its way, and how to ask for another.
+
+use std::sync::Arc;
+
+use leptos::prelude::*;
+use lorelei_protocol::{DeviceChoice, ModelChoice, ModelInfo, Request};
+use web_sys::File;
+
+use super::notice::Place;
+use super::state::Page;
+use super::trainer::Progress;
+
+/// The model that the worker carries.
+pub const BUILTIN: &str = "builtin:tiny";
+/// Where hub ids are looked for unless someone says otherwise.
+const HUB: &str = "https://huggingface.co";
+
+/// A model that was asked for, with its files.
+#[derive(Debug, Clone)]
+pub struct Pick {
+    /// Which.
+    pub choice: ModelChoice,
+    /// Its files, where they are the user's.
+    pub files: Vec<File>,
+}
+
+/// What the page knows of the model.
+#[derive(Clone, Copy)]
+pub struct Model {
+    /// The one that is loaded.
+    pub info: RwSignal<Option<Arc<ModelInfo>>>,
+    /// The name of the one that is on its way.
+    pub loading: RwSignal<Option<String>>,
+    /// How far it is.
+    pub progress: RwSignal<Option<Progress>>,
+    /// Models loaded so far: tells one from the next.
+    pub count: RwSignal<u32>,
+    /// Where to put it.
+    pub device: RwSignal<DeviceChoice>,
+    /// `owner/name`.
+    pub hub_id: RwSignal<String>,
+    /// A branch, tag or commit.
+    pub hub_revision: RwSignal<String>,
+    /// The hub.
+    pub hub_endpoint: RwSignal<String>,
+    /// What was asked for last.
+    pub picked: StoredValue<Option<Pick>, LocalStorage>,
+    /// The model that the recipe named when that was asked for.
+    named: StoredValue<String>,
+}
+
+impl Model {
+    /// None.
+    pub fn new() -> Self {
+        Self {
+            info: RwSignal::new(None),
+            loading: RwSignal::new(None),
+            progress: RwSignal::new(None),
+            count: RwSignal::new(0),
+            device: RwSignal::new(DeviceChoice::Auto),
+            hub_id: RwSignal::new(String::new()),
+            hub_revision: RwSignal::new("main".into()),
+            hub_endpoint: RwSignal::new(HUB.into()),
+            picked: StoredValue::new_local(None),
+            named: StoredValue::new(String::new()),
+        }
+    }
+
+    /// The name of the loaded model.
+    pub fn name(self) -> Option<String> {
+        self.info.with(|info| info.as_ref().map(|info| info.name.clone()))
+    }
+}
+
+/// Asks for a model.
+pub fn load(page: Page, pick: Pick) {
+    if page.is_engaged() {
+        return;
+    }
+    let name = match &pick.choice {
+        ModelChoice::Builtin { name } => name.clone(),
+        ModelChoice::Hub { id, .. } => id.clone(),
+        ModelChoice::Files => pick.files.iter().map(File::name).collect::<Vec<_>>().join(", "),
+    };
+    let request = Request::Load { model: pick.choice.clone(), device: page.model.device.get_untracked() };
+    page.notices.clear(Place::Model);
+    if page.trainer.send(&request, &pick.files) {
+        page.model.picked.set_value(Some(pick));
+        page.model.named.set_value(named_by_recipe(page));
+        page.model.progress.set(None);
+        page.model.loading.set(Some(name));
+    }
+}
+
+/// The model of the recipe.
+pub fn named_by_recipe(page: Page) -> String {
+    page.form.recipe.with_untracked(|recipe| recipe.model.model_name_or_path.clone())
+}
+
+/// Takes a model that was put on its device. Who asks for a model changes the recipe, unless the recipe was changed meanwhile: then
+/// it is for another model, and the page says so.
+pub fn loaded(page: Page, info: ModelInfo) {
+    let (model, name) = (page.model, info.name.clone());
+    page.notices.clear(Place::Model);
+    model.loading.set(None);
+    model.progress.set(None);
+    model.info.set(Some(Arc::new(info)));
+    model.count.update(|count| *count += 1);
+    if model.named.with_value(|named| *named == named_by_recipe(page)) {
+        page.form.change(|recipe| recipe.model.model_name_or_path = name);
+    }
+}
+
+/// Asks for the model that the worker carries.
+pub fn load_builtin(page: Page, name: &str) {
+    load(page, Pick { choice: ModelChoice::Builtin { name: name.to_string() }, files: Vec::new() });
+}
+
+/// Asks for files of the user's.
+pub fn load_files(page: Page, files: Vec<File>) {
+    if !files.is_empty() {
+        load(page, Pick { choice: ModelChoice::Files, files });
+    }
+}
+
+/// Asks for what the hub's inputs say.
+pub fn load_hub(page: Page) {
+    let model = page.model;
+    let text = |signal: RwSignal<String>, otherwise: &str| {
+        let text = signal.get_untracked();
+        if text.trim().is_empty() { otherwise.to_string() } else { text.trim().to_string() }
+    };
+    let id = text(model.hub_id, "");
+    if id.is_empty() {
+        page.notices.say(Place::Model, page.t_now().hub_id_missing);
+        return;
+    }
+    let (revision, endpoint) = (text(model.hub_revision, "main"), text(model.hub_endpoint, HUB));
+    load(page, Pick { choice: ModelChoice::Hub { id, revision, endpoint }, files: Vec::new() });
+}
+
+/// Asks once more for what was asked for last: for a new worker, or another device.
+pub fn load_again(page: Page) {
+    if let Some(pick) = page.model.picked.get_value() {
+        load(page, pick);
+    }
+}

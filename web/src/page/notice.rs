@@ -1,0 +1,101 @@
+//! What went wrong, in words, where it matters; it stays until it is read.
+
+use std::collections::BTreeMap;
+use std::panic::PanicHookInfo;
+
+use leptos::prelude::*;
+
+use super::state::Page;
+
+/// Where a message stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Place {
+    /// Above everything.
+    Page,
+    /// A link that could not be read.
+    Link,
+    /// In the section of this name, and so on.
+    Model,
+    Data,
+    Recipe,
+    Run,
+    Try,
+    Share,
+}
+
+impl Place {
+    fn test_id(self) -> &'static str {
+        match self {
+            Place::Page => "page-error",
+            Place::Link => "link-error",
+            Place::Model => "model-error",
+            Place::Data => "data-error",
+            Place::Recipe => "recipe-notice",
+            Place::Run => "run-error",
+            Place::Try => "try-error",
+            Place::Share => "share-error",
+        }
+    }
+}
+
+/// One message a place.
+#[derive(Clone, Copy)]
+pub struct Notices(RwSignal<BTreeMap<Place, String>>);
+
+impl Notices {
+    /// None.
+    pub fn new() -> Self {
+        Self(RwSignal::new(BTreeMap::new()))
+    }
+
+    /// Puts a message at a place; the older one goes.
+    pub fn say(self, place: Place, text: impl Into<String>) {
+        let text = text.into();
+        self.0.update(|all| {
+            all.insert(place, text);
+        });
+    }
+
+    /// Takes a place's message away.
+    pub fn clear(self, place: Place) {
+        if self.0.with_untracked(|all| all.contains_key(&place)) {
+            self.0.update(|all| {
+                all.remove(&place);
+            });
+        }
+    }
+}
+
+/// The message of a place, with a button that takes it away.
+pub fn notice(page: Page, place: Place) -> impl IntoView {
+    let text = Memo::new(move |_| page.notices.0.with(|all| all.get(&place).cloned()));
+    move || {
+        text.get().map(|text| {
+            view! {
+                <div class="notice" role="alert" data-testid=place.test_id()>
+                    <p>{text}</p>
+                    <button
+                        type="button"
+                        class="quiet"
+                        data-testid=format!("{}-dismiss", place.test_id())
+                        on:click=move |_| page.notices.clear(place)
+                    >
+                        {move || page.t().dismiss}
+                    </button>
+                </div>
+            }
+        })
+    }
+}
+
+/// What stands on the page when the page itself breaks, which is a mistake of ours.
+pub fn show_panic(info: &PanicHookInfo<'_>) {
+    let message = format!(
+        "The page stopped on a mistake of its own. Please reload it. / 页面出错，请重新加载。 ({info})"
+    );
+    leptos::logging::error!("{message}");
+    if let Some(place) = document().get_element_by_id("boot") {
+        place.set_text_content(Some(&message));
+        let _ = place.remove_attribute("hidden");
+    }
+}

@@ -1,0 +1,59 @@
+//! The first rows as the model sees them: tokens, and which of them it learns to say.
+
+use std::sync::Arc;
+
+use leptos::prelude::*;
+use lorelei_protocol::{DataInfo, PreviewRow, PreviewToken};
+
+use super::state::Page;
+use crate::logic::texts::fill;
+
+/// Tokens of a row that are shown.
+const SHOWN: usize = 300;
+
+/// The rows, and what the marks mean.
+pub fn preview(page: Page, info: &Arc<DataInfo>) -> impl IntoView + use<> {
+    let rows = info.preview.iter().map(|given| row(page, given)).collect_view();
+    let legend = move || {
+        view! {
+            <span class="token">{page.t().legend_seen}</span>
+            " "
+            <mark class="token">{page.t().legend_learnt}</mark>
+        }
+    };
+    (!info.preview.is_empty()).then(|| {
+        view! {
+            <h3>{move || page.t().preview}</h3>
+            <p class="hint legend">{legend}</p>
+            <div class="preview" data-testid="data-preview" tabindex="0" role="region" aria-label=move || page.t().preview>
+                <ol>{rows}</ol>
+            </div>
+        }
+    })
+}
+
+fn row(page: Page, row: &PreviewRow) -> impl IntoView + use<> {
+    let rest = row.tokens.len().saturating_sub(SHOWN);
+    let tokens = row.tokens.iter().take(SHOWN).map(token).collect_view();
+    view! {
+        <li>
+            {tokens}
+            {(rest > 0).then(|| view! { <span class="hint">{move || fill(page.t().and_more, &[("count", &rest)])}</span> })}
+        </li>
+    }
+}
+
+fn token(token: &PreviewToken) -> impl IntoView + use<> {
+    let title = format!("id {}", token.id);
+    let text = visible(&token.text);
+    if token.learnt {
+        view! { <mark class="token" title=title>{text}</mark> }.into_any()
+    } else {
+        view! { <span class="token" title=title>{text}</span> }.into_any()
+    }
+}
+
+/// A token that is a line's end, or nothing at all, can be seen too.
+fn visible(text: &str) -> String {
+    if text.is_empty() { "∅".into() } else { text.replace('\n', "⏎\n").replace('\t', "⇥\t") }
+}

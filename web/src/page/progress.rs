@@ -1,0 +1,27 @@
+//! A bar for something that takes a while.
+
+use leptos::prelude::*;
+
+use super::trainer::Progress;
+use crate::logic::format;
+
+/// The bar; without a length where none is known. `label` says what it is to those who do not see it.
+pub fn bar(progress: Option<Progress>, label: &'static str) -> impl IntoView {
+    let Progress { what, done, total } =
+        progress.unwrap_or(Progress { what: String::new(), done: 0, total: 0 });
+    let known = total > 0;
+    // Tensors are counted, bytes are weighed; there are never as many tensors as bytes.
+    let amount = |number: u64| if total > 100_000 { format::bytes(number) } else { format::grouped(number) };
+    let text = if known { format!("{} / {}", amount(done.min(total)), amount(total)) } else { String::new() };
+    view! {
+        <div class="bar">
+            {if known {
+                view! { <progress aria-label=label max=total.to_string() value=done.min(total).to_string()></progress> }.into_any()
+            } else {
+                view! { <progress aria-label=label></progress> }.into_any()
+            }}
+            <span class="what">{what}</span>
+            <span>{text}</span>
+        </div>
+    }
+}

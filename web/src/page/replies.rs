@@ -1,0 +1,163 @@
+//! What the worker says, and what the page makes of it.
+
+use std::sync::Arc;
+
+use js_sys::{Reflect, Uint8Array};
+use leptos::prelude::*;
+use lorelei_protocol::{Capabilities, ModelChoice, ModelInfo, Reply, Request};
+use wasm_bindgen::{JsCast, JsValue};
+
+use super::notice::Place;
+use super::run::Status;
+use super::state::Page;
+use super::trainer::{Life, Progress};
+use super::{browser, link, model, run_events};
+use crate::logic::texts::fill;
+
+/// What the worker calls the loading of its own module.
+const TRAINER: &str = "trainer";
+
+/// Takes a message of the worker's.
+pub fn receive(page: Page, message: &JsValue) {
+    let get = |name: &str| Reflect::get(message, &name.into()).ok();
+    let Some(json) = get("json").and_then(|json| json.as_string()) else { return };
+    match serde_json::from_str(&json) {
+        Ok(reply) => take(page, reply, get("bytes").and_then(|bytes| bytes.dyn_into().ok())),
+        Err(error) => page.notices.say(Place::Page, fill(page.t_now().not_understood, &[("error", &error)])),
+    }
+}
+
+fn take(page: Page, reply: Reply, bytes: Option<Uint8Array>) {
+    match reply {
+        Reply::Ready => {
+            page.trainer.progress.set(None);
+            page.trainer.life.set(Life::Ready);
+            page.trainer.send(&Request::Probe, &[]);
+        }
+        Reply::Capabilities(capabilities) => probed(page, capabilities),
+        Reply::Progress { what, done, total } => {
+            let progress = Some(Progress { what, done, total });
+            let ours = page.trainer.life.with_untracked(|life| *life == Life::Loading);
+            if ours || progress.as_ref().is_some_and(|progress| progress.what == TRAINER) {
+                page.trainer.progress.set(progress);
+            } else {
+                page.model.progress.set(progress);
+            }
+        }
+        Reply::Loaded(info) => loaded(page, info),
+        Reply::Previewed(info) => {
+            page.notices.clear(Place::Data);
+            if let Some(question) = page.data.asked.get_untracked() {
+                page.data.read.set(Some((question, Some(Arc::new(info)))));
+            }
+            page.data.asked.set(None);
+        }
+        Reply::Event { event } => run_events::take(page, event),
+        Reply::Paused { paused } => {
+            // Not where the run is about to end: that is said already.
+            if matches!(page.run.status.get_untracked(), Status::Running | Status::Paused) {
+                page.run.status.set(if paused { Status::Paused } else { Status::Running });
+            }
+        }
+        Reply::Generated { without_adapter, with_adapter, finished, .. } => {
+            page.answers.without.set(without_adapter);
+            page.answers.with.set(with_adapter);
+            page.answers.going.set(!finished);
+        }
+        Reply::Exported { file_name } => {
+            let saved = bytes.map(|bytes| browser::save(&file_name, "application/zip", &bytes));
+            if !matches!(saved, Some(Ok(()))) {
+                page.notices.say(Place::Share, page.t_now().not_saved);
+            }
+        }
+        Reply::Failed { request, message } => failed(page, &request, message),
+    }
+}
+
+fn probed(page: Page, capabilities: Capabilities) {
+    let first = page.trainer.capabilities.with_untracked(Option::is_none);
+    page.trainer.capabilities.set(Some(capabilities));
+    if first {
+        begin(page);
+    }
+}
+
+/// Loads the first model, unless the recipe is for one that has to be fetched or chosen: a link does neither by itself.
+fn begin(page: Page) {
+    if page.model.picked.with_value(Option::is_some) {
+        model::load_again(page);
+    } else {
+        link::load_named_builtin(page);
+    }
+}
+
+fn loaded(page: Page, info: ModelInfo) {
+    page.run.has_adapter.set(false);
+    page.answers.clear();
+    model::loaded(page, info);
+    // What is in the browser's storage may have changed.
+    let hub = page
+        .model
+        .picked
+        .with_value(|pick| pick.as_ref().is_some_and(|pick| matches!(pick.choice, ModelChoice::Hub { .. })));
+    if hub {
+        page.trainer.send(&Request::Probe, &[]);
+    }
+}
+
+fn failed(page: Page, request: &str, message: String) {
+    let place = match request {
+        "load" => {
+            page.run.resuming.set(false);
+            page.model.loading.set(None);
+            page.model.progress.set(None);
+            Place::Model
+        }
+        "delete_model" => Place::Model,
+        "preview" => {
+            if let Some(question) = page.data.asked.get_untracked() {
+                page.data.read.set(Some((question, None)));
+            }
+            page.data.asked.set(None);
+            Place::Data
+        }
+        "start" => {
+            end_badly(page, &message);
+            Place::Run
+        }
+        "pause" | "resume" | "stop" | "discard" => Place::Run,
+        "generate" => {
+            page.answers.going.set(false);
+            Place::Try
+        }
+        "export" => Place::Share,
+        "probe" => {
+            begin(page);
+            Place::Page
+        }
+        _ => Place::Page,
+    };
+    page.notices.say(place, message);
+}
+
+fn end_badly(page: Page, message: &str) {
+    if page.run.status.get_untracked().is_active() {
+        page.run.say(message.to_string(), true);
+        page.run.status.set(Status::Failed);
+        if page.run.step.get_untracked() > 0 {
+            page.run.has_adapter.set(true);
+        }
+    }
+}
+
+/// The worker is gone, and everything that it held.
+pub fn lost(page: Page) {
+    end_badly(page, page.t_now().trainer_dead);
+    page.run.has_adapter.set(false);
+    page.answers.going.set(false);
+    page.model.loading.set(None);
+    page.model.progress.set(None);
+    page.model.info.set(None);
+    page.data.asked.set(None);
+    page.data.read.set(None);
+}

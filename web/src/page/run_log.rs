@@ -1,0 +1,23 @@
+//! The log: what happened, line by line.
+
+use leptos::prelude::*;
+
+use super::run::LogLine;
+use super::state::Page;
+
+/// The last lines. The box shows its end and stays there unless someone scrolls up (see `.log` in the style sheet).
+pub fn log(page: Page) -> impl IntoView {
+    let lines = move || {
+        page.run.drawn.track();
+        page.run.log.with_value(|log| log.iter().cloned().collect::<Vec<_>>())
+    };
+    let line = |line: LogLine| view! { <li class:warning=line.warns>{line.text}</li> };
+    view! {
+        <h3>{move || page.t().log}</h3>
+        <div class="log" tabindex="0" role="log" aria-live="off" aria-label=move || page.t().log data-testid="run-log">
+            <ol>
+                <For each=lines key=|line| line.id children=line/>
+            </ol>
+        </div>
+    }
+}

@@ -1,0 +1,65 @@
+//! Ask the model, without and with what it learnt.
+
+use leptos::prelude::*;
+
+use super::answers;
+use super::notice::{Place, notice};
+use super::state::Page;
+
+/// The section.
+pub fn section(page: Page) -> impl IntoView {
+    let (answers, model) = (page.answers, page.model);
+    let idle = move || model.info.with(Option::is_some) && !page.is_engaged_tracked();
+    let with = move || match answers.with.get() {
+        Some(text) => text,
+        None if page.run.has_adapter.get() => String::new(),
+        None => page.t().no_adapter.into(),
+    };
+    view! {
+        <section id="try" aria-labelledby="try-heading">
+            <h2 id="try-heading">{move || page.t().try_it}</h2>
+            {notice(page, Place::Try)}
+            <form
+                on:submit=move |event| {
+                    event.prevent_default();
+                    answers::ask(page);
+                }
+            >
+                <label class="wide">
+                    <span>{move || page.t().prompt}</span>
+                    <textarea
+                        rows="2"
+                        data-testid="try-prompt"
+                        prop:value=answers.prompt
+                        on:input=move |event| answers.prompt.set(event_target_value(&event))
+                    ></textarea>
+                </label>
+                <div class="row">
+                    <label>
+                        <span>{move || page.t().answer_length}</span>
+                        <input
+                            type="text"
+                            inputmode="numeric"
+                            data-testid="try-length"
+                            prop:value=answers.length
+                            on:input=move |event| answers.length.set(event_target_value(&event))
+                        />
+                    </label>
+                    <button type="submit" class="main" data-testid="try-generate" prop:disabled=move || !idle()>
+                        {move || if answers.going.get() { page.t().answering } else { page.t().answer }}
+                    </button>
+                </div>
+            </form>
+            <div class="answers" aria-live="polite" aria-busy=move || if answers.going.get() { "true" } else { "false" }>
+                <div>
+                    <h3>{move || page.t().without}</h3>
+                    <p class="answer" data-testid="try-without">{answers.without}</p>
+                </div>
+                <div>
+                    <h3>{move || page.t().with}</h3>
+                    <p class="answer" data-testid="try-with" class:hint=move || answers.with.with(Option::is_none)>{with}</p>
+                </div>
+            </div>
+        </section>
+    }
+}
