@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use sha2::{Digest as _, Sha256};
 
-/// A package of PyPI's or npm's and what is in it.
+/// A Python or JavaScript package and what is in it.
 pub struct Package {
     /// How `pip download` or `npm pack` calls it.
     pub requirement: &'static str,
