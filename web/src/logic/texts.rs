@@ -109,7 +109,7 @@ texts! {
     device_no_f16: "no 16-bit floats", "不支持 16 位浮点";
     device_buffer: "buffers up to {size}", "单个缓冲区最大 {size}";
     device_cpu: "The CPU will be used, in one thread, which is slow, because no GPU can be: {reason}", "将使用单线程 CPU，速度较慢，因为无法使用 GPU：{reason}";
-    no_webgpu: "This browser has no WebGPU (navigator.gpu is missing), so the CPU will be used, in one thread, which is slow. Chrome and Edge from 113, Safari from 26 and Firefox from 141 (Windows; elsewhere dom.webgpu.enabled) have it.", "此浏览器没有 WebGPU（缺少 navigator.gpu），将使用单线程 CPU，速度较慢。Chrome 和 Edge 113 起、Safari 26 起、Firefox 141 起（Windows；其他系统需开启 dom.webgpu.enabled）支持 WebGPU。";
+    no_webgpu: "This browser has no WebGPU (navigator.gpu is missing), so the CPU will be used, in one thread, which is slow. A current Chrome, Edge, Safari or Firefox has it; on some systems it must be switched on in the browser's settings.", "此浏览器没有 WebGPU（缺少 navigator.gpu），将使用单线程 CPU，速度较慢。新版 Chrome、Edge、Safari 和 Firefox 支持 WebGPU，某些系统上需在浏览器设置中开启。";
     no_webgpu_insecure: "WebGPU is given only to pages from https:// or localhost, and this is neither, so the CPU will be used, in one thread, which is slow.", "浏览器只对 https:// 或 localhost 的页面开放 WebGPU，此页面都不是，将使用单线程 CPU，速度较慢。";
     trainer_loading: "Loading the trainer …", "正在加载训练器……";
     trainer_failed: "The trainer stopped or could not be started: {reason}. What it held is gone; the form and the chosen files are not.", "训练器已停止或无法启动：{reason}。其中的内容已丢失，表单和所选文件仍在。";
