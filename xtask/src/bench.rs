@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use crate::{download::cache, download::run, setup};
+use crate::{command::run, download::cache, setup};
 
 /// What to measure.
 #[derive(clap::Args)]

@@ -10,6 +10,8 @@ use std::{
 use anyhow::{Context, Result, bail};
 use sha2::{Digest as _, Sha256};
 
+use crate::command::run;
+
 /// A Python or JavaScript package and what is in it.
 pub struct Package {
     /// How `pip download` or `npm pack` calls it.
@@ -113,14 +115,4 @@ fn sha256(path: &Path) -> Result<String> {
         }
     }
     Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
-}
-
-/// Runs a command to its end.
-pub fn run(command: &mut Command) -> Result<()> {
-    let what = format!("{command:?}");
-    let status = command.status().with_context(|| format!("cannot run {what}"))?;
-    if !status.success() {
-        bail!("{what} ended with {status}");
-    }
-    Ok(())
 }

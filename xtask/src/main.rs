@@ -1,6 +1,7 @@
 //! `cargo xtask`: set-up, tests and the making of `builtin:tiny`.
 
 mod bench;
+mod command;
 mod download;
 mod setup;
 mod tiny;
@@ -11,8 +12,10 @@ use std::{
     process::Command,
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 use clap::{Parser, Subcommand};
+
+use crate::command::run;
 
 #[derive(Parser)]
 #[command(about = "Set-up and tests of Lorelei")]
@@ -62,9 +65,7 @@ fn main() -> Result<()> {
             web::build(&root())?;
             match build_only {
                 true => Ok(()),
-                false => download::run(
-                    Command::new(program()?).args(["serve", "--dir", "dist"]).current_dir(root()),
-                ),
+                false => run(Command::new(program()?).args(["serve", "--dir", "dist"]).current_dir(root())),
             }
         }
         Task::Bench(arguments) => {
@@ -120,18 +121,10 @@ fn test(full: bool, web: bool) -> Result<()> {
         ),
     }
     println!("xtask: lints");
-    cargo(&["clippy", "--release", "--workspace", "--all-targets"], &[])
+    cargo(&["clippy", "--release", "--workspace", "--all-targets", "--", "-D", "warnings"], &[])
 }
 
+/// Runs cargo in the project's root.
 fn cargo(arguments: &[&str], environment: &[(&str, &str)]) -> Result<()> {
-    let status = Command::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".into()))
-        .args(arguments)
-        .envs(environment.iter().copied())
-        .current_dir(root())
-        .status()
-        .context("cargo cannot be run")?;
-    if !status.success() {
-        bail!("cargo {} ended with {status}", arguments.join(" "));
-    }
-    Ok(())
+    run(command::cargo().args(arguments).envs(environment.iter().copied()).current_dir(root()))
 }

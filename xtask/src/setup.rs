@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Result, bail};
 
-use crate::download::SMOLLM2;
+use crate::{command::works, download::SMOLLM2};
 
 /// The description of Mesa's software Vulkan driver, where Debian puts it.
 const LAVAPIPE: &str = "/usr/share/vulkan/icd.d/lvp_icd.x86_64.json";
@@ -47,8 +47,7 @@ fn vulkan() -> Result<()> {
 
 /// Chromium, for the page's tests.
 pub fn chromium() -> Result<()> {
-    let found =
-        |program: &str| Command::new(program).arg("--version").output().is_ok_and(|o| o.status.success());
+    let found = |program: &str| works(Command::new(program).arg("--version"));
     if found("chromedriver") && found("chromium") {
         return Ok(());
     }

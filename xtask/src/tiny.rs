@@ -10,7 +10,10 @@ use std::{
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
-use crate::download::{MOBY_DICK, STATE_OF_THE_UNION, run};
+use crate::{
+    command::run,
+    download::{MOBY_DICK, STATE_OF_THE_UNION},
+};
 
 /// Longest piece of text, in bytes: about 230 tokens.
 const PIECE: usize = 900;

@@ -2,13 +2,14 @@
 
 use std::{
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::Command,
 };
 
 use anyhow::{Context, Result, bail};
 
 use crate::{
-    download::{cache, run},
+    command::{cargo, run, works},
+    download::cache,
     setup::apt,
 };
 
@@ -17,11 +18,6 @@ const TARGET: &str = "wasm32-unknown-unknown";
 const TRUNK: [&str; 4] = ["trunk", "--version", "0.21.14", "--locked"];
 /// Must be the version of the library that the page is built with. Not locked: its lock file names a withdrawn crate.
 const WASM_BINDGEN: [&str; 3] = ["wasm-bindgen-cli", "--version", "=0.2.130"];
-
-/// Whether a command runs and ends well.
-fn works(command: &mut Command) -> bool {
-    command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
-}
 
 /// What cargo needs in its environment to build for a browser.
 pub fn toolchain() -> Result<Vec<(&'static str, String)>> {
@@ -57,7 +53,7 @@ fn tools() -> Result<PathBuf> {
             continue;
         }
         println!("xtask: building {name} {version} (some minutes)");
-        let mut cargo = Command::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".into()));
+        let mut cargo = cargo();
         cargo.arg("install").args(install).arg("--root").arg(&root).arg("--force");
         cargo.env("CARGO_TARGET_DIR", cache()?.join("target-tools"));
         run(&mut cargo).with_context(|| format!("{name} cannot be built"))?;

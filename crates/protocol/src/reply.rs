@@ -8,6 +8,8 @@ use crate::Event;
 /// What the worker says.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "reply", rename_all = "snake_case")]
+// A message lives from here to its JSON: boxing would only make it harder to write.
+#[allow(clippy::large_enum_variant)]
 pub enum Reply {
     /// The worker's module runs; sent once, unasked.
     Ready,

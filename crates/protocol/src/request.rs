@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 /// What a page asks of the worker.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "request", rename_all = "snake_case")]
+// A message lives from here to its JSON: boxing would only make it harder to write.
+#[allow(clippy::large_enum_variant)]
 pub enum Request {
     /// What this browser can do, which models are in its storage and which run was interrupted. Answered by
     /// [`crate::Reply::Capabilities`].
