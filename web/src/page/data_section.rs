@@ -8,12 +8,14 @@ use lorelei_recipe::fields::Table;
 use web_sys::File;
 
 use super::data::{self, Source};
+use super::drop::Picks;
+use super::fact::fact;
 use super::notice::{Place, notice};
 use super::recipe_section::fields;
 use super::state::Page;
 use super::{drop, preview};
 use crate::logic::format::{grouped, percent};
-use crate::logic::texts::{Texts, fill};
+use crate::logic::texts::fill;
 
 /// The section.
 pub fn section(page: Page) -> impl IntoView {
@@ -40,8 +42,8 @@ fn choice(page: Page) -> impl IntoView {
             data::choose_train(page, Source::File(file));
         }
     };
-    let validation = move |event| {
-        if let Some(file) = drop::picked(&event).into_iter().next() {
+    let validation = move |files: Vec<File>| {
+        if let Some(file) = files.into_iter().next() {
             data::choose_validation(page, Some(file));
         }
     };
@@ -49,26 +51,8 @@ fn choice(page: Page) -> impl IntoView {
     let pickers = view! {
         <p>{move || page.t().data_drop}</p>
         <div class="row">
-            <label class="button">
-                {move || page.t().data_file}
-                <input
-                    class="unseen"
-                    type="file"
-                    accept=".jsonl,.ndjson,.json"
-                    data-testid="data-files"
-                    on:change=move |event| take(drop::picked(&event))
-                />
-            </label>
-            <label class="button">
-                {move || page.t().data_validation}
-                <input
-                    class="unseen"
-                    type="file"
-                    accept=".jsonl,.ndjson,.json"
-                    data-testid="data-validation"
-                    on:change=validation
-                />
-            </label>
+            {drop::picker("data-files", Picks::File, ROWS, move || page.t().data_file, take)}
+            {drop::picker("data-validation", Picks::File, ROWS, move || page.t().data_validation, validation)}
         </div>
     };
     view! {
@@ -114,18 +98,15 @@ fn status(page: Page) -> String {
 }
 
 fn facts(page: Page, info: &Arc<DataInfo>) -> impl IntoView + use<> {
-    let fact = move |test_id: &'static str, text: fn(&Texts) -> &'static str, value: String| {
-        view! { <div><dt>{move || text(page.t())}</dt><dd data-testid=test_id>{value}</dd></div> }
-    };
     let count = |number: usize| grouped(number as u64);
     view! {
         <dl class="facts">
-            {fact("data-rows", |t| t.fact_rows, count(info.train_rows))}
-            {fact("data-validation-rows", |t| t.fact_validation_rows, count(info.validation_rows))}
-            {fact("data-tokens", |t| t.fact_tokens, count(info.tokens))}
-            {fact("data-learnt", |t| t.fact_learnt, percent(info.learnt_tokens as f64, info.tokens as f64))}
-            {fact("data-truncated", |t| t.fact_truncated, count(info.truncated))}
-            {fact("data-skipped", |t| t.fact_skipped, count(info.skipped.len()))}
+            {fact(page, "data-rows", |t| t.fact_rows, count(info.train_rows))}
+            {fact(page, "data-validation-rows", |t| t.fact_validation_rows, count(info.validation_rows))}
+            {fact(page, "data-tokens", |t| t.fact_tokens, count(info.tokens))}
+            {fact(page, "data-learnt", |t| t.fact_learnt, percent(info.learnt_tokens as f64, info.tokens as f64))}
+            {fact(page, "data-truncated", |t| t.fact_truncated, count(info.truncated))}
+            {fact(page, "data-skipped", |t| t.fact_skipped, count(info.skipped.len()))}
         </dl>
         {lines(page, info)}
         {preview::preview(page, info)}
@@ -162,3 +143,6 @@ fn lines(page: Page, info: &Arc<DataInfo>) -> impl IntoView + use<> {
 
 /// Lines that are named.
 const SHOWN: usize = 50;
+
+/// What files of rows are called.
+const ROWS: &str = ".jsonl,.ndjson,.json";

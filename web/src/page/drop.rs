@@ -12,7 +12,7 @@ use web_sys::{
 
 /// The files of an input. Of a folder, those that lie in it directly: models are flat. The input is emptied, so that the same file
 /// can be picked again.
-pub fn picked(event: &Event) -> Vec<File> {
+fn picked(event: &Event) -> Vec<File> {
     let Some(input) = event.target().and_then(|target| target.dyn_into::<HtmlInputElement>().ok()) else {
         return Vec::new();
     };
@@ -44,6 +44,41 @@ pub fn dropped(event: &DragEvent, then: impl FnOnce(Vec<File>) + 'static) {
         }
         then(files);
     });
+}
+
+/// What a picker lets one pick.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Picks {
+    /// One file.
+    File,
+    /// Files.
+    Files,
+    /// A folder.
+    Folder,
+}
+
+/// A button that opens the browser's picker; `then` gets what was picked.
+pub fn picker(
+    test_id: &'static str,
+    picks: Picks,
+    accept: &'static str,
+    label: impl Fn() -> &'static str + Send + 'static,
+    then: impl Fn(Vec<File>) + 'static,
+) -> impl IntoView {
+    view! {
+        <label class="button">
+            {label}
+            <input
+                class="unseen"
+                type="file"
+                multiple=picks == Picks::Files
+                prop:webkitdirectory=picks == Picks::Folder
+                accept=accept
+                data-testid=test_id
+                on:change=move |event| then(picked(&event))
+            />
+        </label>
+    }
 }
 
 /// A zone that takes drops, with its contents.

@@ -8,6 +8,7 @@ mod data;
 mod data_section;
 mod drop;
 mod estimates;
+mod fact;
 mod field;
 mod form;
 mod header;

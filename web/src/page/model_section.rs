@@ -5,6 +5,8 @@ use std::sync::Arc;
 use leptos::prelude::*;
 use lorelei_protocol::{DeviceChoice, ModelInfo};
 
+use super::drop::Picks;
+use super::fact::fact;
 use super::notice::{Place, notice};
 use super::state::Page;
 use super::trainer::Life;
@@ -65,31 +67,16 @@ fn device(page: Page) -> impl IntoView {
     }
 }
 
+/// What a model's files are called.
+const MODEL_FILES: &str = ".gguf,.safetensors,.json,.jinja,.txt,.model";
+
 fn pickers(page: Page) -> impl IntoView {
+    let load = move |files| model::load_files(page, files);
     view! {
         <p>{move || page.t().model_drop}</p>
         <div class="row">
-            <label class="button">
-                {move || page.t().model_files}
-                <input
-                    class="unseen"
-                    type="file"
-                    multiple
-                    data-testid="model-files"
-                    accept=".gguf,.safetensors,.json,.jinja,.txt,.model"
-                    on:change=move |event| model::load_files(page, drop::picked(&event))
-                />
-            </label>
-            <label class="button">
-                {move || page.t().model_folder}
-                <input
-                    class="unseen"
-                    type="file"
-                    prop:webkitdirectory=true
-                    data-testid="model-folder"
-                    on:change=move |event| model::load_files(page, drop::picked(&event))
-                />
-            </label>
+            {drop::picker("model-files", Picks::Files, MODEL_FILES, move || page.t().model_files, load)}
+            {drop::picker("model-folder", Picks::Folder, "", move || page.t().model_folder, load)}
         </div>
     }
 }
@@ -109,21 +96,18 @@ fn status(page: Page) -> String {
 }
 
 fn facts(page: Page, info: &Arc<ModelInfo>) -> impl IntoView + use<> {
-    let fact = move |test_id: &'static str, text: fn(&Texts) -> &'static str, value: String| {
-        view! { <div><dt>{move || text(page.t())}</dt><dd data-testid=test_id>{value}</dd></div> }
-    };
     let count = |number: usize| format::grouped(number as u64);
     let template = info.has_chat_template;
     view! {
         <dl class="facts">
-            {fact("model-name", |t| t.fact_name, info.name.clone())}
-            {fact("model-type", |t| t.fact_type, info.model_type.clone())}
-            {fact("model-parameters", |t| t.fact_parameters, format::grouped(info.parameters))}
-            {fact("model-layers", |t| t.fact_layers, count(info.num_hidden_layers))}
-            {fact("model-hidden", |t| t.fact_hidden, count(info.hidden_size))}
-            {fact("model-vocab", |t| t.fact_vocab, count(info.vocab_size))}
-            {fact("model-context", |t| t.fact_context, count(info.max_position_embeddings))}
-            {fact("model-placed", |t| t.device, info.device.clone())}
+            {fact(page, "model-name", |t| t.fact_name, info.name.clone())}
+            {fact(page, "model-type", |t| t.fact_type, info.model_type.clone())}
+            {fact(page, "model-parameters", |t| t.fact_parameters, format::grouped(info.parameters))}
+            {fact(page, "model-layers", |t| t.fact_layers, count(info.num_hidden_layers))}
+            {fact(page, "model-hidden", |t| t.fact_hidden, count(info.hidden_size))}
+            {fact(page, "model-vocab", |t| t.fact_vocab, count(info.vocab_size))}
+            {fact(page, "model-context", |t| t.fact_context, count(info.max_position_embeddings))}
+            {fact(page, "model-placed", |t| t.device, info.device.clone())}
         </dl>
         {(!template).then(|| view! { <p class="hint">{move || page.t().no_template}</p> })}
     }

@@ -7,6 +7,7 @@ use lorelei_recipe::fields::Table;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::File;
 
+use super::drop::Picks;
 use super::field::field;
 use super::notice::{Place, notice};
 use super::state::Page;
@@ -86,8 +87,8 @@ fn beginnings(page: Page) -> impl IntoView {
         });
         page.form.replace(recipe);
     };
-    let open = move |event| {
-        if let Some(file) = drop::picked(&event).into_iter().next() {
+    let open = move |files: Vec<File>| {
+        if let Some(file) = files.into_iter().next() {
             spawn_local(read(page, file));
         }
     };
@@ -99,16 +100,7 @@ fn beginnings(page: Page) -> impl IntoView {
             <button type="button" data-testid="recipe-defaults" on:click=move |_| fresh(Recipe::default())>
                 {move || page.t().recipe_defaults}
             </button>
-            <label class="button">
-                {move || page.t().recipe_open}
-                <input
-                    class="unseen"
-                    type="file"
-                    accept=".toml,.json"
-                    data-testid="recipe-file"
-                    on:change=open
-                />
-            </label>
+            {drop::picker("recipe-file", Picks::File, ".toml,.json", move || page.t().recipe_open, open)}
         </div>
     }
 }

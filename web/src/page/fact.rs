@@ -1,0 +1,16 @@
+//! A name and what it is, in a list of facts.
+
+use leptos::prelude::*;
+
+use super::state::Page;
+use crate::logic::texts::Texts;
+
+/// One fact of a `<dl>`.
+pub fn fact(
+    page: Page,
+    test_id: &'static str,
+    text: fn(&Texts) -> &'static str,
+    value: String,
+) -> impl IntoView + use<> {
+    view! { <div><dt>{move || text(page.t())}</dt><dd data-testid=test_id>{value}</dd></div> }
+}
