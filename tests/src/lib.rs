@@ -2,13 +2,36 @@
 
 pub mod browser;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use lorelei_data::Example;
+use lorelei_formats::{SafetensorsFile, TensorSource as _};
 use lorelei_train::{Event, Host, SaveError, StepLog};
 
 /// A file or folder under `tests/fixtures`.
 pub fn fixture(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(name)
+}
+
+/// A safetensors file of the fixtures.
+pub fn open(path: &Path) -> SafetensorsFile<Vec<u8>> {
+    SafetensorsFile::open(std::fs::read(path).unwrap(), path.display().to_string()).unwrap()
+}
+
+/// The rows of a table's `input_ids` and `labels` without their padding.
+pub fn examples(path: &Path) -> Vec<Example> {
+    let file = open(path);
+    let width = file.info("input_ids").unwrap().shape[1];
+    let [ids, mask, labels] =
+        ["input_ids", "attention_mask", "labels"].map(|name| file.read_i64(name).unwrap());
+    let row = |r: usize| {
+        let kept: Vec<usize> = (r * width..(r + 1) * width).filter(|i| mask[*i] == 1).collect();
+        Example {
+            input_ids: kept.iter().map(|i| ids[*i] as u32).collect(),
+            labels: kept.iter().map(|i| labels[*i]).collect(),
+        }
+    };
+    (0..ids.len() / width).map(row).collect()
 }
 
 /// Fails unless the largest difference is at most `tolerance` of the largest value. NaN never passes.

@@ -4,19 +4,15 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use burn::tensor::{Device, DeviceKind};
-use lorelei_data::{Batch, Example, SequenceRow, collate, one_per_row};
-use lorelei_formats::{LlamaConfig, SafetensorsFile, TensorSource, parse_adapter_key, read_adapter_bytes};
-use lorelei_models::{AdapterValues, ForwardMode, Llama};
+use lorelei_data::{Batch, SequenceRow, collate, one_per_row};
+use lorelei_formats::{LlamaConfig, TensorSource, parse_adapter_key};
+use lorelei_models::{AdapterValues, ForwardMode, Llama, read_adapter};
 use lorelei_recipe::{LoraConfig, TrainingArguments};
-use lorelei_tests::{Recorder, assert_close, fixture};
+use lorelei_tests::{Recorder, assert_close, examples, fixture, open};
 use lorelei_train::{Checkpoint, Job, Optimizer, StepLog, tokens, train};
 
 fn devices() -> [(&'static str, Device); 2] {
     [("cpu", Device::flex()), ("wgpu", Device::wgpu(DeviceKind::DefaultDevice))]
-}
-
-fn open(path: &Path) -> SafetensorsFile<Vec<u8>> {
-    SafetensorsFile::open(std::fs::read(path).unwrap(), path.display().to_string()).unwrap()
 }
 
 fn model(arch: &str, config: &str, device: &Device) -> Llama {
@@ -28,18 +24,7 @@ fn model(arch: &str, config: &str, device: &Device) -> Llama {
 
 /// The rows of a table without their padding.
 fn rows(path: &Path) -> Vec<SequenceRow> {
-    let file = open(path);
-    let width = file.info("input_ids").unwrap().shape[1];
-    let [ids, mask, labels] =
-        ["input_ids", "attention_mask", "labels"].map(|name| file.read_i64(name).unwrap());
-    let row = |r: usize| {
-        let kept: Vec<usize> = (r * width..(r + 1) * width).filter(|i| mask[*i] == 1).collect();
-        Example {
-            input_ids: kept.iter().map(|i| ids[*i] as u32).collect(),
-            labels: kept.iter().map(|i| labels[*i]).collect(),
-        }
-    };
-    one_per_row((0..ids.len() / width).map(row).collect())
+    one_per_row(examples(path))
 }
 
 fn batch(rows: &[SequenceRow]) -> Batch {
@@ -47,12 +32,7 @@ fn batch(rows: &[SequenceRow]) -> Batch {
 }
 
 fn adapter_values(path: &Path) -> AdapterValues {
-    let adapter = read_adapter_bytes(&std::fs::read(path).unwrap(), "adapter_model.safetensors").unwrap();
-    let name = |key: &str| {
-        let (path, part) = parse_adapter_key(key).unwrap();
-        format!("{path}.{part}")
-    };
-    adapter.into_iter().map(|(key, tensor)| (name(&key), (tensor.shape, tensor.values))).collect()
+    read_adapter(&std::fs::read(path).unwrap(), "adapter_model.safetensors").unwrap()
 }
 
 fn with_adapter(arch: &str, name: &str, device: &Device) -> (Llama, LoraConfig) {
@@ -303,12 +283,8 @@ fn a_run_that_goes_on_from_a_checkpoint_comes_to_the_same_bytes() {
     let state = String::from_utf8(file(files, "trainer_state.json")).unwrap();
 
     let mut resumed = resumable(&device);
-    let adapter = read_adapter_bytes(&file(files, "adapter_model.safetensors"), "adapter").unwrap();
-    let values = adapter.into_iter().map(|(key, tensor)| {
-        let (path, part) = parse_adapter_key(&key).unwrap();
-        (format!("{path}.{part}"), (tensor.shape, tensor.values))
-    });
-    resumed.model.set_adapter(&values.collect()).unwrap();
+    let adapter = read_adapter(&file(files, "adapter_model.safetensors"), "adapter").unwrap();
+    resumed.model.set_adapter(&adapter).unwrap();
     resumed.checkpoint = Some(Checkpoint::read(file(files, "optimizer.safetensors"), &state).unwrap());
     let mut rest = Recorder::default();
     pollster::block_on(train(&mut resumed, &mut rest)).unwrap();

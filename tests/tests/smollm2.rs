@@ -4,14 +4,17 @@ use std::{fs::File, path::PathBuf};
 
 use burn::tensor::{Device, DeviceKind};
 use half::bf16;
-use lorelei_data::{Encoder, Example, Tokenizer, encode_rows, one_per_row, read_jsonl};
+use lorelei_data::{Encoder, Tokenizer, encode_rows, one_per_row, read_jsonl};
 use lorelei_formats::{
     FormatError, GgufModel, LlamaConfig, SafetensorsFile, TensorInfo, TensorSource, parse_adapter_key,
 };
 use lorelei_models::Llama;
 use lorelei_recipe::{LoraConfig, TrainingArguments};
-use lorelei_tests::{Recorder, fixture};
+use lorelei_tests::{Recorder, examples, fixture, open};
 use lorelei_train::{Job, train};
+
+/// The tokens of the reference runs.
+const TOKENS: &str = "smollm2/tokens_128.safetensors";
 
 fn gguf() -> GgufModel<File> {
     let path = std::env::var_os("LORELEI_SMOLLM2").map(PathBuf::from);
@@ -41,26 +44,9 @@ impl TensorSource for Rounded {
     }
 }
 
-fn open(name: &str) -> SafetensorsFile<Vec<u8>> {
-    SafetensorsFile::open(std::fs::read(fixture(name)).unwrap(), name).unwrap()
-}
-
-/// The rows of the reference without their padding.
-fn examples() -> Vec<Example> {
-    let file = open("smollm2/tokens_128.safetensors");
-    let [ids, mask, labels] =
-        ["input_ids", "attention_mask", "labels"].map(|name| file.read_i64(name).unwrap());
-    let row = |start: usize| {
-        let length = mask[start..start + 128].iter().sum::<i64>() as usize;
-        let input_ids = ids[start..start + length].iter().map(|id| *id as u32).collect();
-        Example { input_ids, labels: labels[start..start + length].to_vec() }
-    };
-    (0..ids.len()).step_by(128).map(row).collect()
-}
-
 /// The `A` of the starting adapter into `model`; `B` is zero.
 fn start_from(model: &mut Llama, path: &str, device: &Device) {
-    let file = open(path);
+    let file = open(&fixture(path));
     let mut started = 0;
     for info in file.infos() {
         let (module, part) = parse_adapter_key(&info.name).unwrap();
@@ -112,7 +98,7 @@ fn ten_steps(device_name: &str, device: &Device, run: &str) {
         target_modules,
         base_model: "smollm2".into(),
         arguments,
-        train: one_per_row(examples()),
+        train: one_per_row(examples(&fixture(TOKENS))),
         validation: Vec::new(),
         shuffle: false,
         pad_id: 2,
@@ -136,7 +122,7 @@ fn ten_steps(device_name: &str, device: &Device, run: &str) {
     let (_, files) = host.saved.last().unwrap();
     let bytes = files.iter().find(|(name, _)| name == "adapter_model.safetensors").unwrap().1.clone();
     let saved = SafetensorsFile::open(bytes, "adapter_model.safetensors").unwrap();
-    let wanted = open(&format!("smollm2/{run}/final.safetensors"));
+    let wanted = open(&fixture(&format!("smollm2/{run}/final.safetensors")));
     let mut worst = 0f64;
     for info in wanted.infos() {
         let got = saved.read_f32(&info.name).unwrap();
@@ -175,5 +161,5 @@ fn conversations_become_the_tokens_and_masks_of_transformers() {
     let rows = read_jsonl(&bytes[..], "train_messages.jsonl");
     let encoded = encode_rows(rows, "train_messages.jsonl", &Encoder::new(&tokenizer, 128)).unwrap();
     assert_eq!((encoded.truncated, encoded.skipped.len()), (0, 0));
-    assert_eq!(encoded.examples, examples());
+    assert_eq!(encoded.examples, examples(&fixture(TOKENS)));
 }

@@ -2,8 +2,7 @@
 
 use std::{fs, path::PathBuf};
 
-use lorelei_formats::{parse_adapter_key, read_adapter_bytes};
-use lorelei_models::{AdapterValues, Llama};
+use lorelei_models::{Llama, read_adapter};
 use lorelei_recipe::{FinetuningType, LoraConfig, Recipe};
 use miette::{Context, IntoDiagnostic, Result, miette};
 
@@ -49,13 +48,7 @@ pub fn load(model: &mut Llama, folder: &str) -> Result<(LoraConfig, Vec<String>)
     let path = folder.join("adapter_model.safetensors");
     let name = path.display().to_string();
     let bytes = fs::read(&path).into_diagnostic().wrap_err_with(|| format!("cannot read {name}"))?;
-    let adapter = read_adapter_bytes(&bytes, &name).map_err(report)?;
-    let mut values = AdapterValues::new();
-    for (key, tensor) in adapter {
-        let (module, part) =
-            parse_adapter_key(&key).ok_or_else(|| miette!("{name}: tensor {key} is not a LoRA matrix"))?;
-        values.insert(format!("{module}.{part}"), (tensor.shape, tensor.values));
-    }
+    let values = read_adapter(&bytes, &name).map_err(report)?;
     let targets =
         model.inject_lora(&lora, 0).map_err(report).wrap_err_with(|| folder.display().to_string())?;
     model.set_adapter(&values).map_err(report).wrap_err(name)?;

@@ -5,7 +5,7 @@ use std::{
     io::{BufRead, BufReader},
 };
 
-use lorelei_data::{Encoder, SequenceRow, Tokenizer, encode_rows, one_per_row, pack, read_jsonl, split};
+use lorelei_data::{Encoder, SequenceRow, Tokenizer, encode_rows, hold_out, read_jsonl, sequences};
 use lorelei_recipe::Recipe;
 use miette::{Context, IntoDiagnostic, Result, miette};
 
@@ -29,10 +29,7 @@ pub fn rows(
     if let Some(path) = &recipe.data.validation_file {
         return Ok((train, file(path, &encoder, recipe)?));
     }
-    let Some(percentage) = recipe.data.validation_split_percentage else { return Ok((train, Vec::new())) };
-    let (kept, held) = split(train.len(), percentage, recipe.training.shuffle_seed());
-    let take = |indices: Vec<usize>| indices.iter().map(|i| train[*i].clone()).collect();
-    Ok((take(kept), take(held)))
+    Ok(hold_out(train, recipe.data.validation_split_percentage, recipe.training.shuffle_seed()))
 }
 
 fn file(path: &str, encoder: &Encoder<'_>, recipe: &Recipe) -> Result<Vec<SequenceRow>> {
@@ -50,10 +47,7 @@ fn file(path: &str, encoder: &Encoder<'_>, recipe: &Recipe) -> Result<Vec<Sequen
             lines.join(", ")
         );
     }
-    Ok(match recipe.data.packing {
-        true => pack(encoded.examples, recipe.data.max_length),
-        false => one_per_row(encoded.examples),
-    })
+    Ok(sequences(encoded.examples, recipe.data.max_length, recipe.data.packing))
 }
 
 /// A JSONL file, or a data set that the program carries.

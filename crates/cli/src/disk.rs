@@ -38,10 +38,7 @@ pub fn save(folder: &Path, files: &[(String, Vec<u8>)]) -> Result<(), SaveError>
     if folder.exists() {
         return replace(folder, files).map_err(|(path, error)| failed(&path, error));
     }
-    let parent = match folder.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
+    let parent = parent(folder);
     let make = || -> std::io::Result<tempfile::TempDir> {
         fs::create_dir_all(parent)?;
         let mut builder = tempfile::Builder::new();
@@ -63,6 +60,11 @@ pub fn save(folder: &Path, files: &[(String, Vec<u8>)]) -> Result<(), SaveError>
     }
     sync(parent);
     Ok(())
+}
+
+/// The folder that a path lies in: of a bare name, the one that the program runs in.
+pub fn parent(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Each aside, then each in its place.

@@ -8,7 +8,7 @@ use std::{
 
 use burn::tensor::Device;
 use lorelei_data::Tokenizer;
-use lorelei_formats::ModelSource;
+use lorelei_formats::{ModelSource, shard_names};
 use lorelei_models::Llama;
 use miette::{Context, IntoDiagnostic, Result, miette};
 
@@ -77,14 +77,11 @@ fn from_hub(id: &str) -> Result<PathBuf> {
         .model(id.to_owned());
     let get = |file: &str| repo.get(file).map_err(|error| miette!("{id} on the hub: {file}: {error}"));
     let config = get("config.json")?;
-    match repo.get("model.safetensors.index.json") {
+    match repo.get(ModelSource::INDEX) {
         Ok(index) => {
-            let index: serde_json::Value =
-                serde_json::from_str(&fs::read_to_string(index).into_diagnostic()?).into_diagnostic()?;
-            let names = index["weight_map"].as_object().into_iter().flat_map(|map| map.values());
-            let names: std::collections::BTreeSet<&str> = names.filter_map(|name| name.as_str()).collect();
-            for name in names {
-                get(name)?;
+            let index = fs::read_to_string(index).into_diagnostic()?;
+            for name in shard_names(&index, ModelSource::INDEX).map_err(report)? {
+                get(&name)?;
             }
         }
         // Most models have no index: they are one file.
@@ -94,7 +91,7 @@ fn from_hub(id: &str) -> Result<PathBuf> {
             })?;
         }
     }
-    for optional in ["tokenizer.json", "tokenizer_config.json", "chat_template.jinja"] {
+    for optional in ModelSource::OPTIONAL {
         let _ = repo.get(optional);
     }
     Ok(config.parent().map(Path::to_owned).unwrap_or_default())

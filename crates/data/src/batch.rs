@@ -90,6 +90,11 @@ pub fn one_per_row(examples: Vec<Example>) -> Vec<SequenceRow> {
     examples.into_iter().map(|example| SequenceRow { documents: vec![example] }).collect()
 }
 
+/// The rows of an epoch: [`pack`]ed, or [`one_per_row`].
+pub fn sequences(examples: Vec<Example>, max_length: usize, packing: bool) -> Vec<SequenceRow> {
+    if packing { pack(examples, max_length) } else { one_per_row(examples) }
+}
+
 /// Packs examples into rows of at most `max_length` tokens: first fit decreasing (Johnson, 1973; at most 11/9 of the
 /// best possible number of rows, plus one). No document is split; one longer than `max_length` is cut there, an empty
 /// one is left out. Deterministic: equal lengths keep their order, and both the documents of a row and the rows

@@ -19,12 +19,12 @@ mod tokenizer;
 mod tokenizer_config;
 mod train_tokenizer;
 
-pub use batch::{Batch, SequenceRow, collate, one_per_row, pack};
+pub use batch::{Batch, SequenceRow, collate, one_per_row, pack, sequences};
 pub use chat::Message;
 pub use encode::{Encoded, Encoder, Example, IGNORE_INDEX, encode_rows, survey_rows};
 pub use error::{DataError, DataErrorKind};
 pub use rows::{Row, read_jsonl};
 pub use sampler::{epoch_order, micro_batches};
-pub use split::split;
+pub use split::{hold_out, split};
 pub use tokenizer::Tokenizer;
 pub use train_tokenizer::train_byte_level_bpe;

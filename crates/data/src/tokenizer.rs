@@ -119,6 +119,12 @@ impl Tokenizer {
         self.chat.as_ref().map_err(Clone::clone)?.render(messages, add_generation_prompt)
     }
 
+    /// Tokens of what a user says, up to where the assistant's answer begins.
+    pub fn encode_prompt(&self, prompt: &str) -> Result<Vec<u32>, DataError> {
+        let message = Message { role: "user".to_owned(), content: prompt.to_owned() };
+        self.encode(&self.apply_chat_template(&[message], true)?, false)
+    }
+
     /// Whether the model has no template of its own, so that its chat format is this crate's ChatML.
     pub fn uses_default_template(&self) -> bool {
         self.config.chat_template.is_none()

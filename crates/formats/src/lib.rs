@@ -37,6 +37,6 @@ pub use gguf::GgufModel;
 pub use model_source::ModelSource;
 pub use read_at::ReadAt;
 pub use safetensors::SafetensorsFile;
-pub use safetensors_sharded::ShardedSafetensors;
+pub use safetensors_sharded::{ShardedSafetensors, shard_names};
 pub use safetensors_write::{SafetensorsWriter, TensorData, TensorSpec, to_bytes};
 pub use tensor_source::{StoredDtype, TensorInfo, TensorSource};

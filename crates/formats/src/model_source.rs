@@ -24,6 +24,11 @@ pub struct ModelSource {
 }
 
 impl ModelSource {
+    /// A folder's index of shards; a model in one file has none.
+    pub const INDEX: &str = "model.safetensors.index.json";
+    /// What a folder may lack of what is read beside the weights.
+    pub const OPTIONAL: [&str; 3] = ["tokenizer.json", "tokenizer_config.json", "chat_template.jinja"];
+
     /// A Hugging Face folder. `open` opens a file of it by its plain name; `folder` is what errors call it.
     ///
     /// # Errors
@@ -48,10 +53,8 @@ impl ModelSource {
         };
         let config = text("config.json")?
             .ok_or_else(|| failed("config.json", io::Error::from(ErrorKind::NotFound)))?;
-        let tensors: Box<dyn TensorSource> = match text("model.safetensors.index.json")? {
-            Some(index) => {
-                Box::new(ShardedSafetensors::open(&index, place("model.safetensors.index.json"), &open)?)
-            }
+        let tensors: Box<dyn TensorSource> = match text(Self::INDEX)? {
+            Some(index) => Box::new(ShardedSafetensors::open(&index, place(Self::INDEX), &open)?),
             None => {
                 let name = "model.safetensors";
                 let file = open(name).map_err(|error| failed(name, error))?;

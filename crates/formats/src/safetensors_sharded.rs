@@ -35,48 +35,30 @@ impl<R: ReadAt> ShardedSafetensors<R> {
         mut open_shard: impl FnMut(&str) -> io::Result<R>,
     ) -> Result<Self, FormatError> {
         let index_file = index_file.into();
-        let index: Index = serde_json::from_str(index_json).map_err(|error| {
-            let problem = format!("not a safetensors index: {error}");
-            FormatError::corrupt(&index_file, Place::File, problem)
-        })?;
-
-        let mut wanted: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-        for (tensor, shard) in &index.weight_map.0 {
-            wanted.entry(shard).or_default().push(tensor);
-        }
-        if wanted.is_empty() {
-            let place = Place::Key("weight_map".to_owned());
-            return Err(FormatError::corrupt(&index_file, place, "it is empty"));
-        }
-        if let Some(bad) = wanted.keys().find(|name| !is_plain_file_name(name)) {
-            let problem = format!("{:?} is not the plain name of a .safetensors file", Shortened(bad));
-            let place = Place::Key("weight_map".to_owned());
-            return Err(FormatError::corrupt(&index_file, place, problem));
-        }
-
+        let wanted = shards_of(index_json, &index_file)?;
         let mut sharded = Self { shards: Vec::new(), infos: Vec::new(), by_name: HashMap::new(), index_file };
         for (shard, tensors) in wanted {
-            let reader = open_shard(shard).map_err(|source| {
-                let mut error = FormatError::io(shard, Place::File, source);
+            let reader = open_shard(&shard).map_err(|source| {
+                let mut error = FormatError::io(&shard, Place::File, source);
                 error.help = format!("{} names this shard: put it beside it", sharded.index_file).into();
                 error
             })?;
-            sharded.add(SafetensorsFile::open(reader, shard)?, &tensors)?;
+            sharded.add(SafetensorsFile::open(reader, shard.as_str())?, &tensors)?;
         }
         Ok(sharded)
     }
 
-    fn add(&mut self, shard: SafetensorsFile<R>, tensors: &[&str]) -> Result<(), FormatError> {
-        for &tensor in tensors {
+    fn add(&mut self, shard: SafetensorsFile<R>, tensors: &[String]) -> Result<(), FormatError> {
+        for tensor in tensors {
             let Some(info) = shard.info(tensor) else {
                 return Err(FormatError::missing(
                     shard.file_name(),
-                    Place::Tensor(tensor.to_owned()),
+                    Place::Tensor(tensor.clone()),
                     format!("{} says that it is in this file, but it is not", self.index_file),
                     "fetch the index and the shards from the same revision",
                 ));
             };
-            self.by_name.insert(tensor.to_owned(), (self.infos.len(), self.shards.len()));
+            self.by_name.insert(tensor.clone(), (self.infos.len(), self.shards.len()));
             self.infos.push(info.clone());
         }
         self.shards.push(shard);
@@ -111,6 +93,37 @@ impl<R: ReadAt> TensorSource for ShardedSafetensors<R> {
 
     fn read_i64(&self, name: &str) -> Result<Vec<i64>, FormatError> {
         self.shard_of(name)?.read_i64(name)
+    }
+}
+
+/// The names of the shards in the text of a `model.safetensors.index.json`, which errors call `index_file`.
+///
+/// # Errors
+/// When it is no such JSON, or a shard's name could lead out of the folder.
+pub fn shard_names(index_json: &str, index_file: &str) -> Result<Vec<String>, FormatError> {
+    Ok(shards_of(index_json, index_file)?.into_keys().collect())
+}
+
+/// Each shard's name with the tensors that it holds.
+fn shards_of(index_json: &str, index_file: &str) -> Result<BTreeMap<String, Vec<String>>, FormatError> {
+    let index: Index = serde_json::from_str(index_json).map_err(|error| {
+        let problem = format!("not a safetensors index: {error}");
+        FormatError::corrupt(index_file, Place::File, problem)
+    })?;
+    let mut wanted: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (tensor, shard) in index.weight_map.0 {
+        wanted.entry(shard).or_default().push(tensor);
+    }
+    let corrupt =
+        |problem: String| FormatError::corrupt(index_file, Place::Key("weight_map".to_owned()), problem);
+    if wanted.is_empty() {
+        return Err(corrupt("it is empty".to_owned()));
+    }
+    match wanted.keys().find(|name| !is_plain_file_name(name)) {
+        Some(bad) => {
+            Err(corrupt(format!("{:?} is not the plain name of a .safetensors file", Shortened(bad))))
+        }
+        None => Ok(wanted),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Language models on burn, under the names and layouts of their Hugging Face checkpoints, with room for adapters.
 
+mod adapter_file;
 mod error;
 mod generate;
 mod init;
@@ -10,6 +11,7 @@ mod lora;
 mod modules;
 mod parameter;
 
+pub use adapter_file::read_adapter;
 pub use error::ModelError;
 pub use linear::{Linear, LoraAdapter};
 pub use llama::{ForwardMode, Llama, Tokens};

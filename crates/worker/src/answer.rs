@@ -3,7 +3,7 @@
 use lorelei_models::Llama;
 use lorelei_protocol::Reply;
 
-use crate::{browser, desk, model::Loaded, port, run::prompt_ids};
+use crate::{browser, desk, model::Loaded, port};
 
 /// Tokens between two messages to the page.
 const CHUNK: usize = 4;
@@ -12,7 +12,7 @@ const CHUNK: usize = 4;
 pub async fn generate(prompt: String, max_new_tokens: usize) -> Result<(), String> {
     let loaded = desk::with(|desk| desk.model.clone()).ok_or("load a model first")?;
     let trained = desk::with(|desk| desk.trained.as_ref().map(|trained| trained.model.clone()));
-    let ids = prompt_ids(&loaded.tokenizer, &prompt)?;
+    let ids = loaded.tokenizer.encode_prompt(&prompt).map_err(|error| error.to_string())?;
     let say = |without_adapter: &str, with_adapter: Option<&str>, finished| {
         port::post(&Reply::Generated {
             prompt: prompt.clone(),

@@ -3,8 +3,8 @@
 use std::io::{BufRead, BufReader};
 
 use lorelei_data::{
-    DataError, Encoded, Encoder, Example, IGNORE_INDEX, SequenceRow, Tokenizer, one_per_row, pack,
-    read_jsonl, split, survey_rows,
+    DataError, Encoded, Encoder, Example, IGNORE_INDEX, SequenceRow, Tokenizer, hold_out, read_jsonl,
+    sequences, survey_rows,
 };
 use lorelei_protocol::{BadRow, DataChoice, DataInfo, PreviewRow, PreviewToken, Reply};
 use lorelei_recipe::DataSection;
@@ -35,22 +35,16 @@ pub async fn preview(
     let preview =
         encoded.examples.iter().take(rows).map(|example| shown(example, &loaded.tokenizer)).collect();
     let (truncated, skipped) = (encoded.truncated, encoded.skipped);
-    let sequences = |examples: Vec<Example>| match section.packing {
-        true => pack(examples, section.max_length),
-        false => one_per_row(examples),
+    let rows_of = |examples| sequences(examples, section.max_length, section.packing);
+    let train_rows = rows_of(encoded.examples);
+    let (train_rows, validation_rows) = match &validation {
+        Some(choice) => {
+            let (encoded, more) = read(choice, &files, &encoder)?;
+            errors.extend(more);
+            (train_rows, rows_of(encoded.examples))
+        }
+        None => hold_out(train_rows, section.validation_split_percentage, seed),
     };
-    let mut train_rows = sequences(encoded.examples);
-    let mut validation_rows = Vec::new();
-    if let Some(choice) = &validation {
-        let (encoded, more) = read(choice, &files, &encoder)?;
-        errors.extend(more);
-        validation_rows = sequences(encoded.examples);
-    } else if let Some(percentage) = section.validation_split_percentage {
-        let (kept, held) = split(train_rows.len(), percentage, seed);
-        let take = |indices: Vec<usize>| indices.iter().map(|i| train_rows[*i].clone()).collect();
-        let (kept, held): (Vec<SequenceRow>, _) = (take(kept), take(held));
-        (train_rows, validation_rows) = (kept, held);
-    }
     let info = DataInfo {
         train_rows: train_rows.len(),
         validation_rows: validation_rows.len(),

@@ -1,8 +1,7 @@
 //! A run: the trainer with the page as its host.
 
-use lorelei_data::{Message, Tokenizer};
-use lorelei_formats::{parse_adapter_key, read_adapter_bytes};
-use lorelei_models::{AdapterValues, Llama};
+use lorelei_data::Tokenizer;
+use lorelei_models::{AdapterValues, Llama, read_adapter};
 use lorelei_protocol::{Event, InterruptedRun, Reply, SamplePrompt, Sampled, Warned};
 use lorelei_recipe::{FinetuningType, Recipe};
 use lorelei_train::{Checkpoint, Host, Job, Sample, SaveError, Signal, train};
@@ -69,7 +68,7 @@ async fn run(recipe: Recipe, resume: bool, sample: Option<SamplePrompt>) -> Resu
         }
     };
     let sample = sample.map(|sample| {
-        let prompt = prompt_ids(&loaded.tokenizer, &sample.prompt)?;
+        let prompt = loaded.tokenizer.encode_prompt(&sample.prompt).map_err(|error| text(&error))?;
         let stop = loaded.tokenizer.eos_id().into_iter().collect();
         Ok::<_, String>(Sample { every: sample.every, prompt, max_new_tokens: sample.max_new_tokens, stop })
     });
@@ -102,20 +101,7 @@ async fn run(recipe: Recipe, resume: bool, sample: Option<SamplePrompt>) -> Resu
 /// The adapter of an interrupted run's checkpoint.
 async fn adapter(run: &InterruptedRun) -> Result<AdapterValues, String> {
     let bytes = store::checkpoint_file(run, "adapter_model.safetensors").await?;
-    let adapter =
-        read_adapter_bytes(&bytes, "adapter_model.safetensors").map_err(|error| error.to_string())?;
-    let named = |(key, tensor): (String, lorelei_formats::AdapterTensor)| {
-        let (path, part) = parse_adapter_key(&key)?;
-        Some((format!("{path}.{part}"), (tensor.shape, tensor.values)))
-    };
-    Ok(adapter.into_iter().filter_map(named).collect())
-}
-
-/// A user's prompt up to where the assistant's answer begins.
-pub fn prompt_ids(tokenizer: &Tokenizer, prompt: &str) -> Result<Vec<u32>, String> {
-    let message = Message { role: "user".into(), content: prompt.to_owned() };
-    let text = tokenizer.apply_chat_template(&[message], true).map_err(|error| error.to_string())?;
-    tokenizer.encode(&text, false).map_err(|error| error.to_string())
+    read_adapter(&bytes, "adapter_model.safetensors").map_err(|error| error.to_string())
 }
 
 /// The page as the trainer's host.

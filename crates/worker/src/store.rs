@@ -3,6 +3,7 @@
 //! `models/<owner>--<name>--<revision>/<file>`; `run/checkpoint-<step>/<file>` and `run/run.json`, which names the checkpoint that
 //! counts and is written last: a tab that dies while it saves leaves the checkpoint before.
 
+use lorelei_formats::{ModelSource, shard_names};
 use lorelei_protocol::{CachedModel, InterruptedRun, Reply};
 use web_sys::File;
 
@@ -59,21 +60,18 @@ pub async fn hub(id: &str, revision: &str, endpoint: &str) -> Result<Vec<File>, 
     };
     let needed = async |file: &str| get(file).await?.ok_or_else(|| format!("{id} on the hub has no {file}"));
     let mut files = vec![needed("config.json").await?];
-    match get("model.safetensors.index.json").await? {
+    match get(ModelSource::INDEX).await? {
         Some(index) => {
-            let bytes =
-                browser::read(&format!("{folder}/model.safetensors.index.json")).await?.unwrap_or_default();
-            let json: serde_json::Value = serde_json::from_slice(&bytes).unwrap_or_default();
-            let names = json["weight_map"].as_object().into_iter().flat_map(|map| map.values());
-            let names: std::collections::BTreeSet<&str> = names.filter_map(|name| name.as_str()).collect();
-            for name in names {
-                files.push(needed(&plain(name)?).await?);
+            let bytes = browser::read(&format!("{folder}/{}", ModelSource::INDEX)).await?.unwrap_or_default();
+            let names = shard_names(&String::from_utf8_lossy(&bytes), ModelSource::INDEX);
+            for name in names.map_err(|error| error.to_string())? {
+                files.push(needed(&plain(&name)?).await?);
             }
             files.push(index);
         }
         None => files.push(needed("model.safetensors").await?),
     }
-    for optional in ["tokenizer.json", "tokenizer_config.json", "chat_template.jinja"] {
+    for optional in ModelSource::OPTIONAL {
         files.extend(get(optional).await?);
     }
     Ok(files)

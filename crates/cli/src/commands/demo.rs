@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use lorelei_data::{Message, Tokenizer};
+use lorelei_data::Tokenizer;
 use lorelei_models::Llama;
 use miette::{IntoDiagnostic, Result, WrapErr};
 
@@ -69,9 +69,7 @@ fn absolute(path: &Path) -> Result<PathBuf> {
 
 /// What the model says to `prompt`, the likeliest token each time, on one line.
 fn answer(model: &Llama, tokenizer: &Tokenizer, prompt: &str) -> Result<String> {
-    let message = Message { role: "user".into(), content: prompt.into() };
-    let text = tokenizer.apply_chat_template(&[message], true).map_err(report)?;
-    let ids = tokenizer.encode(&text, false).map_err(report)?;
+    let ids = tokenizer.encode_prompt(prompt).map_err(report)?;
     let stop: Vec<u32> = tokenizer.eos_id().into_iter().collect();
     let ids = pollster::block_on(model.generate(&ids, MAX_NEW_TOKENS, &stop)).map_err(report)?;
     let text = tokenizer.decode(&ids, true).map_err(report)?;

@@ -104,10 +104,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     }
     let tensors: Vec<_> = out.iter().map(|(spec, values)| (spec.clone(), TensorData::F32(values))).collect();
     let bytes = to_bytes(&tensors, &BTreeMap::new()).map_err(report)?;
-    let folder = arguments.output.parent().map(PathBuf::from).unwrap_or_default();
-    let folder = if folder.as_os_str().is_empty() { PathBuf::from(".") } else { folder };
     let file = arguments.output.file_name().ok_or_else(|| miette!("--output names no file"))?;
-    disk::save(&folder, &[(file.to_string_lossy().into_owned(), bytes)]).map_err(report)
+    disk::save(disk::parent(&arguments.output), &[(file.to_string_lossy().into_owned(), bytes)])
+        .map_err(report)
 }
 
 fn spec(name: &str, shape: Vec<usize>) -> TensorSpec {
