@@ -1,15 +1,18 @@
 //! The trait that a backend implements to run Lorelei's operations.
 //!
 //! Every method has a portable body (plain burn operations: right on every backend, and the oracle of the tests). A
-//! backend with something faster overrides it; [`Flex`] does so in [`crate::cpu`]. Backward passes are methods too, so that
+//! backend with something faster overrides it: burn-flex with [`crate::cpu`], the CubeCL runtimes with [`crate::gpu`]. Backward passes are methods too, so that
 //! a fast path may have both halves; the autodiff wiring in [`crate::autodiff`] only decides which halves run.
 
 use burn::backend::{
-    Backend, Cube, Flex, backend_extension,
+    Backend, backend_extension,
     tensor::{FloatTensor, IntTensor},
 };
 
-use crate::{AdamWStep, Dropout, cpu, portable};
+use crate::{AdamWStep, Dropout, portable};
+
+mod cube;
+mod flex;
 
 /// The operations of a decoder with low-rank adapters, forward and backward.
 ///
@@ -178,145 +181,5 @@ pub trait KernelBackend: Backend {
         step: AdamWStep,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
         portable::adamw::step::<Self>(theta, m, v, grad, step)
-    }
-}
-
-/// wgpu, CUDA and the other CubeCL runtimes: the portable bodies.
-impl KernelBackend for Cube {}
-
-/// The CPU: loops over slices around one matrix product.
-impl KernelBackend for Flex {
-    fn linear(x: FloatTensor<Self>, w: FloatTensor<Self>) -> FloatTensor<Self> {
-        cpu::linear::forward(x, w)
-    }
-
-    fn linear_backward_input(grad: FloatTensor<Self>, w: FloatTensor<Self>) -> FloatTensor<Self> {
-        cpu::linear::backward_input(grad, w)
-    }
-
-    fn linear_backward_weight(grad: FloatTensor<Self>, x: FloatTensor<Self>) -> FloatTensor<Self> {
-        cpu::linear::backward_weight(grad, x)
-    }
-
-    fn lora_linear(
-        x: FloatTensor<Self>,
-        w: FloatTensor<Self>,
-        a: FloatTensor<Self>,
-        b: FloatTensor<Self>,
-        scale: f32,
-        dropout: Dropout,
-    ) -> FloatTensor<Self> {
-        cpu::lora_linear::forward(x, w, a, b, scale, dropout)
-    }
-
-    fn lora_linear_backward_input(
-        grad: FloatTensor<Self>,
-        w: FloatTensor<Self>,
-        a: FloatTensor<Self>,
-        b: FloatTensor<Self>,
-        scale: f32,
-        dropout: Dropout,
-    ) -> FloatTensor<Self> {
-        cpu::lora_linear::backward_input(grad, w, a, b, scale, dropout)
-    }
-
-    fn lora_linear_backward_adapter(
-        grad: FloatTensor<Self>,
-        x: FloatTensor<Self>,
-        a: FloatTensor<Self>,
-        b: FloatTensor<Self>,
-        scale: f32,
-        dropout: Dropout,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-        cpu::lora_linear::backward_adapter(grad, x, a, b, scale, dropout)
-    }
-
-    fn rms_norm(x: FloatTensor<Self>, weight: FloatTensor<Self>, eps: f32) -> FloatTensor<Self> {
-        cpu::rms_norm::forward(x, weight, eps)
-    }
-
-    fn rms_norm_backward_input(
-        grad: FloatTensor<Self>,
-        x: FloatTensor<Self>,
-        weight: FloatTensor<Self>,
-        eps: f32,
-    ) -> FloatTensor<Self> {
-        cpu::rms_norm::backward_input(grad, x, weight, eps)
-    }
-
-    fn rope(
-        x: FloatTensor<Self>,
-        cos: FloatTensor<Self>,
-        sin: FloatTensor<Self>,
-        inverse: bool,
-    ) -> FloatTensor<Self> {
-        cpu::rope::rotate(x, cos, sin, inverse)
-    }
-
-    fn attention(
-        q: FloatTensor<Self>,
-        k: FloatTensor<Self>,
-        v: FloatTensor<Self>,
-        segment_ids: IntTensor<Self>,
-        scale: f32,
-    ) -> FloatTensor<Self> {
-        cpu::attention::forward(q, k, v, segment_ids, scale)
-    }
-
-    fn attention_backward(
-        grad: FloatTensor<Self>,
-        q: FloatTensor<Self>,
-        k: FloatTensor<Self>,
-        v: FloatTensor<Self>,
-        segment_ids: IntTensor<Self>,
-        scale: f32,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        cpu::attention::backward(grad, q, k, v, segment_ids, scale)
-    }
-
-    fn swiglu(gate: FloatTensor<Self>, up: FloatTensor<Self>) -> FloatTensor<Self> {
-        cpu::swiglu::forward(gate, up)
-    }
-
-    fn swiglu_backward(
-        grad: FloatTensor<Self>,
-        gate: FloatTensor<Self>,
-        up: FloatTensor<Self>,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-        cpu::swiglu::backward(grad, gate, up)
-    }
-
-    fn cross_entropy(
-        hidden: FloatTensor<Self>,
-        head: FloatTensor<Self>,
-        targets: IntTensor<Self>,
-    ) -> FloatTensor<Self> {
-        cpu::cross_entropy::loss(hidden, head, targets)
-    }
-
-    fn cross_entropy_with_grad(
-        hidden: FloatTensor<Self>,
-        head: FloatTensor<Self>,
-        targets: IntTensor<Self>,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-        cpu::cross_entropy::loss_and_grad(hidden, head, targets)
-    }
-
-    fn cross_entropy_with_grads(
-        hidden: FloatTensor<Self>,
-        head: FloatTensor<Self>,
-        targets: IntTensor<Self>,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        cpu::cross_entropy::loss_and_grads(hidden, head, targets)
-    }
-
-    fn adamw(
-        theta: FloatTensor<Self>,
-        m: FloatTensor<Self>,
-        v: FloatTensor<Self>,
-        grad: FloatTensor<Self>,
-        step: AdamWStep,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        cpu::adamw::step(theta, m, v, grad, step)
     }
 }

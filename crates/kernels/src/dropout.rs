@@ -23,13 +23,15 @@ impl Dropout {
 
     /// `0` or `1 / (1 - p)`: the factor of element `index`.
     pub fn factor(&self, index: usize) -> f32 {
-        // splitmix64 (Steele, Lea and Flood, 2014) of the position, its top 24 bits as a uniform number.
-        let mut z =
-            self.seed.wrapping_add((index as u64).wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^= z >> 31;
-        let uniform = (z >> 40) as f32 / (1u32 << 24) as f32;
+        // pcg3d (Jarzynski and Olano, 2020) of position and seed, its top 24 bits as a uniform number: 32-bit words, as in WGSL.
+        let word = |value: u64| (value as u32).wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        let [mut x, mut y, mut z] = [word(index as u64), word(self.seed), word(self.seed >> 32)];
+        x = x.wrapping_add(y.wrapping_mul(z));
+        y = y.wrapping_add(z.wrapping_mul(x));
+        z = z.wrapping_add(x.wrapping_mul(y));
+        [x, y, z] = [x ^ (x >> 16), y ^ (y >> 16), z ^ (z >> 16)];
+        x = x.wrapping_add(y.wrapping_mul(z));
+        let uniform = (x >> 8) as f32 / (1u32 << 24) as f32;
         if uniform < self.p { 0.0 } else { 1.0 / (1.0 - self.p) }
     }
 

@@ -1,0 +1,186 @@
+//! Which operations run as what on the CubeCL runtimes.
+
+use burn::backend::{
+    Cube,
+    tensor::{FloatTensor, IntTensor},
+};
+
+use super::KernelBackend;
+use crate::{AdamWStep, Dropout, gpu, portable};
+
+/// wgpu: WGSL where it can run. CUDA and the other CubeCL runtimes: the portable bodies.
+impl KernelBackend for Cube {
+    fn linear(x: FloatTensor<Self>, w: FloatTensor<Self>) -> FloatTensor<Self> {
+        match gpu::takes(&[&x, &w]) {
+            true => gpu::linear::forward(x, w),
+            false => portable::linear::forward::<Self>(x, w),
+        }
+    }
+
+    fn linear_backward_input(grad: FloatTensor<Self>, w: FloatTensor<Self>) -> FloatTensor<Self> {
+        match gpu::takes(&[&grad, &w]) {
+            true => gpu::linear::backward_input(grad, w),
+            false => portable::linear::backward_input::<Self>(grad, w),
+        }
+    }
+
+    fn linear_backward_weight(grad: FloatTensor<Self>, x: FloatTensor<Self>) -> FloatTensor<Self> {
+        match gpu::takes(&[&grad, &x]) {
+            true => gpu::linear::backward_weight(grad, x),
+            false => portable::linear::backward_weight::<Self>(grad, x),
+        }
+    }
+
+    fn lora_linear(
+        x: FloatTensor<Self>,
+        w: FloatTensor<Self>,
+        a: FloatTensor<Self>,
+        b: FloatTensor<Self>,
+        scale: f32,
+        dropout: Dropout,
+    ) -> FloatTensor<Self> {
+        match gpu::takes(&[&x, &w, &a, &b]) {
+            true => gpu::lora_linear::forward(x, w, a, b, scale, dropout),
+            false => portable::lora_linear::forward::<Self>(x, w, a, b, scale, dropout),
+        }
+    }
+
+    fn lora_linear_backward_input(
+        grad: FloatTensor<Self>,
+        w: FloatTensor<Self>,
+        a: FloatTensor<Self>,
+        b: FloatTensor<Self>,
+        scale: f32,
+        dropout: Dropout,
+    ) -> FloatTensor<Self> {
+        match gpu::takes(&[&grad, &w, &a, &b]) {
+            true => gpu::lora_linear::backward_input(grad, w, a, b, scale, dropout),
+            false => portable::lora_linear::backward_input::<Self>(grad, w, a, b, scale, dropout),
+        }
+    }
+
+    fn lora_linear_backward_adapter(
+        grad: FloatTensor<Self>,
+        x: FloatTensor<Self>,
+        a: FloatTensor<Self>,
+        b: FloatTensor<Self>,
+        scale: f32,
+        dropout: Dropout,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        match gpu::takes(&[&grad, &x, &a, &b]) {
+            true => gpu::lora_linear::backward_adapter(grad, x, a, b, scale, dropout),
+            false => portable::lora_linear::backward_adapter::<Self>(grad, x, a, b, scale, dropout),
+        }
+    }
+
+    fn rms_norm(x: FloatTensor<Self>, weight: FloatTensor<Self>, eps: f32) -> FloatTensor<Self> {
+        match gpu::takes(&[&x, &weight]) {
+            true => gpu::rms_norm::forward(x, weight, eps),
+            false => portable::rms_norm::forward::<Self>(x, weight, eps),
+        }
+    }
+
+    fn rms_norm_backward_input(
+        grad: FloatTensor<Self>,
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        eps: f32,
+    ) -> FloatTensor<Self> {
+        match gpu::takes(&[&grad, &x, &weight]) {
+            true => gpu::rms_norm::backward_input(grad, x, weight, eps),
+            false => portable::rms_norm::backward_input::<Self>(grad, x, weight, eps),
+        }
+    }
+
+    fn rope(
+        x: FloatTensor<Self>,
+        cos: FloatTensor<Self>,
+        sin: FloatTensor<Self>,
+        inverse: bool,
+    ) -> FloatTensor<Self> {
+        match gpu::takes(&[&x, &cos, &sin]) {
+            true => gpu::pointwise::rope(x, cos, sin, inverse),
+            false => portable::rope::rotate::<Self>(x, cos, sin, inverse),
+        }
+    }
+
+    fn attention(
+        q: FloatTensor<Self>,
+        k: FloatTensor<Self>,
+        v: FloatTensor<Self>,
+        segment_ids: IntTensor<Self>,
+        scale: f32,
+    ) -> FloatTensor<Self> {
+        match gpu::takes(&[&q, &k, &v]) && gpu::takes_ints(&segment_ids) && gpu::attention::takes(&q) {
+            true => gpu::attention::forward(q, k, v, segment_ids, scale),
+            false => portable::attention::forward::<Self>(q, k, v, segment_ids, scale),
+        }
+    }
+
+    fn attention_backward(
+        grad: FloatTensor<Self>,
+        q: FloatTensor<Self>,
+        k: FloatTensor<Self>,
+        v: FloatTensor<Self>,
+        segment_ids: IntTensor<Self>,
+        scale: f32,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        match gpu::takes(&[&grad, &q, &k, &v]) && gpu::takes_ints(&segment_ids) && gpu::attention::takes(&q) {
+            true => gpu::attention::backward(grad, q, k, v, segment_ids, scale),
+            false => portable::attention::backward::<Self>(grad, q, k, v, segment_ids, scale),
+        }
+    }
+
+    fn swiglu(gate: FloatTensor<Self>, up: FloatTensor<Self>) -> FloatTensor<Self> {
+        match gpu::takes(&[&gate, &up]) {
+            true => gpu::pointwise::swiglu(gate, up),
+            false => portable::swiglu::forward::<Self>(gate, up),
+        }
+    }
+
+    fn swiglu_backward(
+        grad: FloatTensor<Self>,
+        gate: FloatTensor<Self>,
+        up: FloatTensor<Self>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        match gpu::takes(&[&grad, &gate, &up]) {
+            true => gpu::pointwise::swiglu_backward(grad, gate, up),
+            false => portable::swiglu::backward::<Self>(grad, gate, up),
+        }
+    }
+
+    fn cross_entropy(
+        hidden: FloatTensor<Self>,
+        head: FloatTensor<Self>,
+        targets: IntTensor<Self>,
+    ) -> FloatTensor<Self> {
+        match gpu::takes(&[&hidden, &head]) && gpu::takes_ints(&targets) {
+            true => gpu::cross_entropy::loss(hidden, head, targets),
+            false => portable::cross_entropy::loss::<Self>(hidden, head, targets),
+        }
+    }
+
+    fn cross_entropy_with_grad(
+        hidden: FloatTensor<Self>,
+        head: FloatTensor<Self>,
+        targets: IntTensor<Self>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        match gpu::takes(&[&hidden, &head]) && gpu::takes_ints(&targets) {
+            true => gpu::cross_entropy::loss_and_grad(hidden, head, targets),
+            false => portable::cross_entropy::loss_and_grad::<Self>(hidden, head, targets),
+        }
+    }
+
+    fn adamw(
+        theta: FloatTensor<Self>,
+        m: FloatTensor<Self>,
+        v: FloatTensor<Self>,
+        grad: FloatTensor<Self>,
+        step: AdamWStep,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        match gpu::takes(&[&theta, &m, &v, &grad]) {
+            true => gpu::pointwise::adamw(theta, m, v, grad, step),
+            false => portable::adamw::step::<Self>(theta, m, v, grad, step),
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! Which operations run as what on the CPU.
+
+use burn::backend::{
+    Flex,
+    tensor::{FloatTensor, IntTensor},
+};
+
+use super::KernelBackend;
+use crate::{AdamWStep, Dropout, cpu};
+
+/// The CPU: loops over slices around one matrix product.
+impl KernelBackend for Flex {
+    fn linear(x: FloatTensor<Self>, w: FloatTensor<Self>) -> FloatTensor<Self> {
+        cpu::linear::forward(x, w)
+    }
+
+    fn linear_backward_input(grad: FloatTensor<Self>, w: FloatTensor<Self>) -> FloatTensor<Self> {
+        cpu::linear::backward_input(grad, w)
+    }
+
+    fn linear_backward_weight(grad: FloatTensor<Self>, x: FloatTensor<Self>) -> FloatTensor<Self> {
+        cpu::linear::backward_weight(grad, x)
+    }
+
+    fn lora_linear(
+        x: FloatTensor<Self>,
+        w: FloatTensor<Self>,
+        a: FloatTensor<Self>,
+        b: FloatTensor<Self>,
+        scale: f32,
+        dropout: Dropout,
+    ) -> FloatTensor<Self> {
+        cpu::lora_linear::forward(x, w, a, b, scale, dropout)
+    }
+
+    fn lora_linear_backward_input(
+        grad: FloatTensor<Self>,
+        w: FloatTensor<Self>,
+        a: FloatTensor<Self>,
+        b: FloatTensor<Self>,
+        scale: f32,
+        dropout: Dropout,
+    ) -> FloatTensor<Self> {
+        cpu::lora_linear::backward_input(grad, w, a, b, scale, dropout)
+    }
+
+    fn lora_linear_backward_adapter(
+        grad: FloatTensor<Self>,
+        x: FloatTensor<Self>,
+        a: FloatTensor<Self>,
+        b: FloatTensor<Self>,
+        scale: f32,
+        dropout: Dropout,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        cpu::lora_linear::backward_adapter(grad, x, a, b, scale, dropout)
+    }
+
+    fn rms_norm(x: FloatTensor<Self>, weight: FloatTensor<Self>, eps: f32) -> FloatTensor<Self> {
+        cpu::rms_norm::forward(x, weight, eps)
+    }
+
+    fn rms_norm_backward_input(
+        grad: FloatTensor<Self>,
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        eps: f32,
+    ) -> FloatTensor<Self> {
+        cpu::rms_norm::backward_input(grad, x, weight, eps)
+    }
+
+    fn rope(
+        x: FloatTensor<Self>,
+        cos: FloatTensor<Self>,
+        sin: FloatTensor<Self>,
+        inverse: bool,
+    ) -> FloatTensor<Self> {
+        cpu::rope::rotate(x, cos, sin, inverse)
+    }
+
+    fn attention(
+        q: FloatTensor<Self>,
+        k: FloatTensor<Self>,
+        v: FloatTensor<Self>,
+        segment_ids: IntTensor<Self>,
+        scale: f32,
+    ) -> FloatTensor<Self> {
+        cpu::attention::forward(q, k, v, segment_ids, scale)
+    }
+
+    fn attention_backward(
+        grad: FloatTensor<Self>,
+        q: FloatTensor<Self>,
+        k: FloatTensor<Self>,
+        v: FloatTensor<Self>,
+        segment_ids: IntTensor<Self>,
+        scale: f32,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        cpu::attention::backward(grad, q, k, v, segment_ids, scale)
+    }
+
+    fn swiglu(gate: FloatTensor<Self>, up: FloatTensor<Self>) -> FloatTensor<Self> {
+        cpu::swiglu::forward(gate, up)
+    }
+
+    fn swiglu_backward(
+        grad: FloatTensor<Self>,
+        gate: FloatTensor<Self>,
+        up: FloatTensor<Self>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        cpu::swiglu::backward(grad, gate, up)
+    }
+
+    fn cross_entropy(
+        hidden: FloatTensor<Self>,
+        head: FloatTensor<Self>,
+        targets: IntTensor<Self>,
+    ) -> FloatTensor<Self> {
+        cpu::cross_entropy::loss(hidden, head, targets)
+    }
+
+    fn cross_entropy_with_grad(
+        hidden: FloatTensor<Self>,
+        head: FloatTensor<Self>,
+        targets: IntTensor<Self>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        cpu::cross_entropy::loss_and_grad(hidden, head, targets)
+    }
+
+    fn cross_entropy_with_grads(
+        hidden: FloatTensor<Self>,
+        head: FloatTensor<Self>,
+        targets: IntTensor<Self>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        cpu::cross_entropy::loss_and_grads(hidden, head, targets)
+    }
+
+    fn adamw(
+        theta: FloatTensor<Self>,
+        m: FloatTensor<Self>,
+        v: FloatTensor<Self>,
+        grad: FloatTensor<Self>,
+        step: AdamWStep,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        cpu::adamw::step(theta, m, v, grad, step)
+    }
+}

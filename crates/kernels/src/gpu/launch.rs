@@ -1,0 +1,116 @@
+//! Launching a kernel of `lorelei-shaders`.
+
+use std::cell::Cell;
+
+use burn::tensor::{DType, Shape};
+use burn_cubecl::{
+    cubecl::{
+        CubeCount, CubeDim,
+        prelude::KernelId,
+        server::{KernelArguments, MetadataBindingInfo},
+    },
+    template::{KernelSource, SourceKernel, SourceTemplate},
+    tensor::CubeTensor,
+};
+use lorelei_shaders::Kernel;
+
+thread_local! {
+    static LAUNCHES: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Kernels of this project that this thread has launched so far.
+pub fn launches() -> u64 {
+    LAUNCHES.get()
+}
+
+/// Most groups along one dimension of a launch.
+const MAX_GROUPS: usize = 65_535;
+
+struct Source(Kernel);
+
+impl KernelSource for Source {
+    fn source(&self) -> SourceTemplate {
+        SourceTemplate::new(self.0.source())
+    }
+
+    fn id(&self) -> KernelId {
+        KernelId::new::<Self>().info(self.0)
+    }
+
+    fn lang(&self) -> &'static str {
+        "wgsl"
+    }
+}
+
+/// A kernel's `Info`, word by word.
+#[derive(Default)]
+pub struct Info(Vec<u32>);
+
+impl Info {
+    /// A count, index or size.
+    pub fn count(mut self, value: usize) -> Self {
+        self.0.push(value as u32);
+        self
+    }
+
+    /// A number.
+    pub fn float(mut self, value: f32) -> Self {
+        self.0.push(value.to_bits());
+        self
+    }
+
+    /// The two halves of a seed, the low one first.
+    pub fn seed(mut self, value: u64) -> Self {
+        self.0.extend([value as u32, (value >> 32) as u32]);
+        self
+    }
+
+    /// Pairs of words, the first in the low half; a word alone gets a zero beside it, as the structures in WGSL have it.
+    fn pairs(&self) -> Vec<u64> {
+        let pair = |pair: &[u32]| u64::from(pair[0]) | u64::from(pair.get(1).copied().unwrap_or(0)) << 32;
+        self.0.chunks(2).map(pair).collect()
+    }
+}
+
+/// Launches `kernel` over `tensors`, all contiguous, in the order of its bindings.
+pub fn launch(kernel: Kernel, groups: [usize; 3], tensors: &[&CubeTensor], info: Info) {
+    LAUNCHES.set(LAUNCHES.get() + 1);
+    let [x, y] = kernel.workgroup();
+    let [groups_x, groups_y, groups_z] = groups.map(|count| count as u32);
+    let buffers = tensors.iter().map(|tensor| tensor.handle.clone().binding()).collect();
+    let arguments =
+        KernelArguments::new().with_buffers(buffers).with_info(MetadataBindingInfo::custom(info.pairs()));
+    tensors[0].client.launch(
+        Box::new(SourceKernel::new(Source(kernel), CubeDim::new_2d(x, y))),
+        CubeCount::Static(groups_x, groups_y, groups_z),
+        arguments,
+    );
+}
+
+/// `count` groups, laid over two dimensions where one is too short. A kernel numbers them `x + y · groups along x`.
+pub fn spread(count: usize) -> [usize; 3] {
+    let x = count.clamp(1, MAX_GROUPS);
+    [x, count.div_ceil(x).max(1), 1]
+}
+
+/// Groups of 256 invocations for `count` of them.
+pub fn each(count: usize) -> [usize; 3] {
+    spread(count.div_ceil(256))
+}
+
+/// An `f32` tensor beside `like`, with no values yet.
+pub fn empty(like: &CubeTensor, shape: &[usize]) -> CubeTensor {
+    typed(like, shape, DType::F32)
+}
+
+/// A tensor beside `like`, with no values yet.
+pub fn typed(like: &CubeTensor, shape: &[usize], dtype: DType) -> CubeTensor {
+    let handle = like.client.empty(shape.iter().product::<usize>() * dtype.size());
+    let shape = Shape::from(shape.to_vec());
+    CubeTensor::new_contiguous(like.client.clone(), like.device.clone(), shape, handle, dtype)
+}
+
+/// A tensor's sizes.
+pub fn dims<const D: usize>(tensor: &CubeTensor) -> [usize; D] {
+    std::array::from_fn(|axis| tensor.meta.shape()[axis])
+}

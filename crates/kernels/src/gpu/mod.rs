@@ -1,0 +1,30 @@
+//! wgpu: the WGSL of `lorelei-shaders`, where the runtime compiles WGSL and holds `f32`. Everywhere else the portable bodies run.
+
+pub mod attention;
+pub mod cross_entropy;
+mod launch;
+pub mod linear;
+pub mod lora_linear;
+mod matmul;
+pub mod pointwise;
+mod policy;
+pub mod rms_norm;
+mod self_test;
+
+use burn::tensor::DType;
+use burn_cubecl::tensor::CubeTensor;
+
+pub use launch::launches;
+pub use policy::{KernelPolicy, kernel_policy, set_kernel_policy};
+pub use self_test::self_test;
+
+/// Whether these tensors can be worked on by a WGSL kernel, and shall be.
+pub fn takes(floats: &[&CubeTensor]) -> bool {
+    kernel_policy() != KernelPolicy::Composed
+        && floats.iter().all(|tensor| tensor.dtype == DType::F32 && tensor.client.name() == "wgpu<wgsl>")
+}
+
+/// As [`takes`], for token ids and the like.
+pub fn takes_ints(tensor: &CubeTensor) -> bool {
+    tensor.dtype == DType::I32
+}

@@ -1,0 +1,183 @@
+//! The WGSL kernels on a software Vulkan driver against the CPU's operations (which are held against the portable bodies), with fresh
+//! random inputs and odd shapes. Each operation must have been launched: a silent fall back to burn's operations fails.
+
+#[allow(dead_code)]
+mod common;
+
+use burn::backend::Dispatch;
+use burn::tensor::{Device, DispatchTensor, Int, Tensor, TensorData};
+use common::{Random, assert_close, host};
+use lorelei_kernels::{AdamWStep, Dropout, backend::KernelBackend, gpu};
+
+/// Largest error, relative to the largest value: sums of a few hundred products in f32.
+const TOLERANCE: f32 = 1e-5;
+
+fn float<const D: usize>(data: &TensorData, device: &Device) -> DispatchTensor {
+    Tensor::<D>::from_data(data.clone(), device).into_dispatch()
+}
+
+fn int<const D: usize>(data: &TensorData, device: &Device) -> DispatchTensor {
+    Tensor::<D, Int>::from_data(data.clone(), device).into_dispatch()
+}
+
+fn values<const D: usize>(tensor: DispatchTensor) -> Vec<f32> {
+    host(Tensor::<D>::from_dispatch(tensor).into_data())
+}
+
+/// Runs `operation` on the GPU and on the CPU and compares all that it gives.
+fn same(what: &str, operation: impl Fn(&Device) -> Vec<Vec<f32>>) {
+    let before = gpu::launches();
+    let got = operation(&common::wgpu());
+    assert!(gpu::launches() > before, "{what} launched no kernel");
+    let want = operation(&Device::flex());
+    for (index, (got, want)) in got.iter().zip(&want).enumerate() {
+        assert_close(&format!("{what}.{index}"), got, want, TOLERANCE);
+    }
+}
+
+#[test]
+fn linear_layers() {
+    let mut random = Random::new("linear_layers");
+    for (n, size_in, size_out) in [(1, 3, 5), (7, 33, 17), (129, 64, 96), (33, 130, 257)] {
+        let (x, w) = (random.data([n, size_in]), random.data([size_out, size_in]));
+        let g = random.data([n, size_out]);
+        same(&format!("linear {n} {size_in} {size_out}"), |device| {
+            let [x, w, g] = [&x, &w, &g].map(|data| float::<2>(data, device));
+            vec![
+                values::<2>(Dispatch::linear(x.clone(), w.clone())),
+                values::<2>(Dispatch::linear_backward_input(g.clone(), w)),
+                values::<2>(Dispatch::linear_backward_weight(g, x)),
+            ]
+        });
+    }
+}
+
+#[test]
+fn low_rank_adapters() {
+    let mut random = Random::new("low_rank_adapters");
+    for (n, size_in, size_out, r) in [
+        (1, 3, 5, 1),
+        (7, 33, 17, 2),
+        (129, 64, 96, 8),
+        (33, 130, 257, 16),
+        (40, 96, 70, 33),
+        (65, 64, 64, 64),
+    ] {
+        let (x, w) = (random.data([n, size_in]), random.data([size_out, size_in]));
+        let (a, b) = (random.data([r, size_in]), random.data([size_out, r]));
+        let g = random.data([n, size_out]);
+        for dropout in [Dropout::NONE, Dropout { p: 0.4, seed: 0x1234_5678_9abc_def0 }] {
+            same(&format!("lora {n} {size_in} {size_out} {r} {dropout:?}"), |device| {
+                let [x, w, a, b, g] = [&x, &w, &a, &b, &g].map(|data| float::<2>(data, device));
+                let y = Dispatch::lora_linear(x.clone(), w.clone(), a.clone(), b.clone(), 1.5, dropout);
+                let dx =
+                    Dispatch::lora_linear_backward_input(g.clone(), w, a.clone(), b.clone(), 1.5, dropout);
+                let (da, db) = Dispatch::lora_linear_backward_adapter(g, x, a, b, 1.5, dropout);
+                [y, dx, da, db].into_iter().map(values::<2>).collect()
+            });
+        }
+    }
+}
+
+#[test]
+fn norms_rotations_and_gates() {
+    let mut random = Random::new("norms_rotations_and_gates");
+    for (n, size, eps) in [(1, 1, 0.5), (7, 33, 1e-5), (129, 576, 1e-5), (3, 1030, 1e-5)] {
+        let (x, g, up) = (random.data([n, size]), random.data([n, size]), random.data([n, size]));
+        let weight = random.data([size]);
+        same(&format!("rms_norm {n} {size}"), |device| {
+            let [x, g] = [&x, &g].map(|data| float::<2>(data, device));
+            let weight = float::<1>(&weight, device);
+            vec![
+                values::<2>(Dispatch::rms_norm(x.clone(), weight.clone(), eps)),
+                values::<2>(Dispatch::rms_norm_backward_input(g, x, weight, eps)),
+            ]
+        });
+        same(&format!("swiglu {n} {size}"), |device| {
+            let [x, g, up] = [&x, &g, &up].map(|data| float::<2>(data, device));
+            let (gate, grad_up) = Dispatch::swiglu_backward(g, x.clone(), up.clone());
+            [Dispatch::swiglu(x, up), gate, grad_up].into_iter().map(values::<2>).collect()
+        });
+    }
+    for (batch, seq, heads, d) in [(1, 1, 1, 2), (2, 7, 3, 16), (1, 129, 9, 64), (3, 5, 2, 80)] {
+        let x = random.data([batch, seq, heads, d]);
+        let (cos, sin) = (random.data([batch, seq, d / 2]), random.data([batch, seq, d / 2]));
+        for inverse in [false, true] {
+            same(&format!("rope {seq} {d} {inverse}"), |device| {
+                let [cos, sin] = [&cos, &sin].map(|data| float::<3>(data, device));
+                vec![values::<4>(Dispatch::rope(float::<4>(&x, device), cos, sin, inverse))]
+            });
+        }
+    }
+}
+
+#[test]
+fn attention() {
+    let mut random = Random::new("attention");
+    for (batch, seq, heads, kv, d) in
+        [(1, 1, 1, 1, 16), (2, 7, 4, 2, 32), (1, 129, 6, 2, 64), (2, 33, 3, 3, 80), (1, 40, 2, 1, 128)]
+    {
+        let q = random.data([batch, seq, heads, d]);
+        let (k, v) = (random.data([batch, seq, kv, d]), random.data([batch, seq, kv, d]));
+        let g = random.data([batch, seq, heads, d]);
+        // Documents one after another, then padding.
+        let cut = 1 + random.below(seq as u32) as usize;
+        let segment = |i: usize| match i % seq {
+            at if at < cut => 1,
+            at if at < seq - seq / 5 => 2,
+            _ => 0,
+        };
+        let segments = TensorData::new((0..batch * seq).map(segment).collect::<Vec<i32>>(), [batch, seq]);
+        same(&format!("attention {batch} {seq} {heads} {kv} {d}"), |device| {
+            let [q, k, v, g] = [&q, &k, &v, &g].map(|data| float::<4>(data, device));
+            let segments = int::<2>(&segments, device);
+            let out = Dispatch::attention(q.clone(), k.clone(), v.clone(), segments.clone(), 0.3);
+            let (dq, dk, dv) = Dispatch::attention_backward(g, q, k, v, segments, 0.3);
+            [out, dq, dk, dv].into_iter().map(values::<4>).collect()
+        });
+    }
+}
+
+#[test]
+fn cross_entropy_and_adamw() {
+    let mut random = Random::new("cross_entropy_and_adamw");
+    for (n, h, vocab) in [(1, 3, 2), (7, 33, 101), (1030, 8, 40), (5, 16, 3001)] {
+        let (hidden, head) = (random.data([n, h]), random.data([vocab, h]));
+        let targets = random.ints([n], vocab as u32);
+        same(&format!("cross_entropy {n} {h} {vocab}"), |device| {
+            let (hidden, head) = (float::<2>(&hidden, device), float::<2>(&head, device));
+            let targets = int::<1>(&targets, device);
+            let alone = Dispatch::cross_entropy(hidden.clone(), head.clone(), targets.clone());
+            let (loss, grad) = Dispatch::cross_entropy_with_grad(hidden, head, targets);
+            vec![values::<1>(alone), values::<1>(loss), values::<2>(grad)]
+        });
+    }
+    for n in [1, 77, 50_000] {
+        let (theta, m, g) = (random.data([n]), random.data([n]), random.data([n]));
+        let v = TensorData::new((0..n).map(|_| random.float().abs()).collect::<Vec<f32>>(), [n]);
+        let step =
+            AdamWStep { lr: 1e-2, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: 0.1, step: 3 };
+        same(&format!("adamw {n}"), |device| {
+            let [theta, m, v, g] = [&theta, &m, &v, &g].map(|data| float::<1>(data, device));
+            let (theta, m, v) = Dispatch::adamw(theta, m, v, g, step);
+            [theta, m, v].into_iter().map(values::<1>).collect()
+        });
+    }
+}
+
+#[test]
+fn large_logits_and_equal_ones() {
+    // Logits of some hundred, as a model that is sure has them, and rows whose logits are all the same.
+    let (n, h, vocab) = (4, 8, 300);
+    let mut random = Random::new("large_logits");
+    let mut hidden = host(random.data([n, h]));
+    hidden.iter_mut().for_each(|value| *value *= 200.0);
+    hidden[..h].fill(0.0);
+    let hidden = TensorData::new(hidden, [n, h]);
+    let (head, targets) = (random.data([vocab, h]), random.ints([n], vocab as u32));
+    same("large logits", |device| {
+        let (hidden, head) = (float::<2>(&hidden, device), float::<2>(&head, device));
+        let (loss, grad) = Dispatch::cross_entropy_with_grad(hidden, head, int::<1>(&targets, device));
+        vec![values::<1>(loss), values::<2>(grad)]
+    });
+}
