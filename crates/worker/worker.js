@@ -2,7 +2,29 @@
 
 import init from "./lorelei-worker.js";
 
+// A rejection that nobody awaits is not an error of the worker by itself, and a panic in asynchronous code is one: the page
+// would wait for ever. Thrown again outside of the promise it reaches the page's `onerror`.
+self.addEventListener("unhandledrejection", (event) => {
+  event.preventDefault();
+  setTimeout(() => {
+    throw event.reason;
+  });
+});
+
 const tell = (reply) => postMessage({ json: JSON.stringify(reply) });
+
+// A GPU that is lost (a driver that was reset, a machine that slept) takes the model with it, and what was asked of it is never
+// answered: the page is told, and can start the trainer anew.
+if (self.GPUAdapter) {
+  const { requestDevice } = GPUAdapter.prototype;
+  GPUAdapter.prototype.requestDevice = async function (descriptor) {
+    const device = await requestDevice.call(this, descriptor);
+    device.lost.then(({ reason, message }) => {
+      if (reason !== "destroyed") tell({ reply: "broken", message: `the GPU was lost: ${message || reason}` });
+    });
+    return device;
+  };
+}
 
 // Requests that come before the module runs wait here; the module takes `onmessage` over and asks for them.
 const early = [];

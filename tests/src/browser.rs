@@ -34,6 +34,20 @@ impl WebDriverCompatibleCommand for ConsoleLog {
     }
 }
 
+/// A command of Chromium's developer tools.
+#[derive(Debug)]
+struct DevTools(serde_json::Value);
+
+impl WebDriverCompatibleCommand for DevTools {
+    fn endpoint(&self, base_url: &url::Url, session_id: Option<&str>) -> Result<url::Url, url::ParseError> {
+        base_url.join(&format!("session/{}/goog/cdp/execute", session_id.unwrap_or_default()))
+    }
+
+    fn method_and_body(&self, _: &url::Url) -> (http::Method, Option<String>) {
+        (http::Method::POST, Some(self.0.to_string()))
+    }
+}
+
 /// The page, served and opened.
 pub struct Browser {
     /// Speaks to chromedriver.
@@ -162,6 +176,28 @@ impl Browser {
             self.client.find(Locator::Css(&selector)).await.unwrap_or_else(|e| panic!("no {id}: {e}"));
         element.clear().await.expect("it is a field");
         element.send_keys(text).await.expect("it takes keys");
+    }
+
+    /// Gives files to a picker.
+    pub async fn pick(&self, id: &str, files: &[&Path]) {
+        let selector = format!("[data-testid=\"{id}\"]");
+        let element =
+            self.client.find(Locator::Css(&selector)).await.unwrap_or_else(|e| panic!("no {id}: {e}"));
+        let paths: Vec<String> = files.iter().map(|path| path.display().to_string()).collect();
+        element.send_keys(&paths.join("\n")).await.unwrap_or_else(|e| panic!("{id} takes no files: {e}"));
+    }
+
+    /// Runs a script in the page.
+    pub async fn run(&self, script: &str) -> serde_json::Value {
+        self.client.execute(script, Vec::new()).await.unwrap_or_else(|e| panic!("{script}: {e}"))
+    }
+
+    /// Bounds what the page may store, in bytes.
+    pub async fn bound_storage(&self, bytes: u64) {
+        let origin = self.address.trim_end_matches('/');
+        let params = serde_json::json!({ "origin": origin, "quotaSize": bytes });
+        let command = serde_json::json!({ "cmd": "Storage.overrideQuotaForOrigin", "params": params });
+        self.client.issue_cmd(DevTools(command)).await.expect("Chromium bounds storage");
     }
 
     /// Errors of the console since the last look.

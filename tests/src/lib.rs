@@ -1,6 +1,7 @@
 //! Fixtures and comparisons for the end-to-end tests.
 
 pub mod browser;
+pub mod hub;
 
 use std::path::{Path, PathBuf};
 

@@ -64,7 +64,7 @@ fn step(text: &str) -> u64 {
 }
 
 #[tokio::test]
-#[ignore = "needs the page and Chromium: cargo xtask test --web"]
+#[ignore = "needs the page and Chromium: cargo xtask test"]
 async fn the_whole_way() {
     let browser = Browser::open(1200, 1400).await;
     let recipe = recipe();
@@ -98,6 +98,8 @@ async fn the_whole_way() {
     let home = browser.downloads.path().join("home");
     unzipped(&browser.download("from-the-page.zip").await, &home);
     browser.screenshot("done").await;
+    browser.choose("theme", "dark").await;
+    browser.screenshot("done-dark").await;
     assert_eq!(browser.console().await, [""; 0]);
 
     // A native run of the same link has the same losses.
@@ -134,17 +136,4 @@ async fn the_whole_way() {
     let (from_page, from_native) = (logits(&home), logits(&native));
     let apart = from_page.iter().zip(&from_native).fold(0f32, |max, (a, b)| max.max((a - b).abs()));
     assert!(apart < 1e-3, "logits are {apart} apart");
-}
-
-#[tokio::test]
-#[ignore = "needs the page and Chromium: cargo xtask test --web"]
-async fn bad_links_are_said_in_words_and_the_page_lives() {
-    let browser = Browser::open(380, 800).await;
-    for fragment in ["#r=2.abcd", "#r=1.!!!!", "#r=1.q1YqVrJSqgUA"] {
-        browser.visit(fragment).await;
-        browser.wait("link-error", 60, |text| text.contains("link")).await;
-        browser.wait("model-status", 120, |status| status.contains("tiny")).await;
-    }
-    browser.screenshot("narrow").await;
-    assert_eq!(browser.console().await, [""; 0]);
 }

@@ -33,6 +33,9 @@ pub struct Arguments {
     /// Measured steps of a run, after one that is not.
     #[arg(long, default_value_t = 5)]
     steps: usize,
+    /// Measure the page in Chromium instead: speed beside the program's, memory, and the modules' sizes.
+    #[arg(long)]
+    pub web: bool,
 }
 
 /// One run's result.

@@ -37,9 +37,9 @@ enum Task {
         /// Also run the tests on SmolLM2-135M; downloads it where it is not in the cache.
         #[arg(long)]
         full: bool,
-        /// Also build the page and run its tests in Chromium: many minutes the first time.
+        /// Leave out the page and its tests in Chromium.
         #[arg(long)]
-        web: bool,
+        no_web: bool,
     },
     /// Builds the page into dist, and serves it.
     Web {
@@ -47,7 +47,7 @@ enum Task {
         #[arg(long)]
         build_only: bool,
     },
-    /// Measures LoRA on SmolLM2-135M beside PEFT (where --python has it) and burn's own apply_lora.
+    /// Measures LoRA on SmolLM2-135M beside PEFT (where --python has it) and burn's own apply_lora; with --web, the page.
     Bench(bench::Arguments),
     /// Trains builtin:tiny from random weights (the better part of an hour on two cores) and puts it into crates/builtin.
     TrainTiny {
@@ -60,7 +60,7 @@ enum Task {
 fn main() -> Result<()> {
     match Arguments::parse().task {
         Task::Setup { full } => setup::setup(full),
-        Task::Test { full, web } => test(full, web),
+        Task::Test { full, no_web } => test(full, !no_web),
         Task::Web { build_only } => {
             web::build(&root())?;
             match build_only {
@@ -71,7 +71,15 @@ fn main() -> Result<()> {
         Task::Bench(arguments) => {
             let program = program()?;
             cargo(&["build", "--release", "--workspace", "--examples"], &[])?;
-            bench::bench(&arguments, &root(), &program)
+            match arguments.web {
+                true => {
+                    setup::chromium()?;
+                    web::build(&root())?;
+                    let bench = program.with_file_name("examples").join("bench_web");
+                    run(Command::new(bench).env("XDG_RUNTIME_DIR", "/tmp").current_dir(root()))
+                }
+                false => bench::bench(&arguments, &root(), &program),
+            }
         }
         Task::TrainTiny { work } => tiny::train(&program()?, &root(), &root().join(work)),
     }
@@ -94,17 +102,18 @@ fn test(full: bool, web: bool) -> Result<()> {
     setup::setup(full)?;
     println!("xtask: format");
     cargo(&["fmt", "--all", "--check"], &[])?;
-    if web {
-        setup::chromium()?;
-        web::build(&root())?;
-    }
     println!("xtask: tests (the first build takes ten minutes and more)");
     // Everything is selected, so that burn is built with one set of features.
     let driver = setup::driver();
     let environment = [("VK_DRIVER_FILES", driver.as_str()), ("XDG_RUNTIME_DIR", "/tmp")];
     cargo(&["test", "--release", "--workspace"], &environment)?;
     if web {
-        cargo(&["test", "--release", "--workspace", "--test", "browser", "--", "--ignored"], &environment)?;
+        setup::chromium()?;
+        web::build(&root())?;
+        println!("xtask: tests in Chromium, on WebGPU in software (some minutes)");
+        let tests = ["test", "--release", "--workspace", "--test", "browser", "--test", "browser_faults"];
+        // One at a time: each has a browser that computes on every core.
+        cargo(&[&tests[..], &["--", "--ignored", "--test-threads=1"]].concat(), &environment)?;
     }
     match setup::smollm2(full)? {
         Some(model) => {

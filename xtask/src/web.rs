@@ -28,14 +28,17 @@ pub fn toolchain() -> Result<Vec<(&'static str, String)>> {
     }
     // Debian's toolchain for browsers stands beside rustup's and leaves it alone.
     let linker = "wasm-ld-22";
-    if !Path::new("/usr/bin/rustc").exists() || !works(Command::new(linker).arg("--version")) {
-        println!(
-            "xtask: rustup has no {TARGET}; installing Debian's (apt-get: rustc-web, rust-web-src, lld-22)"
-        );
-        apt(&["rustc-web", "rust-web-src", "lld-22"])?;
+    let clippy = "/usr/bin/clippy-driver";
+    if !works(Command::new(linker).arg("--version")) || !works(Command::new(clippy).arg("--version")) {
+        let packages = ["rustc-web", "rust-web-src", "rust-web-clippy", "lld-22"];
+        println!("xtask: rustup has no {TARGET}; installing Debian's (apt-get: {})", packages.join(", "));
+        apt(&packages)?;
     }
     Ok(vec![
         ("RUSTC", "/usr/bin/rustc".into()),
+        // The project's own crates are linted as they are compiled.
+        ("RUSTC_WORKSPACE_WRAPPER", clippy.into()),
+        ("CLIPPY_ARGS", "-D__CLIPPY_HACKERY__warnings".into()),
         ("RUSTC_BOOTSTRAP", "1".into()),
         ("CARGO_UNSTABLE_BUILD_STD", "std,panic_abort".into()),
         ("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", linker.into()),

@@ -5,7 +5,7 @@ use std::{
     io::{BufRead, BufReader},
 };
 
-use lorelei_data::{Encoder, SequenceRow, Tokenizer, encode_rows, hold_out, read_jsonl, sequences};
+use lorelei_data::{Encoder, SequenceRow, Tokenizer, encode_rows, hold_out, read_rows, sequences};
 use lorelei_recipe::Recipe;
 use miette::{Context, IntoDiagnostic, Result, miette};
 
@@ -23,7 +23,7 @@ pub fn rows(
 ) -> Result<(Vec<SequenceRow>, Vec<SequenceRow>)> {
     let encoder = Encoder::new(tokenizer, recipe.data.max_length).with_vocab_size(vocab_size);
     let path = recipe.data.train_file.as_deref().ok_or_else(|| {
-        miette!("the recipe names no data.train_file; name a JSONL file, or builtin:english to try it")
+        miette!("the recipe names no data.train_file; name a JSONL, JSON, CSV or text file, or builtin:english to try it")
     })?;
     let train = file(path, &encoder, recipe)?;
     if let Some(path) = &recipe.data.validation_file {
@@ -33,7 +33,7 @@ pub fn rows(
 }
 
 fn file(path: &str, encoder: &Encoder<'_>, recipe: &Recipe) -> Result<Vec<SequenceRow>> {
-    let encoded = encode_rows(read_jsonl(open(path)?, path), path, encoder).map_err(report)?;
+    let encoded = encode_rows(read_rows(open(path)?, path), path, encoder).map_err(report)?;
     if encoded.truncated > 0 {
         let length = recipe.data.max_length;
         eprintln!("warning: {path}: {} rows were cut at max_length = {length}", encoded.truncated);
@@ -50,7 +50,7 @@ fn file(path: &str, encoder: &Encoder<'_>, recipe: &Recipe) -> Result<Vec<Sequen
     Ok(sequences(encoded.examples, recipe.data.max_length, recipe.data.packing))
 }
 
-/// A JSONL file, or a data set that the program carries.
+/// A file, or a data set that the program carries.
 fn open(path: &str) -> Result<Box<dyn BufRead>> {
     if let Some(rows) = lorelei_builtin::data(path) {
         return Ok(Box::new(rows.as_bytes()));

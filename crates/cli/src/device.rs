@@ -15,6 +15,14 @@ fn adapters() -> Vec<wgpu::Adapter> {
 ///
 /// If there is no such device.
 pub fn choose(name: &str) -> Result<Device> {
+    let device = find(name)?;
+    if let Some(warning) = pollster::block_on(lorelei_kernels::gpu::self_test(&device)) {
+        eprintln!("warning: {warning}");
+    }
+    Ok(device)
+}
+
+fn find(name: &str) -> Result<Device> {
     match name {
         "cpu" => Ok(Device::flex()),
         "auto" => {

@@ -1,13 +1,11 @@
-//! Rows of a JSONL file: one JSON object a line, in one of four forms.
-
-use std::io::BufRead;
+//! What a row teaches, found by the names of its fields: one of four forms.
 
 use serde_json::{Map, Value};
 
 use crate::chat::Message;
 use crate::error::{DataError, DataErrorKind};
 
-/// What one line teaches.
+/// What one row teaches.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Row {
     /// `{"text"}`: a text to continue, learnt whole.
@@ -33,76 +31,12 @@ pub enum Row {
 
 const FORMS: &str = "messages, prompt + completion, input_ids or text";
 
-/// Reads rows with the number of their line, from 1. Blank lines are skipped; a byte order mark and Windows line ends
-/// do no harm. A bad line is an error and the next item is the line after it; a reader that fails ends the rows.
-pub fn read_jsonl(
-    reader: impl BufRead,
-    file_name: &str,
-) -> impl Iterator<Item = Result<(usize, Row), DataError>> {
-    let mut lines = Lines { reader, number: 0, failed: false };
-    let file_name = file_name.to_owned();
-    std::iter::from_fn(move || {
-        loop {
-            let (number, mut line) = match lines.next()? {
-                Ok(line) => line,
-                Err(error) => return Some(Err(error.at(&file_name, lines.number))),
-            };
-            if number == 1 && line.starts_with(b"\xEF\xBB\xBF") {
-                line.drain(..3);
-            }
-            if line.iter().all(u8::is_ascii_whitespace) {
-                continue;
-            }
-            let row = parse(&line).map_err(|error| error.at(&file_name, number));
-            return Some(row.map(|row| (number, row)));
-        }
-    })
-}
-
-struct Lines<R> {
-    reader: R,
-    number: usize,
-    failed: bool,
-}
-
-impl<R: BufRead> Lines<R> {
-    fn next(&mut self) -> Option<Result<(usize, Vec<u8>), DataError>> {
-        if self.failed {
-            return None;
-        }
-        self.number += 1;
-        let mut line = Vec::new();
-        match self.reader.read_until(b'\n', &mut line) {
-            Ok(0) => None,
-            Ok(_) => Some(Ok((self.number, line))),
-            Err(error) => {
-                self.failed = true;
-                let problem = format!("reading failed: {error}");
-                Some(Err(DataError::new(DataErrorKind::Read, problem, "check the file and its disk")))
-            }
-        }
-    }
-}
-
-fn bad(problem: impl Into<String>, help: &str) -> DataError {
+pub(crate) fn bad(problem: impl Into<String>, help: &str) -> DataError {
     DataError::new(DataErrorKind::BadRow, problem, help)
 }
 
-fn parse(line: &[u8]) -> Result<Row, DataError> {
-    let text = std::str::from_utf8(line).map_err(|error| {
-        let at = error.valid_up_to() + 1;
-        bad(format!("byte {at} of the line is not UTF-8"), "save the file in UTF-8")
-    })?;
-    let value: Value = serde_json::from_str(text).map_err(|error| {
-        bad(
-            format!("not valid JSON at column {}: {}", error.column(), json_problem(&error)),
-            "each line must be one JSON object; a file that is one JSON array must be split into lines",
-        )
-    })?;
-    let Value::Object(fields) = value else {
-        let problem = format!("expected a JSON object, found {}", kind(&value));
-        return Err(bad(problem, "each line must be one JSON object"));
-    };
+/// Finds the form of a row by its fields.
+pub(crate) fn from_fields(fields: &Map<String, Value>) -> Result<Row, DataError> {
     if let Some(messages) = fields.get("messages") {
         return parse_messages(messages);
     }
@@ -113,23 +47,17 @@ fn parse(line: &[u8]) -> Result<Row, DataError> {
                 completion: string("completion", completion)?,
             });
         }
-        (Some(_), None) => return Err(missing("prompt", "completion", &fields)),
-        (None, Some(_)) => return Err(missing("completion", "prompt", &fields)),
+        (Some(_), None) => return Err(missing("prompt", "completion", fields)),
+        (None, Some(_)) => return Err(missing("completion", "prompt", fields)),
         (None, None) => {}
     }
     if let Some(ids) = fields.get("input_ids") {
-        return parse_tokens(ids, &fields);
+        return parse_tokens(ids, fields);
     }
     if let Some(text) = fields.get("text") {
         return Ok(Row::Text(string("text", text)?));
     }
-    Err(bad(format!("no known field: looked for {FORMS}; found {}", names(&fields)), "rename the fields"))
-}
-
-/// serde_json's message without its own line and column, which count from the start of this line.
-fn json_problem(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    text.split(" at line ").next().unwrap_or(&text).to_owned()
+    Err(bad(format!("no known field: looked for {FORMS}; found {}", names(fields)), "rename the fields"))
 }
 
 fn missing(has: &str, lacks: &str, fields: &Map<String, Value>) -> DataError {
@@ -148,7 +76,7 @@ fn names(fields: &Map<String, Value>) -> String {
     names.join(", ")
 }
 
-fn kind(value: &Value) -> &'static str {
+pub(crate) fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "a boolean",

@@ -57,8 +57,27 @@ impl Llama {
         device: &Device,
         progress: &mut dyn FnMut(&str),
     ) -> Result<Self, ModelError> {
-        check(&config, source)?;
+        Self::check_tensors(&config, source)?;
         Self::build(config, device, &mut FromSource { source, device, progress })
+    }
+
+    /// Holds a checkpoint's names and shapes against a configuration; reads no tensor.
+    ///
+    /// # Errors
+    ///
+    /// If tensors are missing or have other shapes.
+    pub fn check_tensors(config: &LlamaConfig, source: &dyn TensorSource) -> Result<(), ModelError> {
+        let mut missing = Vec::new();
+        for (name, expected) in config.expected_tensors() {
+            match source.info(&name) {
+                None => missing.push(name),
+                Some(info) if info.shape != expected => {
+                    return Err(ModelError::Shape { name, found: info.shape.clone(), expected });
+                }
+                Some(_) => {}
+            }
+        }
+        if missing.is_empty() { Ok(()) } else { Err(ModelError::Missing(missing)) }
     }
 
     /// A model with random weights: the start of a training from nothing.
@@ -125,19 +144,4 @@ fn layer(config: &LlamaConfig, index: usize, supply: &mut impl Supply) -> Result
         input_layernorm: supply.tensor(&name("input_layernorm.weight"), [hidden])?,
         post_attention_layernorm: supply.tensor(&name("post_attention_layernorm.weight"), [hidden])?,
     })
-}
-
-/// Holds a checkpoint's names and shapes against the configuration, before the first byte goes to the device.
-fn check(config: &LlamaConfig, source: &dyn TensorSource) -> Result<(), ModelError> {
-    let mut missing = Vec::new();
-    for (name, expected) in config.expected_tensors() {
-        match source.info(&name) {
-            None => missing.push(name),
-            Some(info) if info.shape != expected => {
-                return Err(ModelError::Shape { name, found: info.shape.clone(), expected });
-            }
-            Some(_) => {}
-        }
-    }
-    if missing.is_empty() { Ok(()) } else { Err(ModelError::Missing(missing)) }
 }

@@ -54,6 +54,13 @@ pub enum Reply {
         /// The name to save it under.
         file_name: String,
     },
+    /// The model that was loaded has given way to one that is on its way.
+    Unloaded,
+    /// The worker broke down and can do no more; a last word before it stops.
+    Broken {
+        /// What happened, and where in its source.
+        message: String,
+    },
     /// A request could not be done. The worker is alive and what was there before stands.
     Failed {
         /// Which: the `request` tag, such as `load`.

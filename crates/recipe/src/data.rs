@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DataSection {
-    /// JSONL, CSV, text or Parquet.
+    /// JSONL, JSON (one array), CSV or TSV (the first line names the columns), or text (a line is a row).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub train_file: Option<String>,
     /// Examples for evaluation, in any of the same formats.

@@ -21,39 +21,50 @@ pub async fn generate(prompt: String, max_new_tokens: usize) -> Result<(), Strin
             finished,
         });
     };
-    let nothing_yet = trained.is_some().then_some("");
-    let base =
-        grow(&loaded, &loaded.model, &ids, max_new_tokens, |text| say(text, nothing_yet, false)).await?;
-    let adapted = match &trained {
-        None => None,
-        Some(model) => {
-            Some(grow(&loaded, model, &ids, max_new_tokens, |text| say(&base, Some(text), false)).await?)
-        }
-    };
-    say(&base, adapted.as_deref(), true);
-    Ok(())
-}
-
-/// The likeliest answer, a few tokens at a time.
-async fn grow(
-    loaded: &Loaded,
-    model: &Llama,
-    prompt: &[u32],
-    max_new_tokens: usize,
-    say: impl Fn(&str),
-) -> Result<String, String> {
-    let stop: Vec<u32> = loaded.tokenizer.eos_id().into_iter().collect();
-    let mut ids = prompt.to_vec();
+    let mut base = Answer::new(&loaded, &loaded.model, &ids);
+    let mut adapted = trained.as_ref().map(|model| Answer::new(&loaded, model, &ids));
     loop {
-        let answered = ids.len() - prompt.len();
-        let wanted = CHUNK.min(max_new_tokens - answered);
-        let more = model.generate(&ids, wanted, &stop).await.map_err(|error| error.to_string())?;
-        ids.extend_from_slice(&more);
-        let text = loaded.tokenizer.decode(&ids[prompt.len()..], true).map_err(|error| error.to_string())?;
-        say(&text);
-        if more.len() < wanted || ids.len() - prompt.len() >= max_new_tokens {
-            return Ok(text);
+        let mut growing = base.grow(max_new_tokens).await?;
+        if let Some(adapted) = &mut adapted {
+            growing |= adapted.grow(max_new_tokens).await?;
+        }
+        say(&base.text, adapted.as_ref().map(|answer| answer.text.as_str()), !growing);
+        if !growing {
+            return Ok(());
         }
         browser::tick().await;
+    }
+}
+
+/// The likeliest answer of one model.
+struct Answer<'a> {
+    loaded: &'a Loaded,
+    model: &'a Llama,
+    prompt_len: usize,
+    ids: Vec<u32>,
+    text: String,
+    ended: bool,
+}
+
+impl<'a> Answer<'a> {
+    fn new(loaded: &'a Loaded, model: &'a Llama, prompt: &[u32]) -> Self {
+        let text = String::new();
+        Self { loaded, model, prompt_len: prompt.len(), ids: prompt.to_vec(), text, ended: false }
+    }
+
+    /// A few tokens more; false where it has come to its end.
+    async fn grow(&mut self, max_new_tokens: usize) -> Result<bool, String> {
+        let wanted = CHUNK.min(max_new_tokens - (self.ids.len() - self.prompt_len));
+        if self.ended || wanted == 0 {
+            return Ok(false);
+        }
+        let tokenizer = &self.loaded.tokenizer;
+        let stop = tokenizer.eos_id().into_iter().collect::<Vec<u32>>();
+        let more = self.model.generate(&self.ids, wanted, &stop).await.map_err(|error| error.to_string())?;
+        self.ended = more.len() < wanted;
+        self.ids.extend_from_slice(&more);
+        self.text =
+            tokenizer.decode(&self.ids[self.prompt_len..], true).map_err(|error| error.to_string())?;
+        Ok(true)
     }
 }

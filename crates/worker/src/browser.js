@@ -138,26 +138,52 @@ export async function storeEstimate() {
 }
 
 /**
- * Fetches a file into the store, or the rest of it where a part is there. `progress(done, total)` hears of it. Resolves to
- * whether the server has it.
+ * Fetches a file into the store, or the rest of it where a part is there. `progress(done, total)` hears of it. A connection that
+ * breaks and a server that is busy are tried again, with longer and longer waits. Resolves to whether the server has the file.
  */
 export async function fetchToStore(url, path, progress) {
   if (await storeFile(path)) return true;
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await fetchRest(url, path, progress);
+    } catch (error) {
+      if (!error.passes || attempt === ATTEMPTS) throw error;
+      await sleep(500 * 2 ** attempt);
+    }
+  }
+}
+
+const ATTEMPTS = 4;
+
+/** An error that may be gone on another attempt. */
+const passing = (message) => Object.assign(new Error(message), { passes: true });
+
+const REASONS = {
+  401: " (the model does not exist, or needs a login: pick its files from your disk instead)",
+  403: " (no access: pick the model's files from your disk instead)",
+  429: " (too many requests: wait a little, then load it again to go on from there)",
+};
+
+async function fetchRest(url, path, progress) {
   const partial = `${path}.part`;
   const begun = (await storeFile(partial))?.size ?? 0;
-  const response = await fetch(url, begun ? { headers: { range: `bytes=${begun}-` } } : {});
+  const response = await fetch(url, begun ? { headers: { range: `bytes=${begun}-` } } : {}).catch((error) => {
+    throw passing(`${url} cannot be reached (${error.message}): is the address right, and are you online?`);
+  });
   if (response.status === 404) return false;
   if (response.status === 416) {
     await storeDelete(partial);
-    return fetchToStore(url, path, progress);
+    throw passing(`${url} has changed`);
   }
   if (!response.ok) {
-    const reason = { 401: " (the model needs a login or does not exist)", 403: " (no access)", 429: " (too many requests: wait a little)" };
-    throw new Error(`HTTP ${response.status}${reason[response.status] ?? ""} for ${url}`);
+    const message = `HTTP ${response.status}${REASONS[response.status] ?? ""} for ${url}`;
+    throw response.status === 429 || response.status >= 500 ? passing(message) : new Error(message);
   }
   const resumed = response.status === 206;
   let done = resumed ? begun : 0;
   const total = done + Number(response.headers.get("content-length") ?? 0);
+  const broke = (reason) =>
+    passing(`the connection broke at ${done} of ${total} bytes of ${url}${reason}: load it again to go on from there`);
   const names = parts(partial);
   const name = names.pop();
   const directory = await folder(names, true);
@@ -167,7 +193,9 @@ export async function fetchToStore(url, path, progress) {
     if (!resumed) access.truncate(0);
     const reader = response.body.getReader();
     for (;;) {
-      const { value, done: ended } = await reader.read();
+      const { value, done: ended } = await reader.read().catch((error) => {
+        throw broke(` (${error.message})`);
+      });
       if (ended) break;
       access.write(value, { at: done });
       done += value.length;
@@ -177,9 +205,7 @@ export async function fetchToStore(url, path, progress) {
   } finally {
     access.close();
   }
-  if (total && done < total && !response.headers.get("content-encoding")) {
-    throw new Error(`the connection broke at ${done} of ${total} bytes of ${url}: load it again to go on from there`);
-  }
+  if (done < total && !response.headers.get("content-encoding")) throw broke("");
   if (handle.move) {
     await handle.move(parts(path).pop());
   } else {

@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader};
 
 use lorelei_data::{
-    DataError, Encoded, Encoder, Example, IGNORE_INDEX, SequenceRow, Tokenizer, hold_out, read_jsonl,
+    DataError, Encoded, Encoder, Example, IGNORE_INDEX, SequenceRow, Tokenizer, hold_out, read_rows,
     sequences, survey_rows,
 };
 use lorelei_protocol::{BadRow, DataChoice, DataInfo, PreviewRow, PreviewToken, Reply};
@@ -80,7 +80,7 @@ fn read(
             (name, Box::new(BufReader::with_capacity(1 << 20, stream)))
         }
     };
-    Ok(survey_rows(read_jsonl(reader, name), name, encoder))
+    Ok(survey_rows(read_rows(reader, name), name, encoder))
 }
 
 /// Each token as text. A token that is a part of a character shows a stand-in.

@@ -1,7 +1,7 @@
 //! The devices of a browser: WebGPU where it is whole, else the CPU.
 
 use burn::tensor::Device;
-use lorelei_protocol::{AdapterInfo, Capabilities, DeviceChoice, Reply};
+use lorelei_protocol::{AdapterInfo, Capabilities, DeviceChoice, Event, Reply, Warned};
 
 use crate::{browser, desk, port, store};
 
@@ -62,6 +62,9 @@ async fn webgpu() -> Result<(Device, String), String> {
         .init_async()
         .await
         .map_err(|error| format!("WebGPU cannot be set up: {error}"))?;
+    if let Some(message) = lorelei_kernels::gpu::self_test(&device).await {
+        port::post(&Reply::Event { event: Event::Warned(Warned { message }) });
+    }
     let made = (device, format!("WebGPU: {}", adapter.name));
     desk::with(|desk| desk.devices.webgpu = Some(made.clone()));
     Ok(made)

@@ -2,9 +2,8 @@
 
 use std::{collections::BTreeMap, io};
 
-use burn::tensor::Device;
 use lorelei_data::Tokenizer;
-use lorelei_formats::ModelSource;
+use lorelei_formats::{LlamaConfig, ModelSource};
 use lorelei_models::Llama;
 use lorelei_protocol::{DeviceChoice, ModelChoice, ModelInfo, ModuleInfo, Reply};
 use web_sys::File;
@@ -26,9 +25,19 @@ pub struct Loaded {
 pub async fn load(choice: ModelChoice, device: DeviceChoice, files: Vec<File>) -> Result<(), String> {
     let (name, source) = source(choice, files).await?;
     let (device, device_name) = device::choose(device).await?;
-    // The old one goes first: two may not fit.
+    let (config, tokenizer) = read(&source)?;
+    // Nothing is known to be wrong with the new one: the old one goes, as two may not fit.
     desk::with(|desk| (desk.model, desk.data, desk.trained) = (None, None, None));
-    let loaded = place(name, &source, &device).await?;
+    port::post(&Reply::Unloaded);
+    let total = config.expected_tensors().len() as u64;
+    let mut done = 0;
+    let mut progress = |tensor: &str| {
+        done += 1;
+        port::post(&Reply::Progress { what: tensor.to_owned(), done, total });
+    };
+    let model =
+        Llama::load(config, &*source.tensors, &device, &mut progress).map_err(|error| error.to_string())?;
+    let loaded = Loaded { model, tokenizer, name };
     let info = info(&loaded, device_name);
     desk::with(|desk| desk.model = Some(loaded));
     port::post(&Reply::Loaded(info));
@@ -77,21 +86,15 @@ fn folder_name(file: &File) -> String {
         .unwrap_or_else(|| "model".into())
 }
 
-async fn place(name: String, source: &ModelSource, device: &Device) -> Result<Loaded, String> {
+/// All of a model but its weights, whose names and shapes are held against its configuration.
+fn read(source: &ModelSource) -> Result<(LlamaConfig, Tokenizer), String> {
     let config = source.llama_config().map_err(|error| error.to_string())?;
+    Llama::check_tensors(&config, &*source.tensors).map_err(|error| error.to_string())?;
     let json = source.tokenizer.as_deref().ok_or("the model has no tokenizer.json: add the file")?;
     let tokenizer =
         Tokenizer::from_files(json, source.tokenizer_config.as_deref(), source.chat_template.as_deref())
             .map_err(|error| error.to_string())?;
-    let total = config.expected_tensors().len() as u64;
-    let mut done = 0;
-    let mut progress = |tensor: &str| {
-        done += 1;
-        port::post(&Reply::Progress { what: tensor.to_owned(), done, total });
-    };
-    let model =
-        Llama::load(config, &*source.tensors, device, &mut progress).map_err(|error| error.to_string())?;
-    Ok(Loaded { model, tokenizer, name })
+    Ok((config, tokenizer))
 }
 
 fn info(loaded: &Loaded, device: String) -> ModelInfo {

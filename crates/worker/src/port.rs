@@ -14,6 +14,7 @@ fn scope() -> DedicatedWorkerGlobalScope {
 
 /// Listens, answers what came before the module ran, and says that it is ready.
 pub fn open() {
+    std::panic::set_hook(Box::new(|panic| post(&Reply::Broken { message: panic.to_string() })));
     let on_message = Closure::<dyn FnMut(MessageEvent)>::new(hear);
     scope().set_onmessage(Some(on_message.as_ref().unchecked_ref()));
     // For the life of the worker.

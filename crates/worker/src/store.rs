@@ -1,6 +1,6 @@
 //! What the browser keeps for the page: models that were fetched, and the checkpoint of a run that may be cut off.
 //!
-//! `models/<owner>--<name>--<revision>/<file>`; `run/checkpoint-<step>/<file>` and `run/run.json`, which names the checkpoint that
+//! `models/<owner>@<name>@<revision>/<file>`; `run/checkpoint-<step>/<file>` and `run/run.json`, which names the checkpoint that
 //! counts and is written last: a tab that dies while it saves leaves the checkpoint before.
 
 use lorelei_formats::{ModelSource, shard_names};
@@ -10,16 +10,24 @@ use web_sys::File;
 use crate::{browser, device, port};
 
 const RUN: &str = "run/run.json";
+/// What a hub has of a model, beside the model's files.
+const LISTING: &str = "hub.json";
+/// Between the parts of a model's name: no owner, name or revision has it.
+const SEPARATOR: &str = "@";
 
 /// Models that are there whole or in part.
 pub async fn models() -> Result<Vec<CachedModel>, String> {
     let models = browser::list("models").await?;
-    Ok(models.into_iter().map(|(name, size)| CachedModel { name: name.replace("--", "/"), size }).collect())
+    Ok(models
+        .into_iter()
+        .map(|(name, size)| CachedModel { name: name.replace(SEPARATOR, "/"), size })
+        .collect())
 }
 
 /// Deletes one and says what is left.
 pub async fn delete_model(name: &str) -> Result<(), String> {
-    browser::delete(&format!("models/{}", plain(&name.replace('/', "--"))?)).await?;
+    let parts = name.split('/').map(plain).collect::<Result<Vec<_>, _>>()?;
+    browser::delete(&format!("models/{}", parts.join(SEPARATOR))).await?;
     device::capabilities().await
 }
 
@@ -45,8 +53,19 @@ pub async fn hub(id: &str, revision: &str, endpoint: &str) -> Result<Vec<File>, 
     {
         return Err(format!("{endpoint:?} is no hub's address: it begins with https://"));
     }
-    let folder = format!("models/{owner}--{name}--{revision}");
+    let folder = format!("models/{}", [owner.as_str(), &name, &revision].join(SEPARATOR));
+    // Kept as the files are: a model that is here needs no network any more.
+    let listing = format!("{folder}/{LISTING}");
+    let url = format!("{endpoint}/api/models/{owner}/{name}/revision/{revision}");
+    let listed =
+        match browser::fetch(&url, &listing, |_, _| ()).await.map_err(|error| format!("{id}: {error}"))? {
+            true => names(&browser::read(&listing).await?.unwrap_or_default()),
+            false => None,
+        };
     let get = async |file: &str| -> Result<Option<File>, String> {
+        if listed.as_ref().is_some_and(|names| !names.iter().any(|name| name == file)) {
+            return Ok(None);
+        }
         let url = format!("{endpoint}/{owner}/{name}/resolve/{revision}/{file}");
         let what = file.to_owned();
         let progress = move |done: f64, total: f64| {
@@ -75,6 +94,13 @@ pub async fn hub(id: &str, revision: &str, endpoint: &str) -> Result<Vec<File>, 
         files.extend(get(optional).await?);
     }
     Ok(files)
+}
+
+/// The names of a model's files in a hub's answer; none where it is no such answer.
+fn names(answer: &[u8]) -> Option<Vec<String>> {
+    let answer: serde_json::Value = serde_json::from_slice(answer).ok()?;
+    let names = answer["siblings"].as_array()?.iter();
+    Some(names.filter_map(|file| file["rfilename"].as_str().map(str::to_owned)).collect())
 }
 
 /// Keeps a checkpoint: its files first, then the record that makes it the one that counts; the one before goes last.

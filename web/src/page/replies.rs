@@ -44,6 +44,8 @@ fn take(page: Page, reply: Reply, bytes: Option<Uint8Array>) {
                 page.model.progress.set(progress);
             }
         }
+        Reply::Unloaded => page.model.info.set(None),
+        Reply::Broken { message } => page.trainer.broke(page, message),
         Reply::Loaded(info) => loaded(page, info),
         Reply::Previewed(info) => {
             page.notices.clear(Place::Data);

@@ -81,6 +81,14 @@ impl Trainer {
         }
         sent.is_ok()
     }
+
+    /// Says that the worker broke down, unless that was said: the first word names the place, what follows only that it stopped.
+    pub fn broke(self, page: Page, why: String) {
+        if !self.life.with_untracked(|life| matches!(life, Life::Dead(_))) {
+            self.life.set(Life::Dead(why));
+            replies::lost(page);
+        }
+    }
 }
 
 fn post(worker: &Worker, request: &Request, files: &[File]) -> Result<(), JsValue> {
@@ -113,8 +121,7 @@ fn spawn(page: Page) -> Result<Running, JsValue> {
         // It is said on the page; the console need not say it again.
         event.prevent_default();
         let words = event.dyn_ref::<ErrorEvent>().map(ErrorEvent::message).filter(|words| !words.is_empty());
-        page.trainer.life.set(Life::Dead(words.unwrap_or_else(|| page.t_now().trainer_silent.to_string())));
-        replies::lost(page);
+        page.trainer.broke(page, words.unwrap_or_else(|| page.t_now().trainer_silent.to_string()));
     });
     worker.set_onmessage(Some(message.as_ref().unchecked_ref()));
     worker.set_onmessageerror(Some(error.as_ref().unchecked_ref()));

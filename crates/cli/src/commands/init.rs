@@ -8,7 +8,7 @@ use std::{
 };
 
 use burn::tensor::Device;
-use lorelei_data::{Row, Tokenizer, read_jsonl, train_byte_level_bpe};
+use lorelei_data::{Row, Tokenizer, read_rows, train_byte_level_bpe};
 use lorelei_formats::{Dtype, LlamaConfig};
 use lorelei_models::Llama;
 use miette::{Context, IntoDiagnostic, Result, miette};
@@ -20,7 +20,7 @@ use crate::{model_folder, report};
 pub struct Arguments {
     /// The config.json of the model to make: a Llama's.
     pub config: PathBuf,
-    /// JSONL rows of {"text"}: a byte-level BPE tokenizer of `vocab_size` tokens is trained on them.
+    /// Rows of {"text"} (JSONL, JSON, CSV or plain text): a byte-level BPE tokenizer of `vocab_size` tokens is trained on them.
     #[arg(long)]
     pub texts: PathBuf,
     /// The folder to write.
@@ -54,7 +54,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let texts_name = arguments.texts.display().to_string();
     let file = File::open(&arguments.texts).into_diagnostic().wrap_err_with(|| texts_name.clone())?;
     let mut texts = Vec::new();
-    for row in read_jsonl(BufReader::new(file), &texts_name) {
+    for row in read_rows(BufReader::new(file), &texts_name) {
         match row.map_err(report)? {
             (_, Row::Text(text)) => texts.push(text),
             (line, _) => return Err(miette!("{texts_name}, line {line}: expected a row of {{\"text\"}}")),

@@ -14,7 +14,7 @@ pub(super) const MODEL: &[Field] = rows! { Model;
 };
 
 pub(super) const DATA: &[Field] = rows! { Data;
-    train_file: Text => "null", Supported, "Examples: JSONL, CSV, text or Parquet.";
+    train_file: Text => "null", Supported, "Examples: JSONL, JSON, CSV, TSV or text.";
     validation_file: Text => "null", Supported, "Examples for evaluation.";
     validation_split_percentage: Number(PERCENTAGE) => "null" theirs "5", Supported,
         "Percentage of the examples set aside for evaluation when there is no validation_file.";

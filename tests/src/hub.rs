@@ -1,0 +1,142 @@
+//! A hub on this machine: the routes of Hugging Face's, with the faults that a real one has on a bad day.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::{BufRead as _, BufReader, Write as _},
+    net::{TcpListener, TcpStream},
+    sync::{Arc, Mutex},
+    thread,
+};
+
+/// What the hub has, and how it behaves.
+#[derive(Debug, Default)]
+pub struct Shelf {
+    /// Contents by `owner/name/file`.
+    pub files: BTreeMap<String, Vec<u8>>,
+    /// Files that are answered with this status.
+    pub refused: BTreeMap<String, u16>,
+    /// Files whose next transfer breaks off half-way.
+    pub cut: BTreeSet<String>,
+    /// Requests so far: the path, and the `Range` that came with it.
+    pub requests: Vec<(String, Option<String>)>,
+}
+
+/// The hub, until the tests end.
+#[derive(Debug, Clone)]
+pub struct Hub {
+    /// `http://127.0.0.1:PORT`.
+    pub address: String,
+    /// Its contents.
+    pub shelf: Arc<Mutex<Shelf>>,
+}
+
+impl Hub {
+    /// Serves `files` (by `owner/name/file`) at every revision. Weights are redirected to another address, as the real one does.
+    pub fn open(files: impl IntoIterator<Item = (String, Vec<u8>)>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = format!("http://{}", listener.local_addr().expect("it has an address"));
+        let shelf = Arc::new(Mutex::new(Shelf { files: files.into_iter().collect(), ..Shelf::default() }));
+        let hub = Self { address, shelf };
+        let served = hub.clone();
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let hub = served.clone();
+                // A browser that closes early is its own affair.
+                thread::spawn(move || drop(hub.answer(stream)));
+            }
+        });
+        hub
+    }
+
+    fn answer(&self, mut stream: TcpStream) -> std::io::Result<()> {
+        let mut lines = BufReader::new(stream.try_clone()?).lines();
+        let request = lines.next().transpose()?.unwrap_or_default();
+        let mut range = None;
+        for line in lines {
+            let line = line?;
+            if line.is_empty() {
+                break;
+            }
+            if let Some((name, value)) = line.split_once(':')
+                && name.eq_ignore_ascii_case("range")
+            {
+                range = Some(value.trim().to_owned());
+            }
+        }
+        let mut words = request.split(' ');
+        let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+        let mut shelf = self.shelf.lock().expect("no test thread panics with it");
+        if method != "OPTIONS" {
+            shelf.requests.push((path.to_owned(), range.clone()));
+        }
+        let (status, headers, body, sent) = shelf.respond(method, path, range.as_deref());
+        drop(shelf);
+        write!(
+            stream,
+            "HTTP/1.1 {status} .\r\ncontent-length: {}\r\nconnection: close\r\naccess-control-allow-origin: *\r\n\
+             access-control-allow-headers: range\r\naccess-control-expose-headers: etag\r\n{headers}\r\n",
+            body.len(),
+        )?;
+        if method != "HEAD" {
+            stream.write_all(&body[..sent])?;
+        }
+        stream.flush()
+    }
+}
+
+impl Shelf {
+    /// The names of a model's files.
+    fn listing(&self, model: &str) -> (u16, String, Vec<u8>, usize) {
+        let name = |key: &String| {
+            Some(serde_json::json!({ "rfilename": key.strip_prefix(model)?.strip_prefix('/')? }))
+        };
+        let siblings: Vec<_> = self.files.keys().filter_map(name).collect();
+        if siblings.is_empty() {
+            return (404, String::new(), Vec::new(), 0);
+        }
+        let body = serde_json::json!({ "id": model, "siblings": siblings }).to_string().into_bytes();
+        let sent = body.len();
+        (200, "content-type: application/json\r\n".into(), body, sent)
+    }
+
+    /// `(status, headers, body, bytes of it that are sent)`.
+    fn respond(&mut self, method: &str, path: &str, range: Option<&str>) -> (u16, String, Vec<u8>, usize) {
+        let nothing = |status| (status, String::new(), Vec::new(), 0);
+        if method == "OPTIONS" {
+            return nothing(204);
+        }
+        if let Some(model) =
+            path.strip_prefix("/api/models/").and_then(|path| path.split("/revision/").next())
+        {
+            return self.listing(model);
+        }
+        let stored = path.strip_prefix("/stored/");
+        let parts: Vec<&str> = path.trim_start_matches('/').splitn(5, '/').collect();
+        let key = match (stored, &parts[..]) {
+            (Some(key), _) => key.to_owned(),
+            (None, [owner, name, "resolve", _, file]) => format!("{owner}/{name}/{file}"),
+            _ => return nothing(404),
+        };
+        if let Some(status) = self.refused.get(&key) {
+            return nothing(*status);
+        }
+        let Some(file) = self.files.get(&key) else { return nothing(404) };
+        if stored.is_none() && key.ends_with(".safetensors") {
+            return (302, format!("location: /stored/{key}\r\n"), Vec::new(), 0);
+        }
+        let etag = format!("etag: \"{:x}\"\r\naccept-ranges: bytes\r\n", file.len());
+        let from =
+            range.and_then(|range| range.strip_prefix("bytes=")?.strip_suffix('-')?.parse::<usize>().ok());
+        let (status, headers, body) = match from {
+            None => (200, etag, file.clone()),
+            Some(from) if from >= file.len() => return nothing(416),
+            Some(from) => {
+                let total = file.len();
+                let headers = format!("{etag}content-range: bytes {from}-{}/{total}\r\n", total - 1);
+                (206, headers, file[from..].to_vec())
+            }
+        };
+        let sent = if self.cut.remove(&key) { body.len() / 2 } else { body.len() };
+        (status, headers, body, sent)
+    }
+}

@@ -1,0 +1,226 @@
+//! What goes wrong around the page, in Chromium: every fault is said in words, the page lives, and nothing is lost.
+
+use std::{fs, path::Path};
+
+use lorelei_recipe::{Recipe, encode_link};
+use lorelei_tests::{browser::Browser, hub::Hub};
+
+/// A short run, with a checkpoint every other step.
+fn link(set: &[&str]) -> String {
+    let mut recipe = Recipe::default();
+    let short = [
+        "model.model_name_or_path=builtin:tiny",
+        "data.train_file=builtin:english",
+        "data.max_length=32",
+        "lora.r=2",
+        "training.per_device_train_batch_size=1",
+        "training.logging_steps=1",
+    ];
+    for assignment in short.iter().chain(set) {
+        recipe.set(assignment).unwrap();
+    }
+    format!("#{}", encode_link(&recipe))
+}
+
+async fn open(browser: &Browser, fragment: &str) {
+    browser.visit(fragment).await;
+    browser.wait("model-status", 120, |status| status.contains("is loaded")).await;
+    browser.wait("data-status", 120, |status| status.contains("was read")).await;
+}
+
+/// The files of `builtin:tiny`.
+fn tiny() -> impl Iterator<Item = (String, Vec<u8>)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/builtin/tiny");
+    ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"]
+        .into_iter()
+        .map(move |name| (name.to_owned(), fs::read(folder.join(name)).unwrap()))
+}
+
+fn step(text: &str) -> u64 {
+    text.split(' ').next().and_then(|step| step.parse().ok()).unwrap_or(0)
+}
+
+#[tokio::test]
+#[ignore = "needs the page and Chromium: cargo xtask test"]
+async fn bad_links_are_said_in_words() {
+    let browser = Browser::open(380, 800).await;
+    let long = format!("#r=1.{}", "A".repeat(1_000_000));
+    for fragment in ["#r=2.abcd", "#r=1.!!!!", "#r=1.q1YqVrJSqgUA", &long] {
+        browser.visit(fragment).await;
+        browser.wait("link-error", 60, |text| text.contains("link")).await;
+        browser.wait("model-status", 120, |status| status.contains("tiny")).await;
+    }
+    // Values out of range stand at their field; markup stays text.
+    browser.visit(&link(&["lora.lora_dropout=2", "training.output_dir=<img src=x onerror=alert(1)>"])).await;
+    browser.wait("error-lora-lora_dropout", 60, |text| !text.is_empty()).await;
+    browser.wait("field-training-output_dir", 60, |text| text.contains("<img")).await;
+    assert_eq!(browser.run("return document.images.length").await, 0);
+    assert_eq!(browser.console().await, [""; 0]);
+}
+
+#[tokio::test]
+#[ignore = "needs the page and Chromium: cargo xtask test"]
+async fn a_model_from_a_hub_survives_a_broken_connection_and_is_kept() {
+    let hub = Hub::open(tiny().map(|(name, bytes)| (format!("lorelei/tiny/{name}"), bytes)));
+    hub.shelf.lock().unwrap().cut.insert("lorelei/tiny/model.safetensors".into());
+    let browser = Browser::open(1200, 900).await;
+    let load = async |id: &str| {
+        open(&browser, "").await;
+        browser.fill("model-hub-id", id).await;
+        browser.fill("model-hub-endpoint", &hub.address).await;
+        browser.click("model-hub-load").await;
+    };
+    load("lorelei/tiny").await;
+    browser.wait("model-name", 120, |name| name == "lorelei/tiny").await;
+    let requests = hub.shelf.lock().unwrap().requests.clone();
+    let weights: Vec<_> = requests.iter().filter(|(path, _)| path.starts_with("/stored/")).collect();
+    assert_eq!(weights.len(), 2, "{requests:?}");
+    assert!(weights[1].1.as_deref().is_some_and(|range| range.starts_with("bytes=") && range != "bytes=0-"));
+    browser.wait("model-cached", 30, |cached| cached.contains("lorelei/tiny/main")).await;
+
+    // The second time nothing is fetched.
+    load("lorelei/tiny").await;
+    browser.wait("model-name", 120, |name| name == "lorelei/tiny").await;
+    assert_eq!(hub.shelf.lock().unwrap().requests.len(), requests.len());
+
+    // What the hub does not give is said, and the model that was there stays.
+    hub.shelf.lock().unwrap().refused.insert("lorelei/closed/config.json".into(), 401);
+    load("lorelei/closed").await;
+    browser.wait("model-error", 60, |error| error.contains("401") && error.contains("login")).await;
+    load("lorelei/none").await;
+    browser.wait("model-error", 60, |error| error.contains("has no config.json")).await;
+    browser.wait("model-name", 10, |name| name == "builtin:tiny").await;
+
+    // It can be deleted.
+    let label = "[...document.querySelectorAll('[data-testid=model-cached] button')].pop().click()";
+    browser.run(label).await;
+    browser.wait("model-cached", 30, str::is_empty).await;
+    // What the browser itself says of the answers is no error of the page.
+    let console = browser.console().await;
+    assert!(console.iter().all(|line| line.contains("Failed to load resource")), "{console:?}");
+}
+
+#[tokio::test]
+#[ignore = "needs the page and Chromium: cargo xtask test"]
+async fn files_that_are_no_model_and_rows_that_are_no_rows() {
+    let browser = Browser::open(1200, 900).await;
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, bytes: &[u8]| {
+        let path = folder.path().join(name);
+        fs::write(&path, bytes).unwrap();
+        path
+    };
+    open(&browser, "").await;
+    let picture = write("picture.gguf", b"\x89PNG\r\n\x1a\n and so on");
+    browser.pick("model-files", &[&picture]).await;
+    browser.wait("model-error", 30, |error| error.contains("picture.gguf")).await;
+    let files: Vec<_> = tiny()
+        .map(|(name, bytes)| {
+            let length = if name == "model.safetensors" { bytes.len() / 2 } else { bytes.len() };
+            write(&name, &bytes[..length])
+        })
+        .collect();
+    let files: Vec<&Path> = files.iter().map(|path| path.as_path()).collect();
+    browser.pick("model-files", &files).await;
+    browser.wait("model-error", 30, |error| error.contains("model.safetensors")).await;
+    // The model that was there is there.
+    assert_eq!(browser.text("model-name").await, "builtin:tiny");
+
+    // Whole, they are one.
+    for (name, bytes) in tiny() {
+        write(&name, &bytes);
+    }
+    browser.pick("model-files", &files).await;
+    browser.wait("model-name", 30, |name| name == "model").await;
+
+    let rows = write(
+        "rows.csv",
+        "prompt,completion\nWhat is 1+1?,2\n\"Say \"\"hi\"\"\",\"hi,\nthere\"\n".as_bytes(),
+    );
+    browser.pick("data-files", &[&rows]).await;
+    browser.wait("data-status", 30, |status| status.contains("rows.csv was read")).await;
+    assert_eq!(browser.text("data-rows").await, "2");
+    browser.wait("data-preview", 10, |preview| preview.contains("hi")).await;
+    let bad = write("bad.jsonl", b"{\"text\": \"fine\"}\n{\"txet\": 1}\nnot JSON\n");
+    browser.pick("data-files", &[&bad]).await;
+    let told = browser.wait("data-bad-rows", 30, |rows| rows.contains("bad.jsonl:2")).await;
+    assert!(told.contains("bad.jsonl:3"), "{told}");
+    browser.wait("run-obstacle", 10, |obstacle| !obstacle.is_empty()).await;
+    assert_eq!(browser.console().await, [""; 0]);
+}
+
+#[tokio::test]
+#[ignore = "needs the page and Chromium: cargo xtask test"]
+async fn a_second_tab_and_a_full_storage() {
+    let browser = Browser::open(1200, 900).await;
+    let run = link(&["training.max_steps=400", "training.save_steps=2", "training.output_dir=tab"]);
+    open(&browser, &run).await;
+    browser.click("run-start").await;
+    browser.wait("run-step", 120, |text| step(text) >= 2).await;
+    browser.click("run-pause").await;
+    browser.wait("run-status", 60, |status| status.contains("Paused")).await;
+
+    let first = browser.client.window().await.unwrap();
+    let second = browser.client.new_window(true).await.unwrap().handle;
+    browser.client.switch_to_window(second).await.unwrap();
+    open(&browser, &run).await;
+    browser.click("run-start").await;
+    browser.wait("run-error", 60, |error| error.contains("another tab")).await;
+    browser.client.close_window().await.unwrap();
+    browser.client.switch_to_window(first).await.unwrap();
+
+    // The first goes on, and does without checkpoints where there is no room for them.
+    browser.bound_storage(1000).await;
+    let paused = step(&browser.text("run-step").await);
+    browser.click("run-pause").await;
+    browser.wait("run-log", 120, |log| log.contains("is not kept")).await;
+    browser.wait("run-step", 120, |text| step(text) > paused + 4).await;
+    browser.click("run-stop").await;
+    browser.wait("run-status", 60, |status| status.contains("topped")).await;
+    browser.click("download-zip").await;
+    browser.download("tab.zip").await;
+    assert_eq!(browser.console().await, [""; 0]);
+}
+
+#[tokio::test]
+#[ignore = "needs the page and Chromium: cargo xtask test"]
+async fn a_lost_gpu_is_told_and_the_run_goes_on_afterwards() {
+    let browser = Browser::open(1200, 900).await;
+    let run = link(&["training.max_steps=6", "training.save_steps=2"]);
+    open(&browser, &run).await;
+    browser.choose("model-device", "web_gpu").await;
+    browser.wait("model-placed", 120, |place| place.contains("WebGPU")).await;
+    browser.wait("data-status", 120, |status| status.contains("was read")).await;
+    browser.click("run-start").await;
+    browser.wait("run-step", 300, |text| step(text) >= 3).await;
+
+    let first = browser.client.window().await.unwrap();
+    let second = browser.client.new_window(true).await.unwrap().handle;
+    browser.client.switch_to_window(second).await.unwrap();
+    // Chromium's own way to end its GPU process; the navigation itself never comes to an end.
+    let _ = tokio::time::timeout(std::time::Duration::from_secs(5), browser.client.goto("chrome://gpucrash"))
+        .await;
+    browser.client.switch_to_window(first).await.unwrap();
+    browser.wait("trainer-status", 60, |status| status.contains("GPU was lost")).await;
+    browser.click("trainer-restart").await;
+    browser.wait("interrupted", 120, |text| text.contains('2')).await;
+    browser.choose("model-device", "cpu").await;
+    browser.wait("model-placed", 120, |place| place == "CPU").await;
+    browser.click("resume-run").await;
+    browser.wait("run-status", 300, |status| status.contains('6')).await;
+}
+
+#[tokio::test]
+#[ignore = "needs the page and Chromium: cargo xtask test"]
+async fn every_language_and_theme_fits_a_narrow_window() {
+    let browser = Browser::open(380, 2400).await;
+    open(&browser, "").await;
+    for (language, theme) in [("en", "light"), ("zh-CN", "light"), ("en", "dark"), ("zh-CN", "dark")] {
+        browser.choose("language", language).await;
+        browser.choose("theme", theme).await;
+        let wide = browser.run("return document.documentElement.scrollWidth - innerWidth").await;
+        assert!(wide.as_i64().unwrap() <= 0, "{language} {theme}: {wide} points too wide");
+        browser.screenshot(&format!("narrow-{language}-{theme}")).await;
+    }
+    assert_eq!(browser.console().await, [""; 0]);
+}
