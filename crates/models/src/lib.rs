@@ -1,6 +1,7 @@
 //! Language models on burn, under the names and layouts of their Hugging Face checkpoints, with room for adapters.
 
 mod adapter_file;
+mod backward;
 mod error;
 mod generate;
 mod init;
@@ -12,6 +13,7 @@ mod modules;
 mod parameter;
 
 pub use adapter_file::read_adapter;
+pub use backward::BatchGradients;
 pub use error::ModelError;
 pub use linear::{Linear, LoraAdapter};
 pub use llama::{ForwardMode, Llama, Tokens};

@@ -75,7 +75,7 @@ pub(crate) struct Layer {
 }
 
 /// What every layer of a pass needs of the batch.
-struct Pass {
+pub(crate) struct Pass {
     batch: usize,
     seq: usize,
     cos: Tensor<3>,
@@ -102,18 +102,27 @@ impl Llama {
     /// If a token id is not in the vocabulary, or the slices are not `batch * seq` long.
     pub fn hidden_states(&self, tokens: &Tokens, mode: ForwardMode) -> Result<Tensor<2>, ModelError> {
         self.check(tokens)?;
-        let Tokens { batch, seq, .. } = *tokens;
-        let (cos, sin) = self.rotations(tokens);
-        let segment_ids = TensorData::new(tokens.segment_ids.clone(), [batch, seq]);
-        let pass =
-            Pass { batch, seq, cos, sin, segment_ids: Tensor::from_data(segment_ids, &self.device), mode };
-        let ids = TensorData::new(tokens.input_ids.clone(), [batch * seq]);
-        let ids: Tensor<1, Int> = Tensor::from_data(ids, &self.device);
-        let mut hidden = self.embed_tokens.clone().select(0, ids);
+        let pass = self.pass(tokens, mode);
+        let mut hidden = self.embed(tokens);
         for layer in &self.layers {
             hidden = self.layer(layer, hidden, &pass);
         }
         Ok(hidden)
+    }
+
+    /// What the layers need of a batch.
+    pub(crate) fn pass(&self, tokens: &Tokens, mode: ForwardMode) -> Pass {
+        let Tokens { batch, seq, .. } = *tokens;
+        let (cos, sin) = self.rotations(tokens);
+        let segment_ids = TensorData::new(tokens.segment_ids.clone(), [batch, seq]);
+        Pass { batch, seq, cos, sin, segment_ids: Tensor::from_data(segment_ids, &self.device), mode }
+    }
+
+    /// The residual stream before the first layer.
+    pub(crate) fn embed(&self, tokens: &Tokens) -> Tensor<2> {
+        let ids = TensorData::new(tokens.input_ids.clone(), [tokens.batch * tokens.seq]);
+        let ids: Tensor<1, Int> = Tensor::from_data(ids, &self.device);
+        self.embed_tokens.clone().select(0, ids)
     }
 
     /// Logits of residual-stream rows: `[n, hidden]` to `[n, vocab]`. For looking, not for training: see [`Llama::loss`].
@@ -152,7 +161,7 @@ impl Llama {
         self.lm_head.as_ref().unwrap_or(&self.embed_tokens).clone()
     }
 
-    fn layer(&self, layer: &Layer, hidden: Tensor<2>, pass: &Pass) -> Tensor<2> {
+    pub(crate) fn layer(&self, layer: &Layer, hidden: Tensor<2>, pass: &Pass) -> Tensor<2> {
         let eps = self.config.rms_norm_eps as f32;
         let normed = kernels::rms_norm(hidden.clone(), layer.input_layernorm.clone(), eps);
         let hidden = hidden + self.attention(layer, normed, pass);
@@ -192,7 +201,7 @@ impl Llama {
         (table(f64::cos), table(f64::sin))
     }
 
-    fn check(&self, tokens: &Tokens) -> Result<(), ModelError> {
+    pub(crate) fn check(&self, tokens: &Tokens) -> Result<(), ModelError> {
         let count = tokens.batch * tokens.seq;
         let lengths = [tokens.input_ids.len(), tokens.position_ids.len(), tokens.segment_ids.len()];
         if count == 0 || lengths != [count; 3] {

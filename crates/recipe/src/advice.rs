@@ -18,6 +18,10 @@ const ADVICE: &[(&str, &str)] = &[
         "data.validation_split_percentage",
         "5 to 10. When the loss on the rows held out rises while the training loss falls, stop: the adapter learns by heart.",
     ),
+    (
+        "training.gradient_checkpointing",
+        "On where memory is short: the activations of one layer instead of all, for about a third more time.",
+    ),
     ("data.packing", "On for many short rows: padding costs as much as tokens. No row sees another."),
     (
         "lora.r",

@@ -55,7 +55,6 @@ pub struct TrainingArguments {
     #[serde(skip_serializing_if = "is_false")]
     pub bf16: bool,
     /// Recompute activations in the backward pass (`activation_checkpointing` since Transformers 5).
-    #[serde(skip_serializing_if = "is_false")]
     pub gradient_checkpointing: bool,
     /// When to report the loss.
     pub logging_strategy: IntervalStrategy,

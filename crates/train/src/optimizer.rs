@@ -1,9 +1,9 @@
 //! AdamW over the learning tensors laid end to end, so that norms, clipping and the update are a few operations however many
 //! adapters there are.
 
-use burn::tensor::{Device, Gradients, Tensor, TensorData};
+use burn::tensor::{Device, Tensor, TensorData};
 use lorelei_kernels::{AdamWStep, adamw};
-use lorelei_models::{Llama, Parameter};
+use lorelei_models::{BatchGradients, Llama, Parameter};
 use lorelei_recipe::TrainingArguments;
 
 use crate::{Checkpoint, TrainError};
@@ -67,14 +67,14 @@ impl Optimizer {
     }
 
     /// Adds the gradients of one micro-batch. The model's parameters must still be the leaves of that graph.
-    pub fn accumulate(&mut self, model: &mut Llama, gradients: &mut Gradients) {
+    pub fn accumulate(&mut self, model: &mut Llama, gradients: &mut BatchGradients) {
         let device = model.device().clone();
         for group in &mut self.groups {
             let mut parts = Vec::with_capacity(group.spans.len());
             model.visit_parameters(&mut |_, parameter: Parameter<'_>| {
                 if parameter.decays() == group.decays {
                     let count = parameter.shape().num_elements();
-                    let grad = parameter.gradient(gradients);
+                    let grad = gradients.take(&parameter);
                     parts.push(grad.unwrap_or_else(|| Tensor::zeros([count], &device)));
                 }
             });

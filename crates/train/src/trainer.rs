@@ -221,12 +221,15 @@ fn optimizer_step(
         if targets.is_empty() {
             continue;
         }
-        job.model.track();
         let dropout_seed = job.arguments.seed ^ (step << 20) ^ micro as u64;
-        let hidden = job.model.hidden_states(&tokens(batch), ForwardMode::Training { dropout_seed })?;
-        let loss = job.model.loss(hidden, rows, targets)? / items as f32;
-        let mut gradients = loss.backward();
-        let loss = loss.inner();
+        let (loss, mut gradients) = job.model.loss_and_gradients(
+            &tokens(batch),
+            ForwardMode::Training { dropout_seed },
+            rows,
+            targets,
+            items as f32,
+            job.arguments.gradient_checkpointing,
+        )?;
         total = Some(match total {
             None => loss,
             Some(sum) => sum + loss,

@@ -82,10 +82,15 @@ pub fn memory(recipe: &Recipe, model: &ModelInfo, parameters: Parameters) -> Mem
     let tokens = batch * length;
     let scores = batch * (hidden / HEAD).ceil() * length * length;
     let logits = (MAX_LOGITS / vocab.max(1.0)).floor().clamp(1.0, MAX_LOGIT_ROWS).min(tokens) * vocab;
+    // Checkpointing keeps the input of every layer, and all of one.
+    let kept = match recipe.training.gradient_checkpointing {
+        true => layers * hidden + 8.0 * hidden + 3.0 * inner,
+        false => layers * (8.0 * hidden + 3.0 * inner),
+    };
     Memory {
         weights: model.parameters as f64 * F32,
         learning: parameters.trainable as f64 * F32 * if full { 3.0 } else { 4.0 },
-        activations: tokens * layers * (8.0 * hidden + 3.0 * inner) * F32,
+        activations: tokens * kept * F32,
         // Scores, probabilities and their gradient; logits, probabilities and their gradient.
         scratch: 3.0 * F32 * scores.max(logits),
         largest: F32 * [scores, logits, vocab * hidden, tokens * inner].into_iter().fold(0.0, f64::max),
@@ -154,6 +159,9 @@ mod tests {
         let (small, large) = (memory(&["training.per_device_train_batch_size=1"]), memory(&[]));
         assert_eq!(small.weights, 4e6);
         assert_eq!(large.activations, 8.0 * small.activations);
+        let checkpointed =
+            memory(&["training.per_device_train_batch_size=1", "training.gradient_checkpointing=true"]);
+        assert!(checkpointed.activations < small.activations);
         // No row is longer than the model's context.
         assert_eq!(small.activations, 512.0 * 2.0 * (8.0 * 192.0 + 3.0 * 448.0) * 4.0);
         let huge = memory(&["training.per_device_train_batch_size=1048576", "data.max_length=1048576"]);

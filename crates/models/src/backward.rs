@@ -1,0 +1,78 @@
+//! Loss and gradients of a batch: through the whole model at once, or a layer at a time.
+
+use burn::tensor::{Gradients, Tensor};
+
+use crate::{ForwardMode, Llama, ModelError, Parameter, Tokens};
+
+/// The gradients of a batch, in one graph or in one a layer.
+pub struct BatchGradients(Vec<Gradients>);
+
+impl BatchGradients {
+    /// Takes a parameter's gradient out, all elements row by row; none if the loss does not depend on it. The parameter must still be
+    /// the leaf that it was when the gradients were made.
+    pub fn take(&mut self, parameter: &Parameter<'_>) -> Option<Tensor<1>> {
+        let found = self.0.iter_mut().filter_map(|gradients| parameter.gradient(gradients));
+        // A weight that serves as embedding and as head has one of each.
+        found.reduce(|sum, gradient| sum + gradient)
+    }
+}
+
+impl Llama {
+    /// Cross entropy of a batch, `[1]`, divided by `divisor`, and the gradients of everything that learns, whose tensors are leaves of a
+    /// graph from then on until [`Llama::untrack`].
+    ///
+    /// With `checkpointing` only the input of each layer is kept, and the rest is computed once more on the way back, a layer at a time: memory
+    /// for one layer's activations instead of all, for a third more time (Chen et al., 2016).
+    ///
+    /// # Errors
+    ///
+    /// As of [`Llama::hidden_states`] and [`Llama::loss`].
+    pub fn loss_and_gradients(
+        &mut self,
+        tokens: &Tokens,
+        mode: ForwardMode,
+        rows: &[i32],
+        targets: &[i32],
+        divisor: f32,
+        checkpointing: bool,
+    ) -> Result<(Tensor<1>, BatchGradients), ModelError> {
+        if !checkpointing {
+            self.track();
+            let loss = self.loss(self.hidden_states(tokens, mode)?, rows, targets)? / divisor;
+            let gradients = loss.backward();
+            return Ok((loss.inner(), BatchGradients(vec![gradients])));
+        }
+        self.check(tokens)?;
+        self.untrack();
+        let pass = self.pass(tokens, mode);
+        let mut hidden = self.embed(tokens);
+        let mut inputs = Vec::with_capacity(self.layers.len());
+        for layer in &self.layers {
+            inputs.push(hidden.clone());
+            hidden = self.layer(layer, hidden, &pass);
+        }
+
+        self.track();
+        let hidden = Tensor::from_inner(hidden).require_grad();
+        let loss = self.loss(hidden.clone(), rows, targets)? / divisor;
+        let mut graphs = vec![loss.backward()];
+        let mut flowing = taken(&hidden, &mut graphs);
+        for (layer, input) in self.layers.iter().zip(inputs).rev() {
+            let input = Tensor::from_inner(input).require_grad();
+            let output = self.layer(layer, input.clone(), &pass);
+            // The gradient of this sum in `output` is what flows back into it.
+            graphs.push((output * Tensor::from_inner(flowing)).sum().backward());
+            flowing = taken(&input, &mut graphs);
+        }
+        if self.learns_whole {
+            graphs.push((self.embed(tokens) * Tensor::from_inner(flowing)).sum().backward());
+        }
+        Ok((loss.inner(), BatchGradients(graphs)))
+    }
+}
+
+/// The gradient of a leaf of the last graph.
+fn taken(leaf: &Tensor<2>, graphs: &mut [Gradients]) -> Tensor<2> {
+    let gradient = graphs.last_mut().and_then(|gradients| leaf.grad_remove(gradients));
+    gradient.unwrap_or_else(|| leaf.clone().inner().zeros_like())
+}
