@@ -6,6 +6,7 @@
 // With `low_rank`, H is [m, r] and L, laid out as B is, [n, r] or [r, n]: the adapter's product goes through the same tiles into
 // accumulators of its own, so that neither W + s·B·A nor a second pass over `out` exists.
 // `dropout` names what the counter-based mask is laid on: "a" or "b" (an operand, as stored), "low" (the adapter's product) or "".
+// `packed` names the blocks that B lies in ("q8_0", "q4_0", "q4_1", as GGUF has them), which are unpacked as the tile is filled; or "".
 // Rows of A and of `out` may begin at `a_from` and `out_from`: chunks of a longer matrix are not copied.
 //
 // Bindings: A, B, (H, L,) out, info. Launched as (ceil(n / tile_n), ceil(m / tile_m), 1) groups of 16 x 16 invocations; each of them
@@ -29,7 +30,7 @@ struct Info {
 }
 
 @group(0) @binding(0) var<storage, read_write> a: array<f32>;
-@group(0) @binding(1) var<storage, read_write> b: array<f32>;
+@group(0) @binding(1) var<storage, read_write> b: array<{% if packed %}u32{% else %}f32{% endif %}>;
 {% if low_rank %}
 @group(0) @binding(2) var<storage, read_write> h: array<f32>;
 @group(0) @binding(3) var<storage, read_write> l: array<f32>;
@@ -56,7 +57,34 @@ fn kept(position: u32) -> f32 {
 }
 {% endif %}
 
-{% macro accumulate(left, left_by, left_pitch, left_from, right, right_by, depth, sums, drop_left, drop_right) %}
+{% if packed %}
+fn byte(at: u32) -> u32 {
+    return (b[at >> 2u] >> ((at & 3u) * 8u)) & 255u;
+}
+
+fn half_float(at: u32) -> f32 {
+    return unpack2x16float(byte(at) | (byte(at + 1u) << 8u)).x;
+}
+
+// Value `place` of B, which lies in GGUF's blocks of 32.
+fn unpacked(place: u32) -> f32 {
+    let i = place % 32u;
+{% if packed == "q8_0" %}
+    let at = place / 32u * 34u;
+    return half_float(at) * f32(bitcast<i32>(byte(at + 2u + i) << 24u) >> 24u);
+{% elif packed == "q4_0" %}
+    let at = place / 32u * 18u;
+    let q = (byte(at + 2u + i % 16u) >> (i / 16u * 4u)) & 15u;
+    return half_float(at) * (f32(q) - 8.0);
+{% else %}
+    let at = place / 32u * 20u;
+    let q = (byte(at + 4u + i % 16u) >> (i / 16u * 4u)) & 15u;
+    return half_float(at) * f32(q) + half_float(at + 2u);
+{% endif %}
+}
+{% endif %}
+
+{% macro accumulate(left, left_by, left_pitch, left_from, right, right_by, depth, sums, drop_left, drop_right, unpack) %}
     for (var k0 = 0u; k0 < {{ depth }}; k0 += DEPTH) {
         for (var i = 0u; i < ROWS; i++) {
             let at = lane + i * 256u;
@@ -88,7 +116,7 @@ fn kept(position: u32) -> f32 {
 {% endif %}
             var value = 0.0;
             if (col0 + col < info.n && k0 + k < {{ depth }}) {
-                value = {{ right }}[place]{% if drop_right %} * kept(place){% endif %};
+                value = {% if unpack %}unpacked(place){% else %}{{ right }}[place]{% endif %}{% if drop_right %} * kept(place){% endif %};
             }
             tile_b[k * PITCH_B + col] = value;
         }
@@ -117,10 +145,10 @@ fn main(
     let row0 = group.y * TILE_M;
     let col0 = group.x * TILE_N;
     var sums: array<f32, ROWS * COLS>;
-{{ accumulate("a", a_by, "info.m", "info.a_from", "b", b_by, "info.k", "sums", dropout == "a", dropout == "b") }}
+{{ accumulate("a", a_by, "info.m", "info.a_from", "b", b_by, "info.k", "sums", dropout == "a", dropout == "b", packed) }}
 {% if low_rank %}
     var low: array<f32, ROWS * COLS>;
-{{ accumulate("h", "row", "info.m", "0u", "l", b_by, "info.r", "low", false, false) }}
+{{ accumulate("h", "row", "info.m", "0u", "l", b_by, "info.r", "low", false, false, false) }}
 {% endif %}
     for (var i = 0u; i < ROWS; i++) {
         let row = row0 + local.y * ROWS + i;

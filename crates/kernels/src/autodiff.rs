@@ -13,7 +13,7 @@ use burn::backend::{
     tensor::{FloatTensor, IntTensor},
 };
 
-use crate::{Dropout, backend::KernelBackend};
+use crate::{Dropout, PackedForm, backend::KernelBackend};
 
 /// A float tensor of the autodiff backend around `B`.
 type Tracked<B, C> = FloatTensor<Autodiff<B, C>>;
@@ -92,6 +92,74 @@ impl<B: KernelBackend, C: CheckpointStrategy> KernelBackend for Autodiff<B, C> {
                 prep.finish(state, B::lora_linear(x, w, a, b, scale, dropout))
             }
             OpsKind::UnTracked(prep) => prep.finish(B::lora_linear(x, w, a, b, scale, dropout)),
+        }
+    }
+
+    fn packed_linear(x: Tracked<B, C>, words: IntTensor<Self>, form: PackedForm) -> Tracked<B, C> {
+        #[derive(Debug)]
+        struct PackedLinear;
+        impl<B: KernelBackend> Backward<B, 1> for PackedLinear {
+            type State = (IntTensor<B>, PackedForm);
+            fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
+                let (words, form) = ops.state;
+                let grad = grads.consume::<B>(&ops.node);
+                if let [Some(node)] = ops.parents {
+                    grads.register::<B>(node.id, B::packed_linear_backward_input(grad, words, form));
+                }
+            }
+        }
+        let nodes = [x.node()];
+        let x = x.into_primitive();
+        match PackedLinear.prepare::<C>(nodes).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish((words.clone(), form), B::packed_linear(x, words, form)),
+            OpsKind::UnTracked(prep) => prep.finish(B::packed_linear(x, words, form)),
+        }
+    }
+
+    fn packed_lora_linear(
+        x: Tracked<B, C>,
+        words: IntTensor<Self>,
+        form: PackedForm,
+        a: Tracked<B, C>,
+        b: Tracked<B, C>,
+        scale: f32,
+        dropout: Dropout,
+    ) -> Tracked<B, C> {
+        #[derive(Debug)]
+        struct PackedLoraLinear;
+        impl<B: KernelBackend> Backward<B, 3> for PackedLoraLinear {
+            // x, the weight, A, B.
+            type State =
+                (FloatTensor<B>, IntTensor<B>, PackedForm, FloatTensor<B>, FloatTensor<B>, f32, Dropout);
+            fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
+                let [node_x, node_a, node_b] = ops.parents;
+                let (x, words, form, a, b, scale, dropout) = ops.state;
+                let grad = grads.consume::<B>(&ops.node);
+                let (grad_a, grad_b) =
+                    B::lora_linear_backward_adapter(grad.clone(), x, a.clone(), b.clone(), scale, dropout);
+                if let Some(node) = node_a {
+                    grads.register::<B>(node.id, grad_a);
+                }
+                if let Some(node) = node_b {
+                    grads.register::<B>(node.id, grad_b);
+                }
+                if let Some(node) = node_x {
+                    let grad_x =
+                        B::packed_lora_linear_backward_input(grad, words, form, a, b, scale, dropout);
+                    grads.register::<B>(node.id, grad_x);
+                }
+            }
+        }
+        let nodes = [x.node(), a.node(), b.node()];
+        let [x, a, b] = [x, a, b].map(|tensor| tensor.into_primitive());
+        match PackedLoraLinear.prepare::<C>(nodes).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => {
+                let state = (x.clone(), words.clone(), form, a.clone(), b.clone(), scale, dropout);
+                prep.finish(state, B::packed_lora_linear(x, words, form, a, b, scale, dropout))
+            }
+            OpsKind::UnTracked(prep) => {
+                prep.finish(B::packed_lora_linear(x, words, form, a, b, scale, dropout))
+            }
         }
     }
 

@@ -9,7 +9,7 @@ use burn::backend::{
     tensor::{FloatTensor, IntTensor},
 };
 
-use crate::{AdamWStep, Dropout, portable};
+use crate::{AdamWStep, Dropout, PackedForm, portable};
 
 mod cube;
 mod flex;
@@ -68,6 +68,46 @@ pub trait KernelBackend: Backend {
         dropout: Dropout,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
         portable::lora_linear::backward_adapter::<Self>(grad, x, a, b, scale, dropout)
+    }
+
+    /// [`Self::linear`] with a packed weight: `words` as [`PackedForm`] says.
+    fn packed_linear(x: FloatTensor<Self>, words: IntTensor<Self>, form: PackedForm) -> FloatTensor<Self> {
+        portable::packed::forward::<Self>(x, words, form)
+    }
+
+    /// [`Self::linear_backward_input`] with a packed weight.
+    fn packed_linear_backward_input(
+        grad: FloatTensor<Self>,
+        words: IntTensor<Self>,
+        form: PackedForm,
+    ) -> FloatTensor<Self> {
+        portable::packed::backward_input::<Self>(grad, words, form)
+    }
+
+    /// [`Self::lora_linear`] with a packed weight.
+    fn packed_lora_linear(
+        x: FloatTensor<Self>,
+        words: IntTensor<Self>,
+        form: PackedForm,
+        a: FloatTensor<Self>,
+        b: FloatTensor<Self>,
+        scale: f32,
+        dropout: Dropout,
+    ) -> FloatTensor<Self> {
+        portable::packed::lora_forward::<Self>(x, words, form, a, b, scale, dropout)
+    }
+
+    /// [`Self::lora_linear_backward_input`] with a packed weight.
+    fn packed_lora_linear_backward_input(
+        grad: FloatTensor<Self>,
+        words: IntTensor<Self>,
+        form: PackedForm,
+        a: FloatTensor<Self>,
+        b: FloatTensor<Self>,
+        scale: f32,
+        dropout: Dropout,
+    ) -> FloatTensor<Self> {
+        portable::packed::lora_backward_input::<Self>(grad, words, form, a, b, scale, dropout)
     }
 
     /// `y = x / sqrt(mean(x²) + eps) · weight` over the last dimension: `x [n, h]`, `weight [h]`.

@@ -12,9 +12,11 @@ pub mod cpu;
 mod dropout;
 pub mod gpu;
 pub mod ops;
+pub mod packed;
 pub mod portable;
 
 pub use adamw::AdamWStep;
 pub use dropout::Dropout;
 pub use gpu::{KernelPolicy, kernel_policy, set_kernel_policy};
 pub use ops::*;
+pub use packed::{PackedForm, PackedKind};

@@ -3,7 +3,7 @@
 use burn::backend::Dispatch;
 use burn::tensor::{Int, Tensor};
 
-use crate::{AdamWStep, Dropout, backend::KernelBackend};
+use crate::{AdamWStep, Dropout, PackedForm, backend::KernelBackend};
 
 /// A frozen or learning linear layer without bias: `x [n, in]`, `w [out, in]` to `[n, out]`.
 pub fn linear(x: Tensor<2>, w: Tensor<2>) -> Tensor<2> {
@@ -24,6 +24,33 @@ pub fn lora_linear(
     Tensor::from_dispatch(<Dispatch as KernelBackend>::lora_linear(
         x.into_dispatch(),
         w.into_dispatch(),
+        a.into_dispatch(),
+        b.into_dispatch(),
+        scale,
+        dropout,
+    ))
+}
+
+/// A frozen linear layer whose weight is packed: `x [n, in]` to `[n, out]`.
+pub fn packed_linear(x: Tensor<2>, words: Tensor<1, Int>, form: PackedForm) -> Tensor<2> {
+    let y = <Dispatch as KernelBackend>::packed_linear(x.into_dispatch(), words.into_dispatch(), form);
+    Tensor::from_dispatch(y)
+}
+
+/// [`lora_linear`] over a packed weight.
+pub fn packed_lora_linear(
+    x: Tensor<2>,
+    words: Tensor<1, Int>,
+    form: PackedForm,
+    a: Tensor<2>,
+    b: Tensor<2>,
+    scale: f32,
+    dropout: Dropout,
+) -> Tensor<2> {
+    Tensor::from_dispatch(<Dispatch as KernelBackend>::packed_lora_linear(
+        x.into_dispatch(),
+        words.into_dispatch(),
+        form,
         a.into_dispatch(),
         b.into_dispatch(),
         scale,

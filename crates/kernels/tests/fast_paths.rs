@@ -6,7 +6,7 @@ mod common;
 use burn::backend::{Flex, flex::FlexTensor};
 use burn::tensor::TensorData;
 use common::{Random, assert_close};
-use lorelei_kernels::{AdamWStep, Dropout, cpu, portable};
+use lorelei_kernels::{AdamWStep, Dropout, PackedForm, PackedKind, cpu, portable};
 
 fn flex(data: &TensorData) -> FlexTensor {
     FlexTensor::from_data(data.clone())
@@ -76,6 +76,57 @@ fn linear_layers() {
             let want = portable::lora_linear::backward_adapter::<Flex>(g, x, a, b, 1.5, dropout);
             same("lora dA", got.0, want.0);
             same("lora dB", got.1, want.1);
+        }
+    }
+}
+
+#[test]
+fn packed_weights() {
+    let mut random = Random::new("packed_weights");
+    for kind in [PackedKind::Q8_0, PackedKind::Q4_0, PackedKind::Q4_1] {
+        for (n, size_in, size_out, r) in [(1, 32, 1, 1), (7, 64, 33, 3), (5, 96, 300, 8)] {
+            let form = PackedForm::new(kind, size_out, size_in).unwrap();
+            let words = random.packed(form);
+            // What the blocks hold, by the plain loop.
+            let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+            let mut dense = Vec::new();
+            for block in bytes[..form.bytes()].chunks(kind.block_bytes()) {
+                let mut values = [0.0; 32];
+                kind.unpack(block, &mut values);
+                dense.extend(values);
+            }
+            let words = FlexTensor::from_data(TensorData::new(words, [form.bytes().div_ceil(4)]));
+            let unpacked = common::host(portable::packed::unpack::<Flex>(words.clone(), form).into_data());
+            assert_eq!(unpacked, dense, "{kind:?}");
+            let (x, g) = (flex(&random.data([n, size_in])), flex(&random.data([n, size_out])));
+            let (a, b) = (flex(&random.data([r, size_in])), flex(&random.data([size_out, r])));
+            let w = words;
+            same(
+                "packed",
+                cpu::packed::forward(x.clone(), w.clone(), form),
+                portable::packed::forward::<Flex>(x.clone(), w.clone(), form),
+            );
+            same(
+                "packed dX",
+                cpu::packed::backward_input(g.clone(), w.clone(), form),
+                portable::packed::backward_input::<Flex>(g.clone(), w.clone(), form),
+            );
+            for dropout in [Dropout::NONE, Dropout { p: 0.4, seed: 11 }] {
+                let (x, g, w, a, b) = (x.clone(), g.clone(), w.clone(), a.clone(), b.clone());
+                let (w2, a2, b2) = (w.clone(), a.clone(), b.clone());
+                let (w3, a3, b3) = (w.clone(), a.clone(), b.clone());
+                let (w4, a4, b4) = (w.clone(), a.clone(), b.clone());
+                same(
+                    "packed lora",
+                    cpu::packed::lora_forward(x.clone(), w, form, a, b, 1.5, dropout),
+                    portable::packed::lora_forward::<Flex>(x, w2, form, a2, b2, 1.5, dropout),
+                );
+                same(
+                    "packed lora dX",
+                    cpu::packed::lora_backward_input(g.clone(), w3, form, a3, b3, 1.5, dropout),
+                    portable::packed::lora_backward_input::<Flex>(g, w4, form, a4, b4, 1.5, dropout),
+                );
+            }
         }
     }
 }

@@ -7,7 +7,7 @@ mod common;
 use burn::backend::Dispatch;
 use burn::tensor::{Device, DispatchTensor, Int, Tensor, TensorData};
 use common::{Random, assert_close, host};
-use lorelei_kernels::{AdamWStep, Dropout, backend::KernelBackend, gpu};
+use lorelei_kernels::{AdamWStep, Dropout, PackedForm, PackedKind, backend::KernelBackend, gpu};
 
 /// Largest error, relative to the largest value: sums of a few hundred products in f32.
 const TOLERANCE: f32 = 1e-5;
@@ -75,6 +75,35 @@ fn low_rank_adapters() {
                 let (da, db) = Dispatch::lora_linear_backward_adapter(g, x, a, b, 1.5, dropout);
                 [y, dx, da, db].into_iter().map(values::<2>).collect()
             });
+        }
+    }
+}
+
+#[test]
+fn packed_weights() {
+    let mut random = Random::new("packed_weights");
+    for kind in [PackedKind::Q8_0, PackedKind::Q4_0, PackedKind::Q4_1] {
+        for (n, size_in, size_out, r) in [(1, 32, 1, 1), (7, 64, 33, 3), (65, 160, 70, 8)] {
+            let form = PackedForm::new(kind, size_out, size_in).unwrap();
+            let words = TensorData::new(random.packed(form), [form.bytes().div_ceil(4)]);
+            let (x, g) = (random.data([n, size_in]), random.data([n, size_out]));
+            let (a, b) = (random.data([r, size_in]), random.data([size_out, r]));
+            for dropout in [Dropout::NONE, Dropout { p: 0.4, seed: 7 }] {
+                same(&format!("packed {kind:?} {n} {size_in} {size_out} {r} {dropout:?}"), |device| {
+                    let [x, g, a, b] = [&x, &g, &a, &b].map(|data| float::<2>(data, device));
+                    let words = int::<1>(&words, device);
+                    let (a2, b2) = (a.clone(), b.clone());
+                    [
+                        Dispatch::packed_linear(x.clone(), words.clone(), form),
+                        Dispatch::packed_linear_backward_input(g.clone(), words.clone(), form),
+                        Dispatch::packed_lora_linear(x, words.clone(), form, a, b, 1.5, dropout),
+                        Dispatch::packed_lora_linear_backward_input(g, words, form, a2, b2, 1.5, dropout),
+                    ]
+                    .into_iter()
+                    .map(values::<2>)
+                    .collect()
+                });
+            }
         }
     }
 }

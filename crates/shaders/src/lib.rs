@@ -4,6 +4,8 @@
 //! browsers (Tint) and naga both take, at most 7 storage buffers, 256 invocations and 16 KiB of workgroup memory a group, and no assumption
 //! about subgroups.
 
+use std::collections::HashSet;
+
 use minijinja::{Environment, Value, context};
 
 /// How an operand lies in memory.
@@ -48,6 +50,30 @@ impl Masked {
     }
 }
 
+/// What the right operand of a product lies in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Packed {
+    /// Plain `f32`.
+    No,
+    /// GGUF's blocks of 32 signed bytes and a scale.
+    Q8_0,
+    /// GGUF's blocks of 32 nibbles and a scale.
+    Q4_0,
+    /// GGUF's blocks of 32 nibbles, a scale and a minimum.
+    Q4_1,
+}
+
+impl Packed {
+    fn word(self) -> &'static str {
+        match self {
+            Packed::No => "",
+            Packed::Q8_0 => "q8_0",
+            Packed::Q4_0 => "q4_0",
+            Packed::Q4_1 => "q4_1",
+        }
+    }
+}
+
 /// A variant of `matmul.wgsl`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Matmul {
@@ -59,10 +85,51 @@ pub struct Matmul {
     pub a_by: Layout,
     /// How B, and L, lie.
     pub b_by: Layout,
+    /// What B lies in.
+    pub packed: Packed,
     /// Whether there is an adapter's product.
     pub low_rank: bool,
     /// What the mask is laid on.
     pub dropout: Masked,
+}
+
+impl Matmul {
+    /// Every variant that has a use.
+    fn all() -> Vec<Self> {
+        let plain = Matmul {
+            rows: 4,
+            cols: 4,
+            a_by: Layout::Row,
+            b_by: Layout::Row,
+            packed: Packed::No,
+            low_rank: false,
+            dropout: Masked::Nothing,
+        };
+        let mut all = vec![plain];
+        // Each step takes what there is and adds it with another value of one field.
+        let mut vary = |change: &dyn Fn(&mut Matmul)| {
+            let mut changed = all.clone();
+            changed.iter_mut().for_each(change);
+            all.extend(changed);
+        };
+        vary(&|variant| variant.rows = 1);
+        vary(&|variant| variant.cols = 1);
+        vary(&|variant| variant.a_by = Layout::Column);
+        vary(&|variant| variant.b_by = Layout::Column);
+        vary(&|variant| variant.low_rank = true);
+        for packed in [Packed::Q8_0, Packed::Q4_0, Packed::Q4_1] {
+            vary(&|variant| variant.packed = packed);
+        }
+        for dropout in [Masked::A, Masked::B, Masked::Low] {
+            vary(&|variant| variant.dropout = dropout);
+        }
+        // Only what has an adapter has a mask on its product; a mask on B is for adapters' gradients, and those are never packed.
+        all.retain(|variant| variant.dropout != Masked::Low || variant.low_rank);
+        all.retain(|variant| variant.dropout != Masked::B || variant.packed == Packed::No);
+        let mut seen = HashSet::new();
+        all.retain(|variant| seen.insert(*variant));
+        all
+    }
 }
 
 /// A kernel that can be launched. Its bindings, in their order, and its launch are in the header of its file.
@@ -129,9 +196,9 @@ impl Kernel {
             };
         }
         let ((name, text), values) = match *self {
-            Kernel::Matmul(Matmul { rows, cols, a_by, b_by, low_rank, dropout }) => (
+            Kernel::Matmul(Matmul { rows, cols, a_by, b_by, packed, low_rank, dropout }) => (
                 file!("matmul.wgsl"),
-                context! { rows, cols, low_rank, a_by => a_by.word(), b_by => b_by.word(), dropout => dropout.word() },
+                context! { rows, cols, low_rank, a_by => a_by.word(), b_by => b_by.word(), dropout => dropout.word(), packed => packed.word() },
             ),
             Kernel::RmsNorm => (file!("rms_norm.wgsl"), context! {}),
             Kernel::RmsNormBackward => (file!("rms_norm_backward.wgsl"), context! {}),
@@ -186,26 +253,7 @@ impl Kernel {
             all.push(Kernel::AttentionBackwardQuery { head_dim });
             all.push(Kernel::AttentionBackwardKey { head_dim });
         }
-        for (rows, cols) in [(4, 4), (1, 4), (4, 1), (1, 1)] {
-            for a_by in [Layout::Row, Layout::Column] {
-                for b_by in [Layout::Row, Layout::Column] {
-                    for low_rank in [false, true] {
-                        for dropout in [Masked::Nothing, Masked::A, Masked::B, Masked::Low] {
-                            if dropout != Masked::Low || low_rank {
-                                all.push(Kernel::Matmul(Matmul {
-                                    rows,
-                                    cols,
-                                    a_by,
-                                    b_by,
-                                    low_rank,
-                                    dropout,
-                                }));
-                            }
-                        }
-                    }
-                }
-            }
-        }
+        all.extend(Matmul::all().into_iter().map(Kernel::Matmul));
         all
     }
 }

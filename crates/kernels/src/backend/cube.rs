@@ -6,7 +6,7 @@ use burn::backend::{
 };
 
 use super::KernelBackend;
-use crate::{AdamWStep, Dropout, gpu, portable};
+use crate::{AdamWStep, Dropout, PackedForm, gpu, portable};
 
 /// wgpu: WGSL where it can run. CUDA and the other CubeCL runtimes: the portable bodies.
 impl KernelBackend for Cube {
@@ -70,6 +70,54 @@ impl KernelBackend for Cube {
         match gpu::takes(&[&grad, &x, &a, &b]) {
             true => gpu::lora_linear::backward_adapter(grad, x, a, b, scale, dropout),
             false => portable::lora_linear::backward_adapter::<Self>(grad, x, a, b, scale, dropout),
+        }
+    }
+
+    fn packed_linear(x: FloatTensor<Self>, words: IntTensor<Self>, form: PackedForm) -> FloatTensor<Self> {
+        match gpu::takes(&[&x]) && gpu::takes_ints(&words) {
+            true => gpu::linear::packed_forward(x, words, form),
+            false => portable::packed::forward::<Self>(x, words, form),
+        }
+    }
+
+    fn packed_linear_backward_input(
+        grad: FloatTensor<Self>,
+        words: IntTensor<Self>,
+        form: PackedForm,
+    ) -> FloatTensor<Self> {
+        match gpu::takes(&[&grad]) && gpu::takes_ints(&words) {
+            true => gpu::linear::packed_backward_input(grad, words, form),
+            false => portable::packed::backward_input::<Self>(grad, words, form),
+        }
+    }
+
+    fn packed_lora_linear(
+        x: FloatTensor<Self>,
+        words: IntTensor<Self>,
+        form: PackedForm,
+        a: FloatTensor<Self>,
+        b: FloatTensor<Self>,
+        scale: f32,
+        dropout: Dropout,
+    ) -> FloatTensor<Self> {
+        match gpu::takes(&[&x, &a, &b]) && gpu::takes_ints(&words) {
+            true => gpu::lora_linear::packed_forward(x, words, form, a, b, scale, dropout),
+            false => portable::packed::lora_forward::<Self>(x, words, form, a, b, scale, dropout),
+        }
+    }
+
+    fn packed_lora_linear_backward_input(
+        grad: FloatTensor<Self>,
+        words: IntTensor<Self>,
+        form: PackedForm,
+        a: FloatTensor<Self>,
+        b: FloatTensor<Self>,
+        scale: f32,
+        dropout: Dropout,
+    ) -> FloatTensor<Self> {
+        match gpu::takes(&[&grad, &a, &b]) && gpu::takes_ints(&words) {
+            true => gpu::lora_linear::packed_backward_input(grad, words, form, a, b, scale, dropout),
+            false => portable::packed::lora_backward_input::<Self>(grad, words, form, a, b, scale, dropout),
         }
     }
 

@@ -6,7 +6,7 @@ use burn::backend::{
 };
 
 use super::KernelBackend;
-use crate::{AdamWStep, Dropout, cpu};
+use crate::{AdamWStep, Dropout, PackedForm, cpu};
 
 /// The CPU: loops over slices around one matrix product.
 impl KernelBackend for Flex {
@@ -53,6 +53,42 @@ impl KernelBackend for Flex {
         dropout: Dropout,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
         cpu::lora_linear::backward_adapter(grad, x, a, b, scale, dropout)
+    }
+
+    fn packed_linear(x: FloatTensor<Self>, words: IntTensor<Self>, form: PackedForm) -> FloatTensor<Self> {
+        cpu::packed::forward(x, words, form)
+    }
+
+    fn packed_linear_backward_input(
+        grad: FloatTensor<Self>,
+        words: IntTensor<Self>,
+        form: PackedForm,
+    ) -> FloatTensor<Self> {
+        cpu::packed::backward_input(grad, words, form)
+    }
+
+    fn packed_lora_linear(
+        x: FloatTensor<Self>,
+        words: IntTensor<Self>,
+        form: PackedForm,
+        a: FloatTensor<Self>,
+        b: FloatTensor<Self>,
+        scale: f32,
+        dropout: Dropout,
+    ) -> FloatTensor<Self> {
+        cpu::packed::lora_forward(x, words, form, a, b, scale, dropout)
+    }
+
+    fn packed_lora_linear_backward_input(
+        grad: FloatTensor<Self>,
+        words: IntTensor<Self>,
+        form: PackedForm,
+        a: FloatTensor<Self>,
+        b: FloatTensor<Self>,
+        scale: f32,
+        dropout: Dropout,
+    ) -> FloatTensor<Self> {
+        cpu::packed::lora_backward_input(grad, words, form, a, b, scale, dropout)
     }
 
     fn rms_norm(x: FloatTensor<Self>, weight: FloatTensor<Self>, eps: f32) -> FloatTensor<Self> {

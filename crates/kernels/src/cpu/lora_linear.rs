@@ -32,6 +32,46 @@ fn dropped(x: Cow<'_, [f32]>, dropout: Dropout) -> Cow<'_, [f32]> {
     Cow::Owned(x)
 }
 
+/// Adds `scale·drop(x)·Aᵀ·Bᵀ` to `out [n, out]`.
+pub(super) fn add_low_rank(
+    out: &mut [f32],
+    x: Cow<'_, [f32]>,
+    a: &FlexTensor,
+    b: &FlexTensor,
+    scale: f32,
+    dropout: Dropout,
+) {
+    let ([r, size_in], [size_out, _]) = (dims(a), dims::<2>(b));
+    let n = x.len() / size_in;
+    let x = dropped(x, dropout);
+    let mut hidden = vec![0f32; n * r];
+    times_transposed(&mut hidden, false, 1.0, &x, &floats(a), [n, size_in, r]);
+    times_transposed(out, true, scale, &hidden, &floats(b), [n, r, size_out]);
+}
+
+/// Adds `scale·drop'((dY·B)·A)` to `out [n, in]`.
+pub(super) fn add_low_rank_backward(
+    out: &mut [f32],
+    grad: &[f32],
+    a: &FlexTensor,
+    b: &FlexTensor,
+    scale: f32,
+    dropout: Dropout,
+) {
+    let ([r, size_in], [size_out, _]) = (dims(a), dims::<2>(b));
+    let n = grad.len() / size_out;
+    let mut hidden = vec![0f32; n * r];
+    times(&mut hidden, false, scale, grad, &floats(b), [n, r, size_out]);
+    if dropout.is_none() {
+        times(out, true, 1.0, &hidden, &floats(a), [n, size_in, r]);
+        return;
+    }
+    let mut low = vec![0f32; n * size_in];
+    times(&mut low, false, 1.0, &hidden, &floats(a), [n, size_in, r]);
+    drop_in_place(&mut low, dropout);
+    out.par_iter_mut().zip(low).for_each(|(out, low)| *out += low);
+}
+
 /// `x [n, in]`, `w [out, in]`, `a [r, in]`, `b [out, r]` to `[n, out]`.
 pub fn forward(
     x: FlexTensor,
@@ -41,15 +81,11 @@ pub fn forward(
     scale: f32,
     dropout: Dropout,
 ) -> FlexTensor {
-    let [n, size_in] = dims(&x);
-    let [size_out, r] = dims(&b);
+    let ([n, size_in], [size_out, _]) = (dims(&x), dims::<2>(&b));
     let x = floats(&x);
     let mut out = vec![0f32; n * size_out];
     times_transposed(&mut out, false, 1.0, &x, &floats(&w), [n, size_in, size_out]);
-    let mut hidden = vec![0f32; n * r];
-    let x = dropped(x, dropout);
-    times_transposed(&mut hidden, false, 1.0, &x, &floats(&a), [n, size_in, r]);
-    times_transposed(&mut out, true, scale, &hidden, &floats(&b), [n, r, size_out]);
+    add_low_rank(&mut out, x, &a, &b, scale, dropout);
     tensor(out, [n, size_out])
 }
 
@@ -62,20 +98,11 @@ pub fn backward_input(
     scale: f32,
     dropout: Dropout,
 ) -> FlexTensor {
-    let [n, size_out] = dims(&grad);
-    let [r, size_in] = dims(&a);
+    let ([n, size_out], [_, size_in]) = (dims(&grad), dims::<2>(&a));
     let grad = floats(&grad);
-    let mut hidden = vec![0f32; n * r];
-    times(&mut hidden, false, scale, &grad, &floats(&b), [n, r, size_out]);
     let mut out = vec![0f32; n * size_in];
-    if !dropout.is_none() {
-        times(&mut out, false, 1.0, &hidden, &floats(&a), [n, size_in, r]);
-        drop_in_place(&mut out, dropout);
-        times(&mut out, true, 1.0, &grad, &floats(&w), [n, size_in, size_out]);
-    } else {
-        times(&mut out, false, 1.0, &grad, &floats(&w), [n, size_in, size_out]);
-        times(&mut out, true, 1.0, &hidden, &floats(&a), [n, size_in, r]);
-    }
+    times(&mut out, false, 1.0, &grad, &floats(&w), [n, size_in, size_out]);
+    add_low_rank_backward(&mut out, &grad, &a, &b, scale, dropout);
     tensor(out, [n, size_in])
 }
 

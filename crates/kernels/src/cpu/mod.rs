@@ -15,6 +15,7 @@ pub mod gemm;
 pub mod linear;
 pub mod lora_linear;
 pub mod math;
+pub mod packed;
 pub mod rms_norm;
 pub mod rope;
 pub mod swiglu;

@@ -1,28 +1,47 @@
 //! Linear layers without an adapter.
 
 use burn_cubecl::{kernel::into_contiguous, tensor::CubeTensor};
-use lorelei_shaders::Layout::{Column, Row};
+use lorelei_shaders::Layout::Column;
 
 use super::{
     launch::{dims, empty},
-    matmul::Product,
+    matmul::{Product, Weight},
 };
+use crate::PackedForm;
 
 /// `x·Wᵀ`: see [`crate::backend::KernelBackend::linear`].
 pub fn forward(x: CubeTensor, w: CubeTensor) -> CubeTensor {
-    let (x, w) = (into_contiguous(x), into_contiguous(w));
-    let ([n, size_in], [size_out, _]) = (dims(&x), dims::<2>(&w));
-    let out = empty(&x, &[n, size_out]);
-    Product::new((&x, Row), (&w, Row), [n, size_out, size_in]).into(&out);
-    out
+    applied(x, Weight::dense(w))
+}
+
+/// See [`crate::backend::KernelBackend::packed_linear`].
+pub fn packed_forward(x: CubeTensor, words: CubeTensor, form: PackedForm) -> CubeTensor {
+    applied(x, Weight::packed(words, form))
 }
 
 /// `dY·W`.
 pub fn backward_input(grad: CubeTensor, w: CubeTensor) -> CubeTensor {
-    let (grad, w) = (into_contiguous(grad), into_contiguous(w));
-    let ([n, size_out], [_, size_in]) = (dims(&grad), dims::<2>(&w));
-    let out = empty(&grad, &[n, size_in]);
-    Product::new((&grad, Row), (&w, Column), [n, size_in, size_out]).into(&out);
+    applied_back(grad, Weight::dense(w))
+}
+
+/// See [`crate::backend::KernelBackend::packed_linear_backward_input`].
+pub fn packed_backward_input(grad: CubeTensor, words: CubeTensor, form: PackedForm) -> CubeTensor {
+    applied_back(grad, Weight::packed(words, form))
+}
+
+fn applied(x: CubeTensor, w: Weight) -> CubeTensor {
+    let x = into_contiguous(x);
+    let [n, _] = dims(&x);
+    let out = empty(&x, &[n, w.sizes[0]]);
+    w.applied(&x, n).into(&out);
+    out
+}
+
+fn applied_back(grad: CubeTensor, w: Weight) -> CubeTensor {
+    let grad = into_contiguous(grad);
+    let [n, _] = dims(&grad);
+    let out = empty(&grad, &[n, w.sizes[1]]);
+    w.applied_back(&grad, n).into(&out);
     out
 }
 

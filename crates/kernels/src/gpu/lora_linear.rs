@@ -8,9 +8,9 @@ use lorelei_shaders::{
 
 use super::{
     launch::{dims, empty},
-    matmul::Product,
+    matmul::{Product, Weight},
 };
-use crate::Dropout;
+use crate::{Dropout, PackedForm};
 
 /// `drop(x)·Aᵀ`, `[n, r]`.
 fn lowered(x: &CubeTensor, a: &CubeTensor, dropout: Dropout) -> CubeTensor {
@@ -37,12 +37,35 @@ pub fn forward(
     scale: f32,
     dropout: Dropout,
 ) -> CubeTensor {
-    let [x, w, a, b] = [x, w, a, b].map(into_contiguous);
-    let ([n, size_in], [size_out, r]) = (dims(&x), dims::<2>(&b));
+    applied(x, Weight::dense(w), a, b, scale, dropout)
+}
+
+/// See [`crate::backend::KernelBackend::packed_lora_linear`].
+pub fn packed_forward(
+    x: CubeTensor,
+    words: CubeTensor,
+    form: PackedForm,
+    a: CubeTensor,
+    b: CubeTensor,
+    scale: f32,
+    dropout: Dropout,
+) -> CubeTensor {
+    applied(x, Weight::packed(words, form), a, b, scale, dropout)
+}
+
+fn applied(
+    x: CubeTensor,
+    w: Weight,
+    a: CubeTensor,
+    b: CubeTensor,
+    scale: f32,
+    dropout: Dropout,
+) -> CubeTensor {
+    let [x, a, b] = [x, a, b].map(into_contiguous);
+    let ([n, _], [size_out, r]) = (dims(&x), dims::<2>(&b));
     let h = lowered(&x, &a, dropout);
     let out = empty(&x, &[n, size_out]);
-    let base = Product::new((&x, Row), (&w, Row), [n, size_out, size_in]);
-    Product { low_rank: Some((&h, &b, r, scale)), ..base }.into(&out);
+    Product { low_rank: Some((&h, &b, r, scale)), ..w.applied(&x, n) }.into(&out);
     out
 }
 
@@ -55,12 +78,36 @@ pub fn backward_input(
     scale: f32,
     dropout: Dropout,
 ) -> CubeTensor {
-    let [grad, w, a, b] = [grad, w, a, b].map(into_contiguous);
-    let ([n, size_out], [r, size_in]) = (dims(&grad), dims::<2>(&a));
+    applied_back(grad, Weight::dense(w), a, b, scale, dropout)
+}
+
+/// See [`crate::backend::KernelBackend::packed_lora_linear_backward_input`].
+pub fn packed_backward_input(
+    grad: CubeTensor,
+    words: CubeTensor,
+    form: PackedForm,
+    a: CubeTensor,
+    b: CubeTensor,
+    scale: f32,
+    dropout: Dropout,
+) -> CubeTensor {
+    applied_back(grad, Weight::packed(words, form), a, b, scale, dropout)
+}
+
+fn applied_back(
+    grad: CubeTensor,
+    w: Weight,
+    a: CubeTensor,
+    b: CubeTensor,
+    scale: f32,
+    dropout: Dropout,
+) -> CubeTensor {
+    let [grad, a, b] = [grad, a, b].map(into_contiguous);
+    let ([n, _], [r, size_in]) = (dims(&grad), dims::<2>(&a));
     let h = lowered_grad(&grad, &b);
     let out = empty(&grad, &[n, size_in]);
-    let base = Product::new((&grad, Row), (&w, Column), [n, size_in, size_out]);
-    Product { low_rank: Some((&h, &a, r, scale)), ..base }.masked(Masked::Low, dropout).into(&out);
+    let product = Product { low_rank: Some((&h, &a, r, scale)), ..w.applied_back(&grad, n) };
+    product.masked(Masked::Low, dropout).into(&out);
     out
 }
 

@@ -1,6 +1,7 @@
 //! Random inputs and comparisons.
 
 use burn::tensor::{Device, DeviceKind, Int, Tensor, TensorData};
+use lorelei_kernels::{PackedForm, PackedKind};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -21,6 +22,21 @@ impl Random {
 
     pub fn below(&mut self, bound: u32) -> i32 {
         (self.0.next_u32() % bound) as i32
+    }
+
+    /// The words of a packed matrix: any bits, with scales between 0.0625 and 2.
+    pub fn packed(&mut self, form: PackedForm) -> Vec<i32> {
+        let mut bytes: Vec<u8> = (0..form.bytes()).map(|_| self.0.next_u32() as u8).collect();
+        for block in bytes.chunks_mut(form.kind.block_bytes()) {
+            let halves = if form.kind == PackedKind::Q4_1 { 2 } else { 1 };
+            for half in 0..halves {
+                // Exponents 11 to 15, either sign.
+                let exponent = 11 + self.below(5) as u16;
+                let bits = (self.0.next_u32() as u16 & 0x83ff) | exponent << 10;
+                block[2 * half..2 * half + 2].copy_from_slice(&bits.to_le_bytes());
+            }
+        }
+        form.words(&bytes).unwrap()
     }
 
     pub fn data<const D: usize>(&mut self, shape: [usize; D]) -> TensorData {

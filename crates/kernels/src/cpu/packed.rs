@@ -1,0 +1,116 @@
+//! Fast path of [`crate::portable::packed`]: some rows of the weight are unpacked at a time.
+
+use std::borrow::Cow;
+
+use burn::backend::flex::FlexTensor;
+use rayon::prelude::*;
+
+use super::{
+    dims, floats,
+    gemm::{Threads, View, gemm},
+    lora_linear::{add_low_rank, add_low_rank_backward},
+    tensor,
+};
+use crate::{Dropout, PackedForm, packed::BLOCK};
+
+/// Rows that are unpacked at a time.
+const ROWS: usize = 256;
+
+fn words(tensor: &FlexTensor) -> Cow<'_, [i32]> {
+    match tensor.as_slice::<i32>() {
+        Some(words) => Cow::Borrowed(words),
+        None => Cow::Owned(super::ints(tensor).into_iter().map(|word| word as i32).collect()),
+    }
+}
+
+/// Byte `at` of the words.
+fn byte(words: &[i32], at: usize) -> u8 {
+    words[at / 4].to_le_bytes()[at % 4]
+}
+
+/// Calls `take` with the first row and the values of some rows, until all have been.
+fn in_rows(words: &[i32], form: PackedForm, mut take: impl FnMut(usize, &[f32])) {
+    let (size_in, row_bytes) = (form.size_in, form.row_bytes());
+    let mut values = vec![0f32; ROWS.min(form.size_out) * size_in];
+    for start in (0..form.size_out).step_by(ROWS) {
+        let rows = ROWS.min(form.size_out - start);
+        let values = &mut values[..rows * size_in];
+        values.par_chunks_mut(size_in).enumerate().for_each(|(row, values)| {
+            let from = (start + row) * row_bytes;
+            let bytes: Vec<u8> = (from..from + row_bytes).map(|at| byte(words, at)).collect();
+            let blocks = bytes.chunks_exact(form.kind.block_bytes());
+            for (block, values) in blocks.zip(values.as_chunks_mut::<BLOCK>().0) {
+                form.kind.unpack(block, values);
+            }
+        });
+        take(start, values);
+    }
+}
+
+fn product(x: &[f32], w: &FlexTensor, form: PackedForm, n: usize) -> Vec<f32> {
+    let PackedForm { size_out, size_in, .. } = form;
+    let mut out = vec![0f32; n * size_out];
+    let x = View::new(x, n, size_in, size_in);
+    in_rows(&words(w), form, |start, rows| {
+        let rows = View::new(rows, rows.len() / size_in, size_in, size_in).t();
+        gemm(&mut out[start..], size_out, false, 1.0, x, rows, Threads::All);
+    });
+    out
+}
+
+fn product_back(grad: &[f32], w: &FlexTensor, form: PackedForm, n: usize) -> Vec<f32> {
+    let PackedForm { size_out, size_in, .. } = form;
+    let mut out = vec![0f32; n * size_in];
+    in_rows(&words(w), form, |start, rows| {
+        let count = rows.len() / size_in;
+        let grad = View::new(&grad[start..], n, count, size_out);
+        gemm(&mut out, size_in, start > 0, 1.0, grad, View::new(rows, count, size_in, size_in), Threads::All);
+    });
+    out
+}
+
+/// See [`crate::backend::KernelBackend::packed_linear`].
+pub fn forward(x: FlexTensor, w: FlexTensor, form: PackedForm) -> FlexTensor {
+    let [n, _] = dims(&x);
+    tensor(product(&floats(&x), &w, form, n), [n, form.size_out])
+}
+
+/// See [`crate::backend::KernelBackend::packed_linear_backward_input`].
+pub fn backward_input(grad: FlexTensor, w: FlexTensor, form: PackedForm) -> FlexTensor {
+    let [n, _] = dims(&grad);
+    tensor(product_back(&floats(&grad), &w, form, n), [n, form.size_in])
+}
+
+/// See [`crate::backend::KernelBackend::packed_lora_linear`].
+pub fn lora_forward(
+    x: FlexTensor,
+    w: FlexTensor,
+    form: PackedForm,
+    a: FlexTensor,
+    b: FlexTensor,
+    scale: f32,
+    dropout: Dropout,
+) -> FlexTensor {
+    let [n, _] = dims(&x);
+    let x = floats(&x);
+    let mut out = product(&x, &w, form, n);
+    add_low_rank(&mut out, x, &a, &b, scale, dropout);
+    tensor(out, [n, form.size_out])
+}
+
+/// See [`crate::backend::KernelBackend::packed_lora_linear_backward_input`].
+pub fn lora_backward_input(
+    grad: FlexTensor,
+    w: FlexTensor,
+    form: PackedForm,
+    a: FlexTensor,
+    b: FlexTensor,
+    scale: f32,
+    dropout: Dropout,
+) -> FlexTensor {
+    let [n, _] = dims(&grad);
+    let grad = floats(&grad);
+    let mut out = product_back(&grad, &w, form, n);
+    add_low_rank_backward(&mut out, &grad, &a, &b, scale, dropout);
+    tensor(out, [n, form.size_in])
+}
