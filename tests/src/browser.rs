@@ -128,7 +128,7 @@ impl Browser {
     /// The text, or the value, of the element with this `data-testid`; empty where there is none.
     pub async fn text(&self, id: &str) -> String {
         let script = "const e = document.querySelector(`[data-testid=\"${arguments[0]}\"]`); \
-                      return e ? String(e.value ?? e.textContent) : '';";
+                      return e ? String(/^(INPUT|SELECT|TEXTAREA)$/.test(e.tagName) ? e.value : e.textContent) : '';";
         let value = self.client.execute(script, vec![id.into()]).await.expect("the page runs scripts");
         value.as_str().unwrap_or_default().trim().to_owned()
     }
@@ -198,6 +198,31 @@ impl Browser {
         let params = serde_json::json!({ "origin": origin, "quotaSize": bytes });
         let command = serde_json::json!({ "cmd": "Storage.overrideQuotaForOrigin", "params": params });
         self.client.issue_cmd(DevTools(command)).await.expect("Chromium bounds storage");
+    }
+
+    /// Ends the process in which Chromium keeps its GPU, as a driver that is reset does.
+    pub fn end_gpu_process(&self) {
+        let profile = self.downloads.path().join("profile").display().to_string();
+        let command_line =
+            |process: &str| std::fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
+        let says =
+            |process: &str, words: &str| String::from_utf8_lossy(&command_line(process)).contains(words);
+        let parent = |process: &str| {
+            let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+            let line =
+                status.lines().find_map(|line| line.strip_prefix("PPid:").map(str::trim).map(str::to_owned));
+            line.unwrap_or_default()
+        };
+        let processes = std::fs::read_dir("/proc").expect("Linux").flatten();
+        let names = processes.filter_map(|entry| entry.file_name().into_string().ok());
+        let gpu: Vec<String> = names
+            .filter(|process| says(process, "--type=gpu-process") && says(&parent(process), &profile))
+            .collect();
+        assert!(!gpu.is_empty(), "this browser has no GPU process");
+        for process in gpu {
+            let killed = Command::new("kill").args(["-9", &process]).status().expect("there is kill");
+            assert!(killed.success());
+        }
     }
 
     /// Errors of the console since the last look.

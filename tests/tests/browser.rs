@@ -90,8 +90,10 @@ async fn the_whole_way() {
 
     // It answers, with the adapter and without.
     browser.fill("try-prompt", "What is AI?").await;
+    browser.fill("try-length", "12").await;
     browser.click("try-generate").await;
     browser.wait("try-with", 120, |text| !text.is_empty()).await;
+    browser.wait("try-generate", 120, |text| text == "Answer").await;
 
     // The adapter comes home.
     browser.click("download-zip").await;

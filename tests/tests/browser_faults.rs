@@ -5,8 +5,8 @@ use std::{fs, path::Path};
 use lorelei_recipe::{Recipe, encode_link};
 use lorelei_tests::{browser::Browser, hub::Hub};
 
-/// A short run, with a checkpoint every other step.
-fn link(set: &[&str]) -> String {
+/// A short run's recipe.
+fn recipe(set: &[&str]) -> Recipe {
     let mut recipe = Recipe::default();
     let short = [
         "model.model_name_or_path=builtin:tiny",
@@ -19,7 +19,11 @@ fn link(set: &[&str]) -> String {
     for assignment in short.iter().chain(set) {
         recipe.set(assignment).unwrap();
     }
-    format!("#{}", encode_link(&recipe))
+    recipe
+}
+
+fn link(recipe: &Recipe) -> String {
+    format!("#{}", encode_link(recipe))
 }
 
 async fn open(browser: &Browser, fragment: &str) {
@@ -50,9 +54,16 @@ async fn bad_links_are_said_in_words() {
         browser.wait("link-error", 60, |text| text.contains("link")).await;
         browser.wait("model-status", 120, |status| status.contains("tiny")).await;
     }
-    // Values out of range stand at their field; markup stays text.
-    browser.visit(&link(&["lora.lora_dropout=2", "training.output_dir=<img src=x onerror=alert(1)>"])).await;
-    browser.wait("error-lora-lora_dropout", 60, |text| !text.is_empty()).await;
+    // A value out of range is named.
+    let mut wrong = recipe(&[]);
+    wrong.lora.lora_dropout = 2.0;
+    browser.visit(&link(&wrong)).await;
+    browser.wait("link-error", 60, |text| text.contains("lora_dropout = 2.0 is out of range")).await;
+    // In the form it stands at its field.
+    browser.fill("field-lora-r", "0").await;
+    browser.wait("error-lora-r", 10, |text| !text.is_empty()).await;
+    // Markup stays text.
+    browser.visit(&link(&recipe(&["training.output_dir=<img src=x onerror=alert(1)>"]))).await;
     browser.wait("field-training-output_dir", 60, |text| text.contains("<img")).await;
     assert_eq!(browser.run("return document.images.length").await, 0);
     assert_eq!(browser.console().await, [""; 0]);
@@ -139,7 +150,9 @@ async fn files_that_are_no_model_and_rows_that_are_no_rows() {
     );
     browser.pick("data-files", &[&rows]).await;
     browser.wait("data-status", 30, |status| status.contains("rows.csv was read")).await;
-    assert_eq!(browser.text("data-rows").await, "2");
+    // One to learn from and one held out.
+    assert_eq!(browser.text("data-rows").await, "1");
+    assert_eq!(browser.text("data-validation-rows").await, "1");
     browser.wait("data-preview", 10, |preview| preview.contains("hi")).await;
     let bad = write("bad.jsonl", b"{\"text\": \"fine\"}\n{\"txet\": 1}\nnot JSON\n");
     browser.pick("data-files", &[&bad]).await;
@@ -153,7 +166,7 @@ async fn files_that_are_no_model_and_rows_that_are_no_rows() {
 #[ignore = "needs the page and Chromium: cargo xtask test"]
 async fn a_second_tab_and_a_full_storage() {
     let browser = Browser::open(1200, 900).await;
-    let run = link(&["training.max_steps=400", "training.save_steps=2", "training.output_dir=tab"]);
+    let run = link(&recipe(&["training.max_steps=400", "training.save_steps=2", "training.output_dir=tab"]));
     open(&browser, &run).await;
     browser.click("run-start").await;
     browser.wait("run-step", 120, |text| step(text) >= 2).await;
@@ -186,7 +199,7 @@ async fn a_second_tab_and_a_full_storage() {
 #[ignore = "needs the page and Chromium: cargo xtask test"]
 async fn a_lost_gpu_is_told_and_the_run_goes_on_afterwards() {
     let browser = Browser::open(1200, 900).await;
-    let run = link(&["training.max_steps=6", "training.save_steps=2"]);
+    let run = link(&recipe(&["training.max_steps=6", "training.save_steps=2"]));
     open(&browser, &run).await;
     browser.choose("model-device", "web_gpu").await;
     browser.wait("model-placed", 120, |place| place.contains("WebGPU")).await;
@@ -194,18 +207,11 @@ async fn a_lost_gpu_is_told_and_the_run_goes_on_afterwards() {
     browser.click("run-start").await;
     browser.wait("run-step", 300, |text| step(text) >= 3).await;
 
-    let first = browser.client.window().await.unwrap();
-    let second = browser.client.new_window(true).await.unwrap().handle;
-    browser.client.switch_to_window(second).await.unwrap();
-    // Chromium's own way to end its GPU process; the navigation itself never comes to an end.
-    let _ = tokio::time::timeout(std::time::Duration::from_secs(5), browser.client.goto("chrome://gpucrash"))
-        .await;
-    browser.client.switch_to_window(first).await.unwrap();
+    browser.end_gpu_process();
     browser.wait("trainer-status", 60, |status| status.contains("GPU was lost")).await;
     browser.click("trainer-restart").await;
     browser.wait("interrupted", 120, |text| text.contains('2')).await;
-    browser.choose("model-device", "cpu").await;
-    browser.wait("model-placed", 120, |place| place == "CPU").await;
+    browser.wait("model-status", 120, |status| status.contains("is loaded")).await;
     browser.click("resume-run").await;
     browser.wait("run-status", 300, |status| status.contains('6')).await;
 }

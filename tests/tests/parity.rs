@@ -19,7 +19,7 @@ fn model(arch: &str, config: &str, device: &Device) -> Llama {
     let folder = fixture(arch);
     let config =
         LlamaConfig::from_json(&std::fs::read_to_string(folder.join(config)).unwrap(), config).unwrap();
-    Llama::load(config, &open(&folder.join("model.safetensors")), device, &mut |_| {}).unwrap()
+    Llama::load(config, &open(&folder.join("model.safetensors")), device, false, &mut |_| {}).unwrap()
 }
 
 /// The rows of a table without their padding.

@@ -76,7 +76,7 @@ fn distance(got: &[f32], want: &[f32]) -> f64 {
 fn ten_steps(device_name: &str, device: &Device, run: &str) {
     let source = Rounded(gguf());
     let config = LlamaConfig::from_json(&source.0.hf_config().unwrap().to_string(), "config.json").unwrap();
-    let mut model = Llama::load(config, &source, device, &mut |_| {}).unwrap();
+    let mut model = Llama::load(config, &source, device, false, &mut |_| {}).unwrap();
     let log: serde_json::Value =
         serde_json::from_str(&std::fs::read_to_string(fixture(&format!("smollm2/{run}/log.json"))).unwrap())
             .unwrap();

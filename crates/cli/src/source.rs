@@ -46,14 +46,14 @@ fn folder(path: &Path) -> Result<ModelSource> {
     ModelSource::from_folder(&path.display().to_string(), open).map_err(report)
 }
 
-/// The model on `device`.
+/// The model on `device`; with `keep_packed`, in the blocks of its file where they can be computed on.
 ///
 /// # Errors
 ///
 /// If the weights do not fit the configuration.
-pub fn load(source: &ModelSource, device: &Device) -> Result<Llama> {
+pub fn load(source: &ModelSource, device: &Device, keep_packed: bool) -> Result<Llama> {
     let config = source.llama_config().map_err(report)?;
-    Llama::load(config, &*source.tensors, device, &mut |_| {}).map_err(report)
+    Llama::load(config, &*source.tensors, device, keep_packed, &mut |_| {}).map_err(report)
 }
 
 /// The model's tokenizer.

@@ -58,6 +58,14 @@ pub trait TensorSource: Send + Sync {
     /// When there is no such tensor, when it holds integers, when the file ends too early or cannot be read.
     fn read_f32(&self, name: &str) -> Result<Vec<f32>, FormatError>;
 
+    /// The bytes of a tensor that lies in GGUF's blocks, rows in their order; none where it does not.
+    ///
+    /// # Errors
+    /// When there is no such tensor, when the file ends too early or cannot be read.
+    fn read_blocks(&self, _name: &str) -> Result<Option<Vec<u8>>, FormatError> {
+        Ok(None)
+    }
+
     /// The values of an integer or boolean tensor, row-major.
     ///
     /// # Errors
@@ -82,6 +90,10 @@ macro_rules! forward {
 
             fn read_i64(&self, name: &str) -> Result<Vec<i64>, FormatError> {
                 (**self).read_i64(name)
+            }
+
+            fn read_blocks(&self, name: &str) -> Result<Option<Vec<u8>>, FormatError> {
+                (**self).read_blocks(name)
             }
         }
     )*};

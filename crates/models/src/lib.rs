@@ -11,6 +11,7 @@ mod load;
 mod lora;
 mod modules;
 mod parameter;
+mod weight;
 
 pub use adapter_file::read_adapter;
 pub use backward::BatchGradients;
@@ -19,3 +20,4 @@ pub use linear::{Linear, LoraAdapter};
 pub use llama::{ForwardMode, Llama, Tokens};
 pub use lora::AdapterValues;
 pub use parameter::Parameter;
+pub use weight::Weight;

@@ -1,15 +1,15 @@
 //! A linear layer of a checkpoint, with or without a low-rank adapter.
 
 use burn::tensor::Tensor;
-use lorelei_kernels::{self as kernels, Dropout};
+use lorelei_kernels::Dropout;
 
-use crate::ForwardMode;
+use crate::{ForwardMode, Weight};
 
 /// `y = x·Wᵀ + bias`, and with an adapter `+ s·drop(x)·Aᵀ·Bᵀ`.
 #[derive(Debug, Clone)]
 pub struct Linear {
     /// `[out, in]`, as the file has it.
-    pub weight: Tensor<2>,
+    pub weight: Weight,
     /// `[out]`.
     pub bias: Option<Tensor<1>>,
     /// The adapter, once [`crate::Llama::inject_lora`] has put one here.
@@ -35,15 +35,8 @@ impl Linear {
     /// `x [n, in]` to `[n, out]`.
     pub fn forward(&self, x: Tensor<2>, mode: ForwardMode) -> Tensor<2> {
         let y = match &self.lora {
-            None => kernels::linear(x, self.weight.clone()),
-            Some(lora) => kernels::lora_linear(
-                x,
-                self.weight.clone(),
-                lora.a.clone(),
-                lora.b.clone(),
-                lora.scale,
-                lora.dropout_of(mode),
-            ),
+            None => self.weight.applied(x),
+            Some(lora) => self.weight.adapted(x, lora, lora.dropout_of(mode)),
         };
         match &self.bias {
             None => y,
@@ -53,8 +46,7 @@ impl Linear {
 
     /// `(in, out)`.
     pub fn sizes(&self) -> (usize, usize) {
-        let [size_out, size_in] = self.weight.dims();
-        (size_in, size_out)
+        self.weight.sizes()
     }
 }
 

@@ -3,17 +3,23 @@
 use burn::tensor::{Device, Tensor, TensorData};
 use lorelei_formats::{LlamaConfig, TensorSource};
 
-use crate::{Linear, Llama, ModelError, init::Draw, llama::Layer};
+use crate::{Linear, Llama, ModelError, Weight, init::Draw, llama::Layer};
 
 /// Gives the tensors of a model one after another.
 trait Supply {
     fn tensor<const D: usize>(&mut self, name: &str, shape: [usize; D]) -> Result<Tensor<D>, ModelError>;
+
+    /// The weight of a linear layer.
+    fn weight(&mut self, name: &str, shape: [usize; 2]) -> Result<Weight, ModelError> {
+        Ok(Weight::Dense(self.tensor(name, shape)?))
+    }
 }
 
 /// Reads each from a checkpoint.
 struct FromSource<'a> {
     source: &'a dyn TensorSource,
     device: &'a Device,
+    keep_packed: bool,
     progress: &'a mut dyn FnMut(&str),
 }
 
@@ -22,6 +28,16 @@ impl Supply for FromSource<'_> {
         (self.progress)(name);
         let values = self.source.read_f32(name)?;
         Ok(Tensor::from_data(TensorData::new(values, shape), self.device))
+    }
+
+    fn weight(&mut self, name: &str, shape: [usize; 2]) -> Result<Weight, ModelError> {
+        if self.keep_packed
+            && let Some(weight) = Weight::packed(self.source, name, shape, self.device)?
+        {
+            (self.progress)(name);
+            return Ok(weight);
+        }
+        Ok(Weight::Dense(self.tensor(name, shape)?))
     }
 }
 
@@ -46,7 +62,8 @@ impl Supply for FromSeed<'_> {
 }
 
 impl Llama {
-    /// A frozen model from a checkpoint, in float32. `progress` hears the name of each tensor before it is read.
+    /// A frozen model from a checkpoint, in float32; with `keep_packed`, the linear layers' weights that lie in GGUF's blocks stay in them
+    /// where the kernels take them. `progress` hears the name of each tensor before it is read.
     ///
     /// # Errors
     ///
@@ -55,10 +72,11 @@ impl Llama {
         config: LlamaConfig,
         source: &dyn TensorSource,
         device: &Device,
+        keep_packed: bool,
         progress: &mut dyn FnMut(&str),
     ) -> Result<Self, ModelError> {
         Self::check_tensors(&config, source)?;
-        Self::build(config, device, &mut FromSource { source, device, progress })
+        Self::build(config, device, &mut FromSource { source, device, keep_packed, progress })
     }
 
     /// Holds a checkpoint's names and shapes against a configuration; reads no tensor.
@@ -126,7 +144,7 @@ fn layer(config: &LlamaConfig, index: usize, supply: &mut impl Supply) -> Result
     let (in_attention, in_mlp) = (config.attention_bias, config.mlp_bias);
     let name = |part: &str| format!("model.layers.{index}.{part}");
     let mut linear = |part: &str, size_out, size_in, with_bias: bool| -> Result<Linear, ModelError> {
-        let weight = supply.tensor(&name(&format!("{part}.weight")), [size_out, size_in])?;
+        let weight = supply.weight(&name(&format!("{part}.weight")), [size_out, size_in])?;
         let bias = match with_bias {
             true => Some(supply.tensor(&name(&format!("{part}.bias")), [size_out])?),
             false => None,

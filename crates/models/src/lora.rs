@@ -6,7 +6,7 @@ use burn::tensor::Tensor;
 use lorelei_recipe::{InitLoraWeights, LoraConfig, TargetModules};
 
 use crate::{
-    Linear, Llama, LoraAdapter, ModelError, Parameter,
+    Linear, Llama, LoraAdapter, ModelError, Parameter, Weight,
     init::{Draw, fnv1a},
 };
 
@@ -113,7 +113,7 @@ impl Llama {
         self.untrack();
         for (_, _, linear) in self.linears_mut() {
             if let Some(lora) = linear.lora.take() {
-                linear.weight = linear.weight.clone() + lora.b.matmul(lora.a) * lora.scale;
+                linear.weight = Weight::Dense(linear.weight.dense() + lora.b.matmul(lora.a) * lora.scale);
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use burn::tensor::Tensor;
 
-use crate::{Linear, Llama, Parameter, llama::Layer};
+use crate::{Linear, Llama, Parameter, Weight, llama::Layer};
 
 impl Layer {
     /// Each linear layer with its path inside the block, in the order of the forward pass.
@@ -63,13 +63,15 @@ impl Llama {
         }
     }
 
-    /// Calls `visit` with every weight of the base by its checkpoint name.
+    /// Calls `visit` with every weight of the base by its checkpoint name. Packed ones are left out: they cannot learn.
     pub fn visit_weights(&mut self, visit: &mut dyn FnMut(&str, Parameter<'_>)) {
         visit("model.embed_tokens.weight", Parameter::Matrix(&mut self.embed_tokens));
         for (index, layer) in self.layers.iter_mut().enumerate() {
             for (part, linear) in layer.linears_mut() {
                 let path = path(index, part);
-                visit(&format!("{path}.weight"), Parameter::Matrix(&mut linear.weight));
+                if let Weight::Dense(weight) = &mut linear.weight {
+                    visit(&format!("{path}.weight"), Parameter::Matrix(weight));
+                }
                 if let Some(bias) = &mut linear.bias {
                     visit(&format!("{path}.bias"), Parameter::Vector(bias));
                 }
@@ -97,6 +99,11 @@ impl Llama {
         self.visit_parameters(&mut |_, p| trainable += p.shape().num_elements());
         let mut all = 0;
         self.visit_weights(&mut |_, p| all += p.shape().num_elements());
+        for (_, linear) in self.linears() {
+            if let Weight::Packed { form, .. } = &linear.weight {
+                all += form.size_in * form.size_out;
+            }
+        }
         (trainable, if self.learns_whole { all } else { all + trainable })
     }
 }

@@ -71,7 +71,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let rows = one_per_row(rows.collect::<Result<Vec<_>>>()?);
     let batch_rows = collate(&rows.iter().collect::<Vec<_>>(), 0);
     let device = device::choose(&arguments.device)?;
-    let mut model = source::load(&source::open(&arguments.model)?, &device)?;
+    let mut model = source::load(&source::open(&arguments.model)?, &device, false)?;
     if let Some(folder) = &arguments.adapter {
         adapter::load(&mut model, folder)?;
     }

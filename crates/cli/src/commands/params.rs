@@ -21,7 +21,7 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<()> {
     let recipe = arguments.recipe.read()?;
     let source = source::open(&recipe.model.model_name_or_path)?;
-    let mut model = source::load(&source, &Device::flex())?;
+    let mut model = source::load(&source, &Device::flex(), false)?;
     adapter::adapt(&mut model, &recipe)?;
     let (trainable, all) = model.parameter_counts();
     println!("{}", parameters_line(trainable, all));

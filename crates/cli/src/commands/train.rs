@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use burn::tensor::Device;
 use lorelei_data::Tokenizer;
-use lorelei_recipe::Recipe;
+use lorelei_kernels::gpu;
+use lorelei_recipe::{FinetuningType, ModelDtype, Recipe};
 use lorelei_train::{Finished, Job, train};
 use miette::Result;
 
@@ -43,7 +44,10 @@ impl Prepared {
         let tokenizer = source::tokenizer(&source)?;
         let vocab_size = source.llama_config().map_err(report)?.vocab_size;
         let (train, validation) = dataset::rows(&recipe, &tokenizer, vocab_size)?;
-        let mut model = source::load(&source, device)?;
+        let keep_packed = recipe.model.dtype == ModelDtype::Auto
+            && recipe.training.finetuning_type == FinetuningType::Lora
+            && gpu::runs_on(device);
+        let mut model = source::load(&source, device, keep_packed)?;
         let (lora, target_modules) = adapter::adapt(&mut model, &recipe)?;
         let companions =
             if lora.is_none() { source.companions("float32").map_err(report)? } else { Vec::new() };

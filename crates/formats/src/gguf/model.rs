@@ -208,6 +208,32 @@ impl<R: ReadAt> TensorSource for GgufModel<R> {
         Ok(values)
     }
 
+    fn read_blocks(&self, name: &str) -> Result<Option<Vec<u8>>, FormatError> {
+        let (tensor, interleaved) = self.origin(name)?;
+        if tensor.ggml_type.plain().is_some() || tensor.shape.len() != 2 {
+            return Ok(None);
+        }
+        let extent = Extent {
+            file: self.gguf.file_name(),
+            tensor: &tensor.name,
+            offset: tensor.offset,
+            len: tensor.byte_len,
+        };
+        let mut bytes = pieces::reserve(tensor.byte_len as usize, &extent)?;
+        bytes.resize(tensor.byte_len as usize, 0);
+        self.gguf.read_stored(tensor, 0, &mut bytes)?;
+        let Some(heads) = interleaved else { return Ok(Some(bytes)) };
+        // A row is whole blocks, so that rows can be put right without a look into them.
+        let row_bytes = bytes.len() / tensor.shape[0];
+        let mut ordered = pieces::reserve(bytes.len(), &extent)?;
+        ordered.resize(bytes.len(), 0);
+        for (row, stored) in bytes.chunks_exact(row_bytes).enumerate() {
+            let start = deinterleaved(row, tensor.shape[0] / heads) * row_bytes;
+            ordered[start..start + row_bytes].copy_from_slice(stored);
+        }
+        Ok(Some(ordered))
+    }
+
     fn read_i64(&self, name: &str) -> Result<Vec<i64>, FormatError> {
         let (tensor, _) = self.origin(name)?;
         self.gguf.read_i64(tensor)

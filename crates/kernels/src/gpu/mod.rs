@@ -11,7 +11,7 @@ mod policy;
 pub mod rms_norm;
 mod self_test;
 
-use burn::tensor::DType;
+use burn::tensor::{DType, Device, Tensor};
 use burn_cubecl::tensor::CubeTensor;
 
 pub use launch::launches;
@@ -22,6 +22,14 @@ pub use self_test::self_test;
 pub fn takes(floats: &[&CubeTensor]) -> bool {
     kernel_policy() != KernelPolicy::Composed
         && floats.iter().all(|tensor| tensor.dtype == DType::F32 && tensor.client.name() == "wgpu<wgsl>")
+}
+
+/// Whether this project's kernels are what computes on a device, found by computing something.
+pub fn runs_on(device: &Device) -> bool {
+    let before = launches();
+    let one = Tensor::<2>::ones([1, 1], device);
+    let _ = crate::ops::swiglu(one.clone(), one);
+    launches() > before
 }
 
 /// As [`takes`], for token ids and the like.

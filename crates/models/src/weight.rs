@@ -1,0 +1,85 @@
+//! A linear layer's frozen weight, as numbers or as the blocks of its file.
+
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use lorelei_formats::{StoredDtype, TensorSource, gguf::GgmlType};
+use lorelei_kernels::{self as kernels, Dropout, PackedForm, PackedKind};
+
+use crate::{LoraAdapter, ModelError};
+
+/// A matrix `[out, in]`.
+#[derive(Debug, Clone)]
+pub enum Weight {
+    /// Its values.
+    Dense(Tensor<2>),
+    /// Its blocks, which are unpacked a tile at a time where they are used. It cannot learn.
+    Packed {
+        /// The blocks' bytes, four a word.
+        words: Tensor<1, Int>,
+        /// What they are.
+        form: PackedForm,
+    },
+}
+
+impl Weight {
+    /// `(in, out)`.
+    pub fn sizes(&self) -> (usize, usize) {
+        match self {
+            Weight::Dense(weight) => {
+                let [size_out, size_in] = weight.dims();
+                (size_in, size_out)
+            }
+            Weight::Packed { form, .. } => (form.size_in, form.size_out),
+        }
+    }
+
+    /// `x·Wᵀ`.
+    pub(crate) fn applied(&self, x: Tensor<2>) -> Tensor<2> {
+        match self {
+            Weight::Dense(weight) => kernels::linear(x, weight.clone()),
+            Weight::Packed { words, form } => kernels::packed_linear(x, words.clone(), *form),
+        }
+    }
+
+    /// `x·Wᵀ + scale·drop(x)·Aᵀ·Bᵀ`.
+    pub(crate) fn adapted(&self, x: Tensor<2>, lora: &LoraAdapter, dropout: Dropout) -> Tensor<2> {
+        let (a, b, scale) = (lora.a.clone(), lora.b.clone(), lora.scale);
+        match self {
+            Weight::Dense(weight) => kernels::lora_linear(x, weight.clone(), a, b, scale, dropout),
+            Weight::Packed { words, form } => {
+                kernels::packed_lora_linear(x, words.clone(), *form, a, b, scale, dropout)
+            }
+        }
+    }
+
+    /// The values. Of a packed weight they are a copy.
+    pub fn dense(&self) -> Tensor<2> {
+        match self {
+            Weight::Dense(weight) => weight.clone(),
+            Weight::Packed { words, form } => {
+                let one = Tensor::eye(form.size_in, &words.device());
+                kernels::packed_linear(one, words.clone(), *form).transpose()
+            }
+        }
+    }
+
+    /// The blocks of a tensor of shape `[size_out, size_in]`, where its source has them and the kernels take them.
+    pub(crate) fn packed(
+        source: &dyn TensorSource,
+        name: &str,
+        [size_out, size_in]: [usize; 2],
+        device: &Device,
+    ) -> Result<Option<Self>, ModelError> {
+        let kind = match source.info(name).map(|info| info.dtype) {
+            Some(StoredDtype::Blocks(GgmlType::Q8_0)) => PackedKind::Q8_0,
+            Some(StoredDtype::Blocks(GgmlType::Q4_0)) => PackedKind::Q4_0,
+            Some(StoredDtype::Blocks(GgmlType::Q4_1)) => PackedKind::Q4_1,
+            _ => return Ok(None),
+        };
+        let Some(form) = PackedForm::new(kind, size_out, size_in) else { return Ok(None) };
+        let Some(bytes) = source.read_blocks(name)? else { return Ok(None) };
+        let Some(words) = form.words(&bytes) else { return Ok(None) };
+        let count = words.len();
+        let words = Tensor::from_data(TensorData::new(words, [count]), device);
+        Ok(Some(Weight::Packed { words, form }))
+    }
+}
