@@ -19,7 +19,7 @@ fn recipe(output: &str) -> Recipe {
     for assignment in [
         "model.model_name_or_path=builtin:tiny",
         "data.train_file=builtin:english",
-        "data.max_length=128",
+        "data.max_length=32",
         // Every step has the same number of tokens.
         "data.packing=true",
         "lora.r=8",
@@ -88,6 +88,7 @@ async fn in_page(device: &str) -> InPage {
     browser.wait("run-step", 600, |text| step(text) >= 1).await;
     let seconds_to_first_step = began.elapsed().as_secs_f64();
     browser.wait("run-status", 7200, |status| status.contains("200")).await;
+    browser.screenshot(&format!("bench-{device}")).await;
     browser.click("download-log").await;
     let log = fs::read_to_string(browser.download("trainer_log.jsonl").await).expect("it was saved");
     InPage {

@@ -192,6 +192,14 @@ impl Browser {
         self.client.execute(script, Vec::new()).await.unwrap_or_else(|e| panic!("{script}: {e}"))
     }
 
+    /// Makes the page `width` points wide, as a telephone is: a window cannot be.
+    pub async fn narrow(&self, width: u32, height: u32) {
+        let params =
+            serde_json::json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
+        let command = serde_json::json!({ "cmd": "Emulation.setDeviceMetricsOverride", "params": params });
+        self.client.issue_cmd(DevTools(command)).await.expect("Chromium takes a size");
+    }
+
     /// Bounds what the page may store, in bytes.
     pub async fn bound_storage(&self, bytes: u64) {
         let origin = self.address.trim_end_matches('/');

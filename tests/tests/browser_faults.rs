@@ -47,7 +47,7 @@ fn step(text: &str) -> u64 {
 #[tokio::test]
 #[ignore = "needs the page and Chromium: cargo xtask test"]
 async fn bad_links_are_said_in_words() {
-    let browser = Browser::open(380, 800).await;
+    let browser = Browser::open(800, 900).await;
     let long = format!("#r=1.{}", "A".repeat(1_000_000));
     for fragment in ["#r=2.abcd", "#r=1.!!!!", "#r=1.q1YqVrJSqgUA", &long] {
         browser.visit(fragment).await;
@@ -219,8 +219,10 @@ async fn a_lost_gpu_is_told_and_the_run_goes_on_afterwards() {
 #[tokio::test]
 #[ignore = "needs the page and Chromium: cargo xtask test"]
 async fn every_language_and_theme_fits_a_narrow_window() {
-    let browser = Browser::open(380, 2400).await;
+    let browser = Browser::open(800, 900).await;
+    browser.narrow(380, 2400).await;
     open(&browser, "").await;
+    assert_eq!(browser.run("return innerWidth").await, 380);
     for (language, theme) in [("en", "light"), ("zh-CN", "light"), ("en", "dark"), ("zh-CN", "dark")] {
         browser.choose("language", language).await;
         browser.choose("theme", theme).await;

@@ -146,8 +146,11 @@ fn ten_steps_on_the_cpu() {
 #[test]
 #[ignore = "needs SmolLM2-135M: cargo xtask test --full"]
 fn ten_steps_on_wgpu() {
+    let device = Device::wgpu(DeviceKind::DefaultDevice);
+    // As the program sets up a software driver, which takes twice as long with WGSL; LORELEI_KERNELS=wgsl tests that.
+    assert_eq!(pollster::block_on(lorelei_kernels::gpu::set_up(&device, true)), None);
     for run in ["qv", "all"] {
-        ten_steps("wgpu", &Device::wgpu(DeviceKind::DefaultDevice), run);
+        ten_steps("wgpu", &device, run);
     }
 }
 

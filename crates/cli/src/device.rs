@@ -15,33 +15,31 @@ fn adapters() -> Vec<wgpu::Adapter> {
 ///
 /// If there is no such device.
 pub fn choose(name: &str) -> Result<Device> {
-    let device = find(name)?;
-    if let Some(warning) = pollster::block_on(lorelei_kernels::gpu::self_test(&device)) {
-        eprintln!("warning: {warning}");
-    }
-    Ok(device)
-}
-
-fn find(name: &str) -> Result<Device> {
-    match name {
-        "cpu" => Ok(Device::flex()),
-        "auto" => {
-            let gpu = adapters().iter().any(|a| a.get_info().device_type != wgpu::DeviceType::Cpu);
-            Ok(if gpu { Device::wgpu(DeviceKind::DefaultDevice) } else { Device::flex() })
-        }
-        "wgpu" if adapters().is_empty() => Err(none()),
-        "wgpu" => Ok(Device::wgpu(DeviceKind::DefaultDevice)),
+    let is_software = |adapter: &wgpu::Adapter| adapter.get_info().device_type == wgpu::DeviceType::Cpu;
+    let adapters = adapters();
+    let only_software = adapters.iter().all(is_software);
+    let (device, is_software) = match name {
+        "cpu" => return Ok(Device::flex()),
+        "auto" if only_software => return Ok(Device::flex()),
+        "wgpu" if adapters.is_empty() => return Err(none()),
+        // burn takes a GPU before a software driver.
+        "auto" | "wgpu" => (Device::wgpu(DeviceKind::DefaultDevice), only_software),
         other => {
             let number = other.strip_prefix("wgpu:").and_then(|n| n.parse::<usize>().ok());
             let number = number.ok_or_else(|| {
                 miette!("unknown device {other:?}; write auto, cpu, wgpu or wgpu:N (see `lorelei devices`)")
             })?;
-            let kinds = kinds();
-            kinds.get(number).cloned().map(Device::wgpu).ok_or_else(|| {
+            let kinds = kinds(&adapters);
+            let kind = kinds.get(number).cloned().ok_or_else(|| {
                 miette!("there is no device wgpu:{number}; `lorelei devices` lists {}", kinds.len())
-            })
+            })?;
+            (Device::wgpu(kind), is_software(&adapters[number]))
         }
+    };
+    if let Some(warning) = pollster::block_on(lorelei_kernels::gpu::set_up(&device, is_software)) {
+        eprintln!("warning: {warning}");
     }
+    Ok(device)
 }
 
 fn none() -> miette::Report {
@@ -49,7 +47,7 @@ fn none() -> miette::Report {
 }
 
 /// The name that burn has for each adapter: its kind and its number among that kind.
-fn kinds() -> Vec<DeviceKind> {
+fn kinds(adapters: &[wgpu::Adapter]) -> Vec<DeviceKind> {
     let (mut discrete, mut integrated, mut other) = (0, 0, 0);
     let next = |counter: &mut usize| {
         *counter += 1;
@@ -61,7 +59,7 @@ fn kinds() -> Vec<DeviceKind> {
         wgpu::DeviceType::Cpu => DeviceKind::Cpu,
         _ => DeviceKind::VirtualGpu(next(&mut other)),
     };
-    adapters().iter().map(kind).collect()
+    adapters.iter().map(kind).collect()
 }
 
 /// Prints every device with its limits.

@@ -241,6 +241,11 @@ export function earlyMessages() {
   return self.earlyMessages?.splice(0) ?? [];
 }
 
+/** A parameter of the page's address, which the page hands on: `?kernels=wgsl`, for tests and comparisons. */
+export function parameter(name) {
+  return new URLSearchParams(self.location.search).get(name) ?? undefined;
+}
+
 /** Bytes of this module's memory. */
 export function heapBytes(memory) {
   return memory.buffer.byteLength;

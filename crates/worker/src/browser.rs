@@ -38,6 +38,8 @@ extern "C" {
     /// See `browser.js`.
     #[wasm_bindgen(js_name = earlyMessages)]
     pub fn early_messages() -> js_sys::Array;
+    /// See `browser.js`.
+    pub fn parameter(name: &str) -> Option<String>;
     #[wasm_bindgen(js_name = heapBytes)]
     fn heap_bytes_of(memory: &JsValue) -> f64;
 }

@@ -1,6 +1,7 @@
 //! The devices of a browser: WebGPU where it is whole, else the CPU.
 
 use burn::tensor::Device;
+use lorelei_kernels::{KernelPolicy, gpu, set_kernel_policy};
 use lorelei_protocol::{AdapterInfo, Capabilities, DeviceChoice, Event, Reply, Warned};
 
 use crate::{browser, desk, port, store};
@@ -62,7 +63,10 @@ async fn webgpu() -> Result<(Device, String), String> {
         .init_async()
         .await
         .map_err(|error| format!("WebGPU cannot be set up: {error}"))?;
-    if let Some(message) = lorelei_kernels::gpu::self_test(&device).await {
+    if let Some(policy) = browser::parameter("kernels").and_then(|word| KernelPolicy::from_word(&word)) {
+        set_kernel_policy(policy);
+    }
+    if let Some(message) = gpu::set_up(&device, adapter.is_fallback).await {
         port::post(&Reply::Event { event: Event::Warned(Warned { message }) });
     }
     let made = (device, format!("WebGPU: {}", adapter.name));

@@ -5,7 +5,10 @@ use std::io::{Cursor, Write as _};
 use lorelei_protocol::Reply;
 use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
 
-use crate::{desk, port, run::Trained};
+use crate::{
+    desk, port,
+    run::{self, Trained},
+};
 
 /// Sends the last run's adapter with its configuration, recipe, log and model card.
 pub fn export() -> Result<(), String> {
@@ -30,7 +33,7 @@ fn zipped(trained: &Trained) -> zip::result::ZipResult<Vec<u8>> {
         add(name, bytes)?;
     }
     add("recipe.toml", trained.recipe.to_toml().as_bytes())?;
-    add("trainer_log.jsonl", trained.log.as_bytes())?;
+    add(run::LOG, trained.log.as_bytes())?;
     add("README.md", lorelei_train::model_card(&trained.recipe).as_bytes())?;
     Ok(zip.finish()?.into_inner())
 }

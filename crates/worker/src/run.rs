@@ -8,6 +8,9 @@ use lorelei_train::{Checkpoint, Host, Job, Sample, SaveError, Signal, train};
 
 use crate::{browser, desk, port, store};
 
+/// The logged steps, a line each, in the zip and beside a checkpoint.
+pub const LOG: &str = "trainer_log.jsonl";
+
 /// What the page wants of the run that goes on.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Control {
@@ -56,6 +59,7 @@ async fn run(recipe: Recipe, resume: bool, sample: Option<SamplePrompt>) -> Resu
     let mut model = loaded.model.clone();
     let target_modules =
         model.inject_lora(&recipe.lora, recipe.training.seed).map_err(|error| text(&error))?;
+    let mut log = String::new();
     let checkpoint = match resume {
         false => None,
         true => {
@@ -64,6 +68,7 @@ async fn run(recipe: Recipe, resume: bool, sample: Option<SamplePrompt>) -> Resu
             let state = String::from_utf8_lossy(&store::checkpoint_file(&run, "trainer_state.json").await?)
                 .into_owned();
             let optimizer = store::checkpoint_file(&run, "optimizer.safetensors").await?;
+            log = String::from_utf8_lossy(&store::checkpoint_file(&run, LOG).await?).into_owned();
             Some(Checkpoint::read(optimizer, &state).map_err(|error| text(&error))?)
         }
     };
@@ -90,7 +95,7 @@ async fn run(recipe: Recipe, resume: bool, sample: Option<SamplePrompt>) -> Resu
         tokenizer: loaded.tokenizer.clone(),
         total_steps: 0,
         files: Vec::new(),
-        log: String::new(),
+        log,
     };
     train(&mut job, &mut host).await.map_err(|error| text(&error))?;
     let Page { files, log, .. } = host;
@@ -117,7 +122,15 @@ impl Host for Page {
     fn event(&mut self, event: &Event) {
         let mut event = event.clone();
         match &mut event {
-            Event::Started(started) => self.total_steps = started.total_steps,
+            Event::Started(started) => {
+                self.total_steps = started.total_steps;
+                port::post(&Reply::Event { event });
+                // Of a run that goes on, what was logged before.
+                for step in self.log.lines().filter_map(|line| serde_json::from_str(line).ok()) {
+                    port::post(&Reply::Event { event: Event::Step(step) });
+                }
+                return;
+            }
             Event::Step(step) => {
                 if let Ok(line) = serde_json::to_string(step) {
                     self.log += &line;
@@ -157,6 +170,8 @@ impl Host for Page {
             self.files = files;
             return Ok(());
         };
+        let mut files = files;
+        files.push((LOG.to_owned(), self.log.clone().into_bytes()));
         let run = InterruptedRun { recipe: self.recipe.clone(), step, total_steps: self.total_steps };
         // A run in a tab is not given up because its checkpoint does not fit.
         if let Err(error) = store::checkpoint(&run, &files).await {

@@ -35,6 +35,11 @@ pub fn fragment() -> String {
     window().location().hash().unwrap_or_default().trim_start_matches('#').to_string()
 }
 
+/// What stands between `?` and `#` in the address, with its `?`; empty where nothing does.
+pub fn parameters() -> String {
+    window().location().search().unwrap_or_default()
+}
+
 /// The address of the page with another fragment.
 pub fn address_with(fragment: &str) -> String {
     let href = window().location().href().unwrap_or_default();

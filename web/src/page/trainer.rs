@@ -115,7 +115,7 @@ pub fn start(page: Page) {
 fn spawn(page: Page) -> Result<Running, JsValue> {
     let options = WorkerOptions::new();
     options.set_type(WorkerType::Module);
-    let worker = Worker::new_with_options("./worker.js", &options)?;
+    let worker = Worker::new_with_options(&format!("./worker.js{}", browser::parameters()), &options)?;
     let message = Closure::new(move |event: MessageEvent| replies::receive(page, &event.data()));
     let error = Closure::new(move |event: Event| {
         // It is said on the page; the console need not say it again.

@@ -16,7 +16,7 @@ use burn_cubecl::tensor::CubeTensor;
 
 pub use launch::launches;
 pub use policy::{KernelPolicy, kernel_policy, set_kernel_policy};
-pub use self_test::self_test;
+pub use self_test::set_up;
 
 /// Whether these tensors can be worked on by a WGSL kernel, and shall be.
 pub fn takes(floats: &[&CubeTensor]) -> bool {

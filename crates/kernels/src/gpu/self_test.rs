@@ -83,11 +83,17 @@ async fn attention_is_wrong(device: &Device) -> Result<bool, String> {
     differs(out, &want).await
 }
 
-/// Holds the kernels to numbers computed on the host. Where they are wrong, or fail, this process uses burn's operations from now on; the
-/// answer says so in words.
-pub async fn self_test(device: &Device) -> Option<String> {
-    if kernel_policy() == KernelPolicy::Composed {
-        return None;
+/// Decides, before the first tensor of a run, which kernels a device gets. A driver that computes in software gets burn's operations: it pays
+/// for barriers and workgroup memory, which a GPU has for nothing (`docs/benchmarks.md`). Elsewhere the kernels are held to numbers computed on
+/// the host; where they are wrong, or fail, this process uses burn's operations from now on, and the answer says so in words.
+pub async fn set_up(device: &Device, is_software: bool) -> Option<String> {
+    match kernel_policy() {
+        KernelPolicy::Composed => return None,
+        KernelPolicy::Auto if is_software => {
+            set_kernel_policy(KernelPolicy::Composed);
+            return None;
+        }
+        _ => {}
     }
     let before = launches();
     let faults = [
