@@ -108,7 +108,7 @@ async fn main() {
         let size = fs::metadata(&path).expect("`cargo xtask web` builds the page first").len();
         table += &format!("| {name} | {size} | {} |\n", compressed(&path));
     }
-    table += "\n| device | tokens/s in Chromium | natively | ratio | steps 150-200 against 20-70 | WASM heap at step 20, 200 (MiB) | first paint (ms) | model there (s) | first step (s) |\n|---|---|---|---|---|---|---|---|---|\n";
+    table += "\n| device | tokens/s in Chromium | natively | ratio | steps 150-200 against 20-70 | WASM heap at step 20, 200 (MiB) | GPU memory at step 20, 200 (MiB) | first paint (ms) | model there (s) | first step (s) |\n|---|---|---|---|---|---|---|---|---|---|\n";
     let folder = tempfile::tempdir().expect("a folder");
     let devices: Vec<String> = std::env::args().skip(1).collect();
     let all = [("web_gpu", "wgpu"), ("cpu", "cpu")];
@@ -117,17 +117,19 @@ async fn main() {
     {
         let found = in_page(page).await;
         let native = native(program, folder.path());
-        let heap = |step: u64| {
+        let memory = |step: u64, of: &str| {
             let line = found.log.iter().find(|line| line["step"].as_u64() == Some(step));
-            line.and_then(|line| line["memory_bytes"].as_f64()).unwrap_or(f64::NAN) / f64::from(1 << 20)
+            line.and_then(|line| line[of].as_f64()).unwrap_or(f64::NAN) / f64::from(1 << 20)
         };
         let (here, there) = (median(&found.log, EARLY), median(&native, EARLY));
         table += &format!(
-            "| {program} | {here:.0} | {there:.0} | {:.2} | {:.3} | {:.0}, {:.0} | {:.0} | {:.1} | {:.1} |\n",
+            "| {program} | {here:.0} | {there:.0} | {:.2} | {:.3} | {:.0}, {:.0} | {:.0}, {:.0} | {:.0} | {:.1} | {:.1} |\n",
             here / there,
             median(&found.log, LATE) / here,
-            heap(20),
-            heap(200),
+            memory(20, "memory_bytes"),
+            memory(200, "memory_bytes"),
+            memory(20, "device_memory_bytes"),
+            memory(200, "device_memory_bytes"),
             found.first_paint_ms,
             found.seconds_to_model,
             found.seconds_to_first_step,

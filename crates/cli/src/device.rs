@@ -65,11 +65,11 @@ fn kinds(adapters: &[wgpu::Adapter]) -> Vec<DeviceKind> {
 /// Prints every device with its limits.
 pub fn list() {
     let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
-    println!("cpu      burn-flex, {threads} threads");
+    say!("cpu      burn-flex, {threads} threads");
     for (number, adapter) in adapters().iter().enumerate() {
         let (info, limits) = (adapter.get_info(), adapter.limits());
         let f16 = adapter.features().contains(wgpu::Features::SHADER_F16);
-        println!(
+        say!(
             "wgpu:{number:<3} {} ({:?}, {:?}); buffers to {} MiB, bindings to {} MiB, f16 {}",
             info.name,
             info.backend,

@@ -1,5 +1,13 @@
 //! `lorelei`: trains LoRA adapters natively.
 
+/// Prints a line. Where nobody reads it any more (`lorelei params … | head -1`) it is lost and nothing else: a run goes on.
+macro_rules! say {
+    ($($words:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stdout(), $($words)*);
+    }};
+}
+
 mod adapter;
 mod commands;
 mod dataset;
@@ -66,7 +74,7 @@ fn main() -> miette::Result<()> {
             Ok(())
         }
         Command::Features => {
-            print!("{}", lorelei_recipe::features_markdown());
+            say!("{}", lorelei_recipe::features_markdown().trim_end());
             Ok(())
         }
     }

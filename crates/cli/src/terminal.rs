@@ -42,7 +42,7 @@ impl Terminal {
     /// A line above the bar; where there is no terminal for a bar, a line.
     fn say(&self, line: &str) {
         match self.bar.is_hidden() {
-            true => println!("{line}"),
+            true => say!("{line}"),
             false => self.bar.println(line),
         }
     }
@@ -89,8 +89,8 @@ impl Host for Terminal {
     fn event(&mut self, event: &Event) {
         match event {
             Event::Started(started) => {
-                println!("{}", parameters_line(started.trainable_parameters, started.all_parameters));
-                println!(
+                say!("{}", parameters_line(started.trainable_parameters, started.all_parameters));
+                say!(
                     "{} rows, {} optimizer steps of {} rows, {} of them warm-up",
                     grouped(started.num_examples),
                     grouped(started.total_steps),
@@ -110,7 +110,7 @@ impl Host for Terminal {
                 let progress = format!("loss {:.4}, {:.0} tokens/s", log.loss, log.tokens_per_second);
                 if self.bar.is_hidden() {
                     let total = self.bar.length().unwrap_or_default();
-                    println!("{}/{total} {progress}, {:.0} s left", log.step, log.remaining_seconds);
+                    say!("{}/{total} {progress}, {:.0} s left", log.step, log.remaining_seconds);
                 }
                 self.bar.set_message(progress);
                 if let Ok(line) = serde_json::to_string(log)
@@ -133,7 +133,7 @@ impl Host for Terminal {
             Event::Warned(warned) => self.say(&format!("warning: {}", warned.message)),
             Event::Finished(finished) => {
                 self.bar.finish_and_clear();
-                println!(
+                say!(
                     "{} steps in {:.1} s, mean loss {:.4}, {:.0} tokens/s, peak memory {} MiB",
                     grouped(finished.steps),
                     finished.train_runtime,

@@ -2,9 +2,9 @@
 
 mod common;
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{collections::BTreeSet, fs, path::Path, process::Stdio};
 
-use common::{Run, Said, fixture, lorelei, names};
+use common::{Run, Said, fixture, lorelei, names, program};
 use lorelei_formats::{SafetensorsFile, TensorSource};
 
 fn open(path: &Path) -> SafetensorsFile<Vec<u8>> {
@@ -13,6 +13,22 @@ fn open(path: &Path) -> SafetensorsFile<Vec<u8>> {
 
 fn json(path: &Path) -> serde_json::Value {
     serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = folder.path().join("demo").display().to_string();
+    let demo = ["demo", "--device", "cpu", "--set", "training.max_steps=3", "--output", &output];
+    for arguments in [&["features"][..], &demo] {
+        let mut command = program();
+        command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        drop(child.stdout.take());
+        let said = Said::of(child.wait_with_output().unwrap()).ok();
+        assert!(!said.err.contains("panicked"), "{}", said.err);
+    }
+    assert!(Path::new(&output).join("adapter_model.safetensors").exists());
 }
 
 #[test]

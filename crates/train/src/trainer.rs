@@ -161,6 +161,11 @@ pub async fn train(job: &mut Job, host: &mut impl Host) -> Result<Finished, Trai
                 elapsed_seconds: elapsed,
                 remaining_seconds: elapsed / (done - first) as f64 * (total - done) as f64,
                 memory_bytes: host.memory_bytes(),
+                device_memory_bytes: job
+                    .model
+                    .device()
+                    .memory_pool_usage()
+                    .map_or(0, |usage| usage.bytes_reserved),
             }));
             interval = Interval { began: now, ..Interval::default() };
         } else {

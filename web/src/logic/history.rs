@@ -70,6 +70,7 @@ mod tests {
             elapsed_seconds: 1.0,
             remaining_seconds: 2.0,
             memory_bytes: 0,
+            device_memory_bytes: 0,
         };
         let mut history = History::default();
         assert!(history.is_empty() && history.jsonl().is_empty());

@@ -235,6 +235,7 @@ texts! {
     speed: "Tokens a second", "词元/秒";
     eta: "Time left", "剩余时间";
     memory_now: "Memory at its peak", "内存峰值";
+    gpu_memory_now: "GPU memory", "显存";
     chart_label: "{title}: from {from} to {to} in {steps} steps", "{title}：{steps} 步内从 {from} 到 {to}";
     chart_empty: "nothing yet", "暂无数据";
     log: "Log", "日志";

@@ -2,6 +2,8 @@
 
 use leptos::prelude::*;
 
+use lorelei_protocol::StepLog;
+
 use super::state::Page;
 use crate::logic::format::{bytes, decimal, duration, grouped, rate};
 use crate::logic::texts::Texts;
@@ -35,6 +37,10 @@ pub fn numbers(page: Page) -> impl IntoView {
             {number("run-eta", |t| t.eta, eta)}
             {number("run-memory", |t| t.memory_now, |page| {
                 page.run.last.with(|log| log.as_ref().filter(|log| log.memory_bytes > 0).map(|log| bytes(log.memory_bytes)))
+            })}
+            {number("run-gpu-memory", |t| t.gpu_memory_now, |page| {
+                let of = |log: &StepLog| Some(log.device_memory_bytes).filter(|count| *count > 0).map(bytes);
+                page.run.last.with(|log| log.as_ref().and_then(of))
             })}
         </dl>
     }

@@ -41,6 +41,6 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         read,
         &companions,
     )?;
-    println!("wrote {}", arguments.output.display());
+    say!("wrote {}", arguments.output.display());
     Ok(())
 }

@@ -36,7 +36,7 @@ const MAX_NEW_TOKENS: usize = 48;
 pub fn run(arguments: &Arguments) -> Result<()> {
     let mut recipe = recipe_file::parse(lorelei_builtin::DEMO_RECIPE, "demo", false, &arguments.set)?;
     recipe.training.output_dir = arguments.output.display().to_string();
-    println!(
+    say!(
         "Training a LoRA adapter for {} on {}.",
         recipe.model.model_name_or_path,
         recipe.data.train_file.as_deref().unwrap_or_default()
@@ -46,20 +46,17 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let (loss_before, answer_before) = (prepared.evaluate()?, ask(&prepared)?);
     prepared.train()?;
     let (loss_after, answer_after) = (prepared.evaluate()?, ask(&prepared)?);
-    println!();
-    println!("held-out loss  before {loss_before:.4}  after {loss_after:.4}");
-    println!();
-    println!("prompt  {}", arguments.prompt);
-    println!("before  {answer_before}");
-    println!("after   {answer_after}");
-    println!();
+    say!();
+    say!("held-out loss  before {loss_before:.4}  after {loss_after:.4}");
+    say!();
+    say!("prompt  {}", arguments.prompt);
+    say!("before  {answer_before}");
+    say!("after   {answer_after}");
+    say!();
     let folder = absolute(&arguments.output)?;
-    println!("The adapter is in {}: it loads in PEFT.", folder.display());
-    println!(
-        "Train on a file of your own: copy {} and change it, then",
-        folder.join("recipe.toml").display()
-    );
-    println!("    lorelei train recipe.toml");
+    say!("The adapter is in {}: it loads in PEFT.", folder.display());
+    say!("Train on a file of your own: copy {} and change it, then", folder.join("recipe.toml").display());
+    say!("    lorelei train recipe.toml");
     Ok(())
 }
 

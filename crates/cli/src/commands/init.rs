@@ -91,6 +91,6 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     ];
     let read = |name: &str| Ok(weights.remove(name).unwrap_or_default());
     model_folder::write(&arguments.output, &config, Dtype::F32, read, &companions)?;
-    println!("wrote {}: random weights, {size} tokens", arguments.output.display());
+    say!("wrote {}: random weights, {size} tokens", arguments.output.display());
     Ok(())
 }

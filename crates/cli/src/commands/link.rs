@@ -21,6 +21,6 @@ pub struct Arguments {
 /// If the recipe is not a valid one.
 pub fn run(arguments: &Arguments) -> Result<()> {
     let recipe = arguments.recipe.read()?;
-    println!("{}#{}", arguments.page, lorelei_recipe::encode_link(&recipe));
+    say!("{}#{}", arguments.page, lorelei_recipe::encode_link(&recipe));
     Ok(())
 }

@@ -24,14 +24,14 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let mut model = source::load(&source, &Device::flex(), false)?;
     adapter::adapt(&mut model, &recipe)?;
     let (trainable, all) = model.parameter_counts();
-    println!("{}", parameters_line(trainable, all));
+    say!("{}", parameters_line(trainable, all));
     for (name, shape) in model.parameter_names() {
         // An adapter's tensors by the names that they have in its file.
         let name = match name.rsplit_once('.') {
             Some((path, part @ ("lora_A" | "lora_B"))) => adapter_key(path, part),
             _ => name,
         };
-        println!("{name} {shape:?}");
+        say!("{name} {shape:?}");
     }
     Ok(())
 }

@@ -52,7 +52,7 @@ async fn serve(address: SocketAddr, dir: Option<PathBuf>) -> Result<()> {
         .await
         .into_diagnostic()
         .wrap_err_with(|| format!("cannot listen on {address}: name another --port"))?;
-    println!("http://{}/", listener.local_addr().into_diagnostic()?);
+    say!("http://{}/", listener.local_addr().into_diagnostic()?);
     let router = Router::new().fallback(answer).with_state(dir);
     axum::serve(listener, router).await.into_diagnostic()
 }

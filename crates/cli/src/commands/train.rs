@@ -101,6 +101,6 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let device = device::choose(&arguments.device)?;
     let mut prepared = Prepared::new(recipe, &device)?;
     prepared.train()?;
-    println!("saved in {}", prepared.terminal.output().display());
+    say!("saved in {}", prepared.terminal.output().display());
     Ok(())
 }
