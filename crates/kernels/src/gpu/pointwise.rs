@@ -56,7 +56,7 @@ pub fn adamw(
         .float((1.0 - step.beta1) as f32)
         .float(step.beta2 as f32)
         .float((1.0 - step.beta2) as f32)
-        .float(step.epsilon as f32)
+        .float(step.epsilon)
         .count(0);
     let tensors = [&theta, &m, &v, &grad, &new_theta, &new_m, &new_v];
     launch(Kernel::AdamW, each(count), &tensors, info);
