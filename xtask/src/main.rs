@@ -5,6 +5,7 @@ mod command;
 mod download;
 mod setup;
 mod tiny;
+mod wasm;
 mod web;
 
 use std::{

@@ -11,6 +11,7 @@ use crate::{
     command::{cargo, run, works},
     download::cache,
     setup::apt,
+    wasm,
 };
 
 const TARGET: &str = "wasm32-unknown-unknown";
@@ -23,8 +24,15 @@ const WASM_BINDGEN: [&str; 3] = ["wasm-bindgen-cli", "--version", "=0.2.130"];
 pub fn toolchain() -> Result<Vec<(&'static str, String)>> {
     let installed = Command::new("rustup").args(["target", "list", "--installed"]).output();
     let has_target = installed.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains(TARGET));
+    // The project's own crates are linted as they are compiled.
+    let linted = |clippy: String| {
+        [("RUSTC_WORKSPACE_WRAPPER", clippy), ("CLIPPY_ARGS", "-D__CLIPPY_HACKERY__warnings".to_owned())]
+    };
     if has_target || works(Command::new("rustup").args(["target", "add", TARGET])) {
-        return Ok(Vec::new());
+        let found = Command::new("rustup").args(["which", "clippy-driver"]).output();
+        let clippy = found.ok().filter(|output| output.status.success());
+        let clippy = clippy.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
+        return Ok(clippy.into_iter().flat_map(linted).collect());
     }
     // Debian's toolchain for browsers stands beside rustup's and leaves it alone.
     let linker = "wasm-ld-22";
@@ -34,15 +42,14 @@ pub fn toolchain() -> Result<Vec<(&'static str, String)>> {
         println!("xtask: rustup has no {TARGET}; installing Debian's (apt-get: {})", packages.join(", "));
         apt(&packages)?;
     }
-    Ok(vec![
+    let mut environment = vec![
         ("RUSTC", "/usr/bin/rustc".into()),
-        // The project's own crates are linted as they are compiled.
-        ("RUSTC_WORKSPACE_WRAPPER", clippy.into()),
-        ("CLIPPY_ARGS", "-D__CLIPPY_HACKERY__warnings".into()),
         ("RUSTC_BOOTSTRAP", "1".into()),
         ("CARGO_UNSTABLE_BUILD_STD", "std,panic_abort".into()),
         ("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", linker.into()),
-    ])
+    ];
+    environment.extend(linted(clippy.to_owned()));
+    Ok(environment)
 }
 
 /// The folder of trunk and wasm-bindgen, which are built where they are missing.
@@ -84,6 +91,9 @@ pub fn build(root: &Path) -> Result<()> {
     run(&mut trunk)?;
     if !root.join("dist/index.html").is_file() {
         bail!("trunk left no dist/index.html");
+    }
+    for module in ["lorelei-web_bg.wasm", "lorelei-worker_bg.wasm"] {
+        wasm::strip_names(&root.join("dist").join(module))?;
     }
     Ok(())
 }

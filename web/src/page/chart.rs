@@ -11,17 +11,20 @@ use crate::logic::texts::{Texts, fill};
 /// Points out of a run's reports.
 pub type Series = fn(&History) -> Vec<Point>;
 
+/// A text in the page's language.
+pub type Text = fn(&Texts) -> &'static str;
+
 /// What a chart shows.
 #[derive(Clone, Copy)]
 pub struct Curve {
     /// Its `data-testid`.
     pub test_id: &'static str,
     /// What it is.
-    pub title: fn(&Texts) -> &'static str,
+    pub title: Text,
     /// The line.
     pub line: Series,
     /// Dots, and what they are.
-    pub dots: Option<(Series, fn(&Texts) -> &'static str)>,
+    pub dots: Option<(Series, Text)>,
     /// How its values are written.
     pub number: fn(f64) -> String,
 }
