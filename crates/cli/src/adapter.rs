@@ -1,6 +1,9 @@
 //! Adapters for a loaded model: fresh by a recipe, or from a PEFT folder.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use lorelei_models::{Llama, read_adapter};
 use lorelei_recipe::{FinetuningType, LoraConfig, Recipe};
@@ -33,6 +36,18 @@ pub fn adapt(model: &mut Llama, recipe: &Recipe) -> Result<(Option<LoraConfig>, 
     Ok((Some(lora), targets))
 }
 
+/// Puts the values of a folder's adapter into the adapters that the model has.
+///
+/// # Errors
+///
+/// If they cannot be read or do not fit.
+pub fn restore(model: &mut Llama, folder: &Path) -> Result<()> {
+    let path = folder.join("adapter_model.safetensors");
+    let name = path.display().to_string();
+    let bytes = fs::read(&path).into_diagnostic().wrap_err_with(|| format!("cannot read {name}"))?;
+    model.set_adapter(&read_adapter(&bytes, &name).map_err(report)?).map_err(report).wrap_err(name)
+}
+
 /// Puts a PEFT adapter folder's adapter into the model.
 ///
 /// # Errors
@@ -45,12 +60,8 @@ pub fn load(model: &mut Llama, folder: &str) -> Result<(LoraConfig, Vec<String>)
         .into_diagnostic()
         .wrap_err_with(|| format!("cannot read {}: is it a PEFT adapter's folder?", path.display()))?;
     let (lora, _) = LoraConfig::from_peft_json(&text, &path.display().to_string()).map_err(report)?;
-    let path = folder.join("adapter_model.safetensors");
-    let name = path.display().to_string();
-    let bytes = fs::read(&path).into_diagnostic().wrap_err_with(|| format!("cannot read {name}"))?;
-    let values = read_adapter(&bytes, &name).map_err(report)?;
     let targets =
         model.inject_lora(&lora, 0).map_err(report).wrap_err_with(|| folder.display().to_string())?;
-    model.set_adapter(&values).map_err(report).wrap_err(name)?;
+    restore(model, &folder)?;
     Ok((lora, targets))
 }

@@ -9,6 +9,7 @@ macro_rules! say {
 }
 
 mod adapter;
+mod checkpoint;
 mod commands;
 mod dataset;
 mod device;

@@ -11,7 +11,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use lorelei_train::{Evaluation, Event, Host, SaveError};
 use miette::{Context, IntoDiagnostic, Result};
 
-use crate::disk;
+use crate::{checkpoint, disk, report};
 
 /// See the module.
 pub struct Terminal {
@@ -24,17 +24,23 @@ pub struct Terminal {
 }
 
 impl Terminal {
-    /// Makes `output` and begins its log. `companions` are saved beside every save.
+    /// Makes `output` and begins its log; of a run that goes on after `first_step`, what was logged until then stays. `companions` are saved
+    /// beside every save.
     ///
     /// # Errors
     ///
     /// If the folder or the log cannot be made.
-    pub fn new(output: PathBuf, companions: Vec<(String, Vec<u8>)>) -> Result<Self> {
+    pub fn new(output: PathBuf, companions: Vec<(String, Vec<u8>)>, first_step: usize) -> Result<Self> {
         fs::create_dir_all(&output)
             .into_diagnostic()
             .wrap_err_with(|| format!("cannot make training.output_dir {}", output.display()))?;
         let path = output.join("trainer_log.jsonl");
-        let log = File::create(&path);
+        let before = match first_step {
+            0 => String::new(),
+            step => checkpoint::log_until(&fs::read_to_string(&path).unwrap_or_default(), step),
+        };
+        disk::save(&output, &[("trainer_log.jsonl".into(), before.into_bytes())]).map_err(report)?;
+        let log = File::options().append(true).open(&path);
         let log = log.into_diagnostic().wrap_err_with(|| format!("cannot write {}", path.display()))?;
         Ok(Self { output, log, began: Instant::now(), bar: ProgressBar::hidden(), companions })
     }

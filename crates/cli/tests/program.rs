@@ -32,6 +32,43 @@ fn a_reader_that_goes_away_is_no_error() {
 }
 
 #[test]
+fn a_run_that_was_cut_off_goes_on_to_the_same_bytes() {
+    let (whole, cut) = (Run::new(), Run::new());
+    let arguments = ["training.max_steps=6", "training.save_steps=2", "training.logging_steps=1"];
+    whole.train(&arguments).ok();
+    // What a run leaves that dies in its fifth step: a checkpoint, a log with a torn line, and no adapter.
+    let output = cut.output();
+    for name in ["checkpoint-2", "checkpoint-4"] {
+        fs::create_dir_all(output.join(name)).unwrap();
+        for file in fs::read_dir(whole.output().join(name)).unwrap() {
+            let file = file.unwrap();
+            fs::copy(file.path(), output.join(name).join(file.file_name())).unwrap();
+        }
+    }
+    let log = fs::read_to_string(whole.output().join("trainer_log.jsonl")).unwrap();
+    let lines: Vec<&str> = log.lines().collect();
+    fs::write(output.join("trainer_log.jsonl"), format!("{}\n{}", lines[..5].join("\n"), &lines[5][..20]))
+        .unwrap();
+
+    cut.resume(&arguments).ok();
+    let adapter = |run: &Run| fs::read(run.output().join("adapter_model.safetensors")).unwrap();
+    assert_eq!(adapter(&whole), adapter(&cut));
+    let losses = |run: &Run| -> Vec<(u64, f64)> {
+        let log = fs::read_to_string(run.output().join("trainer_log.jsonl")).unwrap();
+        let line = |line: &str| -> serde_json::Value { serde_json::from_str(line).unwrap() };
+        let pair = |line: serde_json::Value| (line["step"].as_u64().unwrap(), line["loss"].as_f64().unwrap());
+        log.lines().map(line).map(pair).collect()
+    };
+    assert_eq!(losses(&whole), losses(&cut));
+
+    // Where there is nothing to go on from, that is said, and nothing is begun.
+    let empty = Run::new();
+    empty.resume(&arguments).refused(&["there is no checkpoint"]);
+    fs::remove_file(output.join("checkpoint-6/optimizer.safetensors")).unwrap();
+    cut.resume(&arguments).refused(&["checkpoint-6", "optimizer.safetensors"]);
+}
+
+#[test]
 fn the_demonstration_learns() {
     let folder = tempfile::tempdir().unwrap();
     let output = folder.path().join("demo");

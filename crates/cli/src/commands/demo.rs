@@ -41,7 +41,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         recipe.model.model_name_or_path,
         recipe.data.train_file.as_deref().unwrap_or_default()
     );
-    let mut prepared = Prepared::new(recipe, &device::choose(&arguments.device)?)?;
+    let mut prepared = Prepared::new(recipe, &device::choose(&arguments.device)?, None)?;
     let ask = |prepared: &Prepared| answer(&prepared.job.model, &prepared.tokenizer, &arguments.prompt);
     let (loss_before, answer_before) = (prepared.evaluate()?, ask(&prepared)?);
     prepared.train()?;

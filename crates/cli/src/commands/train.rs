@@ -1,6 +1,6 @@
 //! `lorelei train`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 use lorelei_data::Tokenizer;
@@ -10,7 +10,8 @@ use lorelei_train::{Finished, Job, train};
 use miette::Result;
 
 use crate::{
-    adapter, dataset, device, disk, recipe_file::RecipeArguments, report, source, terminal::Terminal,
+    adapter, checkpoint, dataset, device, disk, recipe_file::RecipeArguments, report, source,
+    terminal::Terminal,
 };
 
 /// Arguments of `lorelei train`.
@@ -21,7 +22,13 @@ pub struct Arguments {
     /// auto, cpu, wgpu or wgpu:N.
     #[arg(long, default_value = "auto")]
     device: String,
+    /// Go on from a checkpoint: from the newest in training.output_dir, or from the folder given.
+    #[arg(long, value_name = "CHECKPOINT", num_args = 0..=1, default_missing_value = LAST)]
+    resume_from_checkpoint: Option<PathBuf>,
 }
+
+/// What stands for the newest checkpoint, as in `trainer.train(resume_from_checkpoint=True)`.
+const LAST: &str = "true";
 
 /// A recipe with everything that it names in memory.
 pub struct Prepared {
@@ -34,24 +41,31 @@ pub struct Prepared {
 }
 
 impl Prepared {
-    /// Reads the data, loads the model onto `device`, puts the adapter in and makes `output_dir`.
+    /// Reads the data, loads the model onto `device`, puts the adapter in and makes `output_dir`; with `resume`, all as that checkpoint's folder has
+    /// it.
     ///
     /// # Errors
     ///
     /// If the recipe, the model or the data is wrong.
-    pub fn new(recipe: Recipe, device: &Device) -> Result<Self> {
-        let source = source::open(&recipe.model.model_name_or_path)?;
+    pub fn new(recipe: Recipe, device: &Device, resume: Option<&Path>) -> Result<Self> {
+        let checkpoint = resume.map(checkpoint::read).transpose()?;
+        let is_full = recipe.training.finetuning_type == FinetuningType::Full;
+        // A checkpoint of a whole model is one.
+        let name = resume.filter(|_| is_full).map(|folder| folder.display().to_string());
+        let source = source::open(name.as_deref().unwrap_or(&recipe.model.model_name_or_path))?;
         let tokenizer = source::tokenizer(&source)?;
         let vocab_size = source.llama_config().map_err(report)?.vocab_size;
         let (train, validation) = dataset::rows(&recipe, &tokenizer, vocab_size)?;
-        let keep_packed = recipe.model.dtype == ModelDtype::Auto
-            && recipe.training.finetuning_type == FinetuningType::Lora
-            && gpu::runs_on(device);
+        let keep_packed = recipe.model.dtype == ModelDtype::Auto && !is_full && gpu::runs_on(device);
         let mut model = source::load(&source, device, keep_packed)?;
         let (lora, target_modules) = adapter::adapt(&mut model, &recipe)?;
+        if let Some(folder) = resume.filter(|_| !is_full) {
+            adapter::restore(&mut model, folder)?;
+        }
         let companions =
             if lora.is_none() { source.companions("float32").map_err(report)? } else { Vec::new() };
-        let terminal = Terminal::new(PathBuf::from(&recipe.training.output_dir), companions)?;
+        let first_step = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.step);
+        let terminal = Terminal::new(PathBuf::from(&recipe.training.output_dir), companions, first_step)?;
         let job = Job {
             model,
             lora,
@@ -62,7 +76,7 @@ impl Prepared {
             validation,
             shuffle: recipe.data.shuffle,
             pad_id: tokenizer.pad_id().unwrap_or(0),
-            checkpoint: None,
+            checkpoint,
             sample: None,
         };
         Ok(Self { job, tokenizer, recipe, terminal })
@@ -98,8 +112,14 @@ impl Prepared {
 /// If the recipe, the model or the data is wrong, or the run fails.
 pub fn run(arguments: &Arguments) -> Result<()> {
     let recipe = arguments.recipe.read()?;
+    let resume = match &arguments.resume_from_checkpoint {
+        Some(word) if word == Path::new(LAST) => {
+            Some(checkpoint::last(Path::new(&recipe.training.output_dir))?)
+        }
+        given => given.clone(),
+    };
     let device = device::choose(&arguments.device)?;
-    let mut prepared = Prepared::new(recipe, &device)?;
+    let mut prepared = Prepared::new(recipe, &device, resume.as_deref())?;
     prepared.train()?;
     say!("saved in {}", prepared.terminal.output().display());
     Ok(())

@@ -92,6 +92,16 @@ impl Run {
         program
     }
 
+    /// `training.output_dir`.
+    pub fn output(&self) -> PathBuf {
+        self.path("out")
+    }
+
+    /// `lorelei train recipe.toml --resume-from-checkpoint`.
+    pub fn resume(&self, set: &[&str]) -> Said {
+        Said::of(self.command("train", set).arg("--resume-from-checkpoint").output().unwrap())
+    }
+
     pub fn train(&self, set: &[&str]) -> Said {
         Said::of(self.command("train", set).output().unwrap())
     }
