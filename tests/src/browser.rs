@@ -143,7 +143,9 @@ impl Browser {
             }
             if began.elapsed() > Duration::from_secs(seconds) {
                 let log = self.text("run-log").await;
-                panic!("{id} is {text:?} after {seconds} s\n{log}\n{:?}", self.console().await);
+                let notices = "return [...document.querySelectorAll('.notice, .status')].map(e => e.textContent).join(' | ')";
+                let notices = self.run(notices).await;
+                panic!("{id} is {text:?} after {seconds} s\n{log}\n{notices}\n{:?}", self.console().await);
             }
             tokio::time::sleep(Duration::from_millis(200)).await;
         }

@@ -195,6 +195,16 @@ fn cross_entropy_and_adamw() {
 }
 
 #[test]
+fn one_tensor_as_two_operands() {
+    let mut random = Random::new("one_tensor_as_two_operands");
+    let x = random.data([5, 48]);
+    same("swiglu of itself", |device| {
+        let x = float::<2>(&x, device);
+        vec![values::<2>(Dispatch::swiglu(x.clone(), x.clone())), values::<2>(Dispatch::linear(x.clone(), x))]
+    });
+}
+
+#[test]
 fn large_logits_and_equal_ones() {
     // Logits of some hundred, as a model that is sure has them, and rows whose logits are all the same.
     let (n, h, vocab) = (4, 8, 300);

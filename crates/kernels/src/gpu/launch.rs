@@ -7,7 +7,7 @@ use burn_cubecl::{
     cubecl::{
         CubeCount, CubeDim,
         prelude::KernelId,
-        server::{KernelArguments, MetadataBindingInfo},
+        server::{BufferBinding, KernelArguments, MetadataBindingInfo},
     },
     template::{KernelSource, SourceKernel, SourceTemplate},
     tensor::CubeTensor,
@@ -77,7 +77,13 @@ pub fn launch(kernel: Kernel, groups: [usize; 3], tensors: &[&CubeTensor], info:
     LAUNCHES.set(LAUNCHES.get() + 1);
     let [x, y] = kernel.workgroup();
     let [groups_x, groups_y, groups_z] = groups.map(|count| count as u32);
-    let buffers = tensors.iter().map(|tensor| tensor.handle.clone().binding()).collect();
+    let mut buffers: Vec<BufferBinding> = Vec::with_capacity(tensors.len());
+    for tensor in tensors {
+        let binding = tensor.handle.clone().binding();
+        // WebGPU refuses one buffer in two writable bindings, and all of ours are writable: an operand that comes twice is copied.
+        let is_bound = buffers.iter().any(|bound| bound.memory.id() == binding.memory.id());
+        buffers.push(if is_bound { tensor.copy().handle.binding() } else { binding });
+    }
     let arguments =
         KernelArguments::new().with_buffers(buffers).with_info(MetadataBindingInfo::custom(info.pairs()));
     tensors[0].client.launch(
