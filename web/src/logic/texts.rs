@@ -163,7 +163,7 @@ texts! {
 
     // Data.
     data: "Data", "数据";
-    data_lead: "One JSON object a line: text, prompt and completion, or messages. A sample set comes with the page.", "每行一个 JSON 对象：text、prompt 与 completion，或 messages。本页自带一个示例数据集。";
+    data_lead: "Rows with text, with prompt and completion, or with messages. A sample set comes with the page.", "每行数据含 text、prompt 与 completion，或 messages。本页自带一个示例数据集。";
     data_builtin: "Use the sample set", "使用示例数据集";
     data_drop: "Drop a .jsonl, .json, .csv, .tsv or .txt file here, or:", "将 .jsonl、.json、.csv、.tsv 或 .txt 文件拖放到此处，或者：";
     data_file: "Choose a file", "选择文件";

@@ -40,10 +40,10 @@ pub fn parameters() -> String {
     window().location().search().unwrap_or_default()
 }
 
-/// The address of the page with another fragment.
+/// The address of the page with another fragment, and without parameters: those are for this visit.
 pub fn address_with(fragment: &str) -> String {
     let href = window().location().href().unwrap_or_default();
-    let page = href.split('#').next().unwrap_or_default();
+    let page = href.split(['?', '#']).next().unwrap_or_default();
     format!("{page}#{fragment}")
 }
 
