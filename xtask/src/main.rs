@@ -88,7 +88,9 @@ fn main() -> Result<()> {
 
 /// The project's root.
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the project").to_owned()
+    // Of the clone that cargo runs in: clones that share a target folder share this program.
+    let xtask = std::env::var("CARGO_MANIFEST_DIR").unwrap_or_else(|_| env!("CARGO_MANIFEST_DIR").into());
+    Path::new(&xtask).parent().expect("xtask lies in the project").to_owned()
 }
 
 /// Builds `lorelei` and says where it is.
