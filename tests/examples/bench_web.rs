@@ -10,9 +10,21 @@ use serde_json::Value;
 /// Chromium's own software Vulkan driver, which its WebGPU runs on: natively the same adapter.
 const SWIFTSHADER: &str = "/usr/lib/chromium/vk_swiftshader_icd.json";
 
-/// Steps that count, far enough from each other to show a slow-down.
-const EARLY: std::ops::Range<u64> = 20..70;
-const LATE: std::ops::Range<u64> = 150..200;
+/// Steps of a run, unless `LORELEI_BENCH_STEPS` says otherwise: a software driver takes a quarter of an hour for these.
+const STEPS: u64 = 200;
+
+fn steps() -> u64 {
+    std::env::var("LORELEI_BENCH_STEPS").ok().and_then(|steps| steps.parse().ok()).unwrap_or(STEPS)
+}
+
+/// Steps that count, far enough from each other to show a slow-down: 20 to 70 and 150 to 200 of 200.
+fn early() -> std::ops::Range<u64> {
+    steps() / 10..steps() * 35 / 100
+}
+
+fn late() -> std::ops::Range<u64> {
+    steps() * 3 / 4..steps() + 1
+}
 
 fn recipe(output: &str) -> Recipe {
     let mut recipe = Recipe::default();
@@ -24,7 +36,6 @@ fn recipe(output: &str) -> Recipe {
         "data.packing=true",
         "lora.r=8",
         "lora.target_modules=all-linear",
-        "training.max_steps=200",
         "training.per_device_train_batch_size=1",
         "training.logging_steps=1",
         "training.save_steps=1000",
@@ -32,6 +43,7 @@ fn recipe(output: &str) -> Recipe {
         recipe.set(assignment).expect("it is a recipe");
     }
     recipe.set(&format!("training.output_dir={output}")).expect("it is a recipe");
+    recipe.set(&format!("training.max_steps={}", steps())).expect("it is a recipe");
     recipe
 }
 
@@ -87,7 +99,7 @@ async fn in_page(device: &str) -> InPage {
     let step = |text: &str| text.split(' ').next().and_then(|step| step.parse().ok()).unwrap_or(0u64);
     browser.wait("run-step", 600, |text| step(text) >= 1).await;
     let seconds_to_first_step = began.elapsed().as_secs_f64();
-    browser.wait("run-status", 7200, |status| status.contains("200")).await;
+    browser.wait("run-status", 7200, |status| status.contains(&steps().to_string())).await;
     browser.screenshot(&format!("bench-{device}")).await;
     browser.click("download-log").await;
     let log = fs::read_to_string(browser.download("trainer_log.jsonl").await).expect("it was saved");
@@ -121,15 +133,15 @@ async fn main() {
             let line = found.log.iter().find(|line| line["step"].as_u64() == Some(step));
             line.and_then(|line| line[of].as_f64()).unwrap_or(f64::NAN) / f64::from(1 << 20)
         };
-        let (here, there) = (median(&found.log, EARLY), median(&native, EARLY));
+        let (here, there) = (median(&found.log, early()), median(&native, early()));
         table += &format!(
             "| {program} | {here:.0} | {there:.0} | {:.2} | {:.3} | {:.0}, {:.0} | {:.0}, {:.0} | {:.0} | {:.1} | {:.1} |\n",
             here / there,
-            median(&found.log, LATE) / here,
-            memory(20, "memory_bytes"),
-            memory(200, "memory_bytes"),
-            memory(20, "device_memory_bytes"),
-            memory(200, "device_memory_bytes"),
+            median(&found.log, late()) / here,
+            memory(steps() / 10, "memory_bytes"),
+            memory(steps(), "memory_bytes"),
+            memory(steps() / 10, "device_memory_bytes"),
+            memory(steps(), "device_memory_bytes"),
             found.first_paint_ms,
             found.seconds_to_model,
             found.seconds_to_first_step,
