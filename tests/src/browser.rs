@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use fantoccini::{Client, ClientBuilder, Locator, wd::WebDriverCompatibleCommand};
+use fantoccini::{Client, ClientBuilder, Locator, elements::Element, wd::WebDriverCompatibleCommand};
 
 /// A process that ends with the test.
 struct Ended(Child);
@@ -151,11 +151,15 @@ impl Browser {
         }
     }
 
+    /// The element with this `data-testid`.
+    async fn element(&self, id: &str) -> Element {
+        let selector = format!("[data-testid=\"{id}\"]");
+        self.client.find(Locator::Css(&selector)).await.unwrap_or_else(|e| panic!("no {id}: {e}"))
+    }
+
     /// Clicks an element.
     pub async fn click(&self, id: &str) {
-        let selector = format!("[data-testid=\"{id}\"]");
-        let element =
-            self.client.find(Locator::Css(&selector)).await.unwrap_or_else(|e| panic!("no {id}: {e}"));
+        let element = self.element(id).await;
         // In the middle of the window, where nothing covers it and no scrolling is under way.
         let script = "arguments[0].scrollIntoView({ block: 'center', behavior: 'instant' });";
         let argument = serde_json::to_value(&element).expect("an element is JSON");
@@ -165,26 +169,20 @@ impl Browser {
 
     /// Chooses an option of a list by its value.
     pub async fn choose(&self, id: &str, value: &str) {
-        let selector = format!("[data-testid=\"{id}\"]");
-        let element =
-            self.client.find(Locator::Css(&selector)).await.unwrap_or_else(|e| panic!("no {id}: {e}"));
+        let element = self.element(id).await;
         element.select_by_value(value).await.unwrap_or_else(|e| panic!("{id} has no {value}: {e}"));
     }
 
     /// Puts a text into a field, as one who types does.
     pub async fn fill(&self, id: &str, text: &str) {
-        let selector = format!("[data-testid=\"{id}\"]");
-        let element =
-            self.client.find(Locator::Css(&selector)).await.unwrap_or_else(|e| panic!("no {id}: {e}"));
+        let element = self.element(id).await;
         element.clear().await.expect("it is a field");
         element.send_keys(text).await.expect("it takes keys");
     }
 
     /// Gives files to a picker.
     pub async fn pick(&self, id: &str, files: &[&Path]) {
-        let selector = format!("[data-testid=\"{id}\"]");
-        let element =
-            self.client.find(Locator::Css(&selector)).await.unwrap_or_else(|e| panic!("no {id}: {e}"));
+        let element = self.element(id).await;
         let paths: Vec<String> = files.iter().map(|path| path.display().to_string()).collect();
         element.send_keys(&paths.join("\n")).await.unwrap_or_else(|e| panic!("{id} takes no files: {e}"));
     }
@@ -194,20 +192,24 @@ impl Browser {
         self.client.execute(script, Vec::new()).await.unwrap_or_else(|e| panic!("{script}: {e}"))
     }
 
+    /// Runs a command of Chromium's developer tools.
+    async fn tell_tools(&self, command: &str, params: serde_json::Value) {
+        let message = serde_json::json!({ "cmd": command, "params": params });
+        self.client.issue_cmd(DevTools(message)).await.unwrap_or_else(|e| panic!("{command}: {e}"));
+    }
+
     /// Makes the page `width` points wide, as a telephone is: a window cannot be.
     pub async fn narrow(&self, width: u32, height: u32) {
         let params =
             serde_json::json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
-        let command = serde_json::json!({ "cmd": "Emulation.setDeviceMetricsOverride", "params": params });
-        self.client.issue_cmd(DevTools(command)).await.expect("Chromium takes a size");
+        self.tell_tools("Emulation.setDeviceMetricsOverride", params).await;
     }
 
     /// Bounds what the page may store, in bytes.
     pub async fn bound_storage(&self, bytes: u64) {
         let origin = self.address.trim_end_matches('/');
         let params = serde_json::json!({ "origin": origin, "quotaSize": bytes });
-        let command = serde_json::json!({ "cmd": "Storage.overrideQuotaForOrigin", "params": params });
-        self.client.issue_cmd(DevTools(command)).await.expect("Chromium bounds storage");
+        self.tell_tools("Storage.overrideQuotaForOrigin", params).await;
     }
 
     /// Ends the process in which Chromium keeps its GPU, as a driver that is reset does.

@@ -13,6 +13,9 @@ use miette::{Context, IntoDiagnostic, Result};
 
 use crate::{checkpoint, disk, report};
 
+/// The logged steps, a line each.
+const LOG: &str = "trainer_log.jsonl";
+
 /// See the module.
 pub struct Terminal {
     output: PathBuf,
@@ -34,12 +37,12 @@ impl Terminal {
         fs::create_dir_all(&output)
             .into_diagnostic()
             .wrap_err_with(|| format!("cannot make training.output_dir {}", output.display()))?;
-        let path = output.join("trainer_log.jsonl");
+        let path = output.join(LOG);
         let before = match first_step {
             0 => String::new(),
             step => checkpoint::log_until(&fs::read_to_string(&path).unwrap_or_default(), step),
         };
-        disk::save(&output, &[("trainer_log.jsonl".into(), before.into_bytes())]).map_err(report)?;
+        disk::save(&output, &[(LOG.into(), before.into_bytes())]).map_err(report)?;
         let log = File::options().append(true).open(&path);
         let log = log.into_diagnostic().wrap_err_with(|| format!("cannot write {}", path.display()))?;
         Ok(Self { output, log, began: Instant::now(), bar: ProgressBar::hidden(), companions })

@@ -158,7 +158,7 @@ impl<R: ReadAt> Gguf<R> {
         FormatError::misuse(&self.file, place, problem, help)
     }
 
-    fn extent<'a>(&'a self, tensor: &'a GgufTensor) -> Extent<'a> {
+    pub(super) fn extent<'a>(&'a self, tensor: &'a GgufTensor) -> Extent<'a> {
         Extent { file: &self.file, tensor: &tensor.name, offset: tensor.offset, len: tensor.byte_len }
     }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::hf_names::hf_name;
 use super::{Gguf, GgufTensor, GgufValue};
-use crate::pieces::{self, Extent};
+use crate::pieces;
 use crate::{FormatError, Place, ReadAt, StoredDtype, TensorInfo, TensorSource};
 
 /// The factors that stretch Llama 3's rotary frequencies: `config.json` says them in words, GGUF in numbers.
@@ -193,12 +193,7 @@ impl<R: ReadAt> TensorSource for GgufModel<R> {
             }
             return Ok(values);
         }
-        let extent = Extent {
-            file: self.gguf.file_name(),
-            tensor: &tensor.name,
-            offset: tensor.offset,
-            len: tensor.byte_len,
-        };
+        let extent = self.gguf.extent(tensor);
         let mut values = pieces::reserve(tensor.element_count(), &extent)?;
         values.resize(tensor.element_count(), 0.0);
         self.gguf.read_rows(tensor, |row, stored| {
@@ -213,12 +208,7 @@ impl<R: ReadAt> TensorSource for GgufModel<R> {
         if tensor.ggml_type.plain().is_some() || tensor.shape.len() != 2 {
             return Ok(None);
         }
-        let extent = Extent {
-            file: self.gguf.file_name(),
-            tensor: &tensor.name,
-            offset: tensor.offset,
-            len: tensor.byte_len,
-        };
+        let extent = self.gguf.extent(tensor);
         let mut bytes = pieces::reserve(tensor.byte_len as usize, &extent)?;
         bytes.resize(tensor.byte_len as usize, 0);
         self.gguf.read_stored(tensor, 0, &mut bytes)?;
