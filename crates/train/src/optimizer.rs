@@ -3,7 +3,7 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 use lorelei_kernels::{AdamWStep, adamw};
-use lorelei_models::{BatchGradients, Llama, Parameter};
+use lorelei_models::{BatchGradients, Model, Parameter};
 use lorelei_recipe::TrainingArguments;
 
 use crate::{Checkpoint, TrainError};
@@ -36,7 +36,7 @@ pub type Moments = Vec<(String, Vec<f32>, Vec<f32>)>;
 
 impl Optimizer {
     /// Takes over the present values of everything in `model` that learns.
-    pub fn new(model: &mut Llama, arguments: &TrainingArguments) -> Self {
+    pub fn new(model: &mut Model, arguments: &TrainingArguments) -> Self {
         let device = model.device().clone();
         let mut groups = Vec::new();
         for decays in [true, false] {
@@ -67,7 +67,7 @@ impl Optimizer {
     }
 
     /// Adds the gradients of one micro-batch. The model's parameters must still be the leaves of that graph.
-    pub fn accumulate(&mut self, model: &mut Llama, gradients: &mut BatchGradients) {
+    pub fn accumulate(&mut self, model: &mut Model, gradients: &mut BatchGradients) {
         let device = model.device().clone();
         for group in &mut self.groups {
             let mut parts = Vec::with_capacity(group.spans.len());
@@ -88,7 +88,7 @@ impl Optimizer {
 
     /// Clips, updates, writes the new values into `model` and forgets the gradients. Returns the global norm before clipping,
     /// `[1]`, still on the device.
-    pub fn step(&mut self, model: &mut Llama, learning_rate: f64) -> Tensor<1> {
+    pub fn step(&mut self, model: &mut Model, learning_rate: f64) -> Tensor<1> {
         self.step += 1;
         let device = model.device().clone();
         let squares =
@@ -116,7 +116,7 @@ impl Optimizer {
     }
 
     /// Writes the values into the model.
-    fn write(&self, model: &mut Llama) {
+    fn write(&self, model: &mut Model) {
         for group in &self.groups {
             let mut spans = group.spans.iter();
             model.visit_parameters(&mut |_, mut parameter| {
