@@ -4,7 +4,10 @@
 
 use burn::tensor::{Device, Tensor, TensorData, activation::softmax};
 
-use crate::Tokens;
+use crate::{
+    Tokens,
+    precision::{cast, kind, single},
+};
 
 /// What is added to the score of a pair that may not meet. Its exponential is exactly zero.
 const FORBIDDEN: f32 = -1e30;
@@ -38,6 +41,8 @@ pub(crate) fn attend(
     softcap: Option<f64>,
 ) -> Tensor<4> {
     let ([batch, rows, heads, d], [_, cols, kv_heads, _]) = (q.dims(), k.dims());
+    let dtype = kind(&q);
+    let (q, k, v) = (single(q), single(k), single(v));
     let group = heads / kv_heads;
     // The query heads of a key head, one under another.
     let q = q.swap_dims(1, 2).reshape([batch, kv_heads, group * rows, d]);
@@ -51,5 +56,5 @@ pub(crate) fn attend(
         scores = scores + mask;
     }
     let chances = softmax(scores, 3).reshape([batch, kv_heads, group * rows, cols]);
-    chances.matmul(v).reshape([batch, heads, rows, d]).swap_dims(1, 2)
+    cast(chances.matmul(v).reshape([batch, heads, rows, d]).swap_dims(1, 2), dtype)
 }

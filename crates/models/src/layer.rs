@@ -10,6 +10,7 @@ use crate::{
     cache::LayerCache,
     model::{Layer, Pass, Sublayer},
     norm::Norm,
+    precision::{cast, single},
 };
 
 impl Model {
@@ -88,11 +89,18 @@ impl Model {
 
 impl Sublayer {
     fn read(&self, hidden: Tensor<2>) -> Tensor<2> {
-        Norm::apply(&self.norm_before, hidden)
+        // Linear layers want numbers of their weights' kind also where no norm makes them.
+        let dtype = self.output.dtype();
+        let read = Norm::apply(&self.norm_before, hidden);
+        match dtype {
+            Some(dtype) => cast(read, dtype),
+            None => read,
+        }
     }
 
     fn add(&self, hidden: Tensor<2>, change: Tensor<2>) -> Tensor<2> {
-        Norm::apply(&self.norm_residual, hidden + Norm::apply(&self.norm_after, change))
+        let change = single(Norm::apply(&self.norm_after, change));
+        single(Norm::apply(&self.norm_residual, hidden + change))
     }
 }
 

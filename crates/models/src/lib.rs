@@ -15,6 +15,7 @@ mod model;
 mod modules;
 mod norm;
 mod parameter;
+mod precision;
 mod rotation;
 mod weight;
 
@@ -22,6 +23,7 @@ pub use adapter_file::read_adapter;
 pub use backward::BatchGradients;
 pub use error::ModelError;
 pub use linear::{Linear, LoraAdapter};
+pub use load::Storage;
 pub use lora::AdapterValues;
 pub use model::{ForwardMode, Model, Tokens};
 pub use parameter::Parameter;

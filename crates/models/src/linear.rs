@@ -1,6 +1,6 @@
 //! A linear layer of a checkpoint, with or without a low-rank adapter.
 
-use burn::tensor::Tensor;
+use burn::tensor::{FloatDType, Tensor};
 use lorelei_kernels::Dropout;
 
 use crate::{ForwardMode, Weight};
@@ -41,6 +41,14 @@ impl Linear {
         match &self.bias {
             None => y,
             Some(bias) => y + bias.clone().unsqueeze(),
+        }
+    }
+
+    /// What its weight is, where it is not packed.
+    pub(crate) fn dtype(&self) -> Option<FloatDType> {
+        match &self.weight {
+            Weight::Dense(weight) => Some(weight.dtype().into()),
+            Weight::Packed { .. } => None,
         }
     }
 

@@ -1,6 +1,6 @@
 //! From a checkpoint, or from nothing, to a model on a device: tensor by tensor.
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{DType, Device, FloatDType, Tensor, TensorData};
 use lorelei_formats::{
     ModelConfig, TensorSource,
     config::{NormKind, SublayerNames},
@@ -12,6 +12,20 @@ use crate::{
     model::{Layer, Sublayer},
     norm::Norm,
 };
+
+/// How a checkpoint's weights lie on the device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Storage {
+    /// Whether the linear layers' weights that lie in GGUF's blocks stay in them, where the kernels take them.
+    pub keep_packed: bool,
+    /// What all others are: `F32`, or in mixed precision a half type that the device holds.
+    pub dtype: FloatDType,
+}
+
+impl Storage {
+    /// Everything in single floats.
+    pub const SINGLE: Self = Self { keep_packed: false, dtype: FloatDType::F32 };
+}
 
 /// Gives the tensors of a model one after another.
 trait Supply {
@@ -34,7 +48,7 @@ trait Supply {
 struct FromSource<'a> {
     source: &'a dyn TensorSource,
     device: &'a Device,
-    keep_packed: bool,
+    storage: Storage,
     progress: &'a mut dyn FnMut(&str),
 }
 
@@ -42,11 +56,12 @@ impl Supply for FromSource<'_> {
     fn tensor<const D: usize>(&mut self, name: &str, shape: [usize; D]) -> Result<Tensor<D>, ModelError> {
         (self.progress)(name);
         let values = self.source.read_f32(name)?;
-        Ok(Tensor::from_data(TensorData::new(values, shape), self.device))
+        let dtype = DType::from(self.storage.dtype);
+        Ok(Tensor::from_data(TensorData::new(values, shape), (self.device, dtype)))
     }
 
     fn weight(&mut self, name: &str, shape: [usize; 2]) -> Result<Weight, ModelError> {
-        if self.keep_packed
+        if self.storage.keep_packed
             && let Some(weight) = Weight::packed(self.source, name, shape, self.device)?
         {
             (self.progress)(name);
@@ -80,8 +95,7 @@ impl Supply for FromSeed<'_> {
 }
 
 impl Model {
-    /// A frozen model from a checkpoint, in float32; with `keep_packed`, the linear layers' weights that lie in GGUF's blocks stay in them
-    /// where the kernels take them. `progress` hears the name of each tensor before it is read.
+    /// A frozen model from a checkpoint, in the `storage` asked for. `progress` hears the name of each tensor before it is read.
     ///
     /// # Errors
     ///
@@ -90,11 +104,11 @@ impl Model {
         config: ModelConfig,
         source: &dyn TensorSource,
         device: &Device,
-        keep_packed: bool,
+        storage: Storage,
         progress: &mut dyn FnMut(&str),
     ) -> Result<Self, ModelError> {
         Self::check_tensors(&config, source)?;
-        Self::build(config, device, &mut FromSource { source, device, keep_packed, progress })
+        Self::build(config, device, &mut FromSource { source, device, storage, progress })
     }
 
     /// Holds a checkpoint's names and shapes against a configuration; reads no tensor.

@@ -6,7 +6,7 @@ use burn::tensor::Tensor;
 use lorelei_recipe::{InitLoraWeights, LoraConfig, TargetModules};
 
 use crate::{
-    Linear, LoraAdapter, Model, ModelError, Parameter, Weight,
+    Linear, LoraAdapter, Model, ModelError, Parameter,
     init::{Draw, fnv1a},
 };
 
@@ -114,7 +114,7 @@ impl Model {
         self.untrack();
         for (_, _, linear) in self.linears_mut() {
             if let Some(lora) = linear.lora.take() {
-                linear.weight = Weight::Dense(linear.weight.dense() + lora.b.matmul(lora.a) * lora.scale);
+                linear.weight = linear.weight.plus(lora.b.matmul(lora.a) * lora.scale);
             }
         }
     }

@@ -7,7 +7,12 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use lorelei_formats::{ModelConfig, config::LayerKind};
 use lorelei_kernels as kernels;
 
-use crate::{Linear, ModelError, attend, norm::Norm, rotation::Rotation};
+use crate::{
+    Linear, ModelError, attend,
+    norm::Norm,
+    precision::{cast, single},
+    rotation::Rotation,
+};
 
 /// Whether a forward pass trains.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -142,24 +147,24 @@ impl Model {
         (window.is_some() || self.config.attention_softcap.is_some()).then_some(window)
     }
 
-    /// The residual stream before the first layer.
+    /// The residual stream before the first layer, in single floats as all of it.
     pub(crate) fn embed(&self, tokens: &Tokens) -> Tensor<2> {
         let index = |values: &[i32]| -> Tensor<1, Int> {
             Tensor::from_data(TensorData::new(values.to_vec(), [values.len()]), &self.device)
         };
-        let mut hidden = self.embed_tokens.clone().select(0, index(&tokens.input_ids));
+        let mut hidden = single(self.embed_tokens.clone().select(0, index(&tokens.input_ids)));
         if self.config.embedding_scale != 1.0 {
             hidden = hidden * self.config.embedding_scale as f32;
         }
         if let Some(positions) = &self.positions {
-            hidden = hidden + positions.clone().select(0, index(&tokens.position_ids));
+            hidden = hidden + single(positions.clone().select(0, index(&tokens.position_ids)));
         }
-        Norm::apply(&self.embedding_norm, hidden)
+        single(Norm::apply(&self.embedding_norm, hidden))
     }
 
     /// Logits of residual-stream rows: `[n, hidden]` to `[n, vocab]`. For looking, not for training: see [`Model::loss`].
     pub fn logits(&self, hidden: Tensor<2>) -> Tensor<2> {
-        self.capped(kernels::linear(self.normed(hidden), self.head()))
+        self.capped(single(kernels::linear(self.normed(hidden), self.head())))
     }
 
     /// Cross entropy summed over the labelled tokens, `[1]`: row `rows[i]` of `hidden [n, hidden]` predicts `targets[i]`.
@@ -197,8 +202,9 @@ impl Model {
         }
     }
 
+    /// Rows of the residual stream as the head reads them, in numbers of the weights' kind.
     fn normed(&self, hidden: Tensor<2>) -> Tensor<2> {
-        Norm::apply(&self.norm, hidden)
+        cast(Norm::apply(&self.norm, hidden), self.dtype())
     }
 
     fn head(&self) -> Tensor<2> {

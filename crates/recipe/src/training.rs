@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::number::{is_false, whole, whole_option};
+use crate::number::{whole, whole_option};
 use crate::{LrSchedulerKwargs, LrSchedulerType};
 
 /// How to train. Every name and default is Transformers'; `finetuning_type` is the only addition. A `*_steps` below 1
@@ -49,10 +49,8 @@ pub struct TrainingArguments {
     /// Global gradient norm above which gradients are scaled down; 0 does not clip.
     pub max_grad_norm: f64,
     /// float16 mixed precision.
-    #[serde(skip_serializing_if = "is_false")]
     pub fp16: bool,
     /// bfloat16 mixed precision.
-    #[serde(skip_serializing_if = "is_false")]
     pub bf16: bool,
     /// Recompute activations in the backward pass (`activation_checkpointing` since Transformers 5).
     pub gradient_checkpointing: bool,

@@ -2,7 +2,7 @@
 
 use lorelei_formats::{SafetensorsFile, TensorSource};
 
-use crate::{Moments, TrainError};
+use crate::{LossScale, Moments, TrainError};
 
 /// A checkpoint's optimizer and step. Data order and dropout follow from the recipe's seed and the step.
 #[derive(Debug, Clone, PartialEq)]
@@ -11,6 +11,8 @@ pub struct Checkpoint {
     pub step: usize,
     /// By parameter.
     pub moments: Moments,
+    /// Of a run in fp16.
+    pub loss_scale: Option<LossScale>,
 }
 
 impl Checkpoint {
@@ -33,6 +35,7 @@ impl Checkpoint {
                 moments.push((name.to_owned(), file.read_f32(&info.name)?, square));
             }
         }
-        Ok(Self { step: usize::try_from(step).unwrap_or(usize::MAX), moments })
+        let loss_scale = serde_json::from_value(state["loss_scale"].clone()).ok();
+        Ok(Self { step: usize::try_from(step).unwrap_or(usize::MAX), moments, loss_scale })
     }
 }

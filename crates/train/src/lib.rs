@@ -6,6 +6,7 @@ mod checkpoint;
 mod error;
 mod host;
 mod optimizer;
+mod precision;
 mod save;
 mod trainer;
 
@@ -15,5 +16,6 @@ pub use error::{SaveError, TrainError};
 pub use host::{Host, Signal};
 pub use lorelei_protocol::{Evaluation, Event, Finished, Sampled, Saved, Started, StepLog, Warned};
 pub use optimizer::{Moments, Optimizer};
+pub use precision::{LossScale, base_dtype};
 pub use save::adapter_files;
 pub use trainer::{Job, Sample, evaluate, tokens, train};

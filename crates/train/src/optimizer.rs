@@ -18,6 +18,8 @@ struct Group {
     v: Tensor<1>,
     /// Sum of the gradients since the last step.
     grad: Option<Tensor<1>>,
+    /// That of the last step, to look into where its norm is not finite.
+    last_grad: Option<Tensor<1>>,
 }
 
 /// The optimizer: `torch.optim.AdamW` with clipping by global norm, as Transformers' `Trainer` runs it.
@@ -52,7 +54,15 @@ impl Optimizer {
             if total > 0 {
                 let zeros = |device: &Device| Tensor::zeros([total], device);
                 let theta = Tensor::cat(values, 0);
-                groups.push(Group { decays, spans, theta, m: zeros(&device), v: zeros(&device), grad: None });
+                groups.push(Group {
+                    decays,
+                    spans,
+                    theta,
+                    m: zeros(&device),
+                    v: zeros(&device),
+                    grad: None,
+                    last_grad: None,
+                });
             }
         }
         Self {
@@ -86,17 +96,26 @@ impl Optimizer {
         }
     }
 
-    /// Clips, updates, writes the new values into `model` and forgets the gradients. Returns the global norm before clipping,
-    /// `[1]`, still on the device.
-    pub fn step(&mut self, model: &mut Model, learning_rate: f64) -> Tensor<1> {
-        self.step += 1;
-        let device = model.device().clone();
+    /// The global norm of the gradients as they were accumulated, `[1]`, still on the device.
+    pub fn gradient_norm(&self, device: &Device) -> Tensor<1> {
         let squares =
             self.groups.iter().filter_map(|group| group.grad.clone()).map(|grad| (grad.clone() * grad).sum());
-        let norm =
-            squares.reduce(|sum, square| sum + square).unwrap_or_else(|| Tensor::zeros([1], &device)).sqrt();
+        squares.reduce(|sum, square| sum + square).unwrap_or_else(|| Tensor::zeros([1], device)).sqrt()
+    }
+
+    /// Forgets the gradients: a step that is not taken.
+    pub fn skip(&mut self) {
+        self.groups.iter_mut().for_each(|group| group.last_grad = group.grad.take());
+    }
+
+    /// Divides the gradients by `loss_scale`, clips them by their norm (as [`Self::gradient_norm`] gave it), updates, writes the new values into
+    /// `model` and forgets the gradients. Where the norm is not finite, the values stay as they were.
+    pub fn step(&mut self, model: &mut Model, learning_rate: f64, norm: &Tensor<1>, loss_scale: f64) {
+        self.step += 1;
+        let device = model.device().clone();
         for group in &mut self.groups {
             let Some(grad) = group.grad.take() else { continue };
+            group.last_grad = Some(grad.clone());
             let step = AdamWStep {
                 lr: learning_rate,
                 beta1: self.beta1,
@@ -104,7 +123,7 @@ impl Optimizer {
                 epsilon: self.epsilon as f32,
                 weight_decay: if group.decays { self.weight_decay } else { 0.0 },
                 step: self.step,
-                unscale: 1.0,
+                unscale: (1.0 / loss_scale) as f32,
                 max_grad_norm: self.max_grad_norm as f32,
             };
             let take = |tensor: &mut Tensor<1>| std::mem::replace(tensor, Tensor::empty([1], &device));
@@ -112,7 +131,24 @@ impl Optimizer {
             (group.theta, group.m, group.v) = adamw(theta, m, v, grad, norm.clone(), step);
         }
         self.write(model);
-        norm
+    }
+
+    /// The first parameter whose gradient at the last step is not finite, and one of its values that is not.
+    ///
+    /// # Errors
+    ///
+    /// If the device cannot be read.
+    pub async fn broken_gradient(&self) -> Result<Option<(String, f64)>, String> {
+        for group in &self.groups {
+            let Some(grad) = &group.last_grad else { continue };
+            let values = host(grad).await?;
+            for (name, start, count) in &group.spans {
+                if let Some(bad) = values[*start..start + count].iter().find(|value| !value.is_finite()) {
+                    return Ok(Some((name.clone(), f64::from(*bad))));
+                }
+            }
+        }
+        Ok(None)
     }
 
     /// Writes the values into the model.

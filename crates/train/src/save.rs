@@ -8,7 +8,7 @@ use lorelei_formats::{
 use lorelei_models::Model;
 use lorelei_recipe::LoraConfig;
 
-use crate::{Job, Optimizer, TrainError};
+use crate::{Job, LossScale, Optimizer, TrainError};
 
 /// `adapter_model.safetensors` and `adapter_config.json` as PEFT writes them, or `model.safetensors` after full fine-tuning.
 ///
@@ -70,6 +70,7 @@ pub(crate) async fn state_files(
     optimizer: &Optimizer,
     step: usize,
     epoch: f64,
+    loss_scale: Option<&LossScale>,
 ) -> Result<Vec<(String, Vec<u8>)>, TrainError> {
     let moments = optimizer.moments().await.map_err(|reason| TrainError::Device { step, reason })?;
     let shapes: BTreeMap<String, Vec<usize>> = model.parameter_names().into_iter().collect();
@@ -80,7 +81,10 @@ pub(crate) async fn state_files(
             tensors.push((spec, TensorData::F32(values)));
         }
     }
-    let state = serde_json::json!({ "global_step": step, "epoch": epoch });
+    let mut state = serde_json::json!({ "global_step": step, "epoch": epoch });
+    if let Some(scale) = loss_scale {
+        state["loss_scale"] = serde_json::json!(scale);
+    }
     Ok(vec![
         ("optimizer.safetensors".into(), to_bytes(&tensors, &BTreeMap::new())?),
         ("trainer_state.json".into(), format!("{state:#}\n").into_bytes()),

@@ -1,13 +1,13 @@
 //! The loop.
 
-use burn::tensor::Tensor;
+use burn::tensor::{FloatDType, Tensor};
 use lorelei_data::{Batch, SequenceRow, collate, epoch_order, micro_batches};
 use lorelei_models::{ForwardMode, Model, Tokens};
 use lorelei_recipe::{LoraConfig, StepPlan, TrainingArguments};
 
 use crate::{
-    Checkpoint, Evaluation, Event, Finished, Host, Optimizer, Sampled, Saved, Signal, Started, StepLog,
-    TrainError,
+    Checkpoint, Evaluation, Event, Finished, Host, LossScale, Optimizer, Sampled, Saved, Signal, Started,
+    StepLog, TrainError,
     save::{adapter_files, state_files},
 };
 
@@ -83,6 +83,7 @@ pub async fn train(job: &mut Job, host: &mut impl Host) -> Result<Finished, Trai
         ));
     }
     let mut optimizer = Optimizer::new(&mut job.model, &job.arguments);
+    let mut loss_scale = (job.model.dtype() == FloatDType::F16).then(LossScale::default);
     let first = match job.checkpoint.take() {
         None => 0,
         Some(checkpoint) if checkpoint.step as u64 > plan.total_steps => {
@@ -93,6 +94,9 @@ pub async fn train(job: &mut Job, host: &mut impl Host) -> Result<Finished, Trai
         }
         Some(checkpoint) => {
             optimizer.restore(&checkpoint, job.model.device())?;
+            if let (Some(scale), Some(restored)) = (&mut loss_scale, checkpoint.loss_scale.clone()) {
+                *scale = restored;
+            }
             checkpoint.step
         }
     };
@@ -134,8 +138,11 @@ pub async fn train(job: &mut Job, host: &mut impl Host) -> Result<Finished, Trai
                 collate(&rows, job.pad_id)
             })
             .collect();
-        let learning_rate = plan.learning_rate(step);
-        let (loss, norm) = optimizer_step(job, &mut optimizer, &batches, learning_rate, step)?;
+        // The schedule waits while steps are skipped, as with accelerate.
+        let skipped = loss_scale.as_ref().map_or(0, |scale| scale.skipped_steps);
+        let learning_rate = plan.learning_rate(step - skipped.min(step - 1));
+        let scale = loss_scale.as_mut();
+        let (loss, norm) = optimizer_step(job, &mut optimizer, &batches, learning_rate, step, scale).await?;
         let counted: usize = batches.iter().map(Batch::num_tokens).sum();
         token_total += counted;
         interval.tokens += counted;
@@ -146,8 +153,16 @@ pub async fn train(job: &mut Job, host: &mut impl Host) -> Result<Finished, Trai
         });
         done = step as usize;
         if plan.is_logging_step(step) {
-            let sum = finite("the loss", interval.loss.take(), done).await?;
-            let grad_norm = finite("the gradient norm", Some(norm), done).await?;
+            let sum = read(interval.loss.take()).await;
+            let sum = sum.map_err(|reason| TrainError::Device { step: done, reason })?;
+            let was_skipped = loss_scale.as_ref().is_some_and(|scale| scale.skipped_steps > skipped);
+            let grad_norm =
+                read(Some(norm)).await.map_err(|reason| TrainError::Device { step: done, reason })?;
+            if !sum.is_finite() || !(grad_norm.is_finite() || was_skipped) {
+                return Err(
+                    diverged(&optimizer, done, ("the loss", sum), ("the gradient norm", grad_norm)).await
+                );
+            }
             loss_total += sum;
             let now = host.seconds();
             let elapsed = now - began;
@@ -166,6 +181,8 @@ pub async fn train(job: &mut Job, host: &mut impl Host) -> Result<Finished, Trai
                     .device()
                     .memory_pool_usage()
                     .map_or(0, |usage| usage.bytes_reserved),
+                loss_scale: loss_scale.as_ref().map(|scale| scale.scale),
+                skipped_steps: loss_scale.as_ref().map(|scale| scale.skipped_steps),
             }));
             interval = Interval { began: now, ..Interval::default() };
         } else {
@@ -184,7 +201,7 @@ pub async fn train(job: &mut Job, host: &mut impl Host) -> Result<Finished, Trai
         }
         if plan.is_save_step(step) {
             let mut files = adapter_files(job, &optimizer, done).await?;
-            files.extend(state_files(&mut job.model, &optimizer, done, epoch).await?);
+            files.extend(state_files(&mut job.model, &optimizer, done, epoch, loss_scale.as_ref()).await?);
             let directory = format!("checkpoint-{done}");
             host.save(&directory, files).await?;
             host.event(&Event::Saved(Saved { step: done, directory }));
@@ -212,16 +229,18 @@ pub async fn train(job: &mut Job, host: &mut impl Host) -> Result<Finished, Trai
 ///
 /// The loss is summed over the labelled tokens of all micro-batches and divided by their number, as Transformers does
 /// (`num_items_in_batch`).
-fn optimizer_step(
+async fn optimizer_step(
     job: &mut Job,
     optimizer: &mut Optimizer,
     batches: &[Batch],
     learning_rate: f64,
     step: u64,
+    loss_scale: Option<&mut LossScale>,
 ) -> Result<(Tensor<1>, Tensor<1>), TrainError> {
     let targets: Vec<_> = batches.iter().map(Batch::targets).collect();
     let items: usize = targets.iter().map(|(_, targets)| targets.len()).sum();
     let mut total: Option<Tensor<1>> = None;
+    let scale = loss_scale.as_ref().map_or(1.0, |scale| scale.scale);
     for (micro, (batch, (rows, targets))) in batches.iter().zip(&targets).enumerate() {
         if targets.is_empty() {
             continue;
@@ -232,7 +251,7 @@ fn optimizer_step(
             ForwardMode::Training { dropout_seed },
             rows,
             targets,
-            items as f32,
+            (items as f64 / scale) as f32,
             job.arguments.gradient_checkpointing,
         )?;
         total = Some(match total {
@@ -242,8 +261,42 @@ fn optimizer_step(
         optimizer.accumulate(&mut job.model, &mut gradients);
         job.model.untrack();
     }
-    let loss = total.unwrap_or_else(|| Tensor::zeros([1], job.model.device()));
-    Ok((loss, optimizer.step(&mut job.model, learning_rate)))
+    let device = job.model.device().clone();
+    let loss = total.unwrap_or_else(|| Tensor::zeros([1], &device)) / scale;
+    let norm = optimizer.gradient_norm(&device);
+    let Some(loss_scale) = loss_scale else {
+        optimizer.step(&mut job.model, learning_rate, &norm, 1.0);
+        return Ok((loss, norm));
+    };
+    let step = step as usize;
+    // As torch's GradScaler, this waits for the device: whether the step is taken depends on it.
+    let is_finite = match read(Some(norm.clone())).await {
+        Ok(norm) => norm.is_finite(),
+        Err(reason) => return Err(TrainError::Device { step, reason }),
+    };
+    match is_finite {
+        true => optimizer.step(&mut job.model, learning_rate, &norm, scale),
+        false => optimizer.skip(),
+    }
+    loss_scale.update(is_finite);
+    if loss_scale.is_lost() {
+        return Err(diverged(optimizer, step, ("the loss scale", loss_scale.scale), ("", 0.0)).await);
+    }
+    Ok((loss, norm / scale))
+}
+
+/// What is wrong with a step: the parameter whose gradient it is, where there is one, else the first of these numbers that is not finite.
+async fn diverged(optimizer: &Optimizer, step: usize, first: (&str, f64), second: (&str, f64)) -> TrainError {
+    let (what, value) = match optimizer.broken_gradient().await {
+        Err(reason) => return TrainError::Device { step, reason },
+        Ok(Some((name, value))) => (format!("the gradient of {name}"), value),
+        Ok(None) if first.1.is_finite() && second.1.is_finite() => (first.0.to_owned(), first.1),
+        Ok(None) => {
+            let (what, value) = if first.1.is_finite() { second } else { first };
+            (what.to_owned(), value)
+        }
+    };
+    TrainError::Diverged { what, value, step }
 }
 
 /// The loss on the validation rows, as Transformers' `Trainer.evaluate` computes it.

@@ -67,6 +67,8 @@ fn chinese(path: &str) -> Option<&'static str> {
         "training.adam_epsilon" => "AdamW 的 epsilon。",
         "training.gradient_accumulation_steps" => "每个优化步的微批次数。",
         "training.max_grad_norm" => "梯度的全局范数超过此值时按比例缩小；0 表示不裁剪。",
+        "training.fp16" => "float16 混合精度：基础模型及其激活值用半精度，适配器用 float32。",
+        "training.bf16" => "bfloat16 混合精度，仅限支持它的设备。",
         "training.gradient_checkpointing" => "反向传播时逐层重新计算激活值。",
         "training.logging_strategy" => "何时报告损失。",
         "training.logging_steps" => "两次报告之间的优化步数；小于 1 时为占总步数的比例。",

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fs::File, path::PathBuf};
 
 use lorelei_data::{Example, collate, one_per_row};
 use lorelei_formats::{Dtype, SafetensorsFile, TensorData, TensorSource, TensorSpec, adapter_key, to_bytes};
-use lorelei_models::ForwardMode;
+use lorelei_models::{ForwardMode, Storage};
 use lorelei_train::tokens;
 use miette::{Context, IntoDiagnostic, Result, miette};
 
@@ -71,7 +71,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let rows = one_per_row(rows.collect::<Result<Vec<_>>>()?);
     let batch_rows = collate(&rows.iter().collect::<Vec<_>>(), 0);
     let device = device::choose(&arguments.device)?;
-    let mut model = source::load(&source::open(&arguments.model)?, &device, false)?;
+    let mut model = source::load(&source::open(&arguments.model)?, &device, Storage::SINGLE)?;
     if let Some(folder) = &arguments.adapter {
         adapter::load(&mut model, folder)?;
     }

@@ -1,0 +1,48 @@
+//! Mixed precision: the frozen weights and what flows between layers in half floats, the residual stream, adapters and losses in single ones, as
+//! torch's autocast has it.
+
+use burn::tensor::{FloatDType, Tensor};
+
+use crate::{Model, Parameter, Weight};
+
+/// What a tensor's numbers are.
+pub(crate) fn kind<const D: usize>(tensor: &Tensor<D>) -> FloatDType {
+    tensor.dtype().into()
+}
+
+/// The tensor in numbers of another kind, or as it is.
+pub(crate) fn cast<const D: usize>(tensor: Tensor<D>, to: FloatDType) -> Tensor<D> {
+    if kind(&tensor) == to { tensor } else { tensor.cast(to) }
+}
+
+/// The tensor in single floats.
+pub(crate) fn single<const D: usize>(tensor: Tensor<D>) -> Tensor<D> {
+    cast(tensor, FloatDType::F32)
+}
+
+impl Model {
+    /// What the base's weights are that are not packed.
+    pub fn dtype(&self) -> FloatDType {
+        kind(&self.embed_tokens)
+    }
+
+    /// The model with its base in numbers of kind `dtype`. Adapters, and packed weights, stay as they are.
+    pub fn in_dtype(mut self, dtype: FloatDType) -> Self {
+        self.visit_weights(&mut |_, parameter| match parameter {
+            Parameter::Vector(tensor) => *tensor = cast(tensor.clone(), dtype),
+            Parameter::Matrix(tensor) | Parameter::Transposed(tensor) => {
+                *tensor = cast(tensor.clone(), dtype)
+            }
+        });
+        self
+    }
+}
+
+impl Weight {
+    /// This matrix plus `change` of single floats, in numbers of its own kind; of single ones where it was packed.
+    pub(crate) fn plus(&self, change: Tensor<2>) -> Self {
+        let dense = self.dense();
+        let dtype = kind(&dense);
+        Self::Dense(cast(single(dense) + change, dtype))
+    }
+}
