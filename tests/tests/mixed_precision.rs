@@ -131,7 +131,7 @@ fn job(change: fn(f32) -> f32, device: &Device, storage: Storage, max_steps: usi
         train: one_per_row(examples(&fixture("llama/trainer_run/data.safetensors"))),
         validation: Vec::new(),
         shuffle: false,
-        pad_id: 0,
+        padding: 0.into(),
         checkpoint: None,
         sample: None,
     }

@@ -224,7 +224,7 @@ fn transformers_trainer_over_epochs_with_accumulation() {
             train: rows(&folder.join("data.safetensors")),
             validation: Vec::new(),
             shuffle: false,
-            pad_id: 0,
+            padding: 0.into(),
             checkpoint: None,
             sample: None,
         };
@@ -298,7 +298,7 @@ fn resumable(device: &Device) -> Job {
         train: rows(&fixture("llama/trainer_run/data.safetensors")),
         validation: Vec::new(),
         shuffle: true,
-        pad_id: 0,
+        padding: 0.into(),
         checkpoint: None,
         sample: None,
     }

@@ -101,7 +101,7 @@ fn ten_steps(device_name: &str, device: &Device, run: &str) {
         train: one_per_row(examples(&fixture(TOKENS))),
         validation: Vec::new(),
         shuffle: false,
-        pad_id: 2,
+        padding: 2.into(),
         checkpoint: None,
         sample: None,
     };

@@ -34,6 +34,8 @@ enum Command {
     Demo(commands::demo::Arguments),
     /// Train an adapter by a recipe.
     Train(commands::train::Arguments),
+    /// Show rows of data as tokens, and count them.
+    Data(commands::data::Arguments),
     /// Print how many parameters a recipe trains, and which.
     Params(commands::params::Arguments),
     /// Compute logits, loss and adapter gradients of given tokens: to hold against PEFT's.
@@ -64,6 +66,7 @@ fn main() -> miette::Result<()> {
     match Arguments::parse().command {
         Command::Demo(arguments) => commands::demo::run(&arguments),
         Command::Train(arguments) => commands::train::run(&arguments),
+        Command::Data(arguments) => commands::data::run(&arguments),
         Command::Params(arguments) => commands::params::run(&arguments),
         Command::Forward(arguments) => commands::forward::run(&arguments),
         Command::Convert(arguments) => commands::convert::run(&arguments),

@@ -33,9 +33,9 @@ mod validate;
 mod write;
 
 pub use advice::advice;
-pub use data::DataSection;
+pub use data::{DataSection, OnBadRow, SampleBy, TruncationSide};
 pub use error::{RecipeError, Warning};
-pub use kind::{Bounds, Kind};
+pub use kind::{Bounds, Kind, ROW_FIELDS};
 pub use link::{decode_link, encode_link};
 pub use lora::{Bias, InitLoraWeights, LoraConfig, TaskType};
 pub use markdown::features_markdown;

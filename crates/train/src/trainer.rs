@@ -1,7 +1,7 @@
 //! The loop.
 
 use burn::tensor::{FloatDType, Tensor};
-use lorelei_data::{Batch, SequenceRow, collate, epoch_order, micro_batches};
+use lorelei_data::{Batch, Padding, SequenceRow, collate, epoch_order, micro_batches};
 use lorelei_models::{ForwardMode, Model, Tokens};
 use lorelei_recipe::{LoraConfig, StepPlan, TrainingArguments};
 
@@ -30,7 +30,7 @@ pub struct Job {
     /// Whether each epoch has an order of its own.
     pub shuffle: bool,
     /// Fills short rows up.
-    pub pad_id: u32,
+    pub padding: Padding,
     /// Where an earlier run of the same job was; its adapter must be in the model. None begins at the first step.
     pub checkpoint: Option<Checkpoint>,
     /// A prompt to answer now and then.
@@ -135,7 +135,7 @@ pub async fn train(job: &mut Job, host: &mut impl Host) -> Result<Finished, Trai
             .iter()
             .map(|rows| {
                 let rows: Vec<&SequenceRow> = rows.iter().map(|row| &job.train[*row]).collect();
-                collate(&rows, job.pad_id)
+                collate(&rows, job.padding)
             })
             .collect();
         // The schedule waits while steps are skipped, as with accelerate.
@@ -313,7 +313,7 @@ pub async fn evaluate(
     let began = host.seconds();
     let (mut sum, mut counted) = (0f64, 0usize);
     for rows in job.validation.chunks(job.arguments.per_device_eval_batch_size) {
-        let batch = collate(&rows.iter().collect::<Vec<_>>(), job.pad_id);
+        let batch = collate(&rows.iter().collect::<Vec<_>>(), job.padding);
         let (positions, targets) = batch.targets();
         if targets.is_empty() {
             continue;

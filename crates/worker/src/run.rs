@@ -1,6 +1,6 @@
 //! A run: the trainer with the page as its host.
 
-use lorelei_data::Tokenizer;
+use lorelei_data::{Padding, Tokenizer};
 use lorelei_models::{AdapterValues, Model, read_adapter};
 use lorelei_protocol::{Event, InterruptedRun, Reply, SamplePrompt, Sampled, Warned};
 use lorelei_recipe::{FinetuningType, Recipe};
@@ -91,7 +91,10 @@ async fn run(recipe: Recipe, resume: bool, sample: Option<SamplePrompt>) -> Resu
         train: rows,
         validation,
         shuffle: recipe.data.shuffle,
-        pad_id: loaded.tokenizer.pad_id().unwrap_or(0),
+        padding: Padding {
+            id: loaded.tokenizer.pad_id().unwrap_or(0),
+            multiple_of: recipe.data.pad_to_multiple_of.unwrap_or(1),
+        },
         checkpoint,
         sample: sample.transpose()?,
     };

@@ -1,6 +1,7 @@
 //! A file a command.
 
 pub mod convert;
+pub mod data;
 pub mod demo;
 pub mod forward;
 pub mod init;

@@ -81,7 +81,7 @@ impl Prepared {
             train,
             validation,
             shuffle: recipe.data.shuffle,
-            pad_id: tokenizer.pad_id().unwrap_or(0),
+            padding: dataset::padding(&recipe, &tokenizer),
             checkpoint,
             sample: None,
         };
