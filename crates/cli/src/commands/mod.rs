@@ -2,7 +2,9 @@
 
 pub mod convert;
 pub mod demo;
+pub mod export_config;
 pub mod forward;
+pub mod import;
 pub mod init;
 pub mod link;
 pub mod params;
