@@ -2,7 +2,7 @@
 
 use burn::tensor::Tensor;
 use lorelei_data::{Batch, SequenceRow, collate, epoch_order, micro_batches};
-use lorelei_models::{ForwardMode, Llama, Tokens};
+use lorelei_models::{ForwardMode, Model, Tokens};
 use lorelei_recipe::{LoraConfig, StepPlan, TrainingArguments};
 
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
 /// A model, what it shall learn, and how.
 pub struct Job {
     /// With its adapters in place, or learning whole.
-    pub model: Llama,
+    pub model: Model,
     /// The adapter's configuration; none for full fine-tuning.
     pub lora: Option<LoraConfig>,
     /// The module names that the adapter sits on, for `adapter_config.json`.
