@@ -48,6 +48,10 @@ enum Command {
     Serve(commands::serve::Arguments),
     /// Print a recipe as a link that the page opens.
     Link(commands::link::Arguments),
+    /// Make a recipe of a Python snippet, adapter_config.json, or YAML of LLaMA-Factory or mlx-lm.
+    Import(commands::import::Arguments),
+    /// Print a recipe in another trainer's form.
+    ExportConfig(commands::export_config::Arguments),
     /// List the devices that can be trained on.
     Devices,
     /// Print which recipe fields are supported, as FEATURES.md has them.
@@ -73,6 +77,8 @@ fn main() -> miette::Result<()> {
         Command::Init(arguments) => commands::init::run(&arguments),
         Command::Serve(arguments) => commands::serve::run(&arguments),
         Command::Link(arguments) => commands::link::run(&arguments),
+        Command::Import(arguments) => commands::import::run(&arguments),
+        Command::ExportConfig(arguments) => commands::export_config::run(&arguments),
         Command::Devices => {
             device::list();
             Ok(())

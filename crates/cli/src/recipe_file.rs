@@ -65,7 +65,7 @@ pub fn parse(text: &str, name: &str, json: bool, set: &[String]) -> Result<Recip
 }
 
 /// The error with the place in the recipe's text that it is about.
-fn shown(error: RecipeError, text: &str) -> Report {
+pub fn shown(error: RecipeError, text: &str) -> Report {
     if error.line == 0 {
         return report(error);
     }

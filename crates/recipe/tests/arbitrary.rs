@@ -1,6 +1,6 @@
 //! Text of any kind gives a recipe or an error, never a panic.
 
-use lorelei_recipe::{LoraConfig, Recipe, StepPlan};
+use lorelei_recipe::{Imported, LoraConfig, Recipe, StepPlan, decode_link, encode_link};
 use proptest::prelude::*;
 
 const RECIPE: &str = r#"[model]
@@ -19,7 +19,25 @@ logging_steps = 0.1
 max_steps = 10
 "#;
 
+const PYTHON: &str = r#"model = AutoModel.from_pretrained("a/b", dtype=torch.float32)
+config = LoraConfig(r=4, lora_alpha=8, target_modules={"q_proj", 'v_proj'}, rank_pattern={"q_proj": 2})
+args = SFTConfig("out", learning_rate=5e-4, packing=True, max_steps=-1, run_name=f"{x}", **other)
+"#;
+
+const YAML: &str = "stage: sft\nmodel: a/b\nlora_rank: 8\nlora_target: q_proj,v_proj\nval_size: 0.1\nlearning_rate: 1.0e-4\niters: 10
+lora_parameters: {keys: [q_proj], rank: 8, scale: 20.0}\nlr_schedule:\n  name: cosine_decay\n  arguments: [1e-5, 1000, 1e-7]\n";
+
 const PIECES: &[&str] = &[
+    "LoraConfig(",
+    "r=",
+    "\"\"\"",
+    "**",
+    "f\"",
+    "&a",
+    "*a",
+    ": ",
+    "- ",
+    "\t",
     "0",
     "-1",
     "9e999",
@@ -76,6 +94,23 @@ fn read(text: &str) {
     if let Ok((config, _)) = LoraConfig::from_peft_json(text, "f") {
         config.to_peft_json("base", &[]);
     }
+    for name in ["f", "f.py", "f.json", "f.yaml"] {
+        match Imported::from_text(text, name) {
+            Ok(imported) => {
+                assert!(imported.recipe.validate().is_ok());
+                // What was made is a run that Python can have, too.
+                let python = imported.recipe.to_peft_python();
+                let back = Imported::from_text(&python, "f.py").unwrap();
+                assert_eq!(
+                    back.recipe.training.learning_rate, imported.recipe.training.learning_rate,
+                    "{python}"
+                );
+                assert_eq!(decode_link(&encode_link(&imported.recipe)), Ok(imported.recipe));
+            }
+            Err(error) => assert!(!error.to_string().contains('\n'), "{error:?}"),
+        }
+    }
+    let _ = decode_link(text);
     let _ = Recipe::default().set(text);
     let _ = Recipe::default().set(&format!("lora.target_modules={text}"));
 }
@@ -110,6 +145,9 @@ proptest! {
         read(&mutate(&recipe.to_json(), &changes));
         let adapter = recipe.lora.to_peft_json("base", &["q_proj".into()]);
         read(&mutate(&adapter, &changes));
+        read(&mutate(PYTHON, &changes));
+        read(&mutate(YAML, &changes));
+        read(&mutate(&encode_link(&recipe), &changes));
     }
 }
 
@@ -119,6 +157,11 @@ fn deep_nesting_is_an_error() {
         "[".repeat(100_000),
         format!("{{\"lora\": {}", "[".repeat(100_000)),
         format!("a = {}", "[".repeat(100_000)),
+        format!("a: {}", "[".repeat(100_000)),
+        format!("LoraConfig(r={}", "[".repeat(100_000)),
+        format!("LoraConfig(r={}", "-".repeat(100_000)),
+        "LoraConfig(".repeat(50_000),
+        "a: ".repeat(50_000),
     ] {
         read(&text);
     }

@@ -17,6 +17,7 @@ mod link;
 mod model;
 mod model_section;
 mod notice;
+mod paste;
 mod preview;
 mod progress;
 mod readiness;

@@ -11,7 +11,7 @@ use super::drop::Picks;
 use super::field::field;
 use super::notice::{Place, notice};
 use super::state::Page;
-use super::{browser, drop, estimates, link};
+use super::{browser, drop, estimates, link, paste};
 use crate::logic::layout::fields_of;
 use crate::logic::start::start_recipe;
 use crate::logic::texts::Texts;
@@ -30,6 +30,7 @@ pub fn section(page: Page) -> impl IntoView {
             <fieldset prop:disabled=busy>
                 <legend class="unseen">{move || page.t().recipe}</legend>
                 {beginnings(page)}
+                {paste::paste(page)}
                 {group(page, Table::Lora, |t| t.lora)}
                 {group(page, Table::Training, |t| t.training)}
             </fieldset>

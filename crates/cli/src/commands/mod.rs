@@ -3,7 +3,9 @@
 pub mod convert;
 pub mod data;
 pub mod demo;
+pub mod export_config;
 pub mod forward;
+pub mod import;
 pub mod init;
 pub mod link;
 pub mod params;

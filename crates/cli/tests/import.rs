@@ -1,0 +1,33 @@
+//! Recipes from Python and back, by the program.
+
+mod common;
+
+use std::fs;
+
+use common::lorelei;
+
+#[test]
+fn a_snippet_becomes_a_recipe_that_becomes_the_snippet() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    fs::write(
+        path("train.py"),
+        "config = LoraConfig(r=8, lora_alpha=32, lora_dropout=0.05)\nargs = TrainingArguments(\n    \"out\", learning_rate=5e-4, \
+         warmup_ratio=0.1, deepspeed=\"x.json\")\n",
+    )
+    .unwrap();
+    let said = lorelei(&["import", &path("train.py"), "--output", &path("recipe.toml")]).ok();
+    assert!(said.err.contains("read as Python"), "{}", said.err);
+    assert!(said.err.contains("train.py:3:50: deepspeed was left out: "), "{}", said.err);
+    let printed = lorelei(&["import", &path("train.py")]).ok();
+    assert_eq!(printed.out, fs::read_to_string(path("recipe.toml")).unwrap());
+    let python = lorelei(&["export-config", &path("recipe.toml"), "--to", "peft"]).ok();
+    for line in
+        ["    lora_alpha=32,", "    lora_dropout=0.05,", "    learning_rate=0.0005,", "    warmup_steps=0.1,"]
+    {
+        assert!(python.out.lines().any(|known| known == line), "no {line} in\n{}", python.out);
+    }
+    lorelei(&["import", &path("none.py")]).refused(&["cannot read", "none.py"]);
+    fs::write(path("other.py"), "print(1)\n").unwrap();
+    lorelei(&["import", &path("other.py")]).refused(&["other.py", "LoraConfig(...)"]);
+}

@@ -1,0 +1,133 @@
+//! Gathers settings into a recipe, one by one, and keeps a list of what could not be taken.
+
+use serde_json::{Map, Value as Json};
+
+use super::{ImportFormat, Imported, TAKEN};
+use crate::fields::{self, Table};
+use crate::read::{check, place, refuse};
+use crate::source::{Node, Source, Value};
+use crate::suggest::nearest;
+use crate::{Kind, Recipe, RecipeError, Warning};
+
+pub(super) struct Collector<'a> {
+    source: &'a Source<'a>,
+    whole: Map<String, Json>,
+    places: Vec<(String, usize)>,
+    left_out: Vec<Warning>,
+    warnings: Vec<Warning>,
+}
+
+impl<'a> Collector<'a> {
+    pub(super) fn new(source: &'a Source<'a>) -> Self {
+        Self { source, whole: Map::new(), places: Vec::new(), left_out: Vec::new(), warnings: Vec::new() }
+    }
+
+    /// Takes one setting over, or says why not. A value that is absent, or refused and at its default, says nothing.
+    pub(super) fn take(&mut self, table: Table, name: &str, at: usize, node: &Node) {
+        let Some(field) = fields::find(table, name) else { return self.leave_unknown(name, at) };
+        let path = field.path();
+        if self.places.iter().any(|(known, _)| *known == path) {
+            return self.leave(name, at, format!("{} was given before", field.name));
+        }
+        let value = match (&node.value, field.kind) {
+            // YAML 1.1's way of writing true and false.
+            (Value::Text(word), Kind::Bool) if matches!(word.as_str(), "yes" | "on") => Json::Bool(true),
+            (Value::Text(word), Kind::Bool) if matches!(word.as_str(), "no" | "off") => Json::Bool(false),
+            (Value::Bool(false), Kind::Choice { takes, .. }) if takes.contains(&"no") => "no".into(),
+            _ => match node.to_json() {
+                Ok(value) => value,
+                Err(reason) => return self.leave(name, at, reason),
+            },
+        };
+        if value.is_null() {
+            return;
+        }
+        match check(field, &value).and_then(|warning| refuse(field, &value).map(|()| warning)) {
+            Err(error) => self.leave_error(name, at, &error),
+            Ok(Some(warning)) => self.leave(name, at, warning.message),
+            Ok(None) => {
+                self.places.push((path, at));
+                if field.kind.is_kept() {
+                    self.insert(table, field.name, value);
+                }
+            }
+        }
+    }
+
+    /// Sets a value that the text implies, where it does not say another.
+    pub(super) fn imply(&mut self, table: Table, name: &str, value: impl Into<Json>) {
+        let given = self.whole.get(table.name()).is_some_and(|section| section.get(name).is_some());
+        if !given {
+            self.insert(table, name, value.into());
+        }
+    }
+
+    fn insert(&mut self, table: Table, name: &str, value: Json) {
+        let section = self.whole.entry(table.name()).or_insert_with(|| Json::Object(Map::new()));
+        if let Json::Object(section) = section {
+            section.insert(name.to_owned(), value);
+        }
+    }
+
+    /// What was taken for a setting so far.
+    pub(super) fn taken(&self, table: Table, name: &str) -> Option<&Json> {
+        self.whole.get(table.name())?.get(name)
+    }
+
+    /// Something is not carried over.
+    pub(super) fn leave(&mut self, name: &str, at: usize, reason: impl Into<String>) {
+        let warning = Warning::new(name, format!("{name} was left out: {}", reason.into()));
+        self.left_out.push(self.source.locate_warning(Some(at), warning));
+    }
+
+    pub(super) fn leave_unknown(&mut self, name: &str, at: usize) {
+        let near = nearest(name, fields::all().map(|field| field.name));
+        let reason = match near {
+            Some(near) => format!("there is no such setting; is {near:?} meant?"),
+            None => "there is no such setting here".into(),
+        };
+        self.leave(name, at, reason);
+    }
+
+    fn leave_error(&mut self, name: &str, at: usize, error: &RecipeError) {
+        let help = error.help.as_ref().map(|help| format!("; {help}")).unwrap_or_default();
+        self.leave(name, at, format!("{}{help}", error.message));
+    }
+
+    /// Something was carried over, and something is to be known about it.
+    pub(super) fn note(&mut self, name: &str, at: usize, message: impl Into<String>) {
+        let warning = Warning::new(name, message);
+        self.warnings.push(self.source.locate_warning(Some(at), warning));
+    }
+
+    /// The recipe. A setting that contradicts the others is left out.
+    pub(super) fn finish(mut self, format: ImportFormat) -> Result<Imported, RecipeError> {
+        if self.places.is_empty() {
+            let error = RecipeError::new("", "there is no setting in it that is known").with_help(TAKEN);
+            return Err(self.source.locate(None, error));
+        }
+        loop {
+            let read = serde_json::from_value::<Recipe>(Json::Object(self.whole.clone()))
+                .map_err(|error| RecipeError::new("", error.to_string()))
+                .and_then(|recipe| recipe.validate().map(|warnings| (recipe, warnings)));
+            let error = match read {
+                Ok((recipe, warnings)) => {
+                    self.warnings.extend(warnings.into_iter().map(|warning| {
+                        self.source.locate_warning(place(&self.places, &warning.key), warning)
+                    }));
+                    let Self { left_out, warnings, .. } = self;
+                    return Ok(Imported { recipe, format, left_out, warnings });
+                }
+                Err(error) => error,
+            };
+            let at = place(&self.places, &error.key);
+            let removed =
+                error.key.split_once('.').and_then(|(table, name)| match self.whole.get_mut(table) {
+                    Some(Json::Object(section)) => section.remove(name).map(|_| name.to_owned()),
+                    _ => None,
+                });
+            let Some(name) = removed else { return Err(self.source.locate(at, error)) };
+            self.leave_error(&name, at.unwrap_or_default(), &error);
+        }
+    }
+}

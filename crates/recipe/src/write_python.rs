@@ -1,0 +1,87 @@
+//! Recipe to Python: the `LoraConfig` and `TrainingArguments` that mean the same.
+
+use std::fmt::Write;
+
+use serde_json::Value as Json;
+
+use crate::fields::Table;
+use crate::{FinetuningType, Recipe};
+
+impl Recipe {
+    /// The recipe in PEFT's and Transformers' Python: what differs from their defaults, which are ours. What has no place there
+    /// (the data, the model's dtype) stands in comments.
+    pub fn to_peft_python(&self) -> String {
+        let (own, defaults) = (tables(self), tables(&Recipe::default()));
+        let mut text =
+            String::from("from peft import LoraConfig\nfrom transformers import TrainingArguments\n\n");
+        if self.training.finetuning_type == FinetuningType::Full {
+            text = text.replacen("from peft import LoraConfig\n", "", 1);
+        } else {
+            call(&mut text, "peft_config", "LoraConfig", &changed(&own, &defaults, Table::Lora));
+        }
+        let training: Vec<_> = changed(&own, &defaults, Table::Training)
+            .into_iter()
+            .filter(|(name, _)| !OURS.contains(&name.as_str()))
+            .collect();
+        let always = [("output_dir".to_owned(), Json::from(self.training.output_dir.as_str()))];
+        let training: Vec<_> =
+            always.into_iter().chain(training.into_iter().filter(|(name, _)| name != "output_dir")).collect();
+        call(&mut text, "training_args", "TrainingArguments", &training);
+        for table in [Table::Model, Table::Data] {
+            for (name, value) in changed(&own, &defaults, table) {
+                let _ = writeln!(text, "# {table}.{name} = {}", python(&value));
+            }
+        }
+        for name in OURS {
+            if own[Table::Training.name()].get(name) != defaults[Table::Training.name()].get(name) {
+                let value = own[Table::Training.name()].get(name).map(python).unwrap_or_default();
+                let _ = writeln!(text, "# training.{name} = {value}");
+            }
+        }
+        text
+    }
+}
+
+/// Settings of `[training]` that `TrainingArguments` does not take: our own, and one that Transformers 5 took away.
+const OURS: &[&str] =
+    &["finetuning_type", "early_stopping_patience", "early_stopping_threshold", "loraplus_lr_ratio"];
+
+fn tables(recipe: &Recipe) -> Json {
+    serde_json::to_value(recipe).unwrap_or_default()
+}
+
+fn changed(own: &Json, defaults: &Json, table: Table) -> Vec<(String, Json)> {
+    let values = own.get(table.name()).and_then(Json::as_object);
+    let default = |name: &str| defaults.get(table.name()).and_then(|section| section.get(name));
+    let changed =
+        values.into_iter().flatten().filter(|(name, value)| default(name) != Some(value) && !value.is_null());
+    // Transformers 5 reads a warm-up below 1 as the share that warmup_ratio was.
+    let renamed =
+        |name: &str| if name == "warmup_ratio" { "warmup_steps".to_owned() } else { name.to_owned() };
+    changed.map(|(name, value)| (renamed(name), value.clone())).collect()
+}
+
+fn call(text: &mut String, variable: &str, class: &str, arguments: &[(String, Json)]) {
+    let _ = writeln!(text, "{variable} = {class}(");
+    for (name, value) in arguments {
+        let _ = writeln!(text, "    {name}={},", python(value));
+    }
+    text.push_str(")\n");
+}
+
+/// A literal of Python. JSON's strings are Python's.
+fn python(value: &Json) -> String {
+    match value {
+        Json::Null => "None".into(),
+        Json::Bool(flag) => if *flag { "True" } else { "False" }.into(),
+        Json::Array(list) => format!("[{}]", list.iter().map(python).collect::<Vec<_>>().join(", ")),
+        Json::Object(map) => {
+            let pairs: Vec<_> = map
+                .iter()
+                .map(|(key, value)| format!("{}: {}", Json::from(key.as_str()), python(value)))
+                .collect();
+            format!("{{{}}}", pairs.join(", "))
+        }
+        other => other.to_string(),
+    }
+}
