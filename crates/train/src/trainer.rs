@@ -2,6 +2,7 @@
 
 use burn::tensor::{FloatDType, Tensor};
 use lorelei_data::{Batch, Padding, SequenceRow, collate, epoch_order, micro_batches};
+use lorelei_kernels::gpu;
 use lorelei_models::{ForwardMode, Model, Tokens};
 use lorelei_recipe::{LoraConfig, StepPlan, TrainingArguments};
 
@@ -142,7 +143,11 @@ pub async fn train(job: &mut Job, host: &mut impl Host) -> Result<Finished, Trai
         let skipped = loss_scale.as_ref().map_or(0, |scale| scale.skipped_steps);
         let learning_rate = plan.learning_rate(step - skipped.min(step - 1));
         let scale = loss_scale.as_mut();
+        let counted = gpu::counters();
         let (loss, norm) = optimizer_step(job, &mut optimizer, &batches, learning_rate, step, scale).await?;
+        let now = gpu::counters();
+        let counters =
+            (now.launches > counted.launches).then(|| (now.flops - counted.flops, now.bytes - counted.bytes));
         let counted: usize = batches.iter().map(Batch::num_tokens).sum();
         token_total += counted;
         interval.tokens += counted;
@@ -181,6 +186,8 @@ pub async fn train(job: &mut Job, host: &mut impl Host) -> Result<Finished, Trai
                     .device()
                     .memory_pool_usage()
                     .map_or(0, |usage| usage.bytes_reserved),
+                kernel_flops: counters.map(|(flops, _)| flops),
+                kernel_bytes: counters.map(|(_, bytes)| bytes),
                 loss_scale: loss_scale.as_ref().map(|scale| scale.scale),
                 skipped_steps: loss_scale.as_ref().map(|scale| scale.skipped_steps),
             }));

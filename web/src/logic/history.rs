@@ -71,6 +71,8 @@ mod tests {
             remaining_seconds: 2.0,
             memory_bytes: 0,
             device_memory_bytes: 0,
+            kernel_flops: None,
+            kernel_bytes: None,
             loss_scale: None,
             skipped_steps: None,
         };
