@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use burn::tensor::{Device, DeviceKind};
-use lorelei_data::{Batch, SequenceRow, collate, one_per_row};
-use lorelei_formats::{ModelConfig, TensorSource, parse_adapter_key};
-use lorelei_models::{AdapterValues, ForwardMode, Model, read_adapter};
+use lorelei_data::{Batch, Example, SequenceRow, collate, one_per_row};
+use lorelei_formats::{ModelConfig, TensorSource, adapter_key, config::Task, parse_adapter_key};
+use lorelei_models::{AdapterValues, ForwardMode, Model, Tokens, read_adapter};
 use lorelei_recipe::{LoraConfig, TrainingArguments};
 use lorelei_tests::{Recorder, assert_close, examples, fixture, open};
 use lorelei_train::{Checkpoint, Job, Optimizer, StepLog, tokens, train};
@@ -157,6 +157,104 @@ fn adapters_logits_gradients_and_merge() {
             model.merge_and_unload();
             let want = kept(&reference.read_f32("logits_merged").unwrap(), &batch);
             assert_close(&format!("{what} merged"), &logits(&model, &batch), &want, 2e-5);
+        }
+    }
+}
+
+/// The fixtures of classifiers and encoders.
+const CLASSIFIERS: [&str; 9] = [
+    "bert",
+    "bert_tokens",
+    "bert_features",
+    "roberta",
+    "distilbert",
+    "distilbert_tokens",
+    "llama_classes",
+    "gpt2_classes",
+    "qwen2_tokens",
+];
+
+/// The tokens of a classifier's table, and the rows and classes that its labels say.
+fn classified(path: &Path, task: Task) -> (Batch, Tokens, Vec<i32>, Vec<i32>) {
+    let file = open(path);
+    let ids = file.read_i64("input_ids").unwrap();
+    let mask = file.read_i64("attention_mask").unwrap();
+    let seq = file.info("input_ids").unwrap().shape[1];
+    let rows = ids.chunks(seq).zip(mask.chunks(seq)).map(|(ids, mask)| {
+        let kept = || ids.iter().zip(mask).filter(|(_, mask)| **mask == 1).map(|(id, _)| *id);
+        Example { input_ids: kept().map(|id| id as u32).collect(), labels: kept().collect() }
+    });
+    let batch = batch(&one_per_row(rows.collect()));
+    let mut tokens = tokens(&batch);
+    if let Ok(types) = file.read_i64("token_type_ids") {
+        tokens.token_type_ids = types.iter().map(|id| *id as i32).collect();
+    }
+    let labels = file.read_i64("labels").unwrap_or_default();
+    let (mut rows, mut classes) = (Vec::new(), Vec::new());
+    for (row, class) in (0..).zip(&labels).filter(|(_, class)| **class != -100) {
+        rows.push(row);
+        classes.push(*class as i32);
+    }
+    (batch, tokens, if task == Task::SequenceClassification { Vec::new() } else { rows }, classes)
+}
+
+#[test]
+fn encoders_and_classifiers() {
+    for (device_name, device) in devices() {
+        for arch in CLASSIFIERS {
+            let table = fixture(arch).join("ref.safetensors");
+            let base = model(arch, "config.json", &device);
+            let task = base.config().task;
+            let (batch, tokens, mut rows, classes) = classified(&table, task);
+            if task == Task::SequenceClassification {
+                rows = base.text_rows(&tokens);
+            }
+            let of_tokens = task != Task::SequenceClassification;
+            let kept = |values: &[f32]| if of_tokens { kept(values, &batch) } else { values.to_vec() };
+            let said = |model: &Model| {
+                let hidden = model.hidden_states(&tokens, ForwardMode::Evaluation).unwrap();
+                kept(&model.outputs(&tokens, hidden).into_data().try_into_vec::<f32>().unwrap())
+            };
+            let want = kept(&open(&table).read_f32("logits").unwrap());
+            assert_close(&format!("{arch} on {device_name}"), &said(&base), &want, 1e-5);
+            for name in ["adapter", "adapter_all_linear"] {
+                if !fixture(arch).join(name).exists() {
+                    continue;
+                }
+                let what = format!("{arch}/{name} on {device_name}");
+                let reference = open(&fixture(arch).join(name).join("ref.safetensors"));
+                let (mut model, _) = with_adapter(arch, name, &device);
+                let want = kept(&reference.read_f32("logits").unwrap());
+                assert_close(&what, &said(&model), &want, 2e-5);
+                if task != Task::FeatureExtraction {
+                    for checkpointing in [false, true] {
+                        let mode = ForwardMode::Training { dropout_seed: 0 };
+                        let divisor = classes.len() as f32;
+                        let (loss, mut gradients) = model
+                            .loss_and_gradients(&tokens, mode, &rows, &classes, divisor, checkpointing)
+                            .unwrap();
+                        let loss = loss.into_scalar::<f32>() as f64;
+                        let wanted =
+                            json(&fixture(arch).join(name).join("ref.json"))["loss"].as_f64().unwrap();
+                        assert!((loss - wanted).abs() < 1e-5 * wanted, "{what}: loss {loss} is not {wanted}");
+                        let mut compared = 0;
+                        model.visit_parameters(&mut |name, parameter| {
+                            let (path, part) = name.rsplit_once('.').unwrap();
+                            let want = reference.read_f32(&format!("grad.{}", adapter_key(path, part)));
+                            let got = gradients.take(&parameter).expect(name);
+                            let got = got.into_data().try_into_vec::<f32>().unwrap();
+                            assert_close(&format!("{what} {name}"), &got, &want.unwrap(), 1e-4);
+                            compared += 1;
+                        });
+                        model.untrack();
+                        let in_table = reference.infos().iter().filter(|info| info.name.starts_with("grad."));
+                        assert_eq!(compared, in_table.count(), "{what}: gradients in the table");
+                    }
+                }
+                model.merge_and_unload();
+                let want = kept(&reference.read_f32("logits_merged").unwrap());
+                assert_close(&format!("{what} merged"), &said(&model), &want, 2e-5);
+            }
         }
     }
 }

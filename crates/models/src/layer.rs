@@ -114,7 +114,8 @@ fn split<const N: usize>(parts: Vec<Tensor<2>>, sizes: [usize; N]) -> [Tensor<2>
 fn activated(x: Tensor<2>, kind: Activation) -> Tensor<2> {
     match kind {
         Activation::Silu => activation::silu(x),
-        Activation::Gelu => activation::gelu(x),
+        // burn's own has the gradient of its approximation.
+        Activation::Gelu => x.clone() * 0.5 * ((x / std::f64::consts::SQRT_2).erf() + 1.0),
         Activation::Relu => activation::relu(x),
         Activation::GeluTanh => {
             // Hendrycks and Gimpel, 2016.

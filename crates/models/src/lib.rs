@@ -4,6 +4,7 @@ mod adapter_file;
 mod attend;
 mod backward;
 mod cache;
+mod classifier;
 mod error;
 mod generate;
 mod init;
