@@ -6,7 +6,7 @@ use std::path::Path;
 use burn::tensor::{Device, DeviceKind};
 use lorelei_data::{Batch, Example, SequenceRow, collate, one_per_row};
 use lorelei_formats::{ModelConfig, TensorSource, adapter_key, config::Task, parse_adapter_key};
-use lorelei_models::{AdapterValues, ForwardMode, Model, Tokens, read_adapter};
+use lorelei_models::{AdapterValues, ForwardMode, Generation, Model, Sampling, Tokens, read_adapter};
 use lorelei_recipe::{LoraConfig, TrainingArguments};
 use lorelei_tests::{Recorder, assert_close, examples, fixture, open};
 use lorelei_train::{Checkpoint, Job, Optimizer, StepLog, tokens, train};
@@ -159,6 +159,62 @@ fn adapters_logits_gradients_and_merge() {
             assert_close(&format!("{what} merged"), &logits(&model, &batch), &want, 2e-5);
         }
     }
+}
+
+/// The likeliest tokens when every step reads the whole text anew.
+fn read_anew(model: &Model, prompt: &[u32], count: usize) -> Vec<u32> {
+    let mut ids: Vec<i32> = prompt.iter().map(|id| *id as i32).collect();
+    for _ in 0..count {
+        let hidden = model.hidden_states(&Tokens::single(ids.clone()), ForwardMode::Evaluation).unwrap();
+        let last = hidden.dims()[0] - 1;
+        let logits = model.logits(hidden.slice_dim(0, last..last + 1)).into_data();
+        let logits = logits.try_into_vec::<f32>().unwrap();
+        let best = (0..logits.len()).max_by(|a, b| logits[*a].total_cmp(&logits[*b])).unwrap();
+        ids.push(best as i32);
+    }
+    ids[prompt.len()..].iter().map(|id| *id as u32).collect()
+}
+
+#[test]
+fn what_is_kept_of_a_text_gives_the_tokens_of_reading_it_anew() {
+    for (device_name, device) in devices() {
+        for arch in CAUSAL {
+            let (model, _) = with_adapter(arch, "adapter", &device);
+            // Longer than every window and context of the fixtures, in part while it goes on.
+            for prompt in [&[5, 9, 3][..], &[7, 6, 20, 31, 4, 8, 11, 60, 33, 2, 9]] {
+                let got = pollster::block_on(model.generate(prompt, 14, &[])).unwrap();
+                assert_eq!(got, read_anew(&model, prompt, 14), "{arch} on {device_name}");
+            }
+        }
+    }
+}
+
+#[test]
+fn drawn_tokens_are_the_same_for_a_seed_and_end_at_stops() {
+    let model = model("llama", "config.json", &Device::flex());
+    let draw = |seed| {
+        let sampling = Sampling { temperature: 1.5, top_k: 50, top_p: 0.9, repetition_penalty: 1.1, seed };
+        let mut generation = Generation::new(&model, &[5, 9], sampling).unwrap();
+        while generation.ids().len() < 30 {
+            pollster::block_on(generation.next()).unwrap().unwrap();
+        }
+        generation.ids().to_vec()
+    };
+    assert_eq!(draw(1), draw(1));
+    assert_ne!(draw(1), draw(2));
+    let greedy = pollster::block_on(model.generate(&[5, 9], 6, &[])).unwrap();
+    let stopped = pollster::block_on(model.generate(&[5, 9], 6, &[greedy[3]])).unwrap();
+    assert_eq!(stopped, greedy[..greedy.iter().position(|id| *id == greedy[3]).unwrap()]);
+    assert!(Generation::new(&model, &[], Sampling::GREEDY).is_err());
+}
+
+#[test]
+fn learnt_positions_end_a_text() {
+    let model = model("gpt2", "config.json", &Device::flex());
+    let positions = model.config().max_position_embeddings;
+    let prompt: Vec<u32> = (0..positions as u32 - 2).map(|id| id % 500).collect();
+    // Two more positions, and the token behind the last.
+    assert_eq!(pollster::block_on(model.generate(&prompt, 10, &[])).unwrap().len(), 3);
 }
 
 /// The fixtures of classifiers and encoders.

@@ -7,7 +7,7 @@ use burn::tensor::{Device, Tensor, TensorData, activation::softmax};
 use crate::Tokens;
 
 /// What is added to the score of a pair that may not meet. Its exponential is exactly zero.
-const FORBIDDEN: f32 = -1e30;
+pub(crate) const FORBIDDEN: f32 = -1e30;
 
 /// Zero where a query may see a key, [`FORBIDDEN`] elsewhere: `[batch, 1, seq, seq]`. A query sees keys of its segment; where it is `causal`,
 /// those at its own place or before, the last `window` of them.

@@ -7,7 +7,7 @@ use lorelei_kernels as kernels;
 use crate::{
     Model,
     attend::attend,
-    cache::LayerCache,
+    cache::{self, LayerCache},
     model::{Layer, Pass, Sublayer},
     norm::Norm,
 };
@@ -53,17 +53,23 @@ impl Model {
         };
         let (scale, softcap) = (self.config.attention_scale as f32, self.config.attention_softcap);
         let mixed = match known {
-            Some(known) => {
-                let (k, v, mask) = known.extended(k, v, layer.kind.window);
+            Some(known) if !known.is_empty() => {
+                let (k, v) = known.extend(k, v);
+                let mask = cache::mask(seq, k.dims()[1], layer.kind.window, &k);
                 attend(q, k, v, mask, scale, softcap)
             }
-            None => match self.masked(layer.kind, seq) {
-                None => kernels::attention(q, k, v, pass.segment_ids.clone(), scale),
-                Some(window) => {
-                    let mask = pass.masks.iter().find(|(known, _)| *known == window);
-                    attend(q, k, v, mask.map(|(_, mask)| mask.clone()), scale, softcap)
+            known => {
+                if let Some(known) = known {
+                    known.extend(k.clone(), v.clone());
                 }
-            },
+                match self.masked(layer.kind, seq) {
+                    None => kernels::attention(q, k, v, pass.segment_ids.clone(), scale),
+                    Some(window) => {
+                        let mask = pass.masks.iter().find(|(known, _)| *known == window);
+                        attend(q, k, v, mask.map(|(_, mask)| mask.clone()), scale, softcap)
+                    }
+                }
+            }
         };
         layer.attention.output.forward(mixed.reshape([batch * seq, heads * d]), mode)
     }

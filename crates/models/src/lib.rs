@@ -17,13 +17,16 @@ mod modules;
 mod norm;
 mod parameter;
 mod rotation;
+mod sampler;
 mod weight;
 
 pub use adapter_file::read_adapter;
 pub use backward::BatchGradients;
 pub use error::ModelError;
+pub use generate::Generation;
 pub use linear::{Linear, LoraAdapter};
 pub use lora::AdapterValues;
 pub use model::{ForwardMode, Model, Tokens};
 pub use parameter::Parameter;
+pub use sampler::Sampling;
 pub use weight::Weight;
