@@ -95,15 +95,8 @@ impl Optimizer {
             self.groups.iter().filter_map(|group| group.grad.clone()).map(|grad| (grad.clone() * grad).sum());
         let norm =
             squares.reduce(|sum, square| sum + square).unwrap_or_else(|| Tensor::zeros([1], &device)).sqrt();
-        // torch.nn.utils.clip_grad_norm_: the factor is at most one, and its epsilon stays.
-        let factor = (norm.clone() + 1e-6).recip() * self.max_grad_norm;
-        let factor = (self.max_grad_norm > 0.0).then(|| factor.clamp_max(1.0));
         for group in &mut self.groups {
             let Some(grad) = group.grad.take() else { continue };
-            let grad = match &factor {
-                Some(factor) => grad * factor.clone(),
-                None => grad,
-            };
             let step = AdamWStep {
                 lr: learning_rate,
                 beta1: self.beta1,
@@ -111,10 +104,12 @@ impl Optimizer {
                 epsilon: self.epsilon as f32,
                 weight_decay: if group.decays { self.weight_decay } else { 0.0 },
                 step: self.step,
+                unscale: 1.0,
+                max_grad_norm: self.max_grad_norm as f32,
             };
             let take = |tensor: &mut Tensor<1>| std::mem::replace(tensor, Tensor::empty([1], &device));
             let (theta, m, v) = (take(&mut group.theta), take(&mut group.m), take(&mut group.v));
-            (group.theta, group.m, group.v) = adamw(theta, m, v, grad, step);
+            (group.theta, group.m, group.v) = adamw(theta, m, v, grad, norm.clone(), step);
         }
         self.write(model);
         norm
