@@ -1,8 +1,10 @@
 //! A file a command.
 
+pub mod chat;
 pub mod convert;
 pub mod demo;
 pub mod forward;
+pub mod generate;
 pub mod init;
 pub mod link;
 pub mod params;
