@@ -17,6 +17,7 @@ mod disk;
 mod model_folder;
 mod recipe_file;
 mod source;
+mod speak;
 mod terminal;
 
 use clap::{Parser, Subcommand};
@@ -40,6 +41,10 @@ enum Command {
     Params(commands::params::Arguments),
     /// Compute logits, loss and adapter gradients of given tokens: to hold against PEFT's.
     Forward(commands::forward::Arguments),
+    /// Answer a prompt, with and without an adapter.
+    Generate(commands::generate::Arguments),
+    /// Talk with a model, its adapter on or off.
+    Chat(commands::chat::Arguments),
     /// Write a GGUF file or a folder as a Hugging Face folder.
     Convert(commands::convert::Arguments),
     /// Write a new model that has learnt nothing: random weights, and a tokenizer trained on text.
@@ -73,6 +78,8 @@ fn main() -> miette::Result<()> {
         Command::Data(arguments) => commands::data::run(&arguments),
         Command::Params(arguments) => commands::params::run(&arguments),
         Command::Forward(arguments) => commands::forward::run(&arguments),
+        Command::Generate(arguments) => commands::generate::run(&arguments),
+        Command::Chat(arguments) => commands::chat::run(&arguments),
         Command::Convert(arguments) => commands::convert::run(&arguments),
         Command::Init(arguments) => commands::init::run(&arguments),
         Command::Serve(arguments) => commands::serve::run(&arguments),

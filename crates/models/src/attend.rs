@@ -10,17 +10,17 @@ use crate::{
 };
 
 /// What is added to the score of a pair that may not meet. Its exponential is exactly zero.
-const FORBIDDEN: f32 = -1e30;
+pub(crate) const FORBIDDEN: f32 = -1e30;
 
-/// Zero where a query may see a key, [`FORBIDDEN`] elsewhere: `[batch, 1, seq, seq]`. A query sees keys of its segment, at its own place or
-/// before, the last `window` of them.
-pub(crate) fn mask(tokens: &Tokens, window: Option<usize>, device: &Device) -> Tensor<4> {
+/// Zero where a query may see a key, [`FORBIDDEN`] elsewhere: `[batch, 1, seq, seq]`. A query sees keys of its segment; where it is `causal`,
+/// those at its own place or before, the last `window` of them.
+pub(crate) fn mask(tokens: &Tokens, causal: bool, window: Option<usize>, device: &Device) -> Tensor<4> {
     let (batch, seq) = (tokens.batch, tokens.seq);
     let mut values = vec![FORBIDDEN; batch * seq * seq];
     for (row, segments) in tokens.segment_ids.chunks(seq).enumerate() {
         for query in 0..seq {
             let first = window.map_or(0, |window| (query + 1).saturating_sub(window));
-            for key in first..=query {
+            for key in first..if causal { query + 1 } else { seq } {
                 if segments[key] == segments[query] {
                     values[(row * seq + query) * seq + key] = 0.0;
                 }

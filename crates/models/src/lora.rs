@@ -38,7 +38,7 @@ impl Model {
         let device = self.device.clone();
         for (index, path, linear) in self.linears_mut() {
             let last = path.rsplit('.').next().unwrap_or(&path).to_owned();
-            if config.selects(&path, false, Some(index)) {
+            if config.selects(&path, false, index) {
                 linear.lora = Some(fresh(&config, &path, linear, seed, &device));
                 if !selected.contains(&last) {
                     selected.push(last.clone());
@@ -56,6 +56,7 @@ impl Model {
             };
             return Err(ModelError::NoTarget { targets, modules: known });
         }
+        self.draw_head(seed);
         Ok(selected)
     }
 

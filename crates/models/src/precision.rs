@@ -20,20 +20,30 @@ pub(crate) fn single<const D: usize>(tensor: Tensor<D>) -> Tensor<D> {
     cast(tensor, FloatDType::F32)
 }
 
+fn cast_in_place(parameter: Parameter<'_>, dtype: FloatDType) {
+    match parameter {
+        Parameter::Vector(tensor) => *tensor = cast(tensor.clone(), dtype),
+        Parameter::Matrix(tensor) | Parameter::Transposed(tensor) => *tensor = cast(tensor.clone(), dtype),
+    }
+}
+
 impl Model {
     /// What the base's weights are that are not packed.
     pub fn dtype(&self) -> FloatDType {
         kind(&self.embed_tokens)
     }
 
-    /// The model with its base in numbers of kind `dtype`. Adapters, and packed weights, stay as they are.
+    /// The model with its base in numbers of kind `dtype`. Adapters, packed weights and a classifying head stay as they are.
     pub fn in_dtype(mut self, dtype: FloatDType) -> Self {
-        self.visit_weights(&mut |_, parameter| match parameter {
-            Parameter::Vector(tensor) => *tensor = cast(tensor.clone(), dtype),
-            Parameter::Matrix(tensor) | Parameter::Transposed(tensor) => {
-                *tensor = cast(tensor.clone(), dtype)
-            }
-        });
+        let head = self.classifier.clone();
+        self.visit_weights(&mut |_, parameter| cast_in_place(parameter, dtype));
+        self.classifier = head;
+        self
+    }
+
+    /// The model with its classifying head, which learns, in single floats.
+    pub(crate) fn with_single_head(mut self) -> Self {
+        self.visit_classifier(true, &mut |_, parameter| cast_in_place(parameter, FloatDType::F32));
         self
     }
 }

@@ -59,6 +59,7 @@ pub fn tokens(batch: &Batch) -> Tokens {
         input_ids: batch.input_ids.clone(),
         position_ids: batch.position_ids.clone(),
         segment_ids: batch.segment_ids.clone(),
+        token_type_ids: Vec::new(),
     }
 }
 
