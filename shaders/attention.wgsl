@@ -1,3 +1,4 @@
+{% if half %}enable f16;{% endif %}
 // Scaled dot-product attention, causal inside segments, with grouped key heads: memory is linear in the length.
 //
 //     out = softmax(scale · Q·Kᵀ) · V
@@ -16,11 +17,11 @@ const FORBIDDEN = -3.0e38;
 
 struct Info { seq: u32, heads: u32, kv_heads: u32, scale: f32 }
 
-@group(0) @binding(0) var<storage, read_write> q: array<f32>;
-@group(0) @binding(1) var<storage, read_write> k: array<f32>;
-@group(0) @binding(2) var<storage, read_write> v: array<f32>;
+@group(0) @binding(0) var<storage, read_write> q: array<{{ x }}>;
+@group(0) @binding(1) var<storage, read_write> k: array<{{ x }}>;
+@group(0) @binding(2) var<storage, read_write> v: array<{{ x }}>;
 @group(0) @binding(3) var<storage, read_write> segments: array<i32>;
-@group(0) @binding(4) var<storage, read_write> out: array<f32>;
+@group(0) @binding(4) var<storage, read_write> out: array<{{ x }}>;
 @group(0) @binding(5) var<uniform> info: Info;
 
 var<workgroup> tile: array<f32, 16u * PITCH>;
@@ -32,7 +33,7 @@ var<workgroup> scores: array<f32, 16u * 17u>;
             let channel = i % D;
             var value = 0.0;
             if ({{ first }} + row < info.seq) {
-                value = {{ source }}[((group.z * info.seq + {{ first }} + row) * {{ heads }} + {{ head }}) * D + channel];
+                value = f32({{ source }}[((group.z * info.seq + {{ first }} + row) * {{ heads }} + {{ head }}) * D + channel]);
             }
             tile[row * PITCH + channel] = value;
         }
@@ -61,7 +62,7 @@ fn main(
         var score = FORBIDDEN;
         if (key <= query && key < info.seq && segments[group.z * info.seq + min(key, info.seq - 1u)] == segment) {
             var dot = 0.0;
-            for (var c = 0u; c < D; c++) { dot += q[start + c] * tile[local.x * PITCH + c]; }
+            for (var c = 0u; c < D; c++) { dot += f32(q[start + c]) * tile[local.x * PITCH + c]; }
             score = dot * info.scale;
         }
         scores[local.y * 17u + local.x] = score;
@@ -82,6 +83,6 @@ fn main(
         workgroupBarrier();
     }
     if (query < info.seq) {
-        for (var s = 0u; s < SLICE; s++) { out[start + s * 16u + local.x] = mixed[s] / sum; }
+        for (var s = 0u; s < SLICE; s++) { out[start + s * 16u + local.x] = {{ x }}(mixed[s] / sum); }
     }
 }

@@ -1,3 +1,4 @@
+{% if half %}enable f16;{% endif %}
 // The gradients of attention's keys and values.
 //
 // With P, dP and D as in attention_backward_query.wgsl, which has left the softmax's logarithm, D and the segment of every query in
@@ -12,13 +13,13 @@ const PITCH = D + 1u;
 
 struct Info { seq: u32, heads: u32, kv_heads: u32, scale: f32 }
 
-@group(0) @binding(0) var<storage, read_write> grad: array<f32>;
-@group(0) @binding(1) var<storage, read_write> q: array<f32>;
-@group(0) @binding(2) var<storage, read_write> k: array<f32>;
-@group(0) @binding(3) var<storage, read_write> v: array<f32>;
+@group(0) @binding(0) var<storage, read_write> grad: array<{{ x }}>;
+@group(0) @binding(1) var<storage, read_write> q: array<{{ x }}>;
+@group(0) @binding(2) var<storage, read_write> k: array<{{ x }}>;
+@group(0) @binding(3) var<storage, read_write> v: array<{{ x }}>;
 @group(0) @binding(4) var<storage, read_write> rows: array<vec4<u32>>;
-@group(0) @binding(5) var<storage, read_write> grad_k: array<f32>;
-@group(0) @binding(6) var<storage, read_write> grad_v: array<f32>;
+@group(0) @binding(5) var<storage, read_write> grad_k: array<{{ x }}>;
+@group(0) @binding(6) var<storage, read_write> grad_v: array<{{ x }}>;
 @group(0) @binding(7) var<uniform> info: Info;
 
 var<workgroup> tile: array<f32, 16u * PITCH>;
@@ -31,7 +32,7 @@ var<workgroup> pairs: array<vec2<f32>, 16u * 17u>;
                 let channel = i % D;
                 var value = 0.0;
                 if (query0 + row < info.seq) {
-                    value = {{ source }}[((group.z * info.seq + query0 + row) * info.heads + head) * D + channel];
+                    value = f32({{ source }}[((group.z * info.seq + query0 + row) * info.heads + head) * D + channel]);
                 }
                 tile[row * PITCH + channel] = value;
             }
@@ -61,14 +62,14 @@ fn main(
             var p = 0.0;
             if (meet) {
                 var dot = 0.0;
-                for (var c = 0u; c < D; c++) { dot += tile[local.x * PITCH + c] * k[start + c]; }
+                for (var c = 0u; c < D; c++) { dot += tile[local.x * PITCH + c] * f32(k[start + c]); }
                 p = exp(dot * info.scale - bitcast<f32>(row.x));
             }
             workgroupBarrier();
 {{ load("grad") }}
             var slope = 0.0;
             if (meet) {
-                for (var c = 0u; c < D; c++) { slope += tile[local.x * PITCH + c] * v[start + c]; }
+                for (var c = 0u; c < D; c++) { slope += tile[local.x * PITCH + c] * f32(v[start + c]); }
                 slope = p * (slope - bitcast<f32>(row.y)) * info.scale;
             }
             pairs[local.y * 17u + local.x] = vec2<f32>(p, slope);
@@ -88,8 +89,8 @@ fn main(
     }
     if (key < info.seq) {
         for (var s = 0u; s < SLICE; s++) {
-            grad_k[start + s * 16u + local.x] = mixed_k[s];
-            grad_v[start + s * 16u + local.x] = mixed_v[s];
+            grad_k[start + s * 16u + local.x] = {{ x }}(mixed_k[s]);
+            grad_v[start + s * 16u + local.x] = {{ x }}(mixed_v[s]);
         }
     }
 }

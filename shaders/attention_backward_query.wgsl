@@ -1,3 +1,4 @@
+{% if half %}enable f16;{% endif %}
 // The gradient of attention's queries, and what the keys' gradient needs of every query.
 //
 // With P = softmax(s·Q·Kᵀ), dP = dO·Vᵀ and D = rowsum(P·dP): dQ = s·(P·(dP - D))·K. A first walk over the keys finds the logarithm of the
@@ -14,12 +15,12 @@ const FORBIDDEN = -3.0e38;
 
 struct Info { seq: u32, heads: u32, kv_heads: u32, scale: f32 }
 
-@group(0) @binding(0) var<storage, read_write> grad: array<f32>;
-@group(0) @binding(1) var<storage, read_write> q: array<f32>;
-@group(0) @binding(2) var<storage, read_write> k: array<f32>;
-@group(0) @binding(3) var<storage, read_write> v: array<f32>;
+@group(0) @binding(0) var<storage, read_write> grad: array<{{ x }}>;
+@group(0) @binding(1) var<storage, read_write> q: array<{{ x }}>;
+@group(0) @binding(2) var<storage, read_write> k: array<{{ x }}>;
+@group(0) @binding(3) var<storage, read_write> v: array<{{ x }}>;
 @group(0) @binding(4) var<storage, read_write> segments: array<i32>;
-@group(0) @binding(5) var<storage, read_write> grad_q: array<f32>;
+@group(0) @binding(5) var<storage, read_write> grad_q: array<{{ x }}>;
 @group(0) @binding(6) var<storage, read_write> rows: array<vec4<u32>>;
 @group(0) @binding(7) var<uniform> info: Info;
 
@@ -33,7 +34,7 @@ var<workgroup> pairs: array<vec2<f32>, 16u * 17u>;
             let channel = i % D;
             var value = 0.0;
             if (key0 + row < info.seq) {
-                value = {{ source }}[((group.z * info.seq + key0 + row) * info.kv_heads + kv_head) * D + channel];
+                value = f32({{ source }}[((group.z * info.seq + key0 + row) * info.kv_heads + kv_head) * D + channel]);
             }
             tile[row * PITCH + channel] = value;
         }
@@ -47,14 +48,14 @@ var<workgroup> pairs: array<vec2<f32>, 16u * 17u>;
         let meet = key <= query && key < info.seq && segments[group.z * info.seq + min(key, info.seq - 1u)] == segment;
         var slope = 0.0;
         if (meet) {
-            for (var c = 0u; c < D; c++) { slope += grad[start + c] * tile[local.x * PITCH + c]; }
+            for (var c = 0u; c < D; c++) { slope += f32(grad[start + c]) * tile[local.x * PITCH + c]; }
         }
         workgroupBarrier();
 {{ load("k") }}
         var score = FORBIDDEN;
         if (meet) {
             var dot = 0.0;
-            for (var c = 0u; c < D; c++) { dot += q[start + c] * tile[local.x * PITCH + c]; }
+            for (var c = 0u; c < D; c++) { dot += f32(q[start + c]) * tile[local.x * PITCH + c]; }
             score = dot * info.scale;
         }
 {% endmacro %}
@@ -109,7 +110,7 @@ fn main(
         workgroupBarrier();
     }
     if (query < info.seq) {
-        for (var s = 0u; s < SLICE; s++) { grad_q[start + s * 16u + local.x] = mixed[s]; }
+        for (var s = 0u; s < SLICE; s++) { grad_q[start + s * 16u + local.x] = {{ x }}(mixed[s]); }
         if (local.x == 0u) {
             rows[(group.z * info.heads + group.y) * info.seq + query] =
                 vec4<u32>(bitcast<u32>(log_sum), bitcast<u32>(along), bitcast<u32>(segment), 0u);

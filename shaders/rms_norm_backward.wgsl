@@ -1,15 +1,16 @@
+{% if half %}enable f16;{% endif %}
 // The input's gradient of root-mean-square normalisation.
 //
-// With s = 1 / sqrt(mean(x²) + eps) a row: dX = s·(g·w - x·s²·mean(g·w·x)).
+// With s = 1 / sqrt(mean(x²) + eps) a row: dX = s·(g·w - x·s²·mean(g·w·x)). Computes in f32; dX lies in what x does.
 //
 // Bindings: grad, x, weight, out, info. A group of 256 invocations a row; groups are numbered over x and y.
 
 struct Info { rows: u32, size: u32, eps: f32, unused: u32 }
 
-@group(0) @binding(0) var<storage, read_write> grad: array<f32>;
-@group(0) @binding(1) var<storage, read_write> x: array<f32>;
-@group(0) @binding(2) var<storage, read_write> weight: array<f32>;
-@group(0) @binding(3) var<storage, read_write> out: array<f32>;
+@group(0) @binding(0) var<storage, read_write> grad: array<{{ grad }}>;
+@group(0) @binding(1) var<storage, read_write> x: array<{{ x }}>;
+@group(0) @binding(2) var<storage, read_write> weight: array<{{ weight }}>;
+@group(0) @binding(3) var<storage, read_write> out: array<{{ x }}>;
 @group(0) @binding(4) var<uniform> info: Info;
 
 // The sums of x² and of g·w·x.
@@ -26,8 +27,8 @@ fn main(
     let start = row * info.size;
     var sums = vec2<f32>(0.0);
     for (var i = lane; i < info.size; i += 256u) {
-        let value = x[start + i];
-        sums += vec2<f32>(value, grad[start + i] * weight[i]) * value;
+        let value = f32(x[start + i]);
+        sums += vec2<f32>(value, f32(grad[start + i]) * f32(weight[i])) * value;
     }
     parts[lane] = sums;
     workgroupBarrier();
@@ -39,6 +40,7 @@ fn main(
     let scale = 1.0 / sqrt(means.x + info.eps);
     let along = means.y * scale * scale;
     for (var i = lane; i < info.size; i += 256u) {
-        out[start + i] = scale * (grad[start + i] * weight[i] - x[start + i] * along);
+        let pulled = f32(grad[start + i]) * f32(weight[i]);
+        out[start + i] = {{ x }}(scale * (pulled - f32(x[start + i]) * along));
     }
 }

@@ -1,3 +1,4 @@
+{% if half %}enable f16;{% endif %}
 // Rotary position embedding (Su et al., 2021) in the rotate-half layout of Hugging Face checkpoints.
 //
 // The pair (i, i + d/2) of every head of x [tokens, heads, d] is turned by the angle of its token, whose cosine and sine are
@@ -7,10 +8,10 @@
 
 struct Info { pairs: u32, heads: u32, half_dim: u32, sign: f32 }
 
-@group(0) @binding(0) var<storage, read_write> x: array<f32>;
+@group(0) @binding(0) var<storage, read_write> x: array<{{ x }}>;
 @group(0) @binding(1) var<storage, read_write> cosines: array<f32>;
 @group(0) @binding(2) var<storage, read_write> sines: array<f32>;
-@group(0) @binding(3) var<storage, read_write> out: array<f32>;
+@group(0) @binding(3) var<storage, read_write> out: array<{{ x }}>;
 @group(0) @binding(4) var<uniform> info: Info;
 
 @compute @workgroup_size(256, 1, 1)
@@ -28,8 +29,8 @@ fn main(
     let second = first + info.half_dim;
     let c = cosines[angle];
     let s = sines[angle] * info.sign;
-    let u = x[first];
-    let v = x[second];
-    out[first] = u * c - v * s;
-    out[second] = v * c + u * s;
+    let u = f32(x[first]);
+    let v = f32(x[second]);
+    out[first] = {{ x }}(u * c - v * s);
+    out[second] = {{ x }}(v * c + u * s);
 }

@@ -1,3 +1,4 @@
+{% if half %}enable f16;{% endif %}
 // The gradients of silu(gate)·up.
 //
 // With σ = sigmoid(gate): dGate = g·up·σ·(1 + gate·(1 - σ)), dUp = g·gate·σ.
@@ -6,11 +7,11 @@
 
 struct Info { count: u32, unused: u32 }
 
-@group(0) @binding(0) var<storage, read_write> grad: array<f32>;
-@group(0) @binding(1) var<storage, read_write> gate: array<f32>;
-@group(0) @binding(2) var<storage, read_write> up: array<f32>;
-@group(0) @binding(3) var<storage, read_write> grad_gate: array<f32>;
-@group(0) @binding(4) var<storage, read_write> grad_up: array<f32>;
+@group(0) @binding(0) var<storage, read_write> grad: array<{{ x }}>;
+@group(0) @binding(1) var<storage, read_write> gate: array<{{ x }}>;
+@group(0) @binding(2) var<storage, read_write> up: array<{{ x }}>;
+@group(0) @binding(3) var<storage, read_write> grad_gate: array<{{ x }}>;
+@group(0) @binding(4) var<storage, read_write> grad_up: array<{{ x }}>;
 @group(0) @binding(5) var<uniform> info: Info;
 
 @compute @workgroup_size(256, 1, 1)
@@ -21,8 +22,9 @@ fn main(
 ) {
     let i = (group.x + group.y * groups.x) * 256u + lane;
     if (i >= info.count) { return; }
-    let g = gate[i];
+    let g = f32(gate[i]);
+    let flowing = f32(grad[i]);
     let sigmoid = 1.0 / (1.0 + exp(-g));
-    grad_gate[i] = grad[i] * up[i] * sigmoid * (1.0 + g * (1.0 - sigmoid));
-    grad_up[i] = grad[i] * g * sigmoid;
+    grad_gate[i] = {{ x }}(flowing * f32(up[i]) * sigmoid * (1.0 + g * (1.0 - sigmoid)));
+    grad_up[i] = {{ x }}(flowing * g * sigmoid);
 }

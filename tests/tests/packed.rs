@@ -3,9 +3,9 @@
 use burn::tensor::{Device, DeviceKind};
 use half::f16;
 use lorelei_formats::{
-    FormatError, LlamaConfig, SafetensorsFile, StoredDtype, TensorInfo, TensorSource, gguf::GgmlType,
+    FormatError, ModelConfig, SafetensorsFile, StoredDtype, TensorInfo, TensorSource, gguf::GgmlType,
 };
-use lorelei_models::{Llama, Weight, read_adapter};
+use lorelei_models::{Model, Weight, read_adapter};
 use lorelei_recipe::LoraConfig;
 use lorelei_tests::{assert_close, examples, fixture, open};
 use lorelei_train::tokens;
@@ -91,8 +91,8 @@ fn packed_weights_change_nothing() {
     {
         let results = [false, true].map(|keep_packed| {
             let source = Quantised::new(open(&folder.join("model.safetensors")));
-            let config = LlamaConfig::from_json(&config, "config.json").unwrap();
-            let mut model = Llama::load(config, &source, &device, keep_packed, &mut |_| {}).unwrap();
+            let config = ModelConfig::from_json(&config, "config.json").unwrap();
+            let mut model = Model::load(config, &source, &device, keep_packed, &mut |_| {}).unwrap();
             let packed = model.linears().filter(|(_, linear)| matches!(linear.weight, Weight::Packed { .. }));
             assert_eq!(packed.count(), if keep_packed { 14 } else { 0 });
             model.inject_lora(&lora, 1).unwrap();

@@ -5,21 +5,45 @@ use std::path::Path;
 
 use burn::tensor::{Device, DeviceKind};
 use lorelei_data::{Batch, SequenceRow, collate, one_per_row};
-use lorelei_formats::{LlamaConfig, TensorSource, parse_adapter_key};
-use lorelei_models::{AdapterValues, ForwardMode, Llama, read_adapter};
+use lorelei_formats::{ModelConfig, TensorSource, parse_adapter_key};
+use lorelei_models::{AdapterValues, ForwardMode, Model, read_adapter};
 use lorelei_recipe::{LoraConfig, TrainingArguments};
 use lorelei_tests::{Recorder, assert_close, examples, fixture, open};
 use lorelei_train::{Checkpoint, Job, Optimizer, StepLog, tokens, train};
+
+/// The fixtures of models that generate text: an architecture, or what an architecture can do besides.
+const CAUSAL: [&str; 20] = [
+    "llama",
+    "llama_bias",
+    "llama_linear",
+    "llama_dynamic",
+    "llama_yarn",
+    "mistral",
+    "qwen2",
+    "qwen2_window",
+    "qwen3",
+    "smollm3",
+    "gemma",
+    "gemma2",
+    "gemma3_text",
+    "gemma3_cap",
+    "phi3",
+    "phi3_longrope",
+    "glm",
+    "glm4",
+    "chatglm",
+    "gpt2",
+];
 
 fn devices() -> [(&'static str, Device); 2] {
     [("cpu", Device::flex()), ("wgpu", Device::wgpu(DeviceKind::DefaultDevice))]
 }
 
-fn model(arch: &str, config: &str, device: &Device) -> Llama {
+fn model(arch: &str, config: &str, device: &Device) -> Model {
     let folder = fixture(arch);
     let config =
-        LlamaConfig::from_json(&std::fs::read_to_string(folder.join(config)).unwrap(), config).unwrap();
-    Llama::load(config, &open(&folder.join("model.safetensors")), device, false, &mut |_| {}).unwrap()
+        ModelConfig::from_json(&std::fs::read_to_string(folder.join(config)).unwrap(), config).unwrap();
+    Model::load(config, &open(&folder.join("model.safetensors")), device, false, &mut |_| {}).unwrap()
 }
 
 /// The rows of a table without their padding.
@@ -35,7 +59,7 @@ fn adapter_values(path: &Path) -> AdapterValues {
     read_adapter(&std::fs::read(path).unwrap(), "adapter_model.safetensors").unwrap()
 }
 
-fn with_adapter(arch: &str, name: &str, device: &Device) -> (Llama, LoraConfig) {
+fn with_adapter(arch: &str, name: &str, device: &Device) -> (Model, LoraConfig) {
     let folder = fixture(arch).join(name);
     let config = std::fs::read_to_string(folder.join("adapter_config.json")).unwrap();
     let (lora, _) = LoraConfig::from_peft_json(&config, "adapter_config.json").unwrap();
@@ -46,7 +70,7 @@ fn with_adapter(arch: &str, name: &str, device: &Device) -> (Llama, LoraConfig) 
 }
 
 /// Logits of the tokens that are not padding.
-fn logits(model: &Llama, batch: &Batch) -> Vec<f32> {
+fn logits(model: &Model, batch: &Batch) -> Vec<f32> {
     let hidden = model.hidden_states(&tokens(batch), ForwardMode::Evaluation).unwrap();
     let all = model.logits(hidden).into_data().try_into_vec::<f32>().unwrap();
     kept(&all, batch)
@@ -63,7 +87,7 @@ fn json(path: &Path) -> serde_json::Value {
 }
 
 /// Loss and gradients by parameter name.
-fn loss_and_gradients(model: &mut Llama, batch: &Batch) -> (f64, BTreeMap<String, Vec<f32>>) {
+fn loss_and_gradients(model: &mut Model, batch: &Batch) -> (f64, BTreeMap<String, Vec<f32>>) {
     let (positions, targets) = batch.targets();
     model.track();
     let hidden = model.hidden_states(&tokens(batch), ForwardMode::Training { dropout_seed: 0 }).unwrap();
@@ -82,8 +106,11 @@ fn loss_and_gradients(model: &mut Llama, batch: &Batch) -> (f64, BTreeMap<String
 fn base_logits_in_both_styles_of_config() {
     for (name, device) in devices() {
         for (arch, config) in
-            [("llama", "config.json"), ("llama", "config_v4.json"), ("llama_bias", "config.json")]
+            CAUSAL.into_iter().flat_map(|arch| [(arch, "config.json"), (arch, "config_v4.json")])
         {
+            if !fixture(arch).join(config).exists() {
+                continue;
+            }
             let reference = fixture(arch).join("ref.safetensors");
             let batch = batch(&rows(&reference));
             let want = kept(&open(&reference).read_f32("logits").unwrap(), &batch);
@@ -104,8 +131,11 @@ fn adapters_logits_gradients_and_merge() {
         ("llama", "rank_alpha_pattern"),
         ("llama_bias", "adapter"),
     ];
+    let more = CAUSAL.into_iter().flat_map(|arch| [(arch, "adapter"), (arch, "adapter_all_linear")]);
+    let more = more.filter(|case| !cases.contains(case) && fixture(case.0).join(case.1).exists());
+    let cases: Vec<_> = cases.into_iter().chain(more).collect();
     for (device_name, device) in devices() {
-        for (arch, name) in cases {
+        for (arch, name) in cases.iter().copied() {
             let what = format!("{arch}/{name} on {device_name}");
             let reference = open(&fixture(arch).join(name).join("ref.safetensors"));
             let batch = batch(&rows(&fixture(arch).join("ref.safetensors")));
@@ -161,7 +191,7 @@ fn six_steps_of_adamw() {
     }
 }
 
-fn compare_adapter(model: &mut Llama, path: &Path, what: &str) {
+fn compare_adapter(model: &mut Model, path: &Path, what: &str) {
     let want = adapter_values(path);
     let mut compared = 0;
     model.visit_parameters(&mut |name, parameter| {

@@ -6,9 +6,9 @@ use burn::tensor::{Device, DeviceKind};
 use half::bf16;
 use lorelei_data::{Encoder, Tokenizer, encode_rows, one_per_row, read_jsonl};
 use lorelei_formats::{
-    FormatError, GgufModel, LlamaConfig, SafetensorsFile, TensorInfo, TensorSource, parse_adapter_key,
+    FormatError, GgufModel, ModelConfig, SafetensorsFile, TensorInfo, TensorSource, parse_adapter_key,
 };
-use lorelei_models::Llama;
+use lorelei_models::Model;
 use lorelei_recipe::{LoraConfig, TrainingArguments};
 use lorelei_tests::{Recorder, examples, fixture, open};
 use lorelei_train::{Job, train};
@@ -45,7 +45,7 @@ impl TensorSource for Rounded {
 }
 
 /// The `A` of the starting adapter into `model`; `B` is zero.
-fn start_from(model: &mut Llama, path: &str, device: &Device) {
+fn start_from(model: &mut Model, path: &str, device: &Device) {
     let file = open(&fixture(path));
     let mut started = 0;
     for info in file.infos() {
@@ -75,8 +75,8 @@ fn distance(got: &[f32], want: &[f32]) -> f64 {
 
 fn ten_steps(device_name: &str, device: &Device, run: &str) {
     let source = Rounded(gguf());
-    let config = LlamaConfig::from_json(&source.0.hf_config().unwrap().to_string(), "config.json").unwrap();
-    let mut model = Llama::load(config, &source, device, false, &mut |_| {}).unwrap();
+    let config = ModelConfig::from_json(&source.0.hf_config().unwrap().to_string(), "config.json").unwrap();
+    let mut model = Model::load(config, &source, device, false, &mut |_| {}).unwrap();
     let log: serde_json::Value =
         serde_json::from_str(&std::fs::read_to_string(fixture(&format!("smollm2/{run}/log.json"))).unwrap())
             .unwrap();

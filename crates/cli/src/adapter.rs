@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use lorelei_models::{Llama, read_adapter};
+use lorelei_models::{Model, read_adapter};
 use lorelei_recipe::{FinetuningType, LoraConfig, Recipe};
 use miette::{Context, IntoDiagnostic, Result, miette};
 
@@ -17,7 +17,7 @@ use crate::report;
 /// # Errors
 ///
 /// If it does not fit the model.
-pub fn adapt(model: &mut Llama, recipe: &Recipe) -> Result<(Option<LoraConfig>, Vec<String>)> {
+pub fn adapt(model: &mut Model, recipe: &Recipe) -> Result<(Option<LoraConfig>, Vec<String>)> {
     if recipe.training.finetuning_type == FinetuningType::Full {
         if let Some(folder) = &recipe.model.adapter_name_or_path {
             return Err(miette!(
@@ -41,7 +41,7 @@ pub fn adapt(model: &mut Llama, recipe: &Recipe) -> Result<(Option<LoraConfig>, 
 /// # Errors
 ///
 /// If they cannot be read or do not fit.
-pub fn restore(model: &mut Llama, folder: &Path) -> Result<()> {
+pub fn restore(model: &mut Model, folder: &Path) -> Result<()> {
     let path = folder.join("adapter_model.safetensors");
     let name = path.display().to_string();
     let bytes = fs::read(&path).into_diagnostic().wrap_err_with(|| format!("cannot read {name}"))?;
@@ -53,7 +53,7 @@ pub fn restore(model: &mut Llama, folder: &Path) -> Result<()> {
 /// # Errors
 ///
 /// If it cannot be read or does not fit.
-pub fn load(model: &mut Llama, folder: &str) -> Result<(LoraConfig, Vec<String>)> {
+pub fn load(model: &mut Model, folder: &str) -> Result<(LoraConfig, Vec<String>)> {
     let folder = PathBuf::from(folder);
     let path = folder.join("adapter_config.json");
     let text = fs::read_to_string(&path)

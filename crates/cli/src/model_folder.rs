@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fs, io::BufWriter, path::Path};
 
-use lorelei_formats::{Dtype, FormatError, LlamaConfig, SafetensorsWriter, TensorSpec};
+use lorelei_formats::{Dtype, FormatError, ModelConfig, SafetensorsWriter, TensorSpec};
 use miette::{IntoDiagnostic, Result, WrapErr, miette};
 
 use crate::{disk, report};
@@ -16,7 +16,7 @@ use crate::{disk, report};
 /// If a tensor cannot be read, or the folder not written; then no file is replaced.
 pub fn write(
     folder: &Path,
-    config: &LlamaConfig,
+    config: &ModelConfig,
     dtype: Dtype,
     mut read: impl FnMut(&str) -> Result<Vec<f32>, FormatError>,
     companions: &[(String, Vec<u8>)],

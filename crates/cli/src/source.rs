@@ -9,7 +9,7 @@ use std::{
 use burn::tensor::Device;
 use lorelei_data::Tokenizer;
 use lorelei_formats::{ModelSource, shard_names};
-use lorelei_models::Llama;
+use lorelei_models::Model;
 use miette::{Context, IntoDiagnostic, Result, miette};
 
 use crate::report;
@@ -51,9 +51,9 @@ fn folder(path: &Path) -> Result<ModelSource> {
 /// # Errors
 ///
 /// If the weights do not fit the configuration.
-pub fn load(source: &ModelSource, device: &Device, keep_packed: bool) -> Result<Llama> {
-    let config = source.llama_config().map_err(report)?;
-    Llama::load(config, &*source.tensors, device, keep_packed, &mut |_| {}).map_err(report)
+pub fn load(source: &ModelSource, device: &Device, keep_packed: bool) -> Result<Model> {
+    let config = source.model_config().map_err(report)?;
+    Model::load(config, &*source.tensors, device, keep_packed, &mut |_| {}).map_err(report)
 }
 
 /// The model's tokenizer.

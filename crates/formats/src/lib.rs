@@ -30,7 +30,7 @@ mod tensor_source;
 pub use adapter::{
     Adapter, AdapterTensor, adapter_key, parse_adapter_key, read_adapter_bytes, write_adapter,
 };
-pub use config::LlamaConfig;
+pub use config::ModelConfig;
 pub use dtype::Dtype;
 pub use error::{ErrorKind, FormatError, Place};
 pub use gguf::GgufModel;

@@ -3,7 +3,7 @@
 use std::io::{self, ErrorKind};
 
 use crate::{
-    FormatError, GgufModel, LlamaConfig, Place, ReadAt, SafetensorsFile, ShardedSafetensors, TensorSource,
+    FormatError, GgufModel, ModelConfig, Place, ReadAt, SafetensorsFile, ShardedSafetensors, TensorSource,
 };
 
 /// Longest text file read, in bytes: far more than any `config.json` or `tokenizer.json` has.
@@ -90,9 +90,9 @@ impl ModelSource {
     /// The parsed `config.json`.
     ///
     /// # Errors
-    /// When it is not a Llama's.
-    pub fn llama_config(&self) -> Result<LlamaConfig, FormatError> {
-        LlamaConfig::from_json(&self.config, "config.json")
+    /// When it is of an architecture that is not known, or makes no sense.
+    pub fn model_config(&self) -> Result<ModelConfig, FormatError> {
+        ModelConfig::from_json(&self.config, "config.json")
     }
 
     /// `config.json`, saying that the weights are of `dtype`, and the tokenizer's files: what stands beside

@@ -3,7 +3,7 @@
 mod common;
 
 use common::{Meta, Tensor, f32_tensor, gguf, tiny_llama};
-use lorelei_formats::config::LlamaConfig;
+use lorelei_formats::config::ModelConfig;
 use lorelei_formats::gguf::{GgmlType, Gguf, GgufArray, GgufModel, GgufValue};
 use lorelei_formats::{Dtype, ErrorKind, Place, StoredDtype, TensorSource};
 use proptest::prelude::*;
@@ -99,7 +99,7 @@ fn the_config_is_the_hubs() {
             "torch_dtype": "float32", "use_cache": true, "vocab_size": 8,
         })
     );
-    let parsed = LlamaConfig::from_json(&config.to_string(), "config.json").unwrap();
+    let parsed = ModelConfig::from_json(&config.to_string(), "config.json").unwrap();
     for (name, shape) in parsed.expected_tensors() {
         assert_eq!(model.info(&name).unwrap().shape, shape, "{name}");
     }
@@ -131,7 +131,7 @@ fn rotary_scaling_is_recovered() {
     let config = open(gguf(&metadata, &tensors)).hf_config().unwrap();
     assert_eq!(config["rope_scaling"]["rope_type"], "llama3");
     assert_eq!(config["rope_scaling"]["factor"], 32.0);
-    assert!(LlamaConfig::from_json(&config.to_string(), "c").is_ok());
+    assert!(ModelConfig::from_json(&config.to_string(), "c").is_ok());
 }
 
 #[test]
@@ -366,7 +366,7 @@ fn probe(bytes: Vec<u8>) {
         return;
     };
     if let Ok(config) = model.hf_config() {
-        let _ = LlamaConfig::from_json(&config.to_string(), "config.json");
+        let _ = ModelConfig::from_json(&config.to_string(), "config.json");
     }
     for info in model.infos() {
         let _ = model.read_f32(&info.name);

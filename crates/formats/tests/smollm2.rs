@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::PathBuf;
 
 use lorelei_formats::TensorSource;
-use lorelei_formats::config::LlamaConfig;
+use lorelei_formats::config::ModelConfig;
 use lorelei_formats::gguf::GgufModel;
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -73,7 +73,7 @@ fn config_and_tokenizer_are_the_hubs() {
     ] {
         assert_eq!(config[key], value, "{key}");
     }
-    let config = LlamaConfig::from_json(&config.to_string(), "config.json").unwrap();
+    let config = ModelConfig::from_json(&config.to_string(), "config.json").unwrap();
     let expected = config.expected_tensors();
     assert_eq!(expected.len(), model.infos().len());
     for (name, shape) in expected {

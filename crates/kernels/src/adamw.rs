@@ -15,6 +15,10 @@ pub struct AdamWStep {
     pub weight_decay: f64,
     /// Counts from 1.
     pub step: u32,
+    /// What the gradient is multiplied by before all else: one over the loss scale.
+    pub unscale: f32,
+    /// Longest the gradient may be, over all vectors; 0 leaves it as it is.
+    pub max_grad_norm: f32,
 }
 
 impl AdamWStep {

@@ -16,7 +16,9 @@ mod flex;
 
 /// The operations of a decoder with low-rank adapters, forward and backward.
 ///
-/// All floats are `f32`; `n` counts tokens (`batch * seq`), `h` is the hidden size, `r` the rank of an adapter.
+/// Floats are `f32`, or in mixed precision what the methods say: there the frozen weights and what flows between layers (`x`, `w`, `q`, `k`, `v`,
+/// `gate`, `up`, and results) are of one half type, adapters, angles and losses are `f32`, and sums are `f32` everywhere. `n` counts tokens
+/// (`batch * seq`), `h` is the hidden size, `r` the rank of an adapter.
 #[backend_extension(Cube, Flex, Autodiff)]
 pub trait KernelBackend: Backend {
     /// `y = x·Wᵀ`: `x [n, in]`, `w [out, in]` to `[n, out]`.
@@ -110,7 +112,8 @@ pub trait KernelBackend: Backend {
         portable::packed::lora_backward_input::<Self>(grad, words, form, a, b, scale, dropout)
     }
 
-    /// `y = x / sqrt(mean(x²) + eps) · weight` over the last dimension: `x [n, h]`, `weight [h]`.
+    /// `y = x / sqrt(mean(x²) + eps) · weight` over the last dimension: `x [n, h]`, `weight [h]`. `x` and `weight` may differ in type; `y` is of
+    /// the weight's, and the gradient of `x` of that of `x`: the residual stream stays `f32` in mixed precision.
     fn rms_norm(x: FloatTensor<Self>, weight: FloatTensor<Self>, eps: f32) -> FloatTensor<Self> {
         portable::rms_norm::forward::<Self>(x, weight, eps)
     }
@@ -184,7 +187,7 @@ pub trait KernelBackend: Backend {
         portable::swiglu::backward::<Self>(grad, gate, up)
     }
 
-    /// The sum over tokens of `logsumexp(h·Wᵀ) - (h·Wᵀ)[target]`, `[1]`: `hidden [n, h]`, `head [vocab, h]`, `targets [n]`. Works through the
+    /// The sum over tokens of `logsumexp(h·Wᵀ) - (h·Wᵀ)[target]`, `[1]`: `hidden [n, h]`, `head [vocab, h]`, `targets [n]`. The loss and the gradient of `hidden` are `f32`. Works through the
     /// tokens in chunks, so that `[n, vocab]` never exists.
     fn cross_entropy(
         hidden: FloatTensor<Self>,
@@ -212,14 +215,16 @@ pub trait KernelBackend: Backend {
         portable::cross_entropy::loss_and_grads::<Self>(hidden, head, targets)
     }
 
-    /// `(θ, m, v)` after one step of AdamW over flat vectors `[n]`. Not differentiable.
+    /// `(θ, m, v)` after one step of AdamW over flat vectors `[n]`, for a gradient whose global norm is `norm [1]`: unscaled and clipped by it
+    /// first; where it is not finite, nothing changes. Not differentiable.
     fn adamw(
         theta: FloatTensor<Self>,
         m: FloatTensor<Self>,
         v: FloatTensor<Self>,
         grad: FloatTensor<Self>,
+        norm: FloatTensor<Self>,
         step: AdamWStep,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        portable::adamw::step::<Self>(theta, m, v, grad, step)
+        portable::adamw::step::<Self>(theta, m, v, grad, norm, step)
     }
 }

@@ -112,12 +112,13 @@ pub fn cross_entropy(hidden: Tensor<2>, head: Tensor<2>, targets: Tensor<1, Int>
     ))
 }
 
-/// `(θ, m, v)` after one step of AdamW over flat vectors `[n]`, outside any graph.
+/// `(θ, m, v)` after one step of AdamW over flat vectors `[n]`, outside any graph, for a gradient of global norm `norm [1]`.
 pub fn adamw(
     theta: Tensor<1>,
     m: Tensor<1>,
     v: Tensor<1>,
     grad: Tensor<1>,
+    norm: Tensor<1>,
     step: AdamWStep,
 ) -> (Tensor<1>, Tensor<1>, Tensor<1>) {
     let (theta, m, v) = <Dispatch as KernelBackend>::adamw(
@@ -125,6 +126,7 @@ pub fn adamw(
         m.into_dispatch(),
         v.into_dispatch(),
         grad.into_dispatch(),
+        norm.into_dispatch(),
         step,
     );
     (Tensor::from_dispatch(theta), Tensor::from_dispatch(m), Tensor::from_dispatch(v))

@@ -233,15 +233,30 @@ fn cross_entropy_and_adamw() {
         let (theta, m, g) = (random.data([n]), random.data([n]), random.data([n]));
         let v: Vec<f32> = (0..n).map(|_| random.float().abs()).collect();
         let v = TensorData::new(v, [n]);
-        let step =
-            AdamWStep { lr: 1e-2, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: 0.1, step: 3 };
-        let args = || (flex(&theta), flex(&m), flex(&v), flex(&g));
-        let (t1, m1, v1, g1) = args();
-        let (t2, m2, v2, g2) = args();
-        same3(
-            "adamw",
-            cpu::adamw::step(t1, m1, v1, g1, step),
-            portable::adamw::step::<Flex>(t2, m2, v2, g2, step),
-        );
+        let plain = AdamWStep {
+            lr: 1e-2,
+            beta1: 0.9,
+            beta2: 0.999,
+            epsilon: 1e-8,
+            weight_decay: 0.1,
+            step: 3,
+            unscale: 1.0,
+            max_grad_norm: 0.0,
+        };
+        let clipped = AdamWStep { unscale: 1.0 / 1024.0, max_grad_norm: 0.5, ..plain };
+        // Of the gradient as it comes: clipped by it, or not; or the step is not taken.
+        for (step, norm) in
+            [(plain, 3.0), (clipped, 1e2), (clipped, 5e3), (clipped, f32::NAN), (plain, f32::INFINITY)]
+        {
+            let norm = TensorData::new(vec![norm], [1]);
+            let args = || (flex(&theta), flex(&m), flex(&v), flex(&g), flex(&norm));
+            let (t1, m1, v1, g1, n1) = args();
+            let (t2, m2, v2, g2, n2) = args();
+            same3(
+                "adamw",
+                cpu::adamw::step(t1, m1, v1, g1, n1, step),
+                portable::adamw::step::<Flex>(t2, m2, v2, g2, n2, step),
+            );
+        }
     }
 }

@@ -4,13 +4,16 @@
 #[allow(dead_code)]
 mod common;
 
-use burn::backend::Dispatch;
-use burn::tensor::{Device, DispatchTensor, Int, Tensor, TensorData};
+use burn::backend::{Dispatch, ops::FloatTensorOps as _};
+use burn::tensor::{Device, DispatchTensor, FloatDType, Int, Tensor, TensorData};
 use common::{Random, assert_close, host};
 use lorelei_kernels::{AdamWStep, Dropout, PackedForm, PackedKind, backend::KernelBackend, gpu};
 
 /// Largest error, relative to the largest value: sums of a few hundred products in f32.
 const TOLERANCE: f32 = 1e-5;
+
+/// The same where operands and results are half floats.
+const HALF_TOLERANCE: f32 = 1e-2;
 
 fn float<const D: usize>(data: &TensorData, device: &Device) -> DispatchTensor {
     Tensor::<D>::from_data(data.clone(), device).into_dispatch()
@@ -38,7 +41,10 @@ fn same(what: &str, operation: impl Fn(&Device) -> Vec<Vec<f32>>) {
 #[test]
 fn linear_layers() {
     let mut random = Random::new("linear_layers");
-    for (n, size_in, size_out) in [(1, 3, 5), (7, 33, 17), (129, 64, 96), (33, 130, 257)] {
+    // The last two are large enough for the largest tiles, one forward and one back.
+    for (n, size_in, size_out) in
+        [(1, 3, 5), (7, 33, 17), (129, 64, 96), (33, 130, 257), (1025, 6, 8190), (1020, 8192, 4)]
+    {
         let (x, w) = (random.data([n, size_in]), random.data([size_out, size_in]));
         let g = random.data([n, size_out]);
         same(&format!("linear {n} {size_in} {size_out}"), |device| {
@@ -184,14 +190,137 @@ fn cross_entropy_and_adamw() {
     for n in [1, 77, 50_000] {
         let (theta, m, g) = (random.data([n]), random.data([n]), random.data([n]));
         let v = TensorData::new((0..n).map(|_| random.float().abs()).collect::<Vec<f32>>(), [n]);
-        let step =
-            AdamWStep { lr: 1e-2, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: 0.1, step: 3 };
-        same(&format!("adamw {n}"), |device| {
-            let [theta, m, v, g] = [&theta, &m, &v, &g].map(|data| float::<1>(data, device));
-            let (theta, m, v) = Dispatch::adamw(theta, m, v, g, step);
-            [theta, m, v].into_iter().map(values::<1>).collect()
+        let plain = AdamWStep {
+            lr: 1e-2,
+            beta1: 0.9,
+            beta2: 0.999,
+            epsilon: 1e-8,
+            weight_decay: 0.1,
+            step: 3,
+            unscale: 1.0,
+            max_grad_norm: 0.0,
+        };
+        let clipped = AdamWStep { unscale: 1.0 / 1024.0, max_grad_norm: 0.5, ..plain };
+        // Of the gradient as it comes: clipped by it, or not; or the step is not taken.
+        for (step, norm) in
+            [(plain, 3.0), (clipped, 1e2), (clipped, 5e3), (clipped, f32::NAN), (plain, f32::INFINITY)]
+        {
+            let norm = TensorData::new(vec![norm], [1]);
+            same(&format!("adamw {n} {norm:?}"), |device| {
+                let [theta, m, v, g, norm] = [&theta, &m, &v, &g, &norm].map(|data| float::<1>(data, device));
+                let (theta, m, v) = Dispatch::adamw(theta, m, v, g, norm, step);
+                [theta, m, v].into_iter().map(values::<1>).collect()
+            });
+        }
+    }
+}
+
+/// As [`same`], but the GPU's operands lie in half floats where `operation` asks for it, and the CPU's are rounded likewise.
+fn same_in_halves(
+    what: &str,
+    operation: impl Fn(&dyn Fn(DispatchTensor) -> DispatchTensor, &Device) -> Vec<Vec<f32>>,
+) {
+    let before = gpu::launches();
+    let got = operation(&|tensor| Dispatch::float_cast(tensor, FloatDType::F16), &common::wgpu());
+    assert!(gpu::launches() > before, "{what} launched no kernel");
+    let round = |tensor| Dispatch::float_cast(Dispatch::float_cast(tensor, FloatDType::F16), FloatDType::F32);
+    let want = operation(&round, &Device::flex());
+    for (index, (got, want)) in got.iter().zip(&want).enumerate() {
+        assert_close(&format!("{what} in halves.{index}"), got, want, HALF_TOLERANCE);
+    }
+}
+
+#[test]
+fn half_floats() {
+    let mut random = Random::new("half_floats");
+    let single = |tensor| Dispatch::float_cast(tensor, FloatDType::F32);
+    for (n, size_in, size_out, r) in [(1, 3, 5, 1), (33, 130, 257, 16), (65, 64, 72, 40), (7, 36, 16, 4)] {
+        let (x, w) = (random.data([n, size_in]), random.data([size_out, size_in]));
+        let (a, b) = (random.data([r, size_in]), random.data([size_out, r]));
+        let g = random.data([n, size_out]);
+        let dropout = Dropout { p: 0.4, seed: 11 };
+        same_in_halves(&format!("lora {n} {size_in} {size_out} {r}"), |half, device| {
+            let [x, w, g] = [&x, &w, &g].map(|data| half(float::<2>(data, device)));
+            let [a, b] = [&a, &b].map(|data| float::<2>(data, device));
+            let plain = Dispatch::linear(x.clone(), w.clone());
+            let back = Dispatch::linear_backward_input(g.clone(), w.clone());
+            let y = Dispatch::lora_linear(x.clone(), w.clone(), a.clone(), b.clone(), 1.5, dropout);
+            let dx = Dispatch::lora_linear_backward_input(g.clone(), w, a.clone(), b.clone(), 1.5, dropout);
+            let (da, db) = Dispatch::lora_linear_backward_adapter(g, x, a, b, 1.5, dropout);
+            [plain, back, y, dx, da, db].into_iter().map(|tensor| values::<2>(single(tensor))).collect()
         });
     }
+    for kind in [PackedKind::Q8_0, PackedKind::Q4_0, PackedKind::Q4_1] {
+        let (n, size_in, size_out, r) = (37, 96, 70, 8);
+        let form = PackedForm::new(kind, size_out, size_in).unwrap();
+        let words = TensorData::new(random.packed(form), [form.bytes().div_ceil(4)]);
+        let (x, g) = (random.data([n, size_in]), random.data([n, size_out]));
+        let (a, b) = (random.data([r, size_in]), random.data([size_out, r]));
+        same_in_halves(&format!("packed {kind:?}"), |half, device| {
+            let [x, g] = [&x, &g].map(|data| half(float::<2>(data, device)));
+            let [a, b] = [&a, &b].map(|data| float::<2>(data, device));
+            let words = int::<1>(&words, device);
+            let y = Dispatch::packed_lora_linear(
+                x,
+                words.clone(),
+                form,
+                a.clone(),
+                b.clone(),
+                1.5,
+                Dropout::NONE,
+            );
+            let dx = Dispatch::packed_lora_linear_backward_input(g, words, form, a, b, 1.5, Dropout::NONE);
+            [y, dx].into_iter().map(|tensor| values::<2>(single(tensor))).collect()
+        });
+    }
+    let (n, size) = (9, 130);
+    let (x, g, weight) = (random.data([n, size]), random.data([n, size]), random.data([size]));
+    same_in_halves("norm and gate", |half, device| {
+        let [x, g] = [&x, &g].map(|data| float::<2>(data, device));
+        let (hx, hg, weight) = (half(x.clone()), half(g.clone()), half(float::<1>(&weight, device)));
+        // The residual stream is single; what a head's norm gets is not.
+        let normed = Dispatch::rms_norm(x.clone(), weight.clone(), 1e-5);
+        let of_half = Dispatch::rms_norm(hx.clone(), weight.clone(), 1e-5);
+        let dx = Dispatch::rms_norm_backward_input(hg.clone(), x.clone(), weight.clone(), 1e-5);
+        let last = Dispatch::rms_norm_backward_input(g, x, weight.clone(), 1e-5);
+        let of_head = Dispatch::rms_norm_backward_input(hg.clone(), hx.clone(), weight, 1e-5);
+        let gated = Dispatch::swiglu(hx.clone(), hg.clone());
+        let (gate, up) = Dispatch::swiglu_backward(hg.clone(), hx, hg);
+        [normed, of_half, dx, last, of_head, gated, gate, up]
+            .into_iter()
+            .map(|t| values::<2>(single(t)))
+            .collect()
+    });
+    for (batch, seq, heads, kv, d) in [(1, 1, 1, 1, 16), (2, 33, 4, 2, 64), (1, 40, 2, 1, 80)] {
+        let (q, g) = (random.data([batch, seq, heads, d]), random.data([batch, seq, heads, d]));
+        let (k, v) = (random.data([batch, seq, kv, d]), random.data([batch, seq, kv, d]));
+        let (cos, sin) = (random.data([batch, seq, d / 2]), random.data([batch, seq, d / 2]));
+        let segments = (0..batch * seq).map(|i| if i % seq < seq / 2 { 1 } else { 2 });
+        let segments = TensorData::new(segments.collect::<Vec<i32>>(), [batch, seq]);
+        same_in_halves(&format!("attention {batch} {seq} {heads} {kv} {d}"), |half, device| {
+            let [q, k, v, g] = [&q, &k, &v, &g].map(|data| half(float::<4>(data, device)));
+            let [cos, sin] = [&cos, &sin].map(|data| float::<3>(data, device));
+            let segments = int::<2>(&segments, device);
+            let turned = Dispatch::rope(q.clone(), cos, sin, false);
+            let out = <Dispatch as KernelBackend>::attention(
+                q.clone(),
+                k.clone(),
+                v.clone(),
+                segments.clone(),
+                0.3,
+            );
+            let (dq, dk, dv) = <Dispatch as KernelBackend>::attention_backward(g, q, k, v, segments, 0.3);
+            [turned, out, dq, dk, dv].into_iter().map(|tensor| values::<4>(single(tensor))).collect()
+        });
+    }
+    let (n, h, vocab) = (9, 36, 301);
+    let (hidden, head) = (random.data([n, h]), random.data([vocab, h]));
+    let targets = random.ints([n], vocab as u32);
+    same_in_halves("cross_entropy", |half, device| {
+        let [hidden, head] = [&hidden, &head].map(|data| half(float::<2>(data, device)));
+        let (loss, grad) = Dispatch::cross_entropy_with_grad(hidden, head, int::<1>(&targets, device));
+        vec![values::<1>(loss), values::<2>(grad)]
+    });
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! A PEFT adapter file as values for [`crate::Llama::set_adapter`].
+//! A PEFT adapter file as values for [`crate::Model::set_adapter`].
 
 use lorelei_formats::{parse_adapter_key, read_adapter_bytes};
 

@@ -2,7 +2,7 @@
 
 use burn::tensor::{Gradients, Tensor};
 
-use crate::{ForwardMode, Llama, ModelError, Parameter, Tokens};
+use crate::{ForwardMode, Model, ModelError, Parameter, Tokens};
 
 /// The gradients of a batch, in one graph or in one a layer.
 pub struct BatchGradients(Vec<Gradients>);
@@ -17,16 +17,16 @@ impl BatchGradients {
     }
 }
 
-impl Llama {
+impl Model {
     /// Cross entropy of a batch, `[1]`, divided by `divisor`, and the gradients of everything that learns, whose tensors are leaves of a
-    /// graph from then on until [`Llama::untrack`].
+    /// graph from then on until [`Model::untrack`].
     ///
     /// With `checkpointing` only the input of each layer is kept, and the rest is computed once more on the way back, a layer at a time: memory
     /// for one layer's activations instead of all, for a third more time (Chen et al., 2016).
     ///
     /// # Errors
     ///
-    /// As of [`Llama::hidden_states`] and [`Llama::loss`].
+    /// As of [`Model::hidden_states`] and [`Model::loss`].
     pub fn loss_and_gradients(
         &mut self,
         tokens: &Tokens,
@@ -49,7 +49,7 @@ impl Llama {
         let mut inputs = Vec::with_capacity(self.layers.len());
         for layer in &self.layers {
             inputs.push(hidden.clone());
-            hidden = self.layer(layer, hidden, &pass);
+            hidden = self.layer(layer, hidden, &pass, None);
         }
 
         self.track();
@@ -59,7 +59,7 @@ impl Llama {
         let mut flowing = taken(&hidden, &mut graphs);
         for (layer, input) in self.layers.iter().zip(inputs).rev() {
             let input = Tensor::from_inner(input).require_grad();
-            let output = self.layer(layer, input.clone(), &pass);
+            let output = self.layer(layer, input.clone(), &pass, None);
             // The gradient of this sum in `output` is what flows back into it.
             graphs.push((output * Tensor::from_inner(flowing)).sum().backward());
             flowing = taken(&input, &mut graphs);

@@ -2,9 +2,9 @@
 
 use burn::tensor::ElementConversion as _;
 
-use crate::{ForwardMode, Llama, ModelError, Tokens};
+use crate::{ForwardMode, Model, ModelError, Tokens};
 
-impl Llama {
+impl Model {
     /// The `max_new_tokens` likeliest tokens after `prompt`, one at a time, ending before a token of `stop`.
     ///
     /// Every step reads the whole text anew (no cache of keys yet): for short samples.

@@ -1,23 +1,28 @@
 //! Language models on burn, under the names and layouts of their Hugging Face checkpoints, with room for adapters.
 
 mod adapter_file;
+mod attend;
 mod backward;
+mod cache;
 mod error;
 mod generate;
 mod init;
+mod layer;
 mod linear;
-mod llama;
 mod load;
 mod lora;
+mod model;
 mod modules;
+mod norm;
 mod parameter;
+mod rotation;
 mod weight;
 
 pub use adapter_file::read_adapter;
 pub use backward::BatchGradients;
 pub use error::ModelError;
 pub use linear::{Linear, LoraAdapter};
-pub use llama::{ForwardMode, Llama, Tokens};
 pub use lora::AdapterValues;
+pub use model::{ForwardMode, Model, Tokens};
 pub use parameter::Parameter;
 pub use weight::Weight;

@@ -12,7 +12,7 @@ pub struct Linear {
     pub weight: Weight,
     /// `[out]`.
     pub bias: Option<Tensor<1>>,
-    /// The adapter, once [`crate::Llama::inject_lora`] has put one here.
+    /// The adapter, once [`crate::Model::inject_lora`] has put one here.
     pub lora: Option<LoraAdapter>,
 }
 

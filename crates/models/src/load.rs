@@ -1,9 +1,17 @@
 //! From a checkpoint, or from nothing, to a model on a device: tensor by tensor.
 
 use burn::tensor::{Device, Tensor, TensorData};
-use lorelei_formats::{LlamaConfig, TensorSource};
+use lorelei_formats::{
+    ModelConfig, TensorSource,
+    config::{NormKind, SublayerNames},
+};
 
-use crate::{Linear, Llama, ModelError, Weight, init::Draw, llama::Layer};
+use crate::{
+    Linear, Model, ModelError, Weight,
+    init::Draw,
+    model::{Layer, Sublayer},
+    norm::Norm,
+};
 
 /// Gives the tensors of a model one after another.
 trait Supply {
@@ -12,6 +20,13 @@ trait Supply {
     /// The weight of a linear layer.
     fn weight(&mut self, name: &str, shape: [usize; 2]) -> Result<Weight, ModelError> {
         Ok(Weight::Dense(self.tensor(name, shape)?))
+    }
+
+    /// The weight of a linear layer that lies `[in, out]`; it becomes `[size_out, size_in]`, as all others are.
+    fn transposed(&mut self, name: &str, [size_out, size_in]: [usize; 2]) -> Result<Weight, ModelError> {
+        let lying: Tensor<2> = self.tensor(name, [size_in, size_out])?;
+        let values = lying.transpose().reshape([size_out * size_in]);
+        Ok(Weight::Dense(values.reshape([size_out, size_in])))
     }
 }
 
@@ -45,6 +60,7 @@ impl Supply for FromSource<'_> {
 struct FromSeed<'a> {
     seed: u64,
     deviation: f64,
+    norms_less_one: bool,
     device: &'a Device,
 }
 
@@ -52,6 +68,8 @@ impl Supply for FromSeed<'_> {
     fn tensor<const D: usize>(&mut self, name: &str, shape: [usize; D]) -> Result<Tensor<D>, ModelError> {
         Ok(match D {
             1 if name.ends_with("bias") => Tensor::zeros(shape, self.device),
+            // Gemma's norms are kept less one.
+            1 if self.norms_less_one => Tensor::zeros(shape, self.device),
             1 => Tensor::ones(shape, self.device),
             _ => {
                 let deviation = self.deviation;
@@ -61,7 +79,7 @@ impl Supply for FromSeed<'_> {
     }
 }
 
-impl Llama {
+impl Model {
     /// A frozen model from a checkpoint, in float32; with `keep_packed`, the linear layers' weights that lie in GGUF's blocks stay in them
     /// where the kernels take them. `progress` hears the name of each tensor before it is read.
     ///
@@ -69,7 +87,7 @@ impl Llama {
     ///
     /// If the checkpoint lacks tensors or has them in other shapes (found before anything is read), or cannot be read.
     pub fn load(
-        config: LlamaConfig,
+        config: ModelConfig,
         source: &dyn TensorSource,
         device: &Device,
         keep_packed: bool,
@@ -84,7 +102,7 @@ impl Llama {
     /// # Errors
     ///
     /// If tensors are missing or have other shapes.
-    pub fn check_tensors(config: &LlamaConfig, source: &dyn TensorSource) -> Result<(), ModelError> {
+    pub fn check_tensors(config: &ModelConfig, source: &dyn TensorSource) -> Result<(), ModelError> {
         let mut missing = Vec::new();
         for (name, expected) in config.expected_tensors() {
             match source.info(&name) {
@@ -102,64 +120,100 @@ impl Llama {
     ///
     /// # Errors
     ///
-    /// None for a configuration that was read by [`LlamaConfig::from_json`].
+    /// None for a configuration that was read by [`ModelConfig::from_json`].
     pub fn random(
-        config: LlamaConfig,
+        config: ModelConfig,
         initializer_range: f64,
         seed: u64,
         device: &Device,
     ) -> Result<Self, ModelError> {
-        Self::build(config, device, &mut FromSeed { seed, deviation: initializer_range, device })
+        let norms_less_one = config.norm == NormKind::RmsPlusOne;
+        let mut supply = FromSeed { seed, deviation: initializer_range, norms_less_one, device };
+        Self::build(config, device, &mut supply)
     }
 
-    fn build(config: LlamaConfig, device: &Device, supply: &mut impl Supply) -> Result<Self, ModelError> {
-        let (vocab, hidden) = (config.vocab_size, config.hidden_size);
-        let embed_tokens = supply.tensor("model.embed_tokens.weight", [vocab, hidden])?;
+    fn build(config: ModelConfig, device: &Device, supply: &mut impl Supply) -> Result<Self, ModelError> {
+        let (names, vocab, hidden) = (config.names, config.vocab_size, config.hidden_size);
+        let weight = |part: &str| config.path(part) + ".weight";
+        let embed_tokens = supply.tensor(&weight(names.embedding), [vocab, hidden])?;
+        let positions = match names.positions {
+            None => None,
+            Some(name) => Some(supply.tensor(&weight(name), [config.max_position_embeddings, hidden])?),
+        };
+        let embedding_norm =
+            norm(&config, names.embedding_norm.map(|name| config.path(name)), hidden, supply)?;
         let mut layers = Vec::with_capacity(config.num_hidden_layers);
         for index in 0..config.num_hidden_layers {
             layers.push(layer(&config, index, supply)?);
         }
-        let norm = supply.tensor("model.norm.weight", [hidden])?;
+        let final_norm = norm(&config, names.final_norm.map(|name| config.path(name)), hidden, supply)?;
         let lm_head = match config.tie_word_embeddings {
             true => None,
-            false => Some(supply.tensor("lm_head.weight", [vocab, hidden])?),
+            false => Some(supply.tensor(&format!("{}.weight", names.head), [vocab, hidden])?),
         };
         Ok(Self {
-            inv_freq: config.inv_freq(),
             config,
             device: device.clone(),
             embed_tokens,
+            positions,
+            embedding_norm,
             layers,
-            norm,
+            norm: final_norm,
             lm_head,
             learns_whole: false,
         })
     }
 }
 
-fn layer(config: &LlamaConfig, index: usize, supply: &mut impl Supply) -> Result<Layer, ModelError> {
-    let (hidden, ffn) = (config.hidden_size, config.intermediate_size);
-    let queries = config.num_attention_heads * config.head_dim;
-    let keys = config.num_key_value_heads * config.head_dim;
-    let (in_attention, in_mlp) = (config.attention_bias, config.mlp_bias);
-    let name = |part: &str| format!("model.layers.{index}.{part}");
-    let mut linear = |part: &str, size_out, size_in, with_bias: bool| -> Result<Linear, ModelError> {
-        let weight = supply.weight(&name(&format!("{part}.weight")), [size_out, size_in])?;
-        let bias = match with_bias {
-            true => Some(supply.tensor(&name(&format!("{part}.bias")), [size_out])?),
+fn layer(config: &ModelConfig, index: usize, supply: &mut impl Supply) -> Result<Layer, ModelError> {
+    let name = |part: &str| config.layer_path(index, part);
+    let mut linears = Vec::new();
+    for shape in config.layer_linears() {
+        let path = name(shape.name);
+        let (sizes, weight) = ([shape.size_out, shape.size_in], format!("{path}.weight"));
+        let weight = match config.stored_in_out {
+            true => supply.transposed(&weight, sizes)?,
+            false => supply.weight(&weight, sizes)?,
+        };
+        let bias = match shape.bias {
+            true => Some(supply.tensor(&format!("{path}.bias"), [shape.size_out])?),
             false => None,
         };
-        Ok(Linear { weight, bias, lora: None })
+        linears.push(Linear { weight, bias, lora: None });
+    }
+    let names = config.names;
+    let mut linears = linears.into_iter();
+    let mut sublayer = |names: &SublayerNames| -> Result<Sublayer, ModelError> {
+        let mut norm = |part: Option<&str>| norm(config, part.map(&name), config.hidden_size, supply);
+        let (norm_before, norm_after) = (norm(names.norm_before)?, norm(names.norm_after)?);
+        let norm_residual = norm(names.norm_residual)?;
+        let input = linears.by_ref().take(names.input.len()).collect();
+        let output = linears.next().ok_or_else(|| ModelError::Missing(vec![name(names.output)]))?;
+        Ok(Sublayer { input, output, norm_before, norm_after, norm_residual })
     };
+    let (attention, mlp) = (sublayer(&names.attention)?, sublayer(&names.mlp)?);
+    let mut of_heads = |part: Option<&str>| norm(config, part.map(name), config.head_dim, supply);
     Ok(Layer {
-        q_proj: linear("self_attn.q_proj", queries, hidden, in_attention)?,
-        k_proj: linear("self_attn.k_proj", keys, hidden, in_attention)?,
-        v_proj: linear("self_attn.v_proj", keys, hidden, in_attention)?,
-        o_proj: linear("self_attn.o_proj", hidden, queries, in_attention)?,
-        gate_proj: linear("mlp.gate_proj", ffn, hidden, in_mlp)?,
-        up_proj: linear("mlp.up_proj", ffn, hidden, in_mlp)?,
-        down_proj: linear("mlp.down_proj", hidden, ffn, in_mlp)?,
-        input_layernorm: supply.tensor(&name("input_layernorm.weight"), [hidden])?,
-        post_attention_layernorm: supply.tensor(&name("post_attention_layernorm.weight"), [hidden])?,
+        kind: config.layers[index],
+        attention,
+        query_norm: of_heads(names.query_norm)?,
+        key_norm: of_heads(names.key_norm)?,
+        mlp,
     })
+}
+
+/// The norm at `path`, where there is one.
+fn norm(
+    config: &ModelConfig,
+    path: Option<String>,
+    size: usize,
+    supply: &mut impl Supply,
+) -> Result<Option<Norm>, ModelError> {
+    let Some(path) = path else { return Ok(None) };
+    let weight = supply.tensor(&format!("{path}.weight"), [size])?;
+    let bias = match config.norm {
+        NormKind::Layer => Some(supply.tensor(&format!("{path}.bias"), [size])?),
+        _ => None,
+    };
+    Ok(Some(Norm { kind: config.norm, eps: config.norm_eps as f32, weight, bias }))
 }

@@ -6,14 +6,14 @@ use burn::tensor::Tensor;
 use lorelei_recipe::{InitLoraWeights, LoraConfig, TargetModules};
 
 use crate::{
-    Linear, Llama, LoraAdapter, ModelError, Parameter, Weight,
+    Linear, LoraAdapter, Model, ModelError, Parameter, Weight,
     init::{Draw, fnv1a},
 };
 
 /// Values of adapter tensors by `<module path>.lora_A` or `.lora_B`: shape and elements.
 pub type AdapterValues = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
 
-impl Llama {
+impl Model {
     /// Gives every module that `config` selects a fresh adapter: `A` random by `seed`, `B` zero, so that the model's output stays
     /// as it was. Returns the last parts of the selected names, as PEFT writes them into `target_modules`.
     ///
@@ -21,11 +21,12 @@ impl Llama {
     ///
     /// If nothing is selected, or something that cannot have an adapter here.
     pub fn inject_lora(&mut self, config: &LoraConfig, seed: u64) -> Result<Vec<String>, ModelError> {
-        let config = config.with_default_targets("llama")?;
+        let config = config.with_default_targets(self.config.model_type)?;
         // The embedding is no linear layer: "all-linear" does not mean it.
         let all_linear = config.target_modules.as_ref().is_some_and(TargetModules::is_all_linear);
-        for path in ["lm_head", "model.embed_tokens"] {
-            if !all_linear && config.selects(path, path == "lm_head", None) {
+        let head = self.config.names.head;
+        for path in [head.to_owned(), self.config.path(self.config.names.embedding)] {
+            if !all_linear && config.selects(&path, path == head, None) {
                 return Err(ModelError::Unsupported(format!(
                     "target_modules selects {path}: adapters on the embedding and the head are not supported yet; \
                      name the linear layers of the blocks, or \"all-linear\""
@@ -58,7 +59,7 @@ impl Llama {
         Ok(selected)
     }
 
-    /// Puts `values` into the adapters that [`Llama::inject_lora`] made.
+    /// Puts `values` into the adapters that [`Model::inject_lora`] made.
     ///
     /// # Errors
     ///

@@ -1,55 +1,54 @@
 //! The model's linear layers and learning tensors by their Hugging Face names.
 
-use burn::tensor::Tensor;
+use lorelei_formats::ModelConfig;
 
-use crate::{Linear, Llama, Parameter, Weight, llama::Layer};
+use crate::{Linear, Model, Parameter, Weight, model::Layer, norm::Norm};
 
 impl Layer {
-    /// Each linear layer with its path inside the block, in the order of the forward pass.
-    pub(crate) fn linears(&self) -> [(&'static str, &Linear); 7] {
-        [
-            ("self_attn.q_proj", &self.q_proj),
-            ("self_attn.k_proj", &self.k_proj),
-            ("self_attn.v_proj", &self.v_proj),
-            ("self_attn.o_proj", &self.o_proj),
-            ("mlp.gate_proj", &self.gate_proj),
-            ("mlp.up_proj", &self.up_proj),
-            ("mlp.down_proj", &self.down_proj),
-        ]
+    /// The linear layers, in the order of [`ModelConfig::layer_linears`].
+    fn linears(&self) -> impl Iterator<Item = &Linear> {
+        let parts = [&self.attention, &self.mlp].into_iter();
+        parts.flat_map(|part| part.input.iter().chain([&part.output]))
     }
 
     /// As [`Self::linears`].
-    pub(crate) fn linears_mut(&mut self) -> [(&'static str, &mut Linear); 7] {
-        [
-            ("self_attn.q_proj", &mut self.q_proj),
-            ("self_attn.k_proj", &mut self.k_proj),
-            ("self_attn.v_proj", &mut self.v_proj),
-            ("self_attn.o_proj", &mut self.o_proj),
-            ("mlp.gate_proj", &mut self.gate_proj),
-            ("mlp.up_proj", &mut self.up_proj),
-            ("mlp.down_proj", &mut self.down_proj),
-        ]
+    fn linears_mut(&mut self) -> impl Iterator<Item = &mut Linear> {
+        let parts = [&mut self.attention, &mut self.mlp].into_iter();
+        parts.flat_map(|part| part.input.iter_mut().chain([&mut part.output]))
+    }
+
+    /// The norms, in the order of [`lorelei_formats::config::Names::layer_norms`].
+    fn norms_mut(&mut self) -> impl Iterator<Item = &mut Norm> {
+        let parts = [&mut self.attention, &mut self.mlp].into_iter();
+        let around = parts
+            .flat_map(|part| [&mut part.norm_before, &mut part.norm_after, &mut part.norm_residual])
+            .chain([&mut self.query_norm, &mut self.key_norm]);
+        around.flatten()
     }
 }
 
-impl Llama {
+impl Model {
     /// Every linear layer of the blocks with its path (`model.layers.0.self_attn.q_proj`).
     pub fn linears(&self) -> impl Iterator<Item = (String, &Linear)> {
-        self.layers
-            .iter()
-            .enumerate()
-            .flat_map(|(index, layer)| layer.linears().map(|(part, linear)| (path(index, part), linear)))
+        let parts = linear_names(&self.config);
+        self.layers.iter().enumerate().flat_map(move |(index, layer)| {
+            let paths: Vec<_> = parts.iter().map(|part| self.config.layer_path(index, part)).collect();
+            paths.into_iter().zip(layer.linears())
+        })
     }
 
-    /// As [`Llama::linears`], with the block's number.
+    /// As [`Model::linears`], with the block's number.
     pub(crate) fn linears_mut(&mut self) -> impl Iterator<Item = (usize, String, &mut Linear)> {
-        self.layers.iter_mut().enumerate().flat_map(|(index, layer)| {
-            layer.linears_mut().map(|(part, linear)| (index, path(index, part), linear))
+        let parts = linear_names(&self.config);
+        let config = &self.config;
+        self.layers.iter_mut().enumerate().flat_map(move |(index, layer)| {
+            let paths: Vec<_> = parts.iter().map(|part| config.layer_path(index, part)).collect();
+            paths.into_iter().zip(layer.linears_mut()).map(move |(path, linear)| (index, path, linear))
         })
     }
 
     /// Calls `visit` with the name and the tensor of everything that learns: adapters' `A` and `B` (by the module's path and
-    /// `lora_A` or `lora_B`), or every weight by its checkpoint name after [`Llama::finetune_all`].
+    /// `lora_A` or `lora_B`), or every weight by its checkpoint name after [`Model::finetune_all`].
     pub fn visit_parameters(&mut self, visit: &mut dyn FnMut(&str, Parameter<'_>)) {
         if self.learns_whole {
             self.visit_weights(visit);
@@ -65,26 +64,47 @@ impl Llama {
 
     /// Calls `visit` with every weight of the base by its checkpoint name. Packed ones are left out: they cannot learn.
     pub fn visit_weights(&mut self, visit: &mut dyn FnMut(&str, Parameter<'_>)) {
-        visit("model.embed_tokens.weight", Parameter::Matrix(&mut self.embed_tokens));
+        let config = &self.config;
+        let names = config.names;
+        let weight = |part: &str| config.path(part) + ".weight";
+        visit(&weight(names.embedding), Parameter::Matrix(&mut self.embed_tokens));
+        if let (Some(name), Some(positions)) = (names.positions, &mut self.positions) {
+            visit(&weight(name), Parameter::Matrix(positions));
+        }
+        let norm = |path: &str, norm: &mut Norm, visit: &mut dyn FnMut(&str, Parameter<'_>)| {
+            visit(&format!("{path}.weight"), Parameter::Vector(&mut norm.weight));
+            if let Some(bias) = &mut norm.bias {
+                visit(&format!("{path}.bias"), Parameter::Vector(bias));
+            }
+        };
+        if let (Some(name), Some(layer)) = (names.embedding_norm, &mut self.embedding_norm) {
+            norm(&config.path(name), layer, visit);
+        }
+        let linears = linear_names(config);
+        let norms = names.layer_norms(config.hidden_size, config.head_dim);
         for (index, layer) in self.layers.iter_mut().enumerate() {
-            for (part, linear) in layer.linears_mut() {
-                let path = path(index, part);
+            for (part, linear) in linears.iter().zip(layer.linears_mut()) {
+                let path = config.layer_path(index, part);
                 if let Weight::Dense(weight) = &mut linear.weight {
-                    visit(&format!("{path}.weight"), Parameter::Matrix(weight));
+                    let parameter = match config.stored_in_out {
+                        true => Parameter::Transposed(weight),
+                        false => Parameter::Matrix(weight),
+                    };
+                    visit(&format!("{path}.weight"), parameter);
                 }
                 if let Some(bias) = &mut linear.bias {
                     visit(&format!("{path}.bias"), Parameter::Vector(bias));
                 }
             }
-            let mut norm = |part: &str, weight: &mut Tensor<1>| {
-                visit(&path(index, part), Parameter::Vector(weight));
-            };
-            norm("input_layernorm.weight", &mut layer.input_layernorm);
-            norm("post_attention_layernorm.weight", &mut layer.post_attention_layernorm);
+            for ((part, _), layer) in norms.iter().zip(layer.norms_mut()) {
+                norm(&config.layer_path(index, part), layer, visit);
+            }
         }
-        visit("model.norm.weight", Parameter::Vector(&mut self.norm));
+        if let (Some(name), Some(layer)) = (names.final_norm, &mut self.norm) {
+            norm(&config.path(name), layer, visit);
+        }
         if let Some(head) = &mut self.lm_head {
-            visit("lm_head.weight", Parameter::Matrix(head));
+            visit(&format!("{}.weight", names.head), Parameter::Matrix(head));
         }
     }
 
@@ -108,6 +128,6 @@ impl Llama {
     }
 }
 
-fn path(index: usize, part: &str) -> String {
-    format!("model.layers.{index}.{part}")
+fn linear_names(config: &ModelConfig) -> Vec<&'static str> {
+    config.layer_linears().into_iter().map(|linear| linear.name).collect()
 }

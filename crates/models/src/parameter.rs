@@ -9,6 +9,8 @@ pub enum Parameter<'a> {
     Vector(&'a mut Tensor<1>),
     /// A matrix.
     Matrix(&'a mut Tensor<2>),
+    /// A matrix that its file has the other way round (GPT-2's `Conv1D`): here `[out, in]`, in every other respect `[in, out]`.
+    Transposed(&'a mut Tensor<2>),
 }
 
 impl Parameter<'_> {
@@ -17,12 +19,16 @@ impl Parameter<'_> {
         match self {
             Self::Vector(tensor) => tensor.shape(),
             Self::Matrix(tensor) => tensor.shape(),
+            Self::Transposed(tensor) => {
+                let [rows, columns] = tensor.dims();
+                Shape::new([columns, rows])
+            }
         }
     }
 
     /// Whether weight decay applies: to matrices, as Transformers does (not to biases and norms).
     pub fn decays(&self) -> bool {
-        matches!(self, Self::Matrix(_))
+        !matches!(self, Self::Vector(_))
     }
 
     /// All elements, row by row, outside the graph.
@@ -37,6 +43,11 @@ impl Parameter<'_> {
                 let count = tensor.shape().num_elements();
                 tensor.reshape([count])
             }
+            Self::Transposed(tensor) => {
+                let tensor = bare(tensor);
+                let count = tensor.shape().num_elements();
+                tensor.transpose().reshape([count])
+            }
         }
     }
 
@@ -47,6 +58,12 @@ impl Parameter<'_> {
             Self::Matrix(tensor) => {
                 let dims = tensor.dims();
                 **tensor = values.reshape(dims);
+            }
+            Self::Transposed(tensor) => {
+                let [rows, columns] = tensor.dims();
+                let lying: Tensor<2> = values.reshape([columns, rows]);
+                // Reshaped there and back, so that its elements lie as its shape says.
+                **tensor = lying.transpose().reshape([rows * columns]).reshape([rows, columns]);
             }
         }
     }
@@ -65,7 +82,7 @@ impl Parameter<'_> {
         }
         match self {
             Self::Vector(tensor) => leaf(tensor),
-            Self::Matrix(tensor) => leaf(tensor),
+            Self::Matrix(tensor) | Self::Transposed(tensor) => leaf(tensor),
         }
     }
 
@@ -82,6 +99,10 @@ impl Parameter<'_> {
             Self::Matrix(tensor) => tensor.grad_remove(gradients).map(|grad| {
                 let count = grad.shape().num_elements();
                 grad.reshape([count])
+            }),
+            Self::Transposed(tensor) => tensor.grad_remove(gradients).map(|grad| {
+                let count = grad.shape().num_elements();
+                grad.transpose().reshape([count])
             }),
         }
     }

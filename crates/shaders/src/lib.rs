@@ -4,7 +4,7 @@
 //! browsers (Tint) and naga both take, at most 7 storage buffers, 256 invocations and 16 KiB of workgroup memory a group, and no assumption
 //! about subgroups.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use minijinja::{Environment, Value, context};
 
@@ -50,11 +50,13 @@ impl Masked {
     }
 }
 
-/// What the right operand of a product lies in.
+/// What numbers lie in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Packed {
-    /// Plain `f32`.
-    No,
+pub enum Stored {
+    /// Single floats.
+    F32,
+    /// Half floats.
+    F16,
     /// GGUF's blocks of 32 signed bytes and a scale.
     Q8_0,
     /// GGUF's blocks of 32 nibbles and a scale.
@@ -63,13 +65,20 @@ pub enum Packed {
     Q4_1,
 }
 
-impl Packed {
+impl Stored {
+    /// Whether it is blocks of packed integers.
+    pub fn is_packed(self) -> bool {
+        matches!(self, Stored::Q8_0 | Stored::Q4_0 | Stored::Q4_1)
+    }
+
+    /// The WGSL type of a number, or the blocks' name.
     fn word(self) -> &'static str {
         match self {
-            Packed::No => "",
-            Packed::Q8_0 => "q8_0",
-            Packed::Q4_0 => "q4_0",
-            Packed::Q4_1 => "q4_1",
+            Stored::F32 => "f32",
+            Stored::F16 => "f16",
+            Stored::Q8_0 => "q8_0",
+            Stored::Q4_0 => "q4_0",
+            Stored::Q4_1 => "q4_1",
         }
     }
 }
@@ -81,12 +90,18 @@ pub struct Matmul {
     pub rows: u32,
     /// Columns of an invocation: a tile has 16 times as many.
     pub cols: u32,
+    /// What A lies in: floats.
+    pub a: Stored,
+    /// What B lies in.
+    pub b: Stored,
+    /// What the result lies in: floats.
+    pub out: Stored,
     /// How A lies.
     pub a_by: Layout,
     /// How B, and L, lie.
     pub b_by: Layout,
-    /// What B lies in.
-    pub packed: Packed,
+    /// Whether A and B are read in fours.
+    pub wide: bool,
     /// Whether there is an adapter's product.
     pub low_rank: bool,
     /// What the mask is laid on.
@@ -96,40 +111,58 @@ pub struct Matmul {
 impl Matmul {
     /// Every variant that has a use.
     fn all() -> Vec<Self> {
+        use Layout::{Column, Row};
+        use Stored::{F32, Q4_0, Q4_1, Q8_0};
         let plain = Matmul {
             rows: 4,
             cols: 4,
-            a_by: Layout::Row,
-            b_by: Layout::Row,
-            packed: Packed::No,
+            a: F32,
+            b: F32,
+            out: F32,
+            a_by: Row,
+            b_by: Row,
+            wide: false,
             low_rank: false,
             dropout: Masked::Nothing,
         };
-        let mut all = vec![plain];
-        // Each step takes what there is and adds it with another value of one field.
-        let mut vary = |change: &dyn Fn(&mut Matmul)| {
-            let mut changed = all.clone();
-            changed.iter_mut().for_each(change);
-            all.extend(changed);
-        };
-        vary(&|variant| variant.rows = 1);
-        vary(&|variant| variant.cols = 1);
-        vary(&|variant| variant.a_by = Layout::Column);
-        vary(&|variant| variant.b_by = Layout::Column);
-        vary(&|variant| variant.low_rank = true);
-        for packed in [Packed::Q8_0, Packed::Q4_0, Packed::Q4_1] {
-            vary(&|variant| variant.packed = packed);
+        let mut uses = Vec::new();
+        for x in [F32, Stored::F16] {
+            for w in [x, Q8_0, Q4_0, Q4_1] {
+                let linear = Matmul { a: x, b: w, out: x, ..plain };
+                let back = Matmul { b_by: Column, ..linear };
+                uses.extend([linear, back]);
+                uses.extend([linear, back].map(|base| Matmul { low_rank: true, ..base }));
+                uses.push(Matmul { low_rank: true, dropout: Masked::Low, ..back });
+            }
+            let lowered = Matmul { a: x, ..plain };
+            let lowered_grad = Matmul { b_by: Column, ..lowered };
+            let grad_a = Matmul { b: x, a_by: Column, b_by: Column, ..plain };
+            let grad_b = Matmul { a: x, a_by: Column, b_by: Column, ..plain };
+            let logits = Matmul { a: x, b: x, ..plain };
+            let grad_hidden = Matmul { b: x, b_by: Column, ..plain };
+            uses.extend([lowered, lowered_grad, grad_a, grad_b, logits, grad_hidden]);
+            uses.push(Matmul { dropout: Masked::A, ..lowered });
+            uses.push(Matmul { dropout: Masked::B, ..grad_a });
         }
-        for dropout in [Masked::A, Masked::B, Masked::Low] {
-            vary(&|variant| variant.dropout = dropout);
+        let mut all = Vec::new();
+        for of in uses {
+            for wide in [false, true] {
+                for rows in [1, 4, 8] {
+                    all.extend([1, 4].map(|cols| Matmul { rows, cols, wide, ..of }));
+                }
+            }
         }
-        // Only what has an adapter has a mask on its product; a mask on B is for adapters' gradients, and those are never packed.
-        all.retain(|variant| variant.dropout != Masked::Low || variant.low_rank);
-        all.retain(|variant| variant.dropout != Masked::B || variant.packed == Packed::No);
         let mut seen = HashSet::new();
         all.retain(|variant| seen.insert(*variant));
         all
     }
+}
+
+/// The types of a template's arrays, and whether one is half floats.
+fn stored(arrays: &[(&str, Stored)]) -> Value {
+    let half = arrays.iter().any(|(_, stored)| *stored == Stored::F16);
+    let types: BTreeMap<&str, &str> = arrays.iter().map(|(name, stored)| (*name, stored.word())).collect();
+    context! { half, ..Value::from(types) }
 }
 
 /// A kernel that can be launched. Its bindings, in their order, and its launch are in the header of its file.
@@ -138,15 +171,36 @@ pub enum Kernel {
     /// `matmul.wgsl`.
     Matmul(Matmul),
     /// `rms_norm.wgsl`.
-    RmsNorm,
+    RmsNorm {
+        /// What x lies in.
+        x: Stored,
+        /// What the weight and the result lie in.
+        weight: Stored,
+    },
     /// `rms_norm_backward.wgsl`.
-    RmsNormBackward,
+    RmsNormBackward {
+        /// What the result's gradient lies in.
+        grad: Stored,
+        /// What x and its gradient lie in.
+        x: Stored,
+        /// What the weight lies in.
+        weight: Stored,
+    },
     /// `rope.wgsl`.
-    Rope,
+    Rope {
+        /// What everything but the angles lies in.
+        x: Stored,
+    },
     /// `swiglu.wgsl`.
-    Swiglu,
+    Swiglu {
+        /// What everything lies in.
+        x: Stored,
+    },
     /// `swiglu_backward.wgsl`.
-    SwigluBackward,
+    SwigluBackward {
+        /// What everything lies in.
+        x: Stored,
+    },
     /// `softmax_cross_entropy.wgsl`.
     SoftmaxCrossEntropy {
         /// Whether the logits become their gradient.
@@ -156,16 +210,22 @@ pub enum Kernel {
     Attention {
         /// Channels of a head: see [`Kernel::takes_head_dim`].
         head_dim: u32,
+        /// What everything lies in.
+        x: Stored,
     },
     /// `attention_backward_query.wgsl`.
     AttentionBackwardQuery {
         /// See `Attention`.
         head_dim: u32,
+        /// See `Attention`.
+        x: Stored,
     },
     /// `attention_backward_key.wgsl`.
     AttentionBackwardKey {
         /// See `Attention`.
         head_dim: u32,
+        /// See `Attention`.
+        x: Stored,
     },
     /// `adamw.wgsl`.
     AdamW,
@@ -196,24 +256,36 @@ impl Kernel {
             };
         }
         let ((name, text), values) = match *self {
-            Kernel::Matmul(Matmul { rows, cols, a_by, b_by, packed, low_rank, dropout }) => (
+            Kernel::Matmul(Matmul { rows, cols, a, b, out, a_by, b_by, wide, low_rank, dropout }) => (
                 file!("matmul.wgsl"),
-                context! { rows, cols, low_rank, a_by => a_by.word(), b_by => b_by.word(), dropout => dropout.word(), packed => packed.word() },
+                context! {
+                    rows, cols, wide, low_rank,
+                    half => [a, b, out].contains(&Stored::F16),
+                    a => a.word(), b => b.word(), out => out.word(),
+                    packed => if b.is_packed() { b.word() } else { "" },
+                    a_by => a_by.word(), b_by => b_by.word(), dropout => dropout.word(),
+                },
             ),
-            Kernel::RmsNorm => (file!("rms_norm.wgsl"), context! {}),
-            Kernel::RmsNormBackward => (file!("rms_norm_backward.wgsl"), context! {}),
-            Kernel::Rope => (file!("rope.wgsl"), context! {}),
-            Kernel::Swiglu => (file!("swiglu.wgsl"), context! {}),
-            Kernel::SwigluBackward => (file!("swiglu_backward.wgsl"), context! {}),
+            Kernel::RmsNorm { x, weight } => {
+                (file!("rms_norm.wgsl"), stored(&[("x", x), ("weight", weight)]))
+            }
+            Kernel::RmsNormBackward { grad, x, weight } => {
+                (file!("rms_norm_backward.wgsl"), stored(&[("grad", grad), ("x", x), ("weight", weight)]))
+            }
+            Kernel::Rope { x } => (file!("rope.wgsl"), stored(&[("x", x)])),
+            Kernel::Swiglu { x } => (file!("swiglu.wgsl"), stored(&[("x", x)])),
+            Kernel::SwigluBackward { x } => (file!("swiglu_backward.wgsl"), stored(&[("x", x)])),
             Kernel::SoftmaxCrossEntropy { gradient } => {
                 (file!("softmax_cross_entropy.wgsl"), context! { gradient })
             }
-            Kernel::Attention { head_dim } => (file!("attention.wgsl"), context! { head_dim }),
-            Kernel::AttentionBackwardQuery { head_dim } => {
-                (file!("attention_backward_query.wgsl"), context! { head_dim })
+            Kernel::Attention { head_dim, x } => {
+                (file!("attention.wgsl"), context! { head_dim, ..stored(&[("x", x)]) })
             }
-            Kernel::AttentionBackwardKey { head_dim } => {
-                (file!("attention_backward_key.wgsl"), context! { head_dim })
+            Kernel::AttentionBackwardQuery { head_dim, x } => {
+                (file!("attention_backward_query.wgsl"), context! { head_dim, ..stored(&[("x", x)]) })
+            }
+            Kernel::AttentionBackwardKey { head_dim, x } => {
+                (file!("attention_backward_key.wgsl"), context! { head_dim, ..stored(&[("x", x)]) })
             }
             Kernel::AdamW => (file!("adamw.wgsl"), context! {}),
         };
@@ -239,19 +311,22 @@ impl Kernel {
     /// One of each kind and all variants of those that have some, for tests and for making pipelines ahead of their use.
     pub fn all() -> Vec<Self> {
         let mut all = vec![
-            Kernel::RmsNorm,
-            Kernel::RmsNormBackward,
-            Kernel::Rope,
-            Kernel::Swiglu,
-            Kernel::SwigluBackward,
             Kernel::SoftmaxCrossEntropy { gradient: false },
             Kernel::SoftmaxCrossEntropy { gradient: true },
             Kernel::AdamW,
         ];
-        for head_dim in (16..=128).step_by(16) {
-            all.push(Kernel::Attention { head_dim });
-            all.push(Kernel::AttentionBackwardQuery { head_dim });
-            all.push(Kernel::AttentionBackwardKey { head_dim });
+        let floats = [Stored::F32, Stored::F16];
+        for x in floats {
+            all.extend([Kernel::Rope { x }, Kernel::Swiglu { x }, Kernel::SwigluBackward { x }]);
+            for weight in floats {
+                all.push(Kernel::RmsNorm { x, weight });
+                all.extend(floats.map(|grad| Kernel::RmsNormBackward { grad, x, weight }));
+            }
+            for head_dim in (16..=128).step_by(16) {
+                all.push(Kernel::Attention { head_dim, x });
+                all.push(Kernel::AttentionBackwardQuery { head_dim, x });
+                all.push(Kernel::AttentionBackwardKey { head_dim, x });
+            }
         }
         all.extend(Matmul::all().into_iter().map(Kernel::Matmul));
         all

@@ -3,7 +3,7 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 use lorelei_kernels::{AdamWStep, adamw};
-use lorelei_models::{BatchGradients, Llama, Parameter};
+use lorelei_models::{BatchGradients, Model, Parameter};
 use lorelei_recipe::TrainingArguments;
 
 use crate::{Checkpoint, TrainError};
@@ -36,7 +36,7 @@ pub type Moments = Vec<(String, Vec<f32>, Vec<f32>)>;
 
 impl Optimizer {
     /// Takes over the present values of everything in `model` that learns.
-    pub fn new(model: &mut Llama, arguments: &TrainingArguments) -> Self {
+    pub fn new(model: &mut Model, arguments: &TrainingArguments) -> Self {
         let device = model.device().clone();
         let mut groups = Vec::new();
         for decays in [true, false] {
@@ -67,7 +67,7 @@ impl Optimizer {
     }
 
     /// Adds the gradients of one micro-batch. The model's parameters must still be the leaves of that graph.
-    pub fn accumulate(&mut self, model: &mut Llama, gradients: &mut BatchGradients) {
+    pub fn accumulate(&mut self, model: &mut Model, gradients: &mut BatchGradients) {
         let device = model.device().clone();
         for group in &mut self.groups {
             let mut parts = Vec::with_capacity(group.spans.len());
@@ -88,22 +88,15 @@ impl Optimizer {
 
     /// Clips, updates, writes the new values into `model` and forgets the gradients. Returns the global norm before clipping,
     /// `[1]`, still on the device.
-    pub fn step(&mut self, model: &mut Llama, learning_rate: f64) -> Tensor<1> {
+    pub fn step(&mut self, model: &mut Model, learning_rate: f64) -> Tensor<1> {
         self.step += 1;
         let device = model.device().clone();
         let squares =
             self.groups.iter().filter_map(|group| group.grad.clone()).map(|grad| (grad.clone() * grad).sum());
         let norm =
             squares.reduce(|sum, square| sum + square).unwrap_or_else(|| Tensor::zeros([1], &device)).sqrt();
-        // torch.nn.utils.clip_grad_norm_: the factor is at most one, and its epsilon stays.
-        let factor = (norm.clone() + 1e-6).recip() * self.max_grad_norm;
-        let factor = (self.max_grad_norm > 0.0).then(|| factor.clamp_max(1.0));
         for group in &mut self.groups {
             let Some(grad) = group.grad.take() else { continue };
-            let grad = match &factor {
-                Some(factor) => grad * factor.clone(),
-                None => grad,
-            };
             let step = AdamWStep {
                 lr: learning_rate,
                 beta1: self.beta1,
@@ -111,17 +104,19 @@ impl Optimizer {
                 epsilon: self.epsilon as f32,
                 weight_decay: if group.decays { self.weight_decay } else { 0.0 },
                 step: self.step,
+                unscale: 1.0,
+                max_grad_norm: self.max_grad_norm as f32,
             };
             let take = |tensor: &mut Tensor<1>| std::mem::replace(tensor, Tensor::empty([1], &device));
             let (theta, m, v) = (take(&mut group.theta), take(&mut group.m), take(&mut group.v));
-            (group.theta, group.m, group.v) = adamw(theta, m, v, grad, step);
+            (group.theta, group.m, group.v) = adamw(theta, m, v, grad, norm.clone(), step);
         }
         self.write(model);
         norm
     }
 
     /// Writes the values into the model.
-    fn write(&self, model: &mut Llama) {
+    fn write(&self, model: &mut Model) {
         for group in &self.groups {
             let mut spans = group.spans.iter();
             model.visit_parameters(&mut |_, mut parameter| {

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use lorelei_formats::{
     Adapter, AdapterTensor, Dtype, TensorData, TensorSpec, adapter_key, to_bytes, write_adapter,
 };
-use lorelei_models::Llama;
+use lorelei_models::Model;
+use lorelei_recipe::LoraConfig;
 
 use crate::{Job, Optimizer, TrainError};
 
@@ -39,6 +40,8 @@ pub async fn adapter_files(
         let shape = shapes[&name].clone();
         adapter.insert(adapter_key(path, part), AdapterTensor { shape, values });
     }
+    // PEFT finds it out likewise, and says so in the file.
+    let lora = LoraConfig { fan_in_fan_out: job.model.config().stored_in_out, ..lora.clone() };
     let config = lora.to_peft_json(&job.base_model, &job.target_modules);
     Ok(vec![
         ("adapter_model.safetensors".into(), write_adapter(&adapter)?),
@@ -63,7 +66,7 @@ fn whole_model(
 
 /// The optimizer's moments and the trainer's place, for a checkpoint.
 pub(crate) async fn state_files(
-    model: &mut Llama,
+    model: &mut Model,
     optimizer: &Optimizer,
     step: usize,
     epoch: f64,

@@ -1,8 +1,8 @@
 //! The loop.
 
 use burn::tensor::Tensor;
-use lorelei_data::{Batch, Padding, SequenceRow, collate, epoch_order, micro_batches};
-use lorelei_models::{ForwardMode, Llama, Tokens};
+use lorelei_data::{Batch, Padding, SequenceRow, collate, micro_batches, sampling_order};
+use lorelei_models::{ForwardMode, Model, Tokens};
 use lorelei_recipe::{LoraConfig, StepPlan, TrainingArguments};
 
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
 /// A model, what it shall learn, and how.
 pub struct Job {
     /// With its adapters in place, or learning whole.
-    pub model: Llama,
+    pub model: Model,
     /// The adapter's configuration; none for full fine-tuning.
     pub lora: Option<LoraConfig>,
     /// The module names that the adapter sits on, for `adapter_config.json`.
@@ -121,7 +121,7 @@ pub async fn train(job: &mut Job, host: &mut impl Host) -> Result<Finished, Trai
         }
         let (epoch, range) = plan.micro_batches(step);
         if micro_batches_of.as_ref().is_none_or(|(of, _)| *of != epoch) {
-            let order = epoch_order(job.train.len(), job.arguments.shuffle_seed(), epoch, job.shuffle);
+            let order = sampling_order(&job.train, &job.arguments, epoch, job.shuffle);
             let size = job.arguments.per_device_train_batch_size;
             let of_epoch = micro_batches(&order, size, job.arguments.dataloader_drop_last);
             micro_batches_of = Some((epoch, of_epoch));

@@ -1,6 +1,6 @@
 //! A prompt, answered without and with the adapter.
 
-use lorelei_models::Llama;
+use lorelei_models::Model;
 use lorelei_protocol::Reply;
 
 use crate::{browser, desk, model::Loaded, port};
@@ -39,7 +39,7 @@ pub async fn generate(prompt: String, max_new_tokens: usize) -> Result<(), Strin
 /// The likeliest answer of one model.
 struct Answer<'a> {
     loaded: &'a Loaded,
-    model: &'a Llama,
+    model: &'a Model,
     prompt_len: usize,
     ids: Vec<u32>,
     text: String,
@@ -47,7 +47,7 @@ struct Answer<'a> {
 }
 
 impl<'a> Answer<'a> {
-    fn new(loaded: &'a Loaded, model: &'a Llama, prompt: &[u32]) -> Self {
+    fn new(loaded: &'a Loaded, model: &'a Model, prompt: &[u32]) -> Self {
         let text = String::new();
         Self { loaded, model, prompt_len: prompt.len(), ids: prompt.to_vec(), text, ended: false }
     }

@@ -3,9 +3,9 @@
 use std::{collections::BTreeMap, io};
 
 use lorelei_data::Tokenizer;
-use lorelei_formats::{LlamaConfig, ModelSource};
+use lorelei_formats::{ModelConfig, ModelSource};
 use lorelei_kernels::gpu;
-use lorelei_models::Llama;
+use lorelei_models::Model;
 use lorelei_protocol::{DeviceChoice, ModelChoice, ModelInfo, ModuleInfo, Reply};
 use web_sys::File;
 
@@ -15,7 +15,7 @@ use crate::{blob::BlobReader, desk, device, port, store};
 #[derive(Clone)]
 pub struct Loaded {
     /// The base, without adapters.
-    pub model: Llama,
+    pub model: Model,
     /// Its tokenizer.
     pub tokenizer: Tokenizer,
     /// What `adapter_config.json` names as the base.
@@ -36,7 +36,7 @@ pub async fn load(choice: ModelChoice, device: DeviceChoice, files: Vec<File>) -
         done += 1;
         port::post(&Reply::Progress { what: tensor.to_owned(), done, total });
     };
-    let model = Llama::load(config, &*source.tensors, &device, gpu::runs_on(&device), &mut progress)
+    let model = Model::load(config, &*source.tensors, &device, gpu::runs_on(&device), &mut progress)
         .map_err(|error| error.to_string())?;
     let loaded = Loaded { model, tokenizer, name };
     let info = info(&loaded, device_name);
@@ -88,9 +88,9 @@ fn folder_name(file: &File) -> String {
 }
 
 /// All of a model but its weights, whose names and shapes are held against its configuration.
-fn read(source: &ModelSource) -> Result<(LlamaConfig, Tokenizer), String> {
-    let config = source.llama_config().map_err(|error| error.to_string())?;
-    Llama::check_tensors(&config, &*source.tensors).map_err(|error| error.to_string())?;
+fn read(source: &ModelSource) -> Result<(ModelConfig, Tokenizer), String> {
+    let config = source.model_config().map_err(|error| error.to_string())?;
+    Model::check_tensors(&config, &*source.tensors).map_err(|error| error.to_string())?;
     let json = source.tokenizer.as_deref().ok_or("the model has no tokenizer.json: add the file")?;
     let tokenizer =
         Tokenizer::from_files(json, source.tokenizer_config.as_deref(), source.chat_template.as_deref())
@@ -110,7 +110,7 @@ fn info(loaded: &Loaded, device: String) -> ModelInfo {
     let config = loaded.model.config();
     ModelInfo {
         name: loaded.name.clone(),
-        model_type: "llama".into(),
+        model_type: config.model_type.into(),
         device,
         parameters: parameters as u64,
         vocab_size: config.vocab_size,

@@ -1,7 +1,7 @@
 //! A run: the trainer with the page as its host.
 
 use lorelei_data::{Padding, Tokenizer};
-use lorelei_models::{AdapterValues, Llama, read_adapter};
+use lorelei_models::{AdapterValues, Model, read_adapter};
 use lorelei_protocol::{Event, InterruptedRun, Reply, SamplePrompt, Sampled, Warned};
 use lorelei_recipe::{FinetuningType, Recipe};
 use lorelei_train::{Checkpoint, Host, Job, Sample, SaveError, Signal, train};
@@ -24,7 +24,7 @@ pub struct Control {
 #[derive(Clone)]
 pub struct Trained {
     /// The model with its adapter.
-    pub model: Llama,
+    pub model: Model,
     /// The recipe that was run.
     pub recipe: Recipe,
     /// The adapter's files.

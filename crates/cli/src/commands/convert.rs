@@ -36,7 +36,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let companions = source.companions(&arguments.dtype).map_err(report)?;
     model_folder::write(
         &arguments.output,
-        &source.llama_config().map_err(report)?,
+        &source.model_config().map_err(report)?,
         dtype,
         read,
         &companions,

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use lorelei_data::Tokenizer;
-use lorelei_models::Llama;
+use lorelei_models::Model;
 use miette::{IntoDiagnostic, Result, WrapErr};
 
 use super::train::Prepared;
@@ -65,7 +65,7 @@ fn absolute(path: &Path) -> Result<PathBuf> {
 }
 
 /// What the model says to `prompt`, the likeliest token each time, on one line.
-fn answer(model: &Llama, tokenizer: &Tokenizer, prompt: &str) -> Result<String> {
+fn answer(model: &Model, tokenizer: &Tokenizer, prompt: &str) -> Result<String> {
     let ids = tokenizer.encode_prompt(prompt).map_err(report)?;
     let stop: Vec<u32> = tokenizer.eos_id().into_iter().collect();
     let ids = pollster::block_on(model.generate(&ids, MAX_NEW_TOKENS, &stop)).map_err(report)?;

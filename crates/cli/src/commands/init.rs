@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, fs, path::PathBuf};
 
 use burn::tensor::Device;
 use lorelei_data::{Row, Tokenizer, train_byte_level_bpe};
-use lorelei_formats::{Dtype, LlamaConfig};
-use lorelei_models::Llama;
+use lorelei_formats::{Dtype, ModelConfig};
+use lorelei_models::Model;
 use lorelei_recipe::DataSection;
 use miette::{Context, IntoDiagnostic, Result, miette};
 
@@ -42,7 +42,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let name = arguments.config.display().to_string();
     let config_text =
         fs::read_to_string(&arguments.config).into_diagnostic().wrap_err_with(|| name.clone())?;
-    let config = LlamaConfig::from_json(&config_text, &name).map_err(report)?;
+    let config = ModelConfig::from_json(&config_text, &name).map_err(report)?;
     let fields: serde_json::Value = serde_json::from_str(&config_text).into_diagnostic()?;
     // Transformers' default.
     let initializer_range = fields["initializer_range"].as_f64().unwrap_or(0.02);
@@ -74,7 +74,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     }
 
     let mut model =
-        Llama::random(config.clone(), initializer_range, arguments.seed, &Device::flex()).map_err(report)?;
+        Model::random(config.clone(), initializer_range, arguments.seed, &Device::flex()).map_err(report)?;
     let mut weights = BTreeMap::new();
     model.visit_weights(&mut |name, weight| {
         weights.insert(name.to_owned(), weight.flat().into_data().try_into_vec::<f32>().unwrap_or_default());

@@ -54,7 +54,7 @@ impl Prepared {
         let name = resume.filter(|_| is_full).map(|folder| folder.display().to_string());
         let source = source::open(name.as_deref().unwrap_or(&recipe.model.model_name_or_path))?;
         let tokenizer = source::tokenizer(&source)?;
-        let vocab_size = source.llama_config().map_err(report)?.vocab_size;
+        let vocab_size = source.model_config().map_err(report)?.vocab_size;
         let (train, validation) = dataset::rows(&recipe, &tokenizer, vocab_size)?;
         let keep_packed = recipe.model.dtype == ModelDtype::Auto && !is_full && gpu::runs_on(device);
         let mut model = source::load(&source, device, keep_packed)?;

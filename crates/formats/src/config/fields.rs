@@ -29,6 +29,11 @@ impl<'a> Fields<'a> {
         self.values.get(key).filter(|value| !value.is_null())
     }
 
+    /// Whether the key is there, be it `null`.
+    pub fn has(&self, key: &str) -> bool {
+        self.values.contains_key(key)
+    }
+
     /// The object at `key`, unless it is absent or empty.
     pub fn object(&'a self, key: &str) -> Result<Option<Self>, FormatError> {
         match self.get(key) {
@@ -52,9 +57,13 @@ impl<'a> Fields<'a> {
 
     /// A flag that is off unless the file turns it on.
     pub fn flag(&self, key: &str) -> Result<bool, FormatError> {
+        Ok(self.optional_flag(key)?.unwrap_or(false))
+    }
+
+    pub fn optional_flag(&self, key: &str) -> Result<Option<bool>, FormatError> {
         match self.get(key) {
-            None => Ok(false),
-            Some(Value::Bool(flag)) => Ok(*flag),
+            None => Ok(None),
+            Some(Value::Bool(flag)) => Ok(Some(*flag)),
             Some(other) => Err(self.wrong_type(key, other, "true or false")),
         }
     }
@@ -89,6 +98,46 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// A finite number.
+    pub fn optional_number(&self, key: &str) -> Result<Option<f64>, FormatError> {
+        let Some(value) = self.get(key) else {
+            return Ok(None);
+        };
+        match value.as_f64() {
+            Some(number) if number.is_finite() => Ok(Some(number)),
+            _ => Err(self.wrong_type(key, value, "a number")),
+        }
+    }
+
+    /// A list of finite numbers above zero.
+    pub fn positives(&self, key: &str) -> Result<Vec<f32>, FormatError> {
+        let value = self.get(key).ok_or_else(|| self.missing(key))?;
+        let number = |value: &Value| {
+            value.as_f64().map(|number| number as f32).filter(|number| number.is_finite() && *number > 0.0)
+        };
+        let numbers = value.as_array().and_then(|values| values.iter().map(number).collect());
+        numbers.ok_or_else(|| self.wrong_type(key, value, "a list of numbers above zero"))
+    }
+
+    /// A list of texts.
+    pub fn texts(&self, key: &str) -> Result<Option<Vec<&str>>, FormatError> {
+        let Some(value) = self.get(key) else {
+            return Ok(None);
+        };
+        let texts = value.as_array().and_then(|values| values.iter().map(Value::as_str).collect());
+        texts.map(Some).ok_or_else(|| self.wrong_type(key, value, "a list of texts"))
+    }
+
+    /// A list of zeros and ones.
+    pub fn bits(&self, key: &str) -> Result<Option<Vec<bool>>, FormatError> {
+        let Some(value) = self.get(key) else {
+            return Ok(None);
+        };
+        let bit = |value: &Value| value.as_u64().filter(|bit| *bit < 2).map(|bit| bit == 1);
+        let bits = value.as_array().and_then(|values| values.iter().map(bit).collect());
+        bits.map(Some).ok_or_else(|| self.wrong_type(key, value, "a list of zeros and ones"))
+    }
+
     /// A token's id; `default` when the key is not there at all, none when it is `null`.
     pub fn token(&self, key: &str, default: Option<u32>) -> Result<Option<u32>, FormatError> {
         match self.values.get(key) {
@@ -99,10 +148,11 @@ impl<'a> Fields<'a> {
     }
 
     /// One token's id or several; `default` when the key is not there at all.
-    pub fn tokens(&self, key: &str, default: u32) -> Result<Vec<u32>, FormatError> {
+    pub fn tokens(&self, key: &str, default: &[u32]) -> Result<Vec<u32>, FormatError> {
         match self.values.get(key) {
+            None => Ok(default.to_vec()),
             Some(Value::Array(values)) => values.iter().map(|value| self.as_token(key, value)).collect(),
-            _ => Ok(self.token(key, Some(default))?.into_iter().collect()),
+            Some(_) => Ok(self.token(key, None)?.into_iter().collect()),
         }
     }
 

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::model::{Architecture, GgufModel, ROPE_FREQS};
 use super::{GgmlType, GgufValue};
-use crate::config::{RopeScaling, inv_freq};
+use crate::config::{Rope, RopeScaling};
 use crate::{FormatError, Place, ReadAt, TensorSource};
 
 /// What Transformers takes when a file does not say.
@@ -167,8 +167,9 @@ impl<R: ReadAt> GgufModel<R> {
             high_freq_factor: 4.0,
             original_max_position_embeddings: original,
         };
-        let plain = inv_freq(theta, head_dim, &RopeScaling::Default);
-        let scaled = inv_freq(theta, head_dim, &guess);
+        let frequencies =
+            |scaling| Rope { theta, dim: head_dim, interleaved: false, scaling }.frequencies(0).0;
+        let (plain, scaled) = (frequencies(RopeScaling::Default), frequencies(guess));
         let matches = divisors.len() == plain.len()
             && divisors
                 .iter()

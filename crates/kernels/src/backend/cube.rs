@@ -11,21 +11,21 @@ use crate::{AdamWStep, Dropout, PackedForm, gpu, portable};
 /// wgpu: WGSL where it can run. CUDA and the other CubeCL runtimes: the portable bodies.
 impl KernelBackend for Cube {
     fn linear(x: FloatTensor<Self>, w: FloatTensor<Self>) -> FloatTensor<Self> {
-        match gpu::takes(&[&x, &w]) {
+        match gpu::takes(&[&x, &w], &[]) {
             true => gpu::linear::forward(x, w),
             false => portable::linear::forward::<Self>(x, w),
         }
     }
 
     fn linear_backward_input(grad: FloatTensor<Self>, w: FloatTensor<Self>) -> FloatTensor<Self> {
-        match gpu::takes(&[&grad, &w]) {
+        match gpu::takes(&[&grad, &w], &[]) {
             true => gpu::linear::backward_input(grad, w),
             false => portable::linear::backward_input::<Self>(grad, w),
         }
     }
 
     fn linear_backward_weight(grad: FloatTensor<Self>, x: FloatTensor<Self>) -> FloatTensor<Self> {
-        match gpu::takes(&[&grad, &x]) {
+        match gpu::takes(&[], &[&grad, &x]) {
             true => gpu::linear::backward_weight(grad, x),
             false => portable::linear::backward_weight::<Self>(grad, x),
         }
@@ -39,7 +39,7 @@ impl KernelBackend for Cube {
         scale: f32,
         dropout: Dropout,
     ) -> FloatTensor<Self> {
-        match gpu::takes(&[&x, &w, &a, &b]) {
+        match gpu::takes(&[&x, &w], &[&a, &b]) {
             true => gpu::lora_linear::forward(x, w, a, b, scale, dropout),
             false => portable::lora_linear::forward::<Self>(x, w, a, b, scale, dropout),
         }
@@ -53,7 +53,7 @@ impl KernelBackend for Cube {
         scale: f32,
         dropout: Dropout,
     ) -> FloatTensor<Self> {
-        match gpu::takes(&[&grad, &w, &a, &b]) {
+        match gpu::takes(&[&grad, &w], &[&a, &b]) {
             true => gpu::lora_linear::backward_input(grad, w, a, b, scale, dropout),
             false => portable::lora_linear::backward_input::<Self>(grad, w, a, b, scale, dropout),
         }
@@ -67,14 +67,14 @@ impl KernelBackend for Cube {
         scale: f32,
         dropout: Dropout,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-        match gpu::takes(&[&grad, &x, &a, &b]) {
+        match gpu::takes(&[&grad, &x], &[&a, &b]) {
             true => gpu::lora_linear::backward_adapter(grad, x, a, b, scale, dropout),
             false => portable::lora_linear::backward_adapter::<Self>(grad, x, a, b, scale, dropout),
         }
     }
 
     fn packed_linear(x: FloatTensor<Self>, words: IntTensor<Self>, form: PackedForm) -> FloatTensor<Self> {
-        match gpu::takes(&[&x]) && gpu::takes_ints(&words) {
+        match gpu::takes(&[&x], &[]) && gpu::takes_ints(&words) {
             true => gpu::linear::packed_forward(x, words, form),
             false => portable::packed::forward::<Self>(x, words, form),
         }
@@ -85,7 +85,7 @@ impl KernelBackend for Cube {
         words: IntTensor<Self>,
         form: PackedForm,
     ) -> FloatTensor<Self> {
-        match gpu::takes(&[&grad]) && gpu::takes_ints(&words) {
+        match gpu::takes(&[&grad], &[]) && gpu::takes_ints(&words) {
             true => gpu::linear::packed_backward_input(grad, words, form),
             false => portable::packed::backward_input::<Self>(grad, words, form),
         }
@@ -100,7 +100,7 @@ impl KernelBackend for Cube {
         scale: f32,
         dropout: Dropout,
     ) -> FloatTensor<Self> {
-        match gpu::takes(&[&x, &a, &b]) && gpu::takes_ints(&words) {
+        match gpu::takes(&[&x], &[&a, &b]) && gpu::takes_ints(&words) {
             true => gpu::lora_linear::packed_forward(x, words, form, a, b, scale, dropout),
             false => portable::packed::lora_forward::<Self>(x, words, form, a, b, scale, dropout),
         }
@@ -115,14 +115,14 @@ impl KernelBackend for Cube {
         scale: f32,
         dropout: Dropout,
     ) -> FloatTensor<Self> {
-        match gpu::takes(&[&grad, &a, &b]) && gpu::takes_ints(&words) {
+        match gpu::takes(&[&grad], &[&a, &b]) && gpu::takes_ints(&words) {
             true => gpu::lora_linear::packed_backward_input(grad, words, form, a, b, scale, dropout),
             false => portable::packed::lora_backward_input::<Self>(grad, words, form, a, b, scale, dropout),
         }
     }
 
     fn rms_norm(x: FloatTensor<Self>, weight: FloatTensor<Self>, eps: f32) -> FloatTensor<Self> {
-        match gpu::takes(&[&x, &weight]) {
+        match gpu::takes(&[&x], &[]) && gpu::takes(&[&weight], &[]) {
             true => gpu::rms_norm::forward(x, weight, eps),
             false => portable::rms_norm::forward::<Self>(x, weight, eps),
         }
@@ -134,7 +134,8 @@ impl KernelBackend for Cube {
         weight: FloatTensor<Self>,
         eps: f32,
     ) -> FloatTensor<Self> {
-        match gpu::takes(&[&grad, &x, &weight]) {
+        let takes = gpu::takes(&[&grad], &[]) && gpu::takes(&[&x], &[]) && gpu::takes(&[&weight], &[]);
+        match takes {
             true => gpu::rms_norm::backward_input(grad, x, weight, eps),
             false => portable::rms_norm::backward_input::<Self>(grad, x, weight, eps),
         }
@@ -146,7 +147,7 @@ impl KernelBackend for Cube {
         sin: FloatTensor<Self>,
         inverse: bool,
     ) -> FloatTensor<Self> {
-        match gpu::takes(&[&x, &cos, &sin]) {
+        match gpu::takes(&[&x], &[&cos, &sin]) {
             true => gpu::pointwise::rope(x, cos, sin, inverse),
             false => portable::rope::rotate::<Self>(x, cos, sin, inverse),
         }
@@ -159,7 +160,7 @@ impl KernelBackend for Cube {
         segment_ids: IntTensor<Self>,
         scale: f32,
     ) -> FloatTensor<Self> {
-        match gpu::takes(&[&q, &k, &v]) && gpu::takes_ints(&segment_ids) && gpu::attention::takes(&q) {
+        match gpu::takes(&[&q, &k, &v], &[]) && gpu::takes_ints(&segment_ids) && gpu::attention::takes(&q) {
             true => gpu::attention::forward(q, k, v, segment_ids, scale),
             false => portable::attention::forward::<Self>(q, k, v, segment_ids, scale),
         }
@@ -173,14 +174,17 @@ impl KernelBackend for Cube {
         segment_ids: IntTensor<Self>,
         scale: f32,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        match gpu::takes(&[&grad, &q, &k, &v]) && gpu::takes_ints(&segment_ids) && gpu::attention::takes(&q) {
+        match gpu::takes(&[&grad, &q, &k, &v], &[])
+            && gpu::takes_ints(&segment_ids)
+            && gpu::attention::takes(&q)
+        {
             true => gpu::attention::backward(grad, q, k, v, segment_ids, scale),
             false => portable::attention::backward::<Self>(grad, q, k, v, segment_ids, scale),
         }
     }
 
     fn swiglu(gate: FloatTensor<Self>, up: FloatTensor<Self>) -> FloatTensor<Self> {
-        match gpu::takes(&[&gate, &up]) {
+        match gpu::takes(&[&gate, &up], &[]) {
             true => gpu::pointwise::swiglu(gate, up),
             false => portable::swiglu::forward::<Self>(gate, up),
         }
@@ -191,7 +195,7 @@ impl KernelBackend for Cube {
         gate: FloatTensor<Self>,
         up: FloatTensor<Self>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-        match gpu::takes(&[&grad, &gate, &up]) {
+        match gpu::takes(&[&grad, &gate, &up], &[]) {
             true => gpu::pointwise::swiglu_backward(grad, gate, up),
             false => portable::swiglu::backward::<Self>(grad, gate, up),
         }
@@ -202,7 +206,7 @@ impl KernelBackend for Cube {
         head: FloatTensor<Self>,
         targets: IntTensor<Self>,
     ) -> FloatTensor<Self> {
-        match gpu::takes(&[&hidden, &head]) && gpu::takes_ints(&targets) {
+        match gpu::takes(&[&hidden, &head], &[]) && gpu::takes_ints(&targets) {
             true => gpu::cross_entropy::loss(hidden, head, targets),
             false => portable::cross_entropy::loss::<Self>(hidden, head, targets),
         }
@@ -213,7 +217,7 @@ impl KernelBackend for Cube {
         head: FloatTensor<Self>,
         targets: IntTensor<Self>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-        match gpu::takes(&[&hidden, &head]) && gpu::takes_ints(&targets) {
+        match gpu::takes(&[&hidden, &head], &[]) && gpu::takes_ints(&targets) {
             true => gpu::cross_entropy::loss_and_grad(hidden, head, targets),
             false => portable::cross_entropy::loss_and_grad::<Self>(hidden, head, targets),
         }
@@ -224,11 +228,12 @@ impl KernelBackend for Cube {
         m: FloatTensor<Self>,
         v: FloatTensor<Self>,
         grad: FloatTensor<Self>,
+        norm: FloatTensor<Self>,
         step: AdamWStep,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        match gpu::takes(&[&theta, &m, &v, &grad]) {
-            true => gpu::pointwise::adamw(theta, m, v, grad, step),
-            false => portable::adamw::step::<Self>(theta, m, v, grad, step),
+        match gpu::takes(&[], &[&theta, &m, &v, &grad, &norm]) {
+            true => gpu::pointwise::adamw(theta, m, v, grad, norm, step),
+            false => portable::adamw::step::<Self>(theta, m, v, grad, norm, step),
         }
     }
 }

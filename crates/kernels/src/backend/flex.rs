@@ -175,8 +175,9 @@ impl KernelBackend for Flex {
         m: FloatTensor<Self>,
         v: FloatTensor<Self>,
         grad: FloatTensor<Self>,
+        norm: FloatTensor<Self>,
         step: AdamWStep,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        cpu::adamw::step(theta, m, v, grad, step)
+        cpu::adamw::step(theta, m, v, grad, norm, step)
     }
 }

@@ -13,10 +13,20 @@ pub fn step(
     m: FlexTensor,
     v: FlexTensor,
     grad: FlexTensor,
+    norm: FlexTensor,
     step: AdamWStep,
 ) -> (FlexTensor, FlexTensor, FlexTensor) {
+    let norm = floats(&norm)[0];
+    if !norm.is_finite() {
+        return (theta, m, v);
+    }
     let (mut theta, mut m, mut v) = (owned(theta), owned(m), owned(v));
     let grad = floats(&grad);
+    let clip = match step.max_grad_norm {
+        0.0 => 1.0,
+        max => (max / (norm * step.unscale + 1e-6)).min(1.0),
+    };
+    let factor = step.unscale * clip;
     let (keep, rate, root) = (step.keep(), step.rate(), step.inverse_root_correction2());
     let (beta1, beta2) = (step.beta1 as f32, step.beta2 as f32);
     let (new1, new2) = ((1.0 - step.beta1) as f32, (1.0 - step.beta2) as f32);
@@ -30,6 +40,7 @@ pub fn step(
         Arch::new().dispatch(|| {
             let elements = theta.iter_mut().zip(m.iter_mut()).zip(v.iter_mut()).zip(grad);
             for (((theta, m), v), g) in elements {
+                let g = g * factor;
                 *m = *m * beta1 + g * new1;
                 *v = *v * beta2 + g * g * new2;
                 *theta = *theta * keep - rate * (*m / (v.sqrt() * root + step.epsilon));

@@ -8,7 +8,7 @@ use lorelei_shaders::{
 };
 
 use super::{
-    launch::{Info, dims, empty, launch},
+    launch::{Info, dims, launch, single},
     matmul::Product,
 };
 use crate::portable::cross_entropy::chunk_len;
@@ -22,9 +22,9 @@ fn in_chunks(
     let [hidden, head, targets] = [hidden, head, targets].map(into_contiguous);
     let ([n, size], [vocab, _]) = (dims(&hidden), dims::<2>(&head));
     let chunk = chunk_len(vocab).min(n);
-    let logits = empty(&hidden, &[chunk, vocab]);
-    let losses = empty(&hidden, &[n]);
-    let grad_hidden = gradient.then(|| empty(&hidden, &[n, size]));
+    let logits = single(&hidden, &[chunk, vocab]);
+    let losses = single(&hidden, &[n]);
+    let grad_hidden = gradient.then(|| single(&hidden, &[n, size]));
     for start in (0..n).step_by(chunk) {
         let len = chunk.min(n - start);
         let product = Product::new((&hidden, Row), (&head, Row), [len, vocab, size]);

@@ -12,15 +12,31 @@ use burn_cubecl::{
     template::{KernelSource, SourceKernel, SourceTemplate},
     tensor::CubeTensor,
 };
-use lorelei_shaders::Kernel;
+use lorelei_shaders::{Kernel, Stored};
+
+/// What this project's kernels have done so far, counted as they are launched.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Kernels.
+    pub launches: u64,
+    /// Floating-point operations of products and of attention, an addition and a multiplication being two; nothing else is counted.
+    pub flops: u64,
+    /// Bytes read and written in the device's memory, as the kernels ask for them: a tile that two groups read counts twice.
+    pub bytes: u64,
+}
 
 thread_local! {
-    static LAUNCHES: Cell<u64> = const { Cell::new(0) };
+    static COUNTERS: Cell<Counters> = const { Cell::new(Counters { launches: 0, flops: 0, bytes: 0 }) };
+}
+
+/// What this thread has launched so far.
+pub fn counters() -> Counters {
+    COUNTERS.get()
 }
 
 /// Kernels of this project that this thread has launched so far.
 pub fn launches() -> u64 {
-    LAUNCHES.get()
+    counters().launches
 }
 
 /// Most groups along one dimension of a launch.
@@ -72,9 +88,34 @@ impl Info {
     }
 }
 
-/// Launches `kernel` over `tensors`, all contiguous, in the order of its bindings.
+/// What a launch does, for [`Counters`].
+#[derive(Debug, Clone, Copy)]
+pub struct Work {
+    /// See [`Counters::flops`].
+    pub flops: usize,
+    /// See [`Counters::bytes`].
+    pub bytes: usize,
+}
+
+/// Bytes of a tensor.
+pub fn bytes(tensor: &CubeTensor) -> usize {
+    tensor.meta.num_elements() * tensor.dtype.size()
+}
+
+/// Launches `kernel` over `tensors`, all contiguous, in the order of its bindings. It reads or writes each once.
 pub fn launch(kernel: Kernel, groups: [usize; 3], tensors: &[&CubeTensor], info: Info) {
-    LAUNCHES.set(LAUNCHES.get() + 1);
+    let work = Work { flops: 0, bytes: tensors.iter().map(|tensor| bytes(tensor)).sum() };
+    launch_counted(kernel, groups, tensors, info, work);
+}
+
+/// As [`launch`], for a kernel that does `work`.
+pub fn launch_counted(kernel: Kernel, groups: [usize; 3], tensors: &[&CubeTensor], info: Info, work: Work) {
+    let so_far = COUNTERS.get();
+    COUNTERS.set(Counters {
+        launches: so_far.launches + 1,
+        flops: so_far.flops + work.flops as u64,
+        bytes: so_far.bytes + work.bytes as u64,
+    });
     let [x, y] = kernel.workgroup();
     let [groups_x, groups_y, groups_z] = groups.map(|count| count as u32);
     let mut buffers: Vec<BufferBinding> = Vec::with_capacity(tensors.len());
@@ -104,9 +145,22 @@ pub fn each(count: usize) -> [usize; 3] {
     spread(count.div_ceil(256))
 }
 
-/// An `f32` tensor beside `like`, with no values yet.
+/// A tensor of the type of `like` and beside it, with no values yet.
 pub fn empty(like: &CubeTensor, shape: &[usize]) -> CubeTensor {
+    typed(like, shape, like.dtype)
+}
+
+/// As [`empty`], of `f32`.
+pub fn single(like: &CubeTensor, shape: &[usize]) -> CubeTensor {
     typed(like, shape, DType::F32)
+}
+
+/// What a float tensor's numbers lie in.
+pub fn stored(tensor: &CubeTensor) -> Stored {
+    match tensor.dtype {
+        DType::F16 => Stored::F16,
+        _ => Stored::F32,
+    }
 }
 
 /// A tensor beside `like`, with no values yet.

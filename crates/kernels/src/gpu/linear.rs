@@ -4,7 +4,7 @@ use burn_cubecl::{kernel::into_contiguous, tensor::CubeTensor};
 use lorelei_shaders::Layout::Column;
 
 use super::{
-    launch::{dims, empty},
+    launch::{dims, empty, single},
     matmul::{Product, Weight},
 };
 use crate::PackedForm;
@@ -49,7 +49,7 @@ fn applied_back(grad: CubeTensor, w: Weight) -> CubeTensor {
 pub fn backward_weight(grad: CubeTensor, x: CubeTensor) -> CubeTensor {
     let (grad, x) = (into_contiguous(grad), into_contiguous(x));
     let ([n, size_out], [_, size_in]) = (dims(&grad), dims::<2>(&x));
-    let out = empty(&grad, &[size_out, size_in]);
+    let out = single(&grad, &[size_out, size_in]);
     Product::new((&grad, Column), (&x, Column), [size_out, size_in, n]).into(&out);
     out
 }

@@ -7,7 +7,7 @@ use lorelei_shaders::{
 };
 
 use super::{
-    launch::{dims, empty},
+    launch::{dims, empty, single},
     matmul::{Product, Weight},
 };
 use crate::{Dropout, PackedForm};
@@ -15,7 +15,7 @@ use crate::{Dropout, PackedForm};
 /// `drop(x)·Aᵀ`, `[n, r]`.
 fn lowered(x: &CubeTensor, a: &CubeTensor, dropout: Dropout) -> CubeTensor {
     let ([n, size_in], [r, _]) = (dims(x), dims::<2>(a));
-    let out = empty(x, &[n, r]);
+    let out = single(x, &[n, r]);
     Product::new((x, Row), (a, Row), [n, r, size_in]).masked(Masked::A, dropout).into(&out);
     out
 }
@@ -23,7 +23,7 @@ fn lowered(x: &CubeTensor, a: &CubeTensor, dropout: Dropout) -> CubeTensor {
 /// `dY·B`, `[n, r]`.
 fn lowered_grad(grad: &CubeTensor, b: &CubeTensor) -> CubeTensor {
     let ([n, size_out], [_, r]) = (dims(grad), dims::<2>(b));
-    let out = empty(grad, &[n, r]);
+    let out = single(grad, &[n, r]);
     Product::new((grad, Row), (b, Column), [n, r, size_out]).into(&out);
     out
 }
@@ -65,7 +65,7 @@ fn applied(
     let ([n, _], [size_out, r]) = (dims(&x), dims::<2>(&b));
     let h = lowered(&x, &a, dropout);
     let out = empty(&x, &[n, size_out]);
-    Product { low_rank: Some((&h, &b, r, scale)), ..w.applied(&x, n) }.into(&out);
+    Product { scale, low_rank: Some((&h, &b, r)), ..w.applied(&x, n) }.into(&out);
     out
 }
 
@@ -106,7 +106,7 @@ fn applied_back(
     let ([n, _], [r, size_in]) = (dims(&grad), dims::<2>(&a));
     let h = lowered_grad(&grad, &b);
     let out = empty(&grad, &[n, size_in]);
-    let product = Product { low_rank: Some((&h, &a, r, scale)), ..w.applied_back(&grad, n) };
+    let product = Product { scale, low_rank: Some((&h, &a, r)), ..w.applied_back(&grad, n) };
     product.masked(Masked::Low, dropout).into(&out);
     out
 }
@@ -125,8 +125,8 @@ pub fn backward_adapter(
     let (h, grad_h) = (lowered(&x, &a, dropout), lowered_grad(&grad, &b));
     let (grad_a, grad_b) = (empty(&a, &[r, size_in]), empty(&b, &[size_out, r]));
     let of_a = Product::new((&grad_h, Column), (&x, Column), [r, size_in, n]);
-    Product { alpha: scale, ..of_a }.masked(Masked::B, dropout).into(&grad_a);
+    Product { scale, ..of_a }.masked(Masked::B, dropout).into(&grad_a);
     let of_b = Product::new((&grad, Column), (&h, Column), [size_out, r, n]);
-    Product { alpha: scale, ..of_b }.into(&grad_b);
+    Product { scale, ..of_b }.into(&grad_b);
     (grad_a, grad_b)
 }

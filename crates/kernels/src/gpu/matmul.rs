@@ -1,34 +1,41 @@
 //! `matmul.wgsl`: the products that everything else is made of.
 
 use burn_cubecl::{kernel::into_contiguous, tensor::CubeTensor};
-use lorelei_shaders::{Kernel, Layout, Masked, Matmul, Packed};
+use lorelei_shaders::{Kernel, Layout, Masked, Matmul, Stored};
 
-use super::launch::{Info, dims, launch};
+use super::launch::{Info, Work, bytes, dims, launch_counted, stored};
 use crate::{Dropout, PackedForm, PackedKind};
 
-/// A product `out [m, n] = alpha · A·B + scale · drop(H·L)`; all tensors contiguous.
+/// A product `out [m, n] = A·B + scale · drop(H·L)`, or `scale · A·B`; all tensors contiguous.
 pub struct Product<'a> {
     /// `A`, and how it lies.
     pub a: (&'a CubeTensor, Layout),
     /// `B`, and how it and `L` lie.
     pub b: (&'a CubeTensor, Layout),
     /// What `B` lies in.
-    pub packed: Packed,
+    pub stored: Stored,
     /// Rows and columns of the result, and the length of the sums.
     pub sizes: [usize; 3],
-    /// Before the first product.
-    pub alpha: f32,
-    /// `H [m, r]`, `L`, `r` and `scale`.
-    pub low_rank: Option<(&'a CubeTensor, &'a CubeTensor, usize, f32)>,
+    /// Before the adapter's product, or before the only one.
+    pub scale: f32,
+    /// `H [m, r]`, `L` and `r`.
+    pub low_rank: Option<(&'a CubeTensor, &'a CubeTensor, usize)>,
     /// What is dropped out, and how.
     pub dropout: (Masked, Dropout),
     /// First row of `A`, and of the result.
     pub from: [usize; 2],
 }
 
-/// Rows or columns of an invocation: four, or one where that covers a short side.
-fn per_invocation(side: usize) -> u32 {
-    if side <= 32 { 1 } else { 4 }
+/// Groups that keep a large GPU busy.
+const MANY_GROUPS: usize = 1024;
+
+/// Rows and columns of an invocation: four, or one where that covers a short side. Eight rows read workgroup memory least, where enough groups are
+/// left.
+fn per_invocation(m: usize, n: usize) -> (u32, u32) {
+    let short = |side: usize| if side <= 32 { 1 } else { 4 };
+    let (rows, cols) = (short(m), short(n));
+    let is_large = m.div_ceil(128) * n.div_ceil(64) >= MANY_GROUPS;
+    (if cols == 4 && is_large { 8 } else { rows }, cols)
 }
 
 /// A weight `[out, in]` in either form.
@@ -37,7 +44,7 @@ pub struct Weight {
     /// Its values or words.
     pub tensor: CubeTensor,
     /// What it lies in.
-    pub packed: Packed,
+    pub stored: Stored,
     /// Rows and columns.
     pub sizes: [usize; 2],
 }
@@ -46,24 +53,24 @@ impl Weight {
     /// A dense one.
     pub fn dense(tensor: CubeTensor) -> Self {
         let tensor = into_contiguous(tensor);
-        Self { sizes: dims(&tensor), tensor, packed: Packed::No }
+        Self { sizes: dims(&tensor), stored: stored(&tensor), tensor }
     }
 
     /// A packed one.
     pub fn packed(words: CubeTensor, form: PackedForm) -> Self {
-        let packed = match form.kind {
-            PackedKind::Q8_0 => Packed::Q8_0,
-            PackedKind::Q4_0 => Packed::Q4_0,
-            PackedKind::Q4_1 => Packed::Q4_1,
+        let stored = match form.kind {
+            PackedKind::Q8_0 => Stored::Q8_0,
+            PackedKind::Q4_0 => Stored::Q4_0,
+            PackedKind::Q4_1 => Stored::Q4_1,
         };
-        Self { tensor: into_contiguous(words), packed, sizes: [form.size_out, form.size_in] }
+        Self { tensor: into_contiguous(words), stored, sizes: [form.size_out, form.size_in] }
     }
 
     /// `x·Wᵀ` of `n` rows.
     pub fn applied<'a>(&'a self, x: &'a CubeTensor, n: usize) -> Product<'a> {
         let [size_out, size_in] = self.sizes;
         let product = Product::new((x, Layout::Row), (&self.tensor, Layout::Row), [n, size_out, size_in]);
-        Product { packed: self.packed, ..product }
+        Product { stored: self.stored, ..product }
     }
 
     /// `dY·W` of `n` rows.
@@ -71,7 +78,7 @@ impl Weight {
         let [size_out, size_in] = self.sizes;
         let product =
             Product::new((grad, Layout::Row), (&self.tensor, Layout::Column), [n, size_in, size_out]);
-        Product { packed: self.packed, ..product }
+        Product { stored: self.stored, ..product }
     }
 }
 
@@ -79,7 +86,7 @@ impl<'a> Product<'a> {
     /// `A·B` alone.
     pub fn new(a: (&'a CubeTensor, Layout), b: (&'a CubeTensor, Layout), sizes: [usize; 3]) -> Self {
         let dropout = (Masked::Nothing, Dropout::NONE);
-        Self { a, b, packed: Packed::No, sizes, alpha: 1.0, low_rank: None, dropout, from: [0, 0] }
+        Self { a, b, stored: stored(b.0), sizes, scale: 1.0, low_rank: None, dropout, from: [0, 0] }
     }
 
     /// With a mask on `on`, where there is something to drop.
@@ -94,16 +101,23 @@ impl<'a> Product<'a> {
     pub fn into(self, out: &CubeTensor) {
         let [m, n, k] = self.sizes;
         let (masked, dropout) = self.dropout;
+        // What is contiguous: k by rows, the other side by columns.
+        let run = |by: Layout, side: usize| if by == Layout::Row { k } else { side };
+        let in_fours = |by, side| run(by, side).is_multiple_of(4);
+        let (rows, cols) = per_invocation(m, n);
         let kernel = Matmul {
-            rows: per_invocation(m),
-            cols: per_invocation(n),
+            rows,
+            cols,
+            a: stored(self.a.0),
+            b: self.stored,
+            out: stored(out),
             a_by: self.a.1,
             b_by: self.b.1,
-            packed: self.packed,
+            wide: in_fours(self.a.1, m) && (self.stored.is_packed() || in_fours(self.b.1, n)),
             low_rank: self.low_rank.is_some(),
             dropout: masked,
         };
-        let (r, scale) = self.low_rank.map_or((0, 0.0), |(_, _, r, scale)| (r, scale));
+        let r = self.low_rank.map_or(0, |(.., r)| r);
         let info = Info::default()
             .count(m)
             .count(n)
@@ -111,17 +125,22 @@ impl<'a> Product<'a> {
             .count(r)
             .count(self.from[0])
             .count(self.from[1])
-            .float(self.alpha)
-            .float(scale)
-            .seed(dropout.seed)
+            .float(self.scale)
             .float(dropout.p)
-            .count(0);
-        let groups = [n.div_ceil(16 * kernel.cols as usize), m.div_ceil(16 * kernel.rows as usize), 1];
-        match self.low_rank {
-            None => launch(Kernel::Matmul(kernel), groups, &[self.a.0, self.b.0, out], info),
-            Some((h, l, ..)) => {
-                launch(Kernel::Matmul(kernel), groups, &[self.a.0, self.b.0, h, l, out], info)
-            }
-        }
+            .seed(dropout.seed);
+        let groups = [n.div_ceil(16 * cols as usize), m.div_ceil(16 * rows as usize), 1];
+        let element = |tensor: &CubeTensor| tensor.dtype.size();
+        let b_bytes = if self.stored.is_packed() { bytes(self.b.0) } else { n * k * element(self.b.0) };
+        let work = Work {
+            flops: 2 * m * n * (k + r),
+            // Every column of groups reads A, every row of them B.
+            bytes: groups[0] * (m * k * element(self.a.0) + m * r * 4)
+                + groups[1] * (b_bytes + n * r * 4)
+                + m * n * element(out),
+        };
+        let mut tensors = vec![self.a.0, self.b.0];
+        tensors.extend(self.low_rank.iter().flat_map(|(h, l, _)| [*h, *l]));
+        tensors.push(out);
+        launch_counted(Kernel::Matmul(kernel), groups, &tensors, info, work);
     }
 }

@@ -14,14 +14,18 @@ mod self_test;
 use burn::tensor::{DType, Device, Tensor};
 use burn_cubecl::tensor::CubeTensor;
 
-pub use launch::launches;
+pub use launch::{Counters, counters, launches};
 pub use policy::{KernelPolicy, kernel_policy, set_kernel_policy};
 pub use self_test::set_up;
 
-/// Whether these tensors can be worked on by a WGSL kernel, and shall be.
-pub fn takes(floats: &[&CubeTensor]) -> bool {
+/// Whether these tensors can be worked on by a WGSL kernel, and shall be: `alike` are all single or all half floats, `singles` are single.
+pub fn takes(alike: &[&CubeTensor], singles: &[&CubeTensor]) -> bool {
+    let is_here = |tensor: &&CubeTensor| tensor.client.name() == "wgpu<wgsl>";
+    let dtype = alike.first().map_or(DType::F32, |tensor| tensor.dtype);
     kernel_policy() != KernelPolicy::Composed
-        && floats.iter().all(|tensor| tensor.dtype == DType::F32 && tensor.client.name() == "wgpu<wgsl>")
+        && matches!(dtype, DType::F32 | DType::F16)
+        && alike.iter().all(|tensor| tensor.dtype == dtype && is_here(tensor))
+        && singles.iter().all(|tensor| tensor.dtype == DType::F32 && is_here(tensor))
 }
 
 /// Whether this project's kernels are what computes on a device, found by computing something.

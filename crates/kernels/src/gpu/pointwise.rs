@@ -3,7 +3,7 @@
 use burn_cubecl::{kernel::into_contiguous, tensor::CubeTensor};
 use lorelei_shaders::Kernel;
 
-use super::launch::{Info, dims, each, empty, launch};
+use super::launch::{Info, dims, each, empty, launch, stored};
 use crate::AdamWStep;
 
 /// See [`crate::backend::KernelBackend::rope`].
@@ -13,7 +13,7 @@ pub fn rope(x: CubeTensor, cos: CubeTensor, sin: CubeTensor, inverse: bool) -> C
     let pairs = batch * seq * heads * d / 2;
     let out = empty(&x, &[batch, seq, heads, d]);
     let info = Info::default().count(pairs).count(heads).count(d / 2).float(if inverse { -1.0 } else { 1.0 });
-    launch(Kernel::Rope, each(pairs), &[&x, &cos, &sin, &out], info);
+    launch(Kernel::Rope { x: stored(&x) }, each(pairs), &[&x, &cos, &sin, &out], info);
     out
 }
 
@@ -22,7 +22,8 @@ pub fn swiglu(gate: CubeTensor, up: CubeTensor) -> CubeTensor {
     let [gate, up] = [gate, up].map(into_contiguous);
     let [n, size] = dims(&gate);
     let out = empty(&gate, &[n, size]);
-    launch(Kernel::Swiglu, each(n * size), &[&gate, &up, &out], Info::default().count(n * size).count(0));
+    let info = Info::default().count(n * size).count(0);
+    launch(Kernel::Swiglu { x: stored(&gate) }, each(n * size), &[&gate, &up, &out], info);
     out
 }
 
@@ -32,7 +33,8 @@ pub fn swiglu_backward(grad: CubeTensor, gate: CubeTensor, up: CubeTensor) -> (C
     let [n, size] = dims(&gate);
     let (grad_gate, grad_up) = (empty(&gate, &[n, size]), empty(&up, &[n, size]));
     let info = Info::default().count(n * size).count(0);
-    launch(Kernel::SwigluBackward, each(n * size), &[&grad, &gate, &up, &grad_gate, &grad_up], info);
+    let kernel = Kernel::SwigluBackward { x: stored(&gate) };
+    launch(kernel, each(n * size), &[&grad, &gate, &up, &grad_gate, &grad_up], info);
     (grad_gate, grad_up)
 }
 
@@ -42,11 +44,17 @@ pub fn adamw(
     m: CubeTensor,
     v: CubeTensor,
     grad: CubeTensor,
+    norm: CubeTensor,
     step: AdamWStep,
 ) -> (CubeTensor, CubeTensor, CubeTensor) {
-    let [theta, m, v, grad] = [theta, m, v, grad].map(into_contiguous);
+    // What has another owner is copied: the kernel works in place.
+    let own = |tensor: CubeTensor| {
+        let tensor = into_contiguous(tensor);
+        if tensor.can_mut() { tensor } else { tensor.copy() }
+    };
+    let [theta, m, v] = [theta, m, v].map(own);
+    let [grad, norm] = [grad, norm].map(into_contiguous);
     let [count] = dims(&theta);
-    let [new_theta, new_m, new_v] = std::array::from_fn(|_| empty(&theta, &[count]));
     let info = Info::default()
         .count(count)
         .float(step.keep())
@@ -57,8 +65,9 @@ pub fn adamw(
         .float(step.beta2 as f32)
         .float((1.0 - step.beta2) as f32)
         .float(step.epsilon)
+        .float(step.unscale)
+        .float(step.max_grad_norm)
         .count(0);
-    let tensors = [&theta, &m, &v, &grad, &new_theta, &new_m, &new_v];
-    launch(Kernel::AdamW, each(count), &tensors, info);
-    (new_theta, new_m, new_v)
+    launch(Kernel::AdamW, each(count), &[&theta, &m, &v, &grad, &norm], info);
+    (theta, m, v)
 }

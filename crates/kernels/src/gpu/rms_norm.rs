@@ -3,7 +3,7 @@
 use burn_cubecl::{kernel::into_contiguous, tensor::CubeTensor};
 use lorelei_shaders::Kernel;
 
-use super::launch::{Info, dims, empty, launch, spread};
+use super::launch::{Info, dims, empty, launch, spread, stored, typed};
 
 fn info(n: usize, size: usize, eps: f32) -> Info {
     Info::default().count(n).count(size).float(eps).count(0)
@@ -13,8 +13,9 @@ fn info(n: usize, size: usize, eps: f32) -> Info {
 pub fn forward(x: CubeTensor, weight: CubeTensor, eps: f32) -> CubeTensor {
     let [x, weight] = [x, weight].map(into_contiguous);
     let [n, size] = dims(&x);
-    let out = empty(&x, &[n, size]);
-    launch(Kernel::RmsNorm, spread(n), &[&x, &weight, &out], info(n, size, eps));
+    let out = typed(&x, &[n, size], weight.dtype);
+    let kernel = Kernel::RmsNorm { x: stored(&x), weight: stored(&weight) };
+    launch(kernel, spread(n), &[&x, &weight, &out], info(n, size, eps));
     out
 }
 
@@ -23,6 +24,7 @@ pub fn backward_input(grad: CubeTensor, x: CubeTensor, weight: CubeTensor, eps: 
     let [grad, x, weight] = [grad, x, weight].map(into_contiguous);
     let [n, size] = dims(&x);
     let out = empty(&x, &[n, size]);
-    launch(Kernel::RmsNormBackward, spread(n), &[&grad, &x, &weight, &out], info(n, size, eps));
+    let kernel = Kernel::RmsNormBackward { grad: stored(&grad), x: stored(&x), weight: stored(&weight) };
+    launch(kernel, spread(n), &[&grad, &x, &weight, &out], info(n, size, eps));
     out
 }

@@ -9,7 +9,7 @@ use burn::backend::{
 };
 use burn::tensor::{FloatDType, TensorData};
 
-use super::{dims, reshape, transposed};
+use super::{cast, dims, kind, reshape, single, transposed};
 
 /// What is added to the score of a pair that may not meet. Its exponential is exactly zero.
 const FORBIDDEN: f32 = -1e30;
@@ -95,12 +95,10 @@ pub fn forward<B: Backend>(
     segment_ids: IntTensor<B>,
     scale: f32,
 ) -> FloatTensor<B> {
-    let sizes = Sizes::of::<B>(&q, &k);
-    let q = by_key_head::<B>(q, &sizes);
-    let k = by_key_head::<B>(k, &sizes);
-    let v = by_key_head::<B>(v, &sizes);
+    let (sizes, kind) = (Sizes::of::<B>(&q, &k), kind::<B>(&q));
+    let [q, k, v] = [q, k, v].map(|tensor| by_key_head::<B>(single::<B>(tensor), &sizes));
     let probabilities = probabilities::<B>(q, k, segment_ids, scale, &sizes);
-    by_position::<B>(B::float_matmul(probabilities, v), &sizes)
+    by_position::<B>(cast::<B>(B::float_matmul(probabilities, v), kind), &sizes)
 }
 
 /// `(dQ, dK, dV)` in the shapes of q, k and v.
@@ -112,11 +110,8 @@ pub fn backward<B: Backend>(
     segment_ids: IntTensor<B>,
     scale: f32,
 ) -> (FloatTensor<B>, FloatTensor<B>, FloatTensor<B>) {
-    let sizes = Sizes::of::<B>(&q, &k);
-    let grad = by_key_head::<B>(grad, &sizes);
-    let q = by_key_head::<B>(q, &sizes);
-    let k = by_key_head::<B>(k, &sizes);
-    let v = by_key_head::<B>(v, &sizes);
+    let (sizes, kind) = (Sizes::of::<B>(&q, &k), kind::<B>(&q));
+    let [grad, q, k, v] = [grad, q, k, v].map(|tensor| by_key_head::<B>(single::<B>(tensor), &sizes));
     let p = probabilities::<B>(q.clone(), k.clone(), segment_ids, scale, &sizes);
     let grad_v = B::float_matmul(transposed::<B>(p.clone()), grad.clone());
     let grad_p = B::float_matmul(grad, transposed::<B>(v));
@@ -124,5 +119,6 @@ pub fn backward<B: Backend>(
     let grad_scores = B::float_mul_scalar(B::float_mul(p, B::float_sub(grad_p, row)), scale.into());
     let grad_q = B::float_matmul(grad_scores.clone(), k);
     let grad_k = B::float_matmul(transposed::<B>(grad_scores), q);
-    (by_position::<B>(grad_q, &sizes), by_position::<B>(grad_k, &sizes), by_position::<B>(grad_v, &sizes))
+    let out = |grad| by_position::<B>(cast::<B>(grad, kind), &sizes);
+    (out(grad_q), out(grad_k), out(grad_v))
 }

@@ -8,7 +8,7 @@ use burn::backend::{
 };
 use burn::tensor::{FloatDType, Slice};
 
-use super::{dims, narrow, reshape, transposed};
+use super::{cast, dims, kind, narrow, reshape, single, transposed};
 
 /// Logits that may exist at once: 16 Mi, 64 MiB of `f32`.
 pub const MAX_LOGITS: usize = 1 << 24;
@@ -35,7 +35,8 @@ fn chunk<B: Backend>(
     let rows = dims::<B>(&hidden)[0];
     let device = hidden.device();
     let targets = B::int_reshape(targets, [rows, 1].into());
-    let logits = super::linear::forward::<B>(hidden.clone(), head.clone());
+    let kind = kind::<B>(&head);
+    let logits = single::<B>(super::linear::forward::<B>(hidden.clone(), head.clone()));
     let max = B::float_max_dim(logits.clone(), 1);
     let shifted = B::float_sub(logits, max);
     let picked = B::float_gather(1, shifted.clone(), targets.clone());
@@ -49,10 +50,11 @@ fn chunk<B: Backend>(
     let softmax = B::float_div(exp, sum);
     let minus_one = B::float_full([rows, 1].into(), (-1f32).into(), &device, FloatDType::F32);
     let grad_logits = B::float_scatter(1, softmax, targets, minus_one, burn::tensor::IndexingUpdateOp::Add);
+    let grad_logits = cast::<B>(grad_logits, kind);
     Chunk {
         loss,
         grad_head: want_head.then(|| B::float_matmul(transposed::<B>(grad_logits.clone()), hidden)),
-        grad_hidden: want_hidden.then(|| B::float_matmul(grad_logits, head)),
+        grad_hidden: want_hidden.then(|| single::<B>(B::float_matmul(grad_logits, head))),
     }
 }
 

@@ -6,10 +6,12 @@
 use burn::backend::{Backend, TensorMetadata, tensor::FloatTensor};
 use burn::tensor::TensorData;
 
-use super::{dims, transposed};
+use super::{cast, dims, kind, single, transposed};
 use crate::Dropout;
 
+/// In single floats.
 fn dropped<B: Backend>(x: FloatTensor<B>, dropout: Dropout) -> FloatTensor<B> {
+    let x = single::<B>(x);
     if dropout.is_none() {
         return x;
     }
@@ -31,6 +33,7 @@ pub fn forward<B: Backend>(
     let base = super::linear::forward::<B>(x.clone(), w);
     let hidden = super::linear::forward::<B>(dropped::<B>(x, dropout), a);
     let update = super::linear::forward::<B>(B::float_mul_scalar(hidden, scale.into()), b);
+    let update = cast::<B>(update, kind::<B>(&base));
     B::float_add(base, update)
 }
 
@@ -44,8 +47,10 @@ pub fn backward_input<B: Backend>(
     dropout: Dropout,
 ) -> FloatTensor<B> {
     let base = B::float_matmul(grad.clone(), w);
-    let hidden = B::float_mul_scalar(B::float_matmul(grad, b), scale.into());
-    B::float_add(base, dropped::<B>(B::float_matmul(hidden, a), dropout))
+    let hidden = B::float_mul_scalar(B::float_matmul(single::<B>(grad), b), scale.into());
+    let update = dropped::<B>(B::float_matmul(hidden, a), dropout);
+    let update = cast::<B>(update, kind::<B>(&base));
+    B::float_add(base, update)
 }
 
 /// `(dA [r, in], dB [out, r])`.
@@ -57,7 +62,7 @@ pub fn backward_adapter<B: Backend>(
     scale: f32,
     dropout: Dropout,
 ) -> (FloatTensor<B>, FloatTensor<B>) {
-    let x = dropped::<B>(x, dropout);
+    let (grad, x) = (single::<B>(grad), dropped::<B>(x, dropout));
     let grad_hidden = B::float_mul_scalar(B::float_matmul(grad.clone(), b), scale.into());
     let hidden = B::float_mul_scalar(super::linear::forward::<B>(x.clone(), a), scale.into());
     (B::float_matmul(transposed::<B>(grad_hidden), x), B::float_matmul(transposed::<B>(grad), hidden))

@@ -1,6 +1,7 @@
 //! The operations out of plain burn operations: right on every backend, and what the fast paths are held against.
 
 use burn::backend::{Backend, TensorMetadata, tensor::FloatTensor};
+use burn::tensor::FloatDType;
 
 pub mod adamw;
 pub mod attention;
@@ -15,6 +16,21 @@ pub mod swiglu;
 /// The shape of a float tensor as a plain vector.
 fn dims<B: Backend>(tensor: &FloatTensor<B>) -> Vec<usize> {
     tensor.shape().to_vec()
+}
+
+/// What the numbers of a float tensor are.
+fn kind<B: Backend>(tensor: &FloatTensor<B>) -> FloatDType {
+    tensor.dtype().into()
+}
+
+/// The tensor in numbers of another kind, or as it is.
+fn cast<B: Backend>(tensor: FloatTensor<B>, to: FloatDType) -> FloatTensor<B> {
+    if kind::<B>(&tensor) == to { tensor } else { B::float_cast(tensor, to) }
+}
+
+/// The tensor in single floats.
+fn single<B: Backend>(tensor: FloatTensor<B>) -> FloatTensor<B> {
+    cast::<B>(tensor, FloatDType::F32)
 }
 
 /// A tensor with the same elements and another shape.

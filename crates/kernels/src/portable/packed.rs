@@ -6,7 +6,7 @@ use burn::backend::{
 };
 use burn::tensor::{FloatDType, IntDType, Slice, TensorData};
 
-use super::{narrow, reshape};
+use super::{cast, kind, narrow, reshape, single};
 use crate::{Dropout, PackedForm, PackedKind, packed::BLOCK};
 
 /// The low halves of bytes `at` and `at + 1` of every block as a number: `bytes [blocks, block_bytes]` to `[blocks, 1]`.
@@ -72,9 +72,18 @@ pub fn unpack<B: Backend>(words: IntTensor<B>, form: PackedForm) -> FloatTensor<
     reshape::<B>(values, &[form.size_out, form.size_in])
 }
 
+/// What `operation` makes of `x` in single floats, in numbers of the kind of `x`.
+fn like<B: Backend>(
+    x: FloatTensor<B>,
+    operation: impl FnOnce(FloatTensor<B>) -> FloatTensor<B>,
+) -> FloatTensor<B> {
+    let kind = kind::<B>(&x);
+    cast::<B>(operation(single::<B>(x)), kind)
+}
+
 /// `x [n, in]` to `[n, out]`.
 pub fn forward<B: Backend>(x: FloatTensor<B>, words: IntTensor<B>, form: PackedForm) -> FloatTensor<B> {
-    super::linear::forward::<B>(x, unpack::<B>(words, form))
+    like::<B>(x, |x| super::linear::forward::<B>(x, unpack::<B>(words, form)))
 }
 
 /// `grad [n, out]` to `[n, in]`.
@@ -83,7 +92,7 @@ pub fn backward_input<B: Backend>(
     words: IntTensor<B>,
     form: PackedForm,
 ) -> FloatTensor<B> {
-    super::linear::backward_input::<B>(grad, unpack::<B>(words, form))
+    like::<B>(grad, |grad| super::linear::backward_input::<B>(grad, unpack::<B>(words, form)))
 }
 
 /// As [`super::lora_linear::forward`].
@@ -96,7 +105,7 @@ pub fn lora_forward<B: Backend>(
     scale: f32,
     dropout: Dropout,
 ) -> FloatTensor<B> {
-    super::lora_linear::forward::<B>(x, unpack::<B>(words, form), a, b, scale, dropout)
+    like::<B>(x, |x| super::lora_linear::forward::<B>(x, unpack::<B>(words, form), a, b, scale, dropout))
 }
 
 /// As [`super::lora_linear::backward_input`].
@@ -109,5 +118,7 @@ pub fn lora_backward_input<B: Backend>(
     scale: f32,
     dropout: Dropout,
 ) -> FloatTensor<B> {
-    super::lora_linear::backward_input::<B>(grad, unpack::<B>(words, form), a, b, scale, dropout)
+    like::<B>(grad, |grad| {
+        super::lora_linear::backward_input::<B>(grad, unpack::<B>(words, form), a, b, scale, dropout)
+    })
 }

@@ -4,7 +4,7 @@
 
 use burn::backend::{Backend, tensor::FloatTensor};
 
-use super::{dims, reshape};
+use super::{cast, dims, kind, reshape, single};
 
 /// `1 / sqrt(mean(x²) + eps)`, `[n, 1]`.
 fn inverse_rms<B: Backend>(x: FloatTensor<B>, eps: f32) -> FloatTensor<B> {
@@ -14,13 +14,14 @@ fn inverse_rms<B: Backend>(x: FloatTensor<B>, eps: f32) -> FloatTensor<B> {
 
 fn as_row<B: Backend>(weight: FloatTensor<B>) -> FloatTensor<B> {
     let size = dims::<B>(&weight)[0];
-    reshape::<B>(weight, &[1, size])
+    reshape::<B>(single::<B>(weight), &[1, size])
 }
 
 /// `x [n, h]`, `weight [h]` to `[n, h]`.
 pub fn forward<B: Backend>(x: FloatTensor<B>, weight: FloatTensor<B>, eps: f32) -> FloatTensor<B> {
+    let (x, kind) = (single::<B>(x), kind::<B>(&weight));
     let scale = inverse_rms::<B>(x.clone(), eps);
-    B::float_mul(B::float_mul(x, scale), as_row::<B>(weight))
+    cast::<B>(B::float_mul(B::float_mul(x, scale), as_row::<B>(weight)), kind)
 }
 
 /// `dX [n, h]`.
@@ -30,11 +31,13 @@ pub fn backward_input<B: Backend>(
     weight: FloatTensor<B>,
     eps: f32,
 ) -> FloatTensor<B> {
+    let kind = kind::<B>(&x);
+    let (grad, x) = (single::<B>(grad), single::<B>(x));
     let scale = inverse_rms::<B>(x.clone(), eps);
     let weighted = B::float_mul(grad, as_row::<B>(weight));
     let mean = B::float_mean_dim(B::float_mul(weighted.clone(), x.clone()), 1);
     let along = B::float_mul(mean, B::float_mul(scale.clone(), scale.clone()));
-    B::float_mul(B::float_sub(weighted, B::float_mul(x, along)), scale)
+    cast::<B>(B::float_mul(B::float_sub(weighted, B::float_mul(x, along)), scale), kind)
 }
 
 /// `dWeight [h]`.

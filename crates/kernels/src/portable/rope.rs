@@ -2,7 +2,7 @@
 
 use burn::backend::{Backend, tensor::FloatTensor};
 
-use super::{dims, narrow, reshape};
+use super::{cast, dims, kind, narrow, reshape, single};
 
 /// Rotates the pairs `(i, i + d/2)` of each head by the angle of its position: `x [batch, seq, heads, d]`, `cos`, `sin` `[batch, seq, d/2]`.
 pub fn rotate<B: Backend>(
@@ -11,6 +11,8 @@ pub fn rotate<B: Backend>(
     sin: FloatTensor<B>,
     inverse: bool,
 ) -> FloatTensor<B> {
+    let kind = kind::<B>(&x);
+    let x = single::<B>(x);
     let half = dims::<B>(&x)[3] / 2;
     let angles = dims::<B>(&cos);
     let shape = [angles[0], angles[1], 1, half];
@@ -22,5 +24,5 @@ pub fn rotate<B: Backend>(
     let rotated_first =
         B::float_sub(B::float_mul(first.clone(), cos.clone()), B::float_mul(second.clone(), sin.clone()));
     let rotated_second = B::float_add(B::float_mul(second, cos), B::float_mul(first, sin));
-    B::float_cat(vec![rotated_first, rotated_second], 3)
+    cast::<B>(B::float_cat(vec![rotated_first, rotated_second], 3), kind)
 }

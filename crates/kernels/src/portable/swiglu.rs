@@ -4,10 +4,14 @@
 
 use burn::backend::{Backend, tensor::FloatTensor};
 
+use super::{cast, kind, single};
+
 /// `gate`, `up` of one shape to that shape.
 pub fn forward<B: Backend>(gate: FloatTensor<B>, up: FloatTensor<B>) -> FloatTensor<B> {
+    let kind = kind::<B>(&gate);
+    let (gate, up) = (single::<B>(gate), single::<B>(up));
     let sigmoid = B::sigmoid(gate.clone());
-    B::float_mul(B::float_mul(gate, sigmoid), up)
+    cast::<B>(B::float_mul(B::float_mul(gate, sigmoid), up), kind)
 }
 
 /// `(dGate, dUp)`.
@@ -16,10 +20,12 @@ pub fn backward<B: Backend>(
     gate: FloatTensor<B>,
     up: FloatTensor<B>,
 ) -> (FloatTensor<B>, FloatTensor<B>) {
+    let kind = kind::<B>(&gate);
+    let (grad, gate, up) = (single::<B>(grad), single::<B>(gate), single::<B>(up));
     let sigmoid = B::sigmoid(gate.clone());
     let silu = B::float_mul(gate.clone(), sigmoid.clone());
     let complement = B::float_add_scalar(B::float_neg(sigmoid.clone()), 1f32.into());
     let slope = B::float_mul(sigmoid, B::float_add_scalar(B::float_mul(gate, complement), 1f32.into()));
     let grad_gate = B::float_mul(B::float_mul(grad.clone(), up), slope);
-    (grad_gate, B::float_mul(grad, silu))
+    (cast::<B>(grad_gate, kind), cast::<B>(B::float_mul(grad, silu), kind))
 }

@@ -23,7 +23,7 @@ pub(super) const FIELDS: &[Field] = rows! { Lora;
     bias: Choice { takes: &["none"], later: &["all", "lora_only"] } => "\"none\"", Supported, "Which biases are trained too.";
     inference_mode: Any => "false" also ["true"], Ignored("PEFT sets it when it saves"), "Whether the adapter is only used, not trained.";
 
-    fan_in_fan_out: Bool => "false", Refused("modules stored [in, out] (GPT-2's Conv1D) cannot be adapted yet"),
+    fan_in_fan_out: Bool => "false", Ignored("the model itself says how its weights are stored"),
         "Whether the base weight is stored [in, out].";
     modules_to_save: Names => "null" also ["[]"], Refused("training whole modules beside the adapter is not there yet"),
         "Modules trained whole and saved with the adapter.";

@@ -43,5 +43,5 @@ fn tokenizer(recipe: &Recipe) -> Result<(Tokenizer, usize)> {
     if tokenizer.uses_default_template() {
         eprintln!("note: the model has no chat template: conversations are written as ChatML");
     }
-    Ok((tokenizer, source.llama_config().map_err(report)?.vocab_size))
+    Ok((tokenizer, source.model_config().map_err(report)?.vocab_size))
 }

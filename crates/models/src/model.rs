@@ -1,12 +1,13 @@
-//! The Llama architecture: embedding, layers of attention and MLP around a residual stream, head.
+//! A model: embedding, layers of attention and MLP around a residual stream, head.
 //!
-//! Module paths, names and layouts are Hugging Face's `LlamaForCausalLM`, so that an adapter fits there.
+//! What sets one architecture apart from another is in its [`ModelConfig`]. Module paths, names and layouts are Hugging Face's, so that an
+//! adapter fits there.
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use lorelei_formats::LlamaConfig;
+use lorelei_formats::{ModelConfig, config::LayerKind};
 use lorelei_kernels as kernels;
 
-use crate::{Linear, ModelError};
+use crate::{Linear, ModelError, attend, norm::Norm, rotation::Rotation};
 
 /// Whether a forward pass trains.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -43,19 +44,20 @@ impl Tokens {
     }
 }
 
-/// A Llama model, its base frozen unless [`Llama::finetune_all`] was called.
+/// A model, its base frozen unless [`Model::finetune_all`] was called.
 #[derive(Debug, Clone)]
-pub struct Llama {
-    pub(crate) config: LlamaConfig,
+pub struct Model {
+    pub(crate) config: ModelConfig,
     pub(crate) device: Device,
     /// `[vocab, hidden]`.
     pub(crate) embed_tokens: Tensor<2>,
+    /// `[positions, hidden]`, where they are learnt.
+    pub(crate) positions: Option<Tensor<2>>,
+    pub(crate) embedding_norm: Option<Norm>,
     pub(crate) layers: Vec<Layer>,
-    /// `[hidden]`.
-    pub(crate) norm: Tensor<1>,
+    pub(crate) norm: Option<Norm>,
     /// `[vocab, hidden]`; none where the embedding serves as head.
     pub(crate) lm_head: Option<Tensor<2>>,
-    pub(crate) inv_freq: Vec<f32>,
     /// Every weight learns, instead of adapters.
     pub(crate) learns_whole: bool,
 }
@@ -63,30 +65,39 @@ pub struct Llama {
 /// One block.
 #[derive(Debug, Clone)]
 pub(crate) struct Layer {
-    pub(crate) input_layernorm: Tensor<1>,
-    pub(crate) q_proj: Linear,
-    pub(crate) k_proj: Linear,
-    pub(crate) v_proj: Linear,
-    pub(crate) o_proj: Linear,
-    pub(crate) post_attention_layernorm: Tensor<1>,
-    pub(crate) gate_proj: Linear,
-    pub(crate) up_proj: Linear,
-    pub(crate) down_proj: Linear,
+    pub(crate) kind: LayerKind,
+    pub(crate) attention: Sublayer,
+    pub(crate) query_norm: Option<Norm>,
+    pub(crate) key_norm: Option<Norm>,
+    pub(crate) mlp: Sublayer,
+}
+
+/// A half of a block: what it computes with, and the norms around it.
+#[derive(Debug, Clone)]
+pub(crate) struct Sublayer {
+    /// Queries, keys and values, or one for all; gate and up, or one for both; or one alone.
+    pub(crate) input: Vec<Linear>,
+    pub(crate) output: Linear,
+    pub(crate) norm_before: Option<Norm>,
+    pub(crate) norm_after: Option<Norm>,
+    pub(crate) norm_residual: Option<Norm>,
 }
 
 /// What every layer of a pass needs of the batch.
 pub(crate) struct Pass {
-    batch: usize,
-    seq: usize,
-    cos: Tensor<3>,
-    sin: Tensor<3>,
-    segment_ids: Tensor<2, Int>,
-    mode: ForwardMode,
+    pub(crate) batch: usize,
+    pub(crate) seq: usize,
+    /// One for each of the model's rotary embeddings.
+    pub(crate) rotations: Vec<Rotation>,
+    pub(crate) segment_ids: Tensor<2, Int>,
+    /// Who sees whom, by window; where a window is longer than the text, or there is none, the kernel knows without.
+    pub(crate) masks: Vec<(Option<usize>, Tensor<4>)>,
+    pub(crate) mode: ForwardMode,
 }
 
-impl Llama {
+impl Model {
     /// The configuration it was made from.
-    pub fn config(&self) -> &LlamaConfig {
+    pub fn config(&self) -> &ModelConfig {
         &self.config
     }
 
@@ -105,7 +116,7 @@ impl Llama {
         let pass = self.pass(tokens, mode);
         let mut hidden = self.embed(tokens);
         for layer in &self.layers {
-            hidden = self.layer(layer, hidden, &pass);
+            hidden = self.layer(layer, hidden, &pass, None);
         }
         Ok(hidden)
     }
@@ -113,21 +124,42 @@ impl Llama {
     /// What the layers need of a batch.
     pub(crate) fn pass(&self, tokens: &Tokens, mode: ForwardMode) -> Pass {
         let Tokens { batch, seq, .. } = *tokens;
-        let (cos, sin) = self.rotations(tokens);
+        let rotations = self.config.ropes.iter().map(|rope| Rotation::new(rope, tokens, self, seq)).collect();
         let segment_ids = TensorData::new(tokens.segment_ids.clone(), [batch, seq]);
-        Pass { batch, seq, cos, sin, segment_ids: Tensor::from_data(segment_ids, &self.device), mode }
+        let mut masks: Vec<(Option<usize>, Tensor<4>)> = Vec::new();
+        for window in self.layers.iter().filter_map(|layer| self.masked(layer.kind, seq)) {
+            if !masks.iter().any(|(known, _)| *known == window) {
+                masks.push((window, attend::mask(tokens, window, &self.device)));
+            }
+        }
+        let segment_ids = Tensor::from_data(segment_ids, &self.device);
+        Pass { batch, seq, rotations, segment_ids, masks, mode }
+    }
+
+    /// The window of a layer that needs a mask for `seq` tokens: the attention kernel has neither windows nor soft caps.
+    pub(crate) fn masked(&self, kind: LayerKind, seq: usize) -> Option<Option<usize>> {
+        let window = kind.window.filter(|window| *window < seq);
+        (window.is_some() || self.config.attention_softcap.is_some()).then_some(window)
     }
 
     /// The residual stream before the first layer.
     pub(crate) fn embed(&self, tokens: &Tokens) -> Tensor<2> {
-        let ids = TensorData::new(tokens.input_ids.clone(), [tokens.batch * tokens.seq]);
-        let ids: Tensor<1, Int> = Tensor::from_data(ids, &self.device);
-        self.embed_tokens.clone().select(0, ids)
+        let index = |values: &[i32]| -> Tensor<1, Int> {
+            Tensor::from_data(TensorData::new(values.to_vec(), [values.len()]), &self.device)
+        };
+        let mut hidden = self.embed_tokens.clone().select(0, index(&tokens.input_ids));
+        if self.config.embedding_scale != 1.0 {
+            hidden = hidden * self.config.embedding_scale as f32;
+        }
+        if let Some(positions) = &self.positions {
+            hidden = hidden + positions.clone().select(0, index(&tokens.position_ids));
+        }
+        Norm::apply(&self.embedding_norm, hidden)
     }
 
-    /// Logits of residual-stream rows: `[n, hidden]` to `[n, vocab]`. For looking, not for training: see [`Llama::loss`].
+    /// Logits of residual-stream rows: `[n, hidden]` to `[n, vocab]`. For looking, not for training: see [`Model::loss`].
     pub fn logits(&self, hidden: Tensor<2>) -> Tensor<2> {
-        kernels::linear(self.normed(hidden), self.head())
+        self.capped(kernels::linear(self.normed(hidden), self.head()))
     }
 
     /// Cross entropy summed over the labelled tokens, `[1]`: row `rows[i]` of `hidden [n, hidden]` predicts `targets[i]`.
@@ -150,55 +182,27 @@ impl Llama {
         };
         let every_row = rows.iter().copied().eq(0..hidden.dims()[0] as i32);
         let chosen = if every_row { hidden } else { hidden.select(0, index(rows)) };
-        Ok(kernels::cross_entropy(self.normed(chosen), self.head(), index(targets)))
+        if self.config.logits_softcap.is_none() {
+            return Ok(kernels::cross_entropy(self.normed(chosen), self.head(), index(targets)));
+        }
+        let logits = self.logits(chosen);
+        let chances = burn::tensor::activation::log_softmax(logits, 1);
+        Ok(chances.gather(1, index(targets).unsqueeze_dim(1)).sum().neg())
+    }
+
+    fn capped(&self, logits: Tensor<2>) -> Tensor<2> {
+        match self.config.logits_softcap {
+            None => logits,
+            Some(cap) => (logits / cap as f32).tanh() * cap as f32,
+        }
     }
 
     fn normed(&self, hidden: Tensor<2>) -> Tensor<2> {
-        kernels::rms_norm(hidden, self.norm.clone(), self.config.rms_norm_eps as f32)
+        Norm::apply(&self.norm, hidden)
     }
 
     fn head(&self) -> Tensor<2> {
         self.lm_head.as_ref().unwrap_or(&self.embed_tokens).clone()
-    }
-
-    pub(crate) fn layer(&self, layer: &Layer, hidden: Tensor<2>, pass: &Pass) -> Tensor<2> {
-        let eps = self.config.rms_norm_eps as f32;
-        let normed = kernels::rms_norm(hidden.clone(), layer.input_layernorm.clone(), eps);
-        let hidden = hidden + self.attention(layer, normed, pass);
-        let normed = kernels::rms_norm(hidden.clone(), layer.post_attention_layernorm.clone(), eps);
-        let gate = layer.gate_proj.forward(normed.clone(), pass.mode);
-        let up = layer.up_proj.forward(normed, pass.mode);
-        hidden + layer.down_proj.forward(kernels::swiglu(gate, up), pass.mode)
-    }
-
-    fn attention(&self, layer: &Layer, x: Tensor<2>, pass: &Pass) -> Tensor<2> {
-        let LlamaConfig { num_attention_heads: heads, num_key_value_heads: kv_heads, head_dim: d, .. } =
-            self.config;
-        let Pass { batch, seq, .. } = *pass;
-        let q = layer.q_proj.forward(x.clone(), pass.mode).reshape([batch, seq, heads, d]);
-        let k = layer.k_proj.forward(x.clone(), pass.mode).reshape([batch, seq, kv_heads, d]);
-        let v = layer.v_proj.forward(x, pass.mode).reshape([batch, seq, kv_heads, d]);
-        let q = kernels::rope(q, pass.cos.clone(), pass.sin.clone());
-        let k = kernels::rope(k, pass.cos.clone(), pass.sin.clone());
-        let scale = 1.0 / (d as f32).sqrt();
-        let mixed = kernels::attention(q, k, v, pass.segment_ids.clone(), scale);
-        layer.o_proj.forward(mixed.reshape([batch * seq, heads * d]), pass.mode)
-    }
-
-    /// `cos` and `sin` of every token's angles, `[batch, seq, head_dim / 2]`.
-    fn rotations(&self, tokens: &Tokens) -> (Tensor<3>, Tensor<3>) {
-        let shape = [tokens.batch, tokens.seq, self.inv_freq.len()];
-        // The angle is a product of two f32, as in Transformers; its cosine is then the nearest f32.
-        let angles: Vec<f32> = tokens
-            .position_ids
-            .iter()
-            .flat_map(|position| self.inv_freq.iter().map(move |freq| *position as f32 * freq))
-            .collect();
-        let table = |f: fn(f64) -> f64| {
-            let values: Vec<f32> = angles.iter().map(|angle| f(*angle as f64) as f32).collect();
-            Tensor::from_data(TensorData::new(values, shape), &self.device)
-        };
-        (table(f64::cos), table(f64::sin))
     }
 
     pub(crate) fn check(&self, tokens: &Tokens) -> Result<(), ModelError> {
@@ -209,6 +213,14 @@ impl Llama {
             return Err(ModelError::Input(format!(
                 "a batch of {batch} x {seq} tokens has {lengths:?} of them"
             )));
+        }
+        if self.positions.is_some() {
+            let known = self.config.max_position_embeddings;
+            if let Some(far) = tokens.position_ids.iter().find(|p| **p < 0 || **p as usize >= known) {
+                return Err(ModelError::Input(format!(
+                    "position {far} is beyond the {known} that the model has; lower data.max_length to {known}"
+                )));
+            }
         }
         let vocab = self.config.vocab_size;
         match tokens.input_ids.iter().find(|id| **id < 0 || **id as usize >= vocab) {

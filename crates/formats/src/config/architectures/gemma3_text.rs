@@ -1,0 +1,71 @@
+//! Gemma 3's language model: norms on both sides of each part, windows with a rotary embedding of their own.
+
+use super::super::decoder::{self, DEFAULTS, Defaults, MOST_LAYERS, MOST_TOKENS, set_windows};
+use super::super::design::Names;
+use super::super::read_rope::{RopeDefaults, read_part};
+use super::super::{ModelConfig, fields::Fields};
+use super::{gemma, gemma2};
+use crate::FormatError;
+
+const NAMES: Names =
+    Names { query_norm: Some("self_attn.q_norm"), key_norm: Some("self_attn.k_norm"), ..gemma2::NAMES };
+
+/// The base of the layers with a window.
+const LOCAL_THETA: f64 = 10_000.0;
+
+pub fn read(fields: &Fields<'_>) -> Result<ModelConfig, FormatError> {
+    if fields.flag("use_bidirectional_attention")? {
+        let problem = "it is an encoder".to_owned();
+        let help = "use a Gemma 3 that generates text";
+        return Err(fields.unsupported("use_bidirectional_attention", problem, help));
+    }
+    let defaults = Defaults {
+        max_position_embeddings: 131_072,
+        num_key_value_heads: Some(4),
+        head_dim: Some(256),
+        tie_word_embeddings: true,
+        activation_key: "hidden_activation",
+        activation: "gelu_pytorch_tanh",
+        bos: Some(2),
+        eos: &[1],
+        pad: Some(0),
+        rope: RopeDefaults { theta: 1_000_000.0, ..DEFAULTS.rope },
+        ..DEFAULTS
+    };
+    let mut config = decoder::read(fields, "gemma3_text", NAMES, defaults)?;
+    gemma::common(&mut config);
+    gemma2::scaled(&mut config, fields)?;
+    // Transformers reads `attn_logit_softcapping` and does nothing with it; so does this.
+    config.biases = gemma::biases(fields)?;
+    config.logits_softcap = fields.optional_positive("final_logit_softcapping")?;
+
+    let nested = fields.object("rope_parameters")?;
+    let part = |key: &str| match &nested {
+        Some(nested) => nested.object(key),
+        None => Ok(None),
+    };
+    let (full, sliding) = (part("full_attention")?, part("sliding_attention")?);
+    let theta = fields.optional_positive("rope_local_base_freq")?.unwrap_or(LOCAL_THETA);
+    let (dim, positions) = (config.head_dim, config.max_position_embeddings);
+    if let Some(full) = &full {
+        let theta = fields.optional_positive("rope_theta")?.unwrap_or(1_000_000.0);
+        config.ropes[0] = read_part(fields, Some(full), theta, dim, positions, &DEFAULTS.rope)?;
+    }
+    config.ropes.push(read_part(fields, sliding.as_ref(), theta, dim, positions, &DEFAULTS.rope)?);
+
+    let window = match fields.has("sliding_window") {
+        true => fields.optional_size("sliding_window", MOST_TOKENS)?,
+        false => Some(4096),
+    };
+    // Transformers 4 has the distance of full layers, under a name with a dash of its own in some versions.
+    let pattern = match fields.optional_size("sliding_window_pattern", MOST_LAYERS)? {
+        Some(pattern) => pattern,
+        None => fields.optional_size("_sliding_window_pattern", MOST_LAYERS)?.unwrap_or(6),
+    };
+    // A window of any size marks a layer; what it is comes after.
+    set_windows(&mut config, fields, Some(usize::MAX), |layer| (layer + 1) % pattern != 0)?;
+    for layer in config.layers.iter_mut().filter(|layer| layer.window.is_some()) {
+        (layer.rope, layer.window) = (Some(1), window);
+    }
+    Ok(config)
+}

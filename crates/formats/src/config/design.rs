@@ -1,0 +1,124 @@
+//! What sets one architecture apart from another, as values: everything else is shared.
+
+/// How a norm works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NormKind {
+    /// RMSNorm with a weight.
+    Rms,
+    /// RMSNorm whose weight is kept less one (Gemma).
+    RmsPlusOne,
+    /// LayerNorm with weight and bias.
+    Layer,
+}
+
+/// The MLP's activation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Activation {
+    /// `x·sigmoid(x)`.
+    Silu,
+    /// By the error function.
+    Gelu,
+    /// By its approximation with tanh.
+    GeluTanh,
+    /// `max(x, 0)`.
+    Relu,
+}
+
+/// Which linear layers have biases.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Biases {
+    /// Queries, keys and values.
+    pub attention_input: bool,
+    /// The attention's output.
+    pub attention_output: bool,
+    /// Both layers of the MLP.
+    pub mlp: bool,
+}
+
+/// What of a layer may differ from the next one's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LayerKind {
+    /// Which of the model's rotary embeddings turns queries and keys; none leaves them.
+    pub rope: Option<usize>,
+    /// How many keys a query sees, its own included; none for all.
+    pub window: Option<usize>,
+}
+
+/// What the parts of a checkpoint are called, the layers' relative to a layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Names {
+    /// What stands before every name but the head's (Transformers' `base_model_prefix`), with its dot.
+    pub prefix: &'static str,
+    /// The embedding.
+    pub embedding: &'static str,
+    /// The embedding of positions, where they are learnt.
+    pub positions: Option<&'static str>,
+    /// The embedding of segments (`token_type_ids`).
+    pub token_types: Option<&'static str>,
+    /// The norm after the embeddings.
+    pub embedding_norm: Option<&'static str>,
+    /// What stands before a layer's number.
+    pub layers: &'static str,
+    /// The attention's parts. `input` is queries, keys and values, or one layer for all three, in this order.
+    pub attention: SublayerNames,
+    /// The MLP's parts. `input` is gate and up, or one layer for both, in this order; without a gate it is one.
+    pub mlp: SublayerNames,
+    /// The norm of each head's queries.
+    pub query_norm: Option<&'static str>,
+    /// The norm of each head's keys.
+    pub key_norm: Option<&'static str>,
+    /// The norm after the last layer.
+    pub final_norm: Option<&'static str>,
+    /// The language model's head.
+    pub head: &'static str,
+}
+
+/// The names of a sublayer: what goes in, what comes out, and the norms around it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SublayerNames {
+    /// The linear layers that read its input.
+    pub input: &'static [&'static str],
+    /// The linear layer that gives its output.
+    pub output: &'static str,
+    /// The norm of its input.
+    pub norm_before: Option<&'static str>,
+    /// The norm of its output, before that is added to the residual stream.
+    pub norm_after: Option<&'static str>,
+    /// The norm of the residual stream, its output added.
+    pub norm_residual: Option<&'static str>,
+}
+
+impl Names {
+    /// The norms of a layer with their widths.
+    pub fn layer_norms(&self, hidden: usize, head_dim: usize) -> Vec<(&'static str, usize)> {
+        let around = [self.attention, self.mlp].into_iter();
+        let around = around.flat_map(|part| [part.norm_before, part.norm_after, part.norm_residual]);
+        let around = around.flatten().map(|name| (name, hidden));
+        let of_heads = [self.query_norm, self.key_norm].into_iter().flatten().map(|name| (name, head_dim));
+        around.chain(of_heads).collect()
+    }
+}
+
+impl SublayerNames {
+    /// A sublayer whose input is normed, and nothing else.
+    pub(super) const fn pre_normed(
+        input: &'static [&'static str],
+        output: &'static str,
+        norm: &'static str,
+    ) -> Self {
+        Self { input, output, norm_before: Some(norm), norm_after: None, norm_residual: None }
+    }
+}
+
+/// A linear layer of a block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LinearShape {
+    /// Its path inside the block.
+    pub name: &'static str,
+    /// Values that come out.
+    pub size_out: usize,
+    /// Values that go in.
+    pub size_in: usize,
+    /// Whether it has a bias.
+    pub bias: bool,
+}

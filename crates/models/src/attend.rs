@@ -1,0 +1,55 @@
+//! Attention under any mask, of plain operations: windows, soft caps, both directions, and queries that come after keys already known.
+//!
+//! The kernel ([`lorelei_kernels::attention`]) is causal inside segments and nothing else; there it is used.
+
+use burn::tensor::{Device, Tensor, TensorData, activation::softmax};
+
+use crate::Tokens;
+
+/// What is added to the score of a pair that may not meet. Its exponential is exactly zero.
+const FORBIDDEN: f32 = -1e30;
+
+/// Zero where a query may see a key, [`FORBIDDEN`] elsewhere: `[batch, 1, seq, seq]`. A query sees keys of its segment, at its own place or
+/// before, the last `window` of them.
+pub(crate) fn mask(tokens: &Tokens, window: Option<usize>, device: &Device) -> Tensor<4> {
+    let (batch, seq) = (tokens.batch, tokens.seq);
+    let mut values = vec![FORBIDDEN; batch * seq * seq];
+    for (row, segments) in tokens.segment_ids.chunks(seq).enumerate() {
+        for query in 0..seq {
+            let first = window.map_or(0, |window| (query + 1).saturating_sub(window));
+            for key in first..=query {
+                if segments[key] == segments[query] {
+                    values[(row * seq + query) * seq + key] = 0.0;
+                }
+            }
+        }
+    }
+    Tensor::from_data(TensorData::new(values, [batch, 1, seq, seq]), device)
+}
+
+/// `q [batch, rows, heads, d]`, `k`, `v` `[batch, cols, kv_heads, d]` and `mask`, which spreads to `[batch, heads, rows, cols]`, to
+/// `[batch, rows, heads, d]`.
+pub(crate) fn attend(
+    q: Tensor<4>,
+    k: Tensor<4>,
+    v: Tensor<4>,
+    mask: Option<Tensor<4>>,
+    scale: f32,
+    softcap: Option<f64>,
+) -> Tensor<4> {
+    let ([batch, rows, heads, d], [_, cols, kv_heads, _]) = (q.dims(), k.dims());
+    let group = heads / kv_heads;
+    // The query heads of a key head, one under another.
+    let q = q.swap_dims(1, 2).reshape([batch, kv_heads, group * rows, d]);
+    let (k, v) = (k.swap_dims(1, 2), v.swap_dims(1, 2));
+    let mut scores = q.matmul(k.swap_dims(2, 3)) * scale;
+    if let Some(cap) = softcap {
+        scores = (scores / cap as f32).tanh() * cap as f32;
+    }
+    let mut scores = scores.reshape([batch, heads, rows, cols]);
+    if let Some(mask) = mask {
+        scores = scores + mask;
+    }
+    let chances = softmax(scores, 3).reshape([batch, kv_heads, group * rows, cols]);
+    chances.matmul(v).reshape([batch, heads, rows, d]).swap_dims(1, 2)
+}

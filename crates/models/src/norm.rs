@@ -1,0 +1,42 @@
+//! The norms between the parts of a model.
+
+use burn::tensor::Tensor;
+use lorelei_formats::config::NormKind;
+use lorelei_kernels as kernels;
+
+/// A norm over the last dimension.
+#[derive(Debug, Clone)]
+pub(crate) struct Norm {
+    pub(crate) kind: NormKind,
+    pub(crate) eps: f32,
+    /// `[size]`, as the file has it.
+    pub(crate) weight: Tensor<1>,
+    /// `[size]`; LayerNorm's.
+    pub(crate) bias: Option<Tensor<1>>,
+}
+
+impl Norm {
+    /// `x [n, size]`, normed where there is a norm.
+    pub(crate) fn apply(norm: &Option<Self>, x: Tensor<2>) -> Tensor<2> {
+        match norm {
+            None => x,
+            Some(norm) => norm.forward(x),
+        }
+    }
+
+    fn forward(&self, x: Tensor<2>) -> Tensor<2> {
+        match self.kind {
+            NormKind::Rms => kernels::rms_norm(x, self.weight.clone(), self.eps),
+            NormKind::RmsPlusOne => kernels::rms_norm(x, self.weight.clone() + 1.0, self.eps),
+            NormKind::Layer => {
+                let centred = x.clone() - x.mean_dim(1);
+                let deviation = ((centred.clone() * centred.clone()).mean_dim(1) + self.eps).sqrt();
+                let scaled = centred / deviation * self.weight.clone().unsqueeze();
+                match &self.bias {
+                    None => scaled,
+                    Some(bias) => scaled + bias.clone().unsqueeze(),
+                }
+            }
+        }
+    }
+}
