@@ -33,6 +33,6 @@ pub use readers::{COMPRESSED, EXTENSIONS, Rows, is_known, is_parquet, read_jsonl
 pub use rows::Row;
 pub use sampler::{epoch_order, micro_batches, sampling_order};
 pub use split::{hold_out, split};
-pub use statistics::Statistics;
+pub use statistics::{Bar, Statistics};
 pub use tokenizer::Tokenizer;
 pub use train_tokenizer::train_byte_level_bpe;
