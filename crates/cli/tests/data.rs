@@ -8,7 +8,7 @@ use common::{Run, lorelei};
 
 fn data(run: &Run, command: &str, arguments: &[&str]) -> common::Said {
     let recipe = run.path("recipe.toml");
-    lorelei(&[&["data", command, recipe.to_str().unwrap()], arguments].concat())
+    lorelei(&[&["data", command, recipe.to_str().unwrap()][..], arguments].concat())
 }
 
 #[test]

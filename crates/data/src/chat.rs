@@ -34,9 +34,17 @@ impl Message {
         let own =
             [("role", Value::from(self.role.as_str())), ("content", Value::from(self.content.as_str()))];
         let more = self.fields.iter().map(|(name, value)| (name.as_str(), of_json(value)));
-        Value::from_pairs(own.into_iter().chain(more))
+        // Transformers gives a thought under the name that templates read, and under gpt-oss's, whatever the data call it.
+        let thought = REASONING_FIELDS.iter().find_map(|name| self.fields.get(*name)).map(of_json);
+        let first = thought.iter().map(|thought| ("thinking", thought.clone()));
+        let last = thought.iter().map(|thought| ("reasoning_content", thought.clone()));
+        let pairs: Vec<_> = first.chain(own).chain(more).chain(last).collect();
+        Value::from_pairs(pairs)
     }
 }
+
+/// The names under which a message has what was thought before it.
+const REASONING_FIELDS: [&str; 3] = ["reasoning_content", "thinking", "reasoning"];
 
 /// A conversation with what else its template is given.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -110,7 +118,9 @@ impl ChatTemplate {
             let text = caller.call(state, &[])?;
             Ok(Value::from_safe_string(format!("{BEGIN}{text}{END}")))
         });
-        let (source, marks) = with_generation_calls(source);
+        // As Jinja2 does with every template.
+        let source = source.replace("\r\n", "\n").replace('\r', "\n");
+        let (source, marks) = with_generation_calls(&source);
         environment.add_template_owned(NAME, source).map_err(|error| template_error(&error))?;
         let mut variables: BTreeMap<String, Value> = config
             .special_tokens

@@ -267,8 +267,21 @@ fn span(text: &str, prompt: &str, through: &str, content: &str) -> Option<Range<
     if rest.starts_with(turn) {
         return Some(prompt.len()..through.len());
     }
-    // Templates that treat the last turn differently (an empty thought before it): the words, and what follows them.
-    [content, content.trim()].into_iter().filter(|content| !content.is_empty()).find_map(|content| {
+    // Templates that write more in the last turn, a thought before its words: what is left of it here is its end.
+    let contents = [content, content.trim()].into_iter().filter(|content| !content.is_empty());
+    let tail = match content.is_empty() {
+        // Only a call of a tool.
+        true => 0,
+        false => {
+            contents.clone().find_map(|content| Some(turn.len() - turn.rfind(content)? - content.len()))?
+        }
+    };
+    let end = turn.char_indices().map(|(at, _)| &turn[at..]).find(|end| rest.starts_with(end));
+    if let Some(end) = end.filter(|end| end.len() > tail) {
+        return Some(prompt.len()..prompt.len() + end.len());
+    }
+    // Or write it elsewhere: the words, and what follows them.
+    contents.into_iter().find_map(|content| {
         let after = turn.rfind(content)? + content.len();
         let tail = &turn[after..];
         let found = rest.find(&format!("{content}{tail}"))?;

@@ -1,7 +1,7 @@
 //! From rows to batches: rows of JSONL, JSON, CSV, text or Parquet, the model's tokenizer and chat template, tokens with a loss mask, packed batches.
 //!
 //! One direction: [`read_rows`] reads rows, an [`Encoder`] turns each into token ids and labels (rendering
-//! conversations with the model's chat template), [`pack`] lays several short ones in a row, [`epoch_order`] orders an
+//! conversations with the model's chat template), [`pack`] lays several short ones in a row, [`sampling_order`] orders an
 //! epoch and [`collate`] pads rows to a rectangle. Nothing here knows a tensor, a file system or a browser: bytes come
 //! in through [`std::io::BufRead`], plain vectors go out.
 
@@ -31,8 +31,8 @@ pub use loader::{Encoded, Loader, Place, encode_rows};
 pub use preview::{ShownToken, shown};
 pub use readers::{COMPRESSED, EXTENSIONS, Rows, is_known, is_parquet, read_jsonl, read_parquet, read_rows};
 pub use rows::Row;
-pub use sampler::{epoch_order, micro_batches};
+pub use sampler::{epoch_order, micro_batches, sampling_order};
 pub use split::{hold_out, split};
-pub use statistics::Statistics;
+pub use statistics::{Bar, Statistics};
 pub use tokenizer::Tokenizer;
 pub use train_tokenizer::train_byte_level_bpe;

@@ -122,8 +122,16 @@ impl Tokenizer {
         messages: &[Message],
         add_generation_prompt: bool,
     ) -> Result<String, DataError> {
-        let conversation = Conversation::from(messages.to_vec());
-        Ok(self.render(&conversation, messages.len(), add_generation_prompt)?.text)
+        self.apply_chat_template_to(&Conversation::from(messages.to_vec()), add_generation_prompt)
+    }
+
+    /// As [`Self::apply_chat_template`], with tools and variables of the template.
+    pub fn apply_chat_template_to(
+        &self,
+        conversation: &Conversation,
+        add_generation_prompt: bool,
+    ) -> Result<String, DataError> {
+        Ok(self.render(conversation, conversation.messages.len(), add_generation_prompt)?.text)
     }
 
     /// The first `turns` of a conversation as its chat template writes them.

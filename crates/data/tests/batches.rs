@@ -1,8 +1,10 @@
 //! Rows, batches, orders and splits.
 
 use lorelei_data::{
-    Batch, Example, SequenceRow, collate, epoch_order, micro_batches, one_per_row, pack, split,
+    Batch, Example, Padding, SequenceRow, Statistics, collate, epoch_order, micro_batches, one_per_row, pack,
+    sampling_order, split,
 };
+use lorelei_recipe::{SamplingStrategy, TrainingArguments};
 use proptest::prelude::*;
 
 fn example(ids: &[u32]) -> Example {
@@ -101,6 +103,59 @@ fn micro_batches_cover_the_order() {
     assert_eq!(micro_batches(&order, 5, true), [vec![4, 2, 0, 1, 3]]);
     assert!(micro_batches(&order, 6, true).is_empty() && micro_batches(&[], 2, false).is_empty());
     assert_eq!(micro_batches(&order, 0, false).len(), 5);
+}
+
+#[test]
+fn batches_of_like_length() {
+    let rows: Vec<SequenceRow> = (0..200u32)
+        .map(|at| SequenceRow { documents: vec![example(&vec![at; 1 + (at as usize * 37) % 61])] })
+        .collect();
+    let arguments = TrainingArguments {
+        train_sampling_strategy: SamplingStrategy::GroupByLength,
+        per_device_train_batch_size: 2,
+        gradient_accumulation_steps: 2,
+        ..TrainingArguments::default()
+    };
+    let order = sampling_order(&rows, &arguments, 0, true);
+    let mut sorted = order.clone();
+    sorted.sort_unstable();
+    assert_eq!(sorted, (0..200).collect::<Vec<_>>());
+    assert_eq!(rows[order[0]].num_tokens(), 61);
+    assert_ne!(order, sampling_order(&rows, &arguments, 1, true));
+    let random = TrainingArguments { train_sampling_strategy: SamplingStrategy::Random, ..arguments.clone() };
+    let padding = |order: &[usize]| {
+        let padding = Padding { id: 0, multiple_of: 1 };
+        Statistics::new(&rows, order, 2, padding, 4).unwrap().padding_share()
+    };
+    let (grouped, random) = (padding(&order), padding(&sampling_order(&rows, &random, 0, true)));
+    assert!(grouped < 0.05 && random > 0.2, "{grouped} {random}");
+    let sequential = TrainingArguments { train_sampling_strategy: SamplingStrategy::Sequential, ..arguments };
+    assert_eq!(sampling_order(&rows, &sequential, 0, true), (0..200).collect::<Vec<_>>());
+    assert!(sampling_order(&[], &sequential, 0, true).is_empty());
+}
+
+#[test]
+fn padding_to_a_multiple() {
+    let rows = [SequenceRow { documents: vec![example(&[1, 2, 3, 4, 5])] }];
+    let batch = |multiple_of| collate(&[&rows[0]], Padding { id: 9, multiple_of });
+    assert_eq!((batch(4).seq_len, batch(5).seq_len, batch(0).seq_len), (8, 5, 5));
+    assert_eq!((&batch(4).input_ids[5..], batch(4).targets()), (&[9, 9, 9][..], batch(1).targets()));
+}
+
+#[test]
+fn statistics_count_lengths_targets_and_padding() {
+    let rows: Vec<SequenceRow> = [2usize, 4, 4, 10]
+        .into_iter()
+        .map(|length| SequenceRow { documents: vec![example(&vec![1; length])] })
+        .collect();
+    let found = Statistics::new(&rows, &[0, 1, 2, 3], 2, Padding { id: 0, multiple_of: 4 }, 3).unwrap();
+    assert_eq!((found.rows, found.documents, found.tokens, found.learnt), (4, 4, 20, 16));
+    assert_eq!((found.shortest, found.median, found.percentile_95, found.longest), (2, 4, 10, 10));
+    // 2 and 4 in 4, 4 and 10 in 12.
+    assert_eq!((found.padding, found.padding_share(), found.learnt_share()), (2 + 8 + 2, 0.375, 0.8));
+    let bars: Vec<_> = found.histogram.iter().map(|bar| (bar.from, bar.to, bar.count)).collect();
+    assert_eq!(bars, [(2, 4, 3), (5, 7, 0), (8, 10, 1)]);
+    assert_eq!(Statistics::new(&[], &[], 2, 0.into(), 3), None);
 }
 
 #[test]

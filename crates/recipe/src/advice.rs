@@ -70,6 +70,10 @@ const ADVICE: &[(&str, &str)] = &[
     ("training.max_grad_norm", "1.0 keeps one odd batch from spoiling the run. 0 does not clip."),
     ("training.logging_steps", "1 for short runs. Each report waits for the device."),
     ("training.save_steps", "How much you can bear to lose. Each checkpoint is three times the adapter."),
+    (
+        "training.train_sampling_strategy",
+        "group_by_length saves padding where lengths vary and rows are not packed.",
+    ),
     ("training.seed", "The same seed, data and device give the same adapter."),
 ];
 

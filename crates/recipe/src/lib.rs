@@ -48,4 +48,4 @@ pub use plan::StepPlan;
 pub use recipe::Recipe;
 pub use schedule::{LrSchedulerKwargs, LrSchedulerType, Ramp, Schedule, learning_rate};
 pub use targets::{TargetModules, default_target_modules};
-pub use training::{FinetuningType, IntervalStrategy, Optimizer, TrainingArguments};
+pub use training::{FinetuningType, IntervalStrategy, Optimizer, SamplingStrategy, TrainingArguments};

@@ -81,6 +81,21 @@ pub struct TrainingArguments {
     pub data_seed: Option<u64>,
     /// Whether to leave out the last micro-batch of an epoch when it is not full.
     pub dataloader_drop_last: bool,
+    /// The order of the examples.
+    pub train_sampling_strategy: SamplingStrategy,
+}
+
+/// The order of the examples in an epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SamplingStrategy {
+    /// Drawn anew for each epoch.
+    #[default]
+    Random,
+    /// As in the file.
+    Sequential,
+    /// Drawn anew, with examples of like length in a batch.
+    GroupByLength,
 }
 
 /// What is trained.
@@ -159,6 +174,7 @@ impl Default for TrainingArguments {
             seed: 42,
             data_seed: None,
             dataloader_drop_last: false,
+            train_sampling_strategy: SamplingStrategy::Random,
         }
     }
 }

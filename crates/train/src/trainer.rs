@@ -1,7 +1,7 @@
 //! The loop.
 
 use burn::tensor::{FloatDType, Tensor};
-use lorelei_data::{Batch, Padding, SequenceRow, collate, epoch_order, micro_batches};
+use lorelei_data::{Batch, Padding, SequenceRow, collate, micro_batches, sampling_order};
 use lorelei_kernels::gpu;
 use lorelei_models::{ForwardMode, Model, Tokens};
 use lorelei_recipe::{LoraConfig, StepPlan, TrainingArguments};
@@ -127,7 +127,7 @@ pub async fn train(job: &mut Job, host: &mut impl Host) -> Result<Finished, Trai
         }
         let (epoch, range) = plan.micro_batches(step);
         if micro_batches_of.as_ref().is_none_or(|(of, _)| *of != epoch) {
-            let order = epoch_order(job.train.len(), job.arguments.shuffle_seed(), epoch, job.shuffle);
+            let order = sampling_order(&job.train, &job.arguments, epoch, job.shuffle);
             let size = job.arguments.per_device_train_batch_size;
             let of_epoch = micro_batches(&order, size, job.arguments.dataloader_drop_last);
             micro_batches_of = Some((epoch, of_epoch));

@@ -3,8 +3,8 @@
 use std::io::{BufRead, BufReader};
 
 use lorelei_data::{
-    DataError, Encoded, Encoder, Example, Loader, SequenceRow, ShownToken, Tokenizer, read_rows, shown,
-    training_rows,
+    DataError, DataErrorKind, Encoded, Encoder, Example, Loader, SequenceRow, ShownToken, Tokenizer,
+    read_rows, shown, training_rows,
 };
 use lorelei_protocol::{BadRow, DataChoice, DataInfo, PreviewRow, PreviewToken, Reply};
 use lorelei_recipe::{DataSection, OnBadRow};
@@ -43,8 +43,11 @@ pub async fn preview(
         None => None,
     };
     let (train_rows, validation_rows) = training_rows(encoded.examples, validation, &section, seed);
+    // Rows that the recipe has left out are shown, and do not keep the others from being learnt. What ends a file does.
+    let skips = section.on_bad_row == OnBadRow::Skip;
+    let usable = errors.iter().all(|error| skips && of_a_row(error));
     let info = DataInfo {
-        train_rows: train_rows.len(),
+        train_rows: if usable || !skips { train_rows.len() } else { 0 },
         validation_rows: validation_rows.len(),
         tokens: train_rows.iter().map(SequenceRow::num_tokens).sum(),
         learnt_tokens: train_rows.iter().map(SequenceRow::num_targets).sum(),
@@ -53,11 +56,15 @@ pub async fn preview(
         bad_rows: errors.iter().take(MAX_BAD_ROWS).map(bad_row).collect(),
         preview,
     };
-    // Rows that the recipe has left out are shown, and do not keep the others from being learnt.
-    let usable = section.on_bad_row == OnBadRow::Skip && !train_rows.is_empty() || errors.is_empty();
     desk::with(|desk| desk.data = usable.then_some((train_rows, validation_rows)));
     port::post(&Reply::Previewed(info));
     Ok(())
+}
+
+/// Whether an error is about one row, so that the others can be used.
+fn of_a_row(error: &DataError) -> bool {
+    use DataErrorKind::{EmptyFile, NothingToLearn, Read};
+    !matches!(error.kind, Read | EmptyFile | NothingToLearn)
 }
 
 fn bad_row(error: &DataError) -> BadRow {

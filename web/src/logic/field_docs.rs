@@ -89,6 +89,7 @@ fn chinese(path: &str) -> Option<&'static str> {
         "training.save_total_limit" => "保留的检查点数；留空或 0 则全部保留。",
         "training.seed" => "一切随机性的种子。",
         "training.data_seed" => "样本顺序的种子；留空同 seed。",
+        "training.train_sampling_strategy" => "样本的顺序；data.shuffle = false 即 \"sequential\"。",
         "training.dataloader_drop_last" => "一轮中最后一个微批次不满时丢弃。",
         _ => return None,
     })
@@ -127,6 +128,7 @@ fn chinese_advice(path: &str) -> Option<&'static str> {
         "training.max_grad_norm" => "1.0 可避免个别异常批次毁掉训练；0 表示不裁剪。",
         "training.logging_steps" => "短训练用 1。每次报告都要等待设备。",
         "training.save_steps" => "取决于你能承受丢失多少。每个检查点是适配器的三倍大。",
+        "training.train_sampling_strategy" => "长度不一且不打包时，group_by_length 可减少填充。",
         "training.seed" => "相同的种子、数据和设备得到相同的适配器。",
         _ => return None,
     })

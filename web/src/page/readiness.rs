@@ -1,6 +1,7 @@
 //! What may be done now, and what is in the way.
 
 use leptos::prelude::*;
+use lorelei_recipe::OnBadRow;
 
 use super::data;
 use super::run::Status;

@@ -18,7 +18,7 @@ pub(super) const FIELDS: &[Field] = rows! { Training;
     overwrite_output_dir: Any => "false" theirs "false, removed in 5", Ignored(SCRIPT), "Clear the output folder first.";
     logging_dir: Any => "null" theirs "null, removed in 5", Ignored("there are no TensorBoard files"), "Folder of TensorBoard's files.";
     save_safetensors: Any => "true" theirs "true, removed in 5", Ignored("files are always safetensors"), "Save safetensors rather than pickles.";
-    group_by_length: Any => "false" theirs "false, removed in 5", Refused("batches by length are not there yet"), "Batch examples of like length.";
+    group_by_length: Any => "false" theirs "false, removed in 5", Refused("its newer name is train_sampling_strategy = \"group_by_length\""), "Batch examples of like length.";
     adafactor: Any => "false" theirs "false, removed in 5", Refused("the optimizer is AdamW"), "Use Adafactor.";
     no_cuda: Any => "false" theirs "false, removed in 5", Ignored(DEVICE), "Train on the processor.";
     use_mps_device: Any => "false" theirs "false, removed in 5", Ignored(DEVICE), "Train on Metal.";

@@ -1,6 +1,6 @@
 //! `lorelei data stats`.
 
-use lorelei_data::{Encoded, SequenceRow, Statistics, epoch_order, sequences, training_rows};
+use lorelei_data::{Encoded, SequenceRow, Statistics, sampling_order, sequences, training_rows};
 use lorelei_recipe::{Recipe, StepPlan};
 use miette::{Result, miette};
 
@@ -35,7 +35,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let (train, validation) = training_rows(train.examples, validation, &recipe.data, seed);
 
     let of = |rows: &[SequenceRow]| {
-        let order = epoch_order(rows.len(), seed, 0, recipe.data.shuffle);
+        let order = sampling_order(rows, &recipe.training, 0, recipe.data.shuffle);
         let size = recipe.training.per_device_train_batch_size;
         Statistics::new(rows, &order, size, dataset::padding(&recipe, &tokenizer), BARS)
     };
