@@ -4,7 +4,7 @@
 use burn::tensor::{Device, DeviceKind};
 use lorelei_data::{SequenceRow, collate, one_per_row, pack};
 use lorelei_formats::ModelConfig;
-use lorelei_models::{ForwardMode, Model, read_adapter};
+use lorelei_models::{ForwardMode, Model, Storage, read_adapter};
 use lorelei_recipe::LoraConfig;
 use lorelei_tests::{assert_close, examples, fixture, open};
 use lorelei_train::tokens;
@@ -15,7 +15,7 @@ fn numbers(arch: &str, rows: &[SequenceRow], device: &Device) -> Vec<Vec<f32>> {
     let read = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
     let config = ModelConfig::from_json(&read("config.json"), "config.json").unwrap();
     let source = open(&folder.join("model.safetensors"));
-    let mut model = Model::load(config, &source, device, false, &mut |_| {}).unwrap();
+    let mut model = Model::load(config, &source, device, Storage::SINGLE, &mut |_| {}).unwrap();
     let (lora, _) =
         LoraConfig::from_peft_json(&read("adapter/adapter_config.json"), "adapter_config.json").unwrap();
     model.inject_lora(&lora, 1).unwrap();
