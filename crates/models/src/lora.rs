@@ -6,7 +6,7 @@ use burn::tensor::Tensor;
 use lorelei_recipe::{InitLoraWeights, LoraConfig, TargetModules};
 
 use crate::{
-    Linear, LoraAdapter, Model, ModelError, Parameter, Weight,
+    Dora, Linear, LoraAdapter, Model, ModelError, Parameter, Weight,
     init::{Draw, fnv1a},
 };
 
@@ -114,7 +114,18 @@ impl Model {
         self.untrack();
         for (_, _, linear) in self.linears_mut() {
             if let Some(lora) = linear.lora.take() {
-                linear.weight = Weight::Dense(linear.weight.dense() + lora.b.matmul(lora.a) * lora.scale);
+                let factors = lora.dora.as_ref().map(|dora| dora.factors(&linear.weight, &lora));
+                let merged = linear.weight.dense() + lora.b.matmul(lora.a) * lora.scale;
+                linear.weight = Weight::Dense(match factors {
+                    None => merged,
+                    Some(factors) => merged * factors.transpose(),
+                });
+                if let Some(bias) = lora.bias.map(|bias| bias * lora.scale) {
+                    linear.bias = Some(match linear.bias.take() {
+                        None => bias,
+                        Some(own) => own + bias,
+                    });
+                }
             }
         }
     }
@@ -160,11 +171,22 @@ fn fresh(
         }
         _ => Tensor::zeros([size_out, r], device),
     };
-    LoraAdapter {
+    let bias = config.lora_bias.then(|| match config.init_lora_weights {
+        InitLoraWeights::Bool(false) => {
+            let bound = 1.0 / (r as f64).sqrt();
+            Draw::new(seed, &format!("{path}.lora_B.bias")).tensor([size_out], device, |d| d.uniform(bound))
+        }
+        _ => Tensor::zeros([size_out], device),
+    });
+    let mut lora = LoraAdapter {
         a,
         b,
+        bias,
+        dora: None,
         scale: config.scaling(path) as f32,
         dropout: config.lora_dropout as f32,
         dropout_stream: fnv1a(path),
-    }
+    };
+    lora.dora = config.use_dora.then(|| Dora::new(&linear.weight, &lora));
+    lora
 }

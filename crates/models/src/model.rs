@@ -7,7 +7,7 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use lorelei_formats::{ModelConfig, config::LayerKind};
 use lorelei_kernels as kernels;
 
-use crate::{Linear, ModelError, attend, norm::Norm, rotation::Rotation};
+use crate::{Linear, ModelError, Regularization, attend, norm::Norm, rotation::Rotation};
 
 /// Whether a forward pass trains.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -60,6 +60,7 @@ pub struct Model {
     pub(crate) lm_head: Option<Tensor<2>>,
     /// Every weight learns, instead of adapters.
     pub(crate) learns_whole: bool,
+    pub(crate) regularization: Regularization,
 }
 
 /// One block.
@@ -114,7 +115,7 @@ impl Model {
     pub fn hidden_states(&self, tokens: &Tokens, mode: ForwardMode) -> Result<Tensor<2>, ModelError> {
         self.check(tokens)?;
         let pass = self.pass(tokens, mode);
-        let mut hidden = self.embed(tokens);
+        let mut hidden = self.noisy(self.embed(tokens), tokens, mode);
         for layer in &self.layers {
             hidden = self.layer(layer, hidden, &pass, None);
         }
@@ -183,11 +184,14 @@ impl Model {
         let every_row = rows.iter().copied().eq(0..hidden.dims()[0] as i32);
         let chosen = if every_row { hidden } else { hidden.select(0, index(rows)) };
         if self.config.logits_softcap.is_none() {
-            return Ok(kernels::cross_entropy(self.normed(chosen), self.head(), index(targets)));
+            let normed = self.normed(chosen);
+            let loss = kernels::cross_entropy(normed.clone(), self.head(), index(targets));
+            return Ok(match self.smoothing(normed, self.head(), index(targets)) {
+                None => loss,
+                Some(more) => loss + more,
+            });
         }
-        let logits = self.logits(chosen);
-        let chances = burn::tensor::activation::log_softmax(logits, 1);
-        Ok(chances.gather(1, index(targets).unsqueeze_dim(1)).sum().neg())
+        Ok(self.smoothed(self.logits(chosen), index(targets)))
     }
 
     fn capped(&self, logits: Tensor<2>) -> Tensor<2> {

@@ -6,7 +6,9 @@ mod checkpoint;
 mod error;
 mod host;
 mod optimizer;
+mod optimizers;
 mod save;
+mod state;
 mod trainer;
 
 pub use card::model_card;
@@ -16,4 +18,5 @@ pub use host::{Host, Signal};
 pub use lorelei_protocol::{Evaluation, Event, Finished, Sampled, Saved, Started, StepLog, Warned};
 pub use optimizer::{Moments, Optimizer};
 pub use save::adapter_files;
+pub use state::TrainerState;
 pub use trainer::{Job, Sample, evaluate, tokens, train};

@@ -8,5 +8,6 @@ pub mod import;
 pub mod init;
 pub mod link;
 pub mod params;
+pub mod plot;
 pub mod serve;
 pub mod train;
