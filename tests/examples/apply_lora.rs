@@ -1,5 +1,5 @@
 //! The rival in `cargo xtask bench`: a Llama of SmolLM2-135M's shape from burn's own modules, trained with burn's own
-//! `Module::apply_lora`, clipping and AdamW. Usage: apply_lora cpu|wgpu qv|all SEQ STEPS. Prints a line of JSON.
+//! `Module::apply_lora`, clipping and AdamW. Usage: apply_lora cpu|wgpu qv|all SEQ STEPS RANK. Prints a line of JSON.
 //!
 //! Its weights are random: a step takes as long with any.
 
@@ -111,11 +111,12 @@ impl Model {
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [device, targets, seq, steps] = &arguments[..] else {
-        eprintln!("usage: apply_lora cpu|wgpu qv|all SEQ STEPS");
+    let [device, targets, seq, steps, rank] = &arguments[..] else {
+        eprintln!("usage: apply_lora cpu|wgpu qv|all SEQ STEPS RANK");
         std::process::exit(2);
     };
     let (seq, steps): (usize, usize) = (seq.parse().expect("SEQ"), steps.parse().expect("STEPS"));
+    let rank: usize = rank.parse().expect("RANK");
     let device = match device.as_str() {
         "wgpu" => Device::wgpu(DeviceKind::DefaultDevice),
         _ => Device::flex(),
@@ -126,7 +127,7 @@ fn main() {
     };
     let paths =
         (0..LAYERS).flat_map(|layer| names.iter().map(move |name| format!("layers.{layer}.{name}.weight")));
-    let lora = Lora::new(8, 32.0).set_param_group(ParamGroup::from_paths(paths.collect()));
+    let lora = Lora::new(rank, 32.0).set_param_group(ParamGroup::from_paths(paths.collect()));
     let mut model = Model::new(&device.clone().autodiff()).apply_lora(lora);
     let mut optimizer = AdamWConfig::new()
         .with_weight_decay(0.0)
@@ -156,8 +157,14 @@ fn main() {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     let peak: u64 = peak.and_then(|l| l.split_whitespace().next()?.parse().ok()).unwrap_or(0);
+    let reserved = device.memory_pool_usage().map_or(0, |usage| usage.bytes_reserved);
     println!(
         "{}",
-        serde_json::json!({ "tokens_per_second": seq as f64 / median, "memory_bytes": peak * 1024, "steps": steps })
+        serde_json::json!({
+            "tokens_per_second": seq as f64 / median,
+            "memory_bytes": peak * 1024,
+            "device_memory_bytes": reserved,
+            "steps": steps,
+        })
     );
 }

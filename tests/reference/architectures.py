@@ -34,6 +34,23 @@ CAUSAL = {
     "glm4": ("Glm4", dict(head_dim=8, attention_bias=True, rope_parameters=rope("default", partial_rotary_factor=0.5))),
 }
 
+# Encoders, and decoders that classify: the class, its configuration, the task, token_type_ids or not.
+BERT = dict(vocab_size=96, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4, max_position_embeddings=40,
+            hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, num_labels=3, pad_token_id=0)
+DISTIL = dict(vocab_size=96, dim=32, hidden_dim=48, n_layers=2, n_heads=4, max_position_embeddings=40, dropout=0.0, attention_dropout=0.0,
+              seq_classif_dropout=0.0, num_labels=3, pad_token_id=0)
+OTHERS = {
+    "bert_tokens": ("BertForTokenClassification", "BertConfig", BERT, "TOKEN_CLS", True),
+    "bert_features": ("BertModel", "BertConfig", BERT, "FEATURE_EXTRACTION", True),
+    "roberta": ("RobertaForSequenceClassification", "RobertaConfig", {**BERT, "type_vocab_size": 1, "pad_token_id": 1}, "SEQ_CLS", False),
+    "distilbert": ("DistilBertForSequenceClassification", "DistilBertConfig", DISTIL, "SEQ_CLS", False),
+    "distilbert_tokens": ("DistilBertForTokenClassification", "DistilBertConfig", DISTIL, "TOKEN_CLS", False),
+    "llama_classes": ("LlamaForSequenceClassification", "LlamaConfig", {**BASE, "num_labels": 3}, "SEQ_CLS", False),
+    "gpt2_classes": ("GPT2ForSequenceClassification", "GPT2Config", dict(vocab_size=96, n_embd=32, n_layer=2, n_head=4, n_positions=40, n_inner=48,
+                     resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, num_labels=3, pad_token_id=0), "SEQ_CLS", False),
+    "qwen2_tokens": ("Qwen2ForTokenClassification", "Qwen2Config", {**BASE, "num_labels": 3, "classifier_dropout": 0.0}, "TOKEN_CLS", False),
+}
+
 
 def randomize(model, seed):
     generator = torch.Generator().manual_seed(seed)
@@ -55,9 +72,30 @@ def batch(vocab):
     return dict(input_ids=ids, attention_mask=mask, labels=labels)
 
 
+def inputs_of(task, segments, pad):
+    inputs = batch(96)
+    ids, mask = inputs["input_ids"], inputs["attention_mask"]
+    ids[mask == 0] = pad
+    generator = torch.Generator().manual_seed(8)
+    classes = torch.randint(0, 3, (2, 16), generator=generator)
+    classes[mask == 0], classes[0, :2] = -100, -100
+    inputs["labels"] = classes if task == "TOKEN_CLS" else torch.tensor([2, 0])
+    if segments:
+        types = torch.zeros(2, 16, dtype=torch.long)
+        types[0, 9:], types[1, 6:11] = 1, 1
+        inputs["token_type_ids"] = types
+    if task == "FEATURE_EXTRACTION":
+        del inputs["labels"]
+    return inputs
+
+
 def key(name):
     name = re.sub(r"\.default(?=\.|$)", "", name)
     return re.sub(r"\.modules_to_save(?=\.)", "", name)
+
+
+def said(output):
+    return output.logits if "logits" in output else output.last_hidden_state
 
 
 def make(out, name, load, config, inputs, lora):
@@ -72,7 +110,7 @@ def make(out, name, load, config, inputs, lora):
             os.remove(f"{path}/{extra}")
     model = type(model).from_pretrained(path, dtype=torch.float32, attn_implementation="eager").eval()
     with torch.no_grad():
-        save_file({**inputs, "logits": model(**inputs).logits}, f"{path}/ref.safetensors")
+        save_file({**inputs, "logits": said(model(**inputs))}, f"{path}/ref.safetensors")
     model = get_peft_model(model, lora).eval()
     generator = torch.Generator().manual_seed(11)
     for parameter_name, parameter in sorted(model.named_parameters()):
@@ -83,8 +121,10 @@ def make(out, name, load, config, inputs, lora):
     if os.path.exists(f"{path}/adapter/README.md"):
         os.remove(f"{path}/adapter/README.md")
     output = model(**inputs)
-    output.loss.backward()
-    table = dict(logits=output.logits.detach())
+    # What has no loss of its own gets one, so that gradients can be compared.
+    loss = said(output).pow(2).mean() if output.get("loss") is None else output.loss
+    loss.backward()
+    table = dict(logits=said(output).detach())
     for parameter_name, parameter in model.named_parameters():
         if parameter.requires_grad:
             gradient = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
@@ -92,10 +132,10 @@ def make(out, name, load, config, inputs, lora):
     saved = load_file(f"{path}/adapter/adapter_model.safetensors")
     assert {"grad." + k for k in saved} == {k for k in table if k.startswith("grad.")}, name
     with torch.no_grad():
-        table["logits_merged"] = model.merge_and_unload()(**inputs).logits
+        table["logits_merged"] = said(model.merge_and_unload()(**inputs))
     save_file(table, f"{path}/adapter/ref.safetensors")
-    json.dump(dict(loss=output.loss.item()), open(f"{path}/adapter/ref.json", "w"))
-    print(name, output.loss.item())
+    json.dump(dict(loss=loss.item()), open(f"{path}/adapter/ref.json", "w"))
+    print(name, loss.item())
 
 
 if __name__ == "__main__":
@@ -108,3 +148,12 @@ if __name__ == "__main__":
         load = getattr(transformers, model_class + "ForCausalLM")
         lora = LoraConfig(r=4, lora_alpha=8, lora_dropout=0.0, task_type="CAUSAL_LM", target_modules="all-linear")
         make(out, name, load, config, batch(BASE["vocab_size"]), lora)
+    for name, (model_class, config_class, settings, task, segments) in OTHERS.items():
+        if wanted and name not in wanted:
+            continue
+        config = getattr(transformers, config_class)(**settings)
+        # "all-linear" would take some heads too, which PEFT then cannot train whole.
+        targets = {"DistilBertConfig": ["q_lin", "v_lin", "lin1"], "BertConfig": ["query", "value"], "Qwen2Config": ["q_proj", "v_proj"],
+                   "GPT2Config": ["c_attn", "c_proj"], "RobertaConfig": ["query", "key", "value"], "LlamaConfig": "all-linear"}[config_class]
+        lora = LoraConfig(r=4, lora_alpha=8, lora_dropout=0.0, task_type=task, target_modules=targets)
+        make(out, name, getattr(transformers, model_class), config, inputs_of(task, segments, config.pad_token_id), lora)

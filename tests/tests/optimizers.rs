@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use burn::tensor::{Device, DeviceKind};
 use lorelei_data::one_per_row;
 use lorelei_formats::ModelConfig;
-use lorelei_models::{Model, read_adapter};
+use lorelei_models::{Model, Storage, read_adapter};
 use lorelei_recipe::{LoraConfig, TrainingArguments};
 use lorelei_tests::{Recorder, assert_close, examples, fixture, open};
 use lorelei_train::{Checkpoint, Job, train};
@@ -20,7 +20,7 @@ fn job(arguments: TrainingArguments, device: &Device) -> Job {
     let folder = fixture("llama");
     let config = ModelConfig::from_json(&text(folder.join("config.json")), "config.json").unwrap();
     let weights = open(&folder.join("model.safetensors"));
-    let mut model = Model::load(config, &weights, device, false, &mut |_| {}).unwrap();
+    let mut model = Model::load(config, &weights, device, Storage::SINGLE, &mut |_| {}).unwrap();
     let (lora, _) =
         LoraConfig::from_peft_json(&text(folder.join("adapter/adapter_config.json")), "a").unwrap();
     model.inject_lora(&lora, 1).unwrap();
@@ -35,7 +35,7 @@ fn job(arguments: TrainingArguments, device: &Device) -> Job {
         train: one_per_row(examples(&folder.join("ref.safetensors"))),
         validation: Vec::new(),
         shuffle: false,
-        pad_id: 0,
+        padding: 0.into(),
         checkpoint: None,
         sample: None,
     }

@@ -5,7 +5,7 @@ use half::f16;
 use lorelei_formats::{
     FormatError, ModelConfig, SafetensorsFile, StoredDtype, TensorInfo, TensorSource, gguf::GgmlType,
 };
-use lorelei_models::{Model, Weight, read_adapter};
+use lorelei_models::{Model, Storage, Weight, read_adapter};
 use lorelei_recipe::LoraConfig;
 use lorelei_tests::{assert_close, examples, fixture, open};
 use lorelei_train::tokens;
@@ -92,7 +92,14 @@ fn packed_weights_change_nothing() {
         let results = [false, true].map(|keep_packed| {
             let source = Quantised::new(open(&folder.join("model.safetensors")));
             let config = ModelConfig::from_json(&config, "config.json").unwrap();
-            let mut model = Model::load(config, &source, &device, keep_packed, &mut |_| {}).unwrap();
+            let mut model = Model::load(
+                config,
+                &source,
+                &device,
+                Storage { keep_packed, ..Storage::SINGLE },
+                &mut |_| {},
+            )
+            .unwrap();
             let packed = model.linears().filter(|(_, linear)| matches!(linear.weight, Weight::Packed { .. }));
             assert_eq!(packed.count(), if keep_packed { 14 } else { 0 });
             model.inject_lora(&lora, 1).unwrap();

@@ -8,7 +8,7 @@ use lorelei_data::{Encoder, Tokenizer, encode_rows, one_per_row, read_jsonl};
 use lorelei_formats::{
     FormatError, GgufModel, ModelConfig, SafetensorsFile, TensorInfo, TensorSource, parse_adapter_key,
 };
-use lorelei_models::Model;
+use lorelei_models::{Model, Storage};
 use lorelei_recipe::{LoraConfig, TrainingArguments};
 use lorelei_tests::{Recorder, examples, fixture, open};
 use lorelei_train::{Job, train};
@@ -76,7 +76,7 @@ fn distance(got: &[f32], want: &[f32]) -> f64 {
 fn ten_steps(device_name: &str, device: &Device, run: &str) {
     let source = Rounded(gguf());
     let config = ModelConfig::from_json(&source.0.hf_config().unwrap().to_string(), "config.json").unwrap();
-    let mut model = Model::load(config, &source, device, false, &mut |_| {}).unwrap();
+    let mut model = Model::load(config, &source, device, Storage::SINGLE, &mut |_| {}).unwrap();
     let log: serde_json::Value =
         serde_json::from_str(&std::fs::read_to_string(fixture(&format!("smollm2/{run}/log.json"))).unwrap())
             .unwrap();
@@ -101,7 +101,7 @@ fn ten_steps(device_name: &str, device: &Device, run: &str) {
         train: one_per_row(examples(&fixture(TOKENS))),
         validation: Vec::new(),
         shuffle: false,
-        pad_id: 2,
+        padding: 2.into(),
         checkpoint: None,
         sample: None,
     };

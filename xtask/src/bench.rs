@@ -26,13 +26,16 @@ pub struct Arguments {
     targets: Vec<String>,
     /// Tokens in the batch's one row.
     #[arg(long, value_delimiter = ',', default_values = ["128", "512"])]
-    lengths: Vec<usize>,
+    pub lengths: Vec<usize>,
     /// Times that every contender runs, in turn.
     #[arg(long, default_value_t = 3)]
     rounds: usize,
     /// Measured steps of a run, after one that is not.
     #[arg(long, default_value_t = 5)]
-    steps: usize,
+    pub steps: usize,
+    /// Compare the kernels of a GPU instead: burn's apply_lora, burn's operations, and WGSL in its variants.
+    #[arg(long)]
+    pub kernels: bool,
     /// Measure the page in Chromium instead: speed beside the program's, memory, and the modules' sizes.
     #[arg(long)]
     pub web: bool,
@@ -53,13 +56,7 @@ struct Contender {
 
 /// Prints a table a case, and all of them as Markdown at the end.
 pub fn bench(arguments: &Arguments, root: &Path, lorelei: &Path) -> Result<()> {
-    let gguf = setup::smollm2(true)?.context("SmolLM2 is not in the cache")?;
-    let model = cache()?.join("models/smollm2-135m-bfloat16");
-    if !model.join("model.safetensors").exists() {
-        run(Command::new(lorelei).arg("convert").arg(&gguf).arg(&model).args(["--dtype", "bfloat16"]))?;
-    }
-    let work = cache()?.join("bench");
-    fs::create_dir_all(&work)?;
+    let (_, model, work) = prepared(lorelei)?;
     let mut table = String::from(
         "| device | adapters on | tokens | | tokens/s | peak memory MiB | ours is |\n|---|---|---|---|---|---|---|\n",
     );
@@ -85,8 +82,20 @@ pub fn bench(arguments: &Arguments, root: &Path, lorelei: &Path) -> Result<()> {
     Ok(())
 }
 
+/// SmolLM2's GGUF, its folder in Hugging Face's form, and a folder for what is made on the way.
+pub fn prepared(lorelei: &Path) -> Result<(PathBuf, PathBuf, PathBuf)> {
+    let gguf = setup::smollm2(true)?.context("SmolLM2 is not in the cache")?;
+    let model = cache()?.join("models/smollm2-135m-bfloat16");
+    if !model.join("model.safetensors").exists() {
+        run(Command::new(lorelei).arg("convert").arg(&gguf).arg(&model).args(["--dtype", "bfloat16"]))?;
+    }
+    let work = cache()?.join("bench");
+    fs::create_dir_all(&work)?;
+    Ok((gguf, model, work))
+}
+
 /// Rows of tokens that look random: a step takes as long with any.
-fn rows(work: &Path, length: usize) -> Result<PathBuf> {
+pub fn rows(work: &Path, length: usize) -> Result<PathBuf> {
     let path = work.join(format!("rows-{length}.jsonl"));
     let mut file = fs::File::create(&path)?;
     for row in 0..8usize {
@@ -195,7 +204,7 @@ impl Case<'_> {
     fn apply_lora(&self, steps: usize) -> Result<Measured> {
         let example = self.lorelei.with_file_name("examples").join("apply_lora");
         let mut command = Command::new(example);
-        command.args([self.device, self.targets, &self.length.to_string(), &steps.to_string()]);
+        command.args([self.device, self.targets, &self.length.to_string(), &steps.to_string(), "8"]);
         said(&mut command)
     }
 }
@@ -221,7 +230,7 @@ impl Contender {
     }
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
+pub fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     let half = values.len() / 2;
     match values.len() {

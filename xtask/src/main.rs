@@ -1,6 +1,7 @@
 //! `cargo xtask`: set-up, tests and the making of `builtin:tiny`.
 
 mod bench;
+mod bench_kernels;
 mod command;
 mod download;
 mod setup;
@@ -79,6 +80,7 @@ fn main() -> Result<()> {
                     let bench = program.with_file_name("examples").join("bench_web");
                     run(Command::new(bench).env("XDG_RUNTIME_DIR", "/tmp").current_dir(root()))
                 }
+                false if arguments.kernels => bench_kernels::bench(&arguments, &program),
                 false => bench::bench(&arguments, &root(), &program),
             }
         }
@@ -132,6 +134,17 @@ fn test(full: bool, web: bool) -> Result<()> {
             "xtask: SmolLM2-135M is not in the cache: `cargo xtask test --full` fetches and tests it"
         ),
     }
+    println!(
+        "xtask: the program with CUDA and with burn's own shaders, types only (the first check takes ten minutes)"
+    );
+    let target =
+        std::env::var("CARGO_TARGET_DIR").unwrap_or_else(|_| root().join("target").display().to_string());
+    let features = format!("{target}-features");
+    // With DOCS_RS set, what would download LLVM does not: code is checked and not made.
+    cargo(
+        &["check", "--workspace", "--features", "lorelei/cuda,lorelei/native-matmul"],
+        &[("DOCS_RS", "1"), ("CARGO_TARGET_DIR", features.as_str())],
+    )?;
     println!("xtask: lints");
     cargo(&["clippy", "--release", "--workspace", "--all-targets", "--", "-D", "warnings"], &[])
 }

@@ -5,11 +5,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use lorelei_formats::{SafetensorsFile, TensorSource as _, adapter::KEY_PREFIX};
 use lorelei_models::{Model, read_adapter};
 use lorelei_recipe::{FinetuningType, LoraConfig, Recipe};
 use miette::{Context, IntoDiagnostic, Result, miette};
 
-use crate::report;
+use crate::{report, source::Purpose};
 
 /// Puts the recipe's adapter, fresh or from `adapter_name_or_path`, into the model. Returns its configuration and target names;
 /// with full fine-tuning there is none.
@@ -48,6 +49,33 @@ pub fn restore(model: &mut Model, folder: &Path) -> Result<()> {
     model.set_adapter(&read_adapter(&bytes, &name).map_err(report)?).map_err(report).wrap_err(name)
 }
 
+/// What a PEFT adapter's folder was trained for.
+///
+/// # Errors
+///
+/// If it cannot be read.
+pub fn purpose(folder: &str) -> Result<Purpose> {
+    let folder = Path::new(folder);
+    let (lora, _) = config(folder)?;
+    // The head that was trained with it says how many classes there are.
+    let path = folder.join("adapter_model.safetensors").display().to_string();
+    let file = fs::File::open(&path).into_diagnostic().wrap_err_with(|| format!("cannot read {path}"))?;
+    let file = SafetensorsFile::open(file, path).map_err(report)?;
+    let heads = ["classifier.weight", "score.weight", "classifier.out_proj.weight"];
+    let num_labels = heads.iter().find_map(|head| {
+        file.info(&format!("{KEY_PREFIX}{head}")).and_then(|info| info.shape.first().copied())
+    });
+    Ok(Purpose { task: lora.task_type, num_labels })
+}
+
+fn config(folder: &Path) -> Result<(LoraConfig, Option<String>)> {
+    let path = folder.join("adapter_config.json");
+    let text = fs::read_to_string(&path)
+        .into_diagnostic()
+        .wrap_err_with(|| format!("cannot read {}: is it a PEFT adapter's folder?", path.display()))?;
+    LoraConfig::from_peft_json(&text, &path.display().to_string()).map_err(report)
+}
+
 /// Puts a PEFT adapter folder's adapter into the model.
 ///
 /// # Errors
@@ -55,11 +83,7 @@ pub fn restore(model: &mut Model, folder: &Path) -> Result<()> {
 /// If it cannot be read or does not fit.
 pub fn load(model: &mut Model, folder: &str) -> Result<(LoraConfig, Vec<String>)> {
     let folder = PathBuf::from(folder);
-    let path = folder.join("adapter_config.json");
-    let text = fs::read_to_string(&path)
-        .into_diagnostic()
-        .wrap_err_with(|| format!("cannot read {}: is it a PEFT adapter's folder?", path.display()))?;
-    let (lora, _) = LoraConfig::from_peft_json(&text, &path.display().to_string()).map_err(report)?;
+    let (lora, _) = config(&folder)?;
     let targets =
         model.inject_lora(&lora, 0).map_err(report).wrap_err_with(|| folder.display().to_string())?;
     restore(model, &folder)?;

@@ -1,15 +1,22 @@
-//! The rows that a recipe's `[data]` names.
+//! The rows that a recipe's `[data]` names: a file, a folder or a glob of them, or what the program carries.
 
 use std::{
-    fs::File,
-    io::{BufRead, BufReader},
+    fs::{self, File},
+    io::{BufRead, BufReader, Read, Seek},
+    path::{Path, PathBuf},
 };
 
-use lorelei_data::{Encoder, SequenceRow, Tokenizer, encode_rows, hold_out, read_rows, sequences};
-use lorelei_recipe::Recipe;
+use lorelei_data::{
+    Encoded, Encoder, Loader, Padding, Rows, SequenceRow, Tokenizer, is_known, is_parquet, read_parquet,
+    read_rows, training_rows,
+};
+use lorelei_recipe::{DataSection, Recipe};
 use miette::{Context, IntoDiagnostic, Result, miette};
 
 use crate::report;
+
+/// Bad rows that are told of.
+const SHOWN: usize = 8;
 
 /// `(train, validation)` in tokens of a model with `vocab_size` of them; the second is empty where the recipe asks for none.
 ///
@@ -21,43 +28,184 @@ pub fn rows(
     tokenizer: &Tokenizer,
     vocab_size: usize,
 ) -> Result<(Vec<SequenceRow>, Vec<SequenceRow>)> {
-    let encoder = Encoder::new(tokenizer, recipe.data.max_length).with_vocab_size(vocab_size);
-    let path = recipe.data.train_file.as_deref().ok_or_else(|| {
-        miette!("the recipe names no data.train_file; name a JSONL, JSON, CSV or text file, or builtin:english to try it")
-    })?;
-    let train = file(path, &encoder, recipe)?;
-    if let Some(path) = &recipe.data.validation_file {
-        return Ok((train, file(path, &encoder, recipe)?));
-    }
-    Ok(hold_out(train, recipe.data.validation_split_percentage, recipe.training.shuffle_seed()))
+    let (train, validation) = encoded(recipe, tokenizer, vocab_size)?;
+    let validation = validation.map(|validation| validation.examples);
+    Ok(training_rows(train.examples, validation, &recipe.data, recipe.training.shuffle_seed()))
 }
 
-fn file(path: &str, encoder: &Encoder<'_>, recipe: &Recipe) -> Result<Vec<SequenceRow>> {
-    let encoded = encode_rows(read_rows(open(path)?, path), path, encoder).map_err(report)?;
+/// What the files have, before it is split and packed: `(train, validation)`. Warns of rows that were cut or left out.
+///
+/// # Errors
+///
+/// As [`rows`].
+pub fn encoded(
+    recipe: &Recipe,
+    tokenizer: &Tokenizer,
+    vocab_size: usize,
+) -> Result<(Encoded, Option<Encoded>)> {
+    let encoder = Encoder::of_section(tokenizer, &recipe.data).with_vocab_size(vocab_size);
+    let read = |path: &str| {
+        let mut loader = Loader::new(encoder, &recipe.data);
+        for file in files(path)? {
+            loader.add(open(&file, &recipe.data)?, &file).map_err(report)?;
+        }
+        let encoded = loader.finish().map_err(report)?;
+        warn(path, &encoded, recipe.data.max_length);
+        Ok::<_, miette::Report>(encoded)
+    };
+    let validation = recipe.data.validation_file.as_deref();
+    Ok((read(train_file(recipe)?)?, validation.map(read).transpose()?))
+}
+
+/// The first `count` examples of the training files and what is wrong with the rows before them; no more is read than that takes.
+///
+/// # Errors
+///
+/// If a file cannot be read, or has nothing to learn.
+pub fn first(recipe: &Recipe, tokenizer: &Tokenizer, vocab_size: usize, count: usize) -> Result<Encoded> {
+    let encoder = Encoder::of_section(tokenizer, &recipe.data).with_vocab_size(vocab_size);
+    let mut loader = Loader::survey(encoder, &recipe.data);
+    for file in files(train_file(recipe)?)? {
+        loader.add_first(open(&file, &recipe.data)?, &file, count).map_err(report)?;
+    }
+    let (mut encoded, errors) = loader.finish_survey();
+    match errors.into_iter().next() {
+        Some(error) if encoded.examples.is_empty() => Err(report(error)),
+        _ => {
+            encoded.examples.truncate(count);
+            Ok(encoded)
+        }
+    }
+}
+
+/// What fills the rows of a batch up.
+pub fn padding(recipe: &Recipe, tokenizer: &Tokenizer) -> Padding {
+    Padding { id: tokenizer.pad_id().unwrap_or(0), multiple_of: recipe.data.pad_to_multiple_of.unwrap_or(1) }
+}
+
+fn train_file(recipe: &Recipe) -> Result<&str> {
+    recipe.data.train_file.as_deref().ok_or_else(|| {
+        miette!(
+            "the recipe names no data.train_file; name a JSONL, JSON, CSV, text or Parquet file, a folder of them, or \
+             builtin:english to try it"
+        )
+    })
+}
+
+/// Says what of the rows is not learnt.
+fn warn(path: &str, encoded: &Encoded, max_length: usize) {
+    let warn = |words: String| eprintln!("warning: {path}: {words}");
     if encoded.truncated > 0 {
-        let length = recipe.data.max_length;
-        eprintln!("warning: {path}: {} rows were cut at max_length = {length}", encoded.truncated);
+        warn(format!("{} rows were cut at max_length = {max_length}", encoded.truncated));
+    }
+    if encoded.bad > 0 {
+        warn(format!("{} rows cannot be used and are left out", encoded.bad));
+        for error in encoded.errors.iter().take(SHOWN) {
+            eprintln!("  {error}");
+        }
+    }
+    if encoded.duplicates > 0 {
+        warn(format!("{} rows are there already and are left out", encoded.duplicates));
+    }
+    if encoded.labelled > 0 {
+        warn(format!(
+            "{} rows have a label, which a language model does not learn: to have it written, name it in \
+             data.columns as the completion",
+            encoded.labelled
+        ));
     }
     if !encoded.skipped.is_empty() {
-        let lines: Vec<String> = encoded.skipped.iter().take(8).map(usize::to_string).collect();
-        let more = if encoded.skipped.len() > lines.len() { ", ..." } else { "" };
-        eprintln!(
-            "warning: {path}: {} rows have nothing to learn and are left out (lines {}{more})",
+        let of_one = encoded.skipped.iter().all(|place| *place.file == *path);
+        let places: Vec<String> = encoded
+            .skipped
+            .iter()
+            .take(SHOWN)
+            .map(|place| if of_one { place.line.to_string() } else { place.to_string() })
+            .collect();
+        let more = if encoded.skipped.len() > places.len() { ", ..." } else { "" };
+        let lines = if of_one { "lines " } else { "" };
+        warn(format!(
+            "{} rows have nothing to learn and are left out ({lines}{}{more})",
             encoded.skipped.len(),
-            lines.join(", ")
-        );
+            places.join(", ")
+        ));
     }
-    Ok(sequences(encoded.examples, recipe.data.max_length, recipe.data.packing))
 }
 
-/// A file, or a data set that the program carries.
-fn open(path: &str) -> Result<Box<dyn BufRead>> {
+/// The files that a name stands for, in the order of their names.
+///
+/// # Errors
+///
+/// If there is none.
+pub fn files(name: &str) -> Result<Vec<String>> {
+    let path = Path::new(name);
+    let text = |path: &PathBuf| path.to_string_lossy().into_owned();
+    if path.is_dir() {
+        let mut found = Vec::new();
+        collect(path, &mut found).into_diagnostic().wrap_err_with(|| format!("cannot read {name}"))?;
+        found.sort();
+        if found.is_empty() {
+            return Err(miette!(
+                "the folder {name} has no data: files are known by their names ({}, each also .gz or .zst)",
+                lorelei_data::EXTENSIONS.map(|end| format!(".{end}")).join(", ")
+            ));
+        }
+        return Ok(found.iter().map(text).collect());
+    }
+    let is_pattern = name.contains(['*', '?', '[']) && !path.exists() && !name.starts_with("builtin:");
+    if !is_pattern {
+        return Ok(vec![name.to_owned()]);
+    }
+    let paths = glob::glob(name).map_err(|error| miette!("{name} is no pattern of file names: {error}"))?;
+    let mut found = paths.collect::<Result<Vec<_>, _>>().into_diagnostic()?;
+    found.retain(|path| path.is_file());
+    found.sort();
+    match found.is_empty() {
+        true => Err(miette!("no file matches {name}")),
+        false => Ok(found.iter().map(text).collect()),
+    }
+}
+
+/// Files of data in a folder and the folders in it. What is hidden, and links to folders, are passed over.
+fn collect(folder: &Path, found: &mut Vec<PathBuf>) -> std::io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.starts_with('.') {
+            continue;
+        }
+        if entry.file_type()?.is_dir() {
+            collect(&entry.path(), found)?;
+        } else if is_known(&name) && entry.path().is_file() {
+            found.push(entry.path());
+        }
+    }
+    Ok(())
+}
+
+/// The rows of a file, or of a data set that the program carries.
+///
+/// # Errors
+///
+/// If it is not there.
+pub fn open(path: &str, section: &DataSection) -> Result<Rows<'static>> {
     if let Some(rows) = lorelei_builtin::data(path) {
-        return Ok(Box::new(rows.as_bytes()));
+        return Ok(read_rows(rows.as_bytes(), path, section));
     }
     if path.starts_with("builtin:") {
         return Err(miette!("there is no {path}; built in: {}", lorelei_builtin::DATA.join(", ")));
     }
-    let file = File::open(path).into_diagnostic().wrap_err_with(|| format!("cannot read {path}"))?;
-    Ok(Box::new(BufReader::new(file)))
+    let cannot = || format!("cannot read {path}");
+    let mut file = File::open(path).into_diagnostic().wrap_err_with(cannot)?;
+    let mut beginning = Vec::new();
+    (&file).take(4).read_to_end(&mut beginning).into_diagnostic().wrap_err_with(cannot)?;
+    if is_parquet(&beginning) {
+        return Ok(read_parquet(file, path, section));
+    }
+    // What cannot be rewound, a pipe, goes on where it is.
+    let reader: Box<dyn BufRead> = match file.rewind() {
+        Ok(()) => Box::new(BufReader::with_capacity(1 << 16, file)),
+        Err(_) => Box::new(BufReader::new(std::io::Cursor::new(beginning).chain(file))),
+    };
+    Ok(read_rows(reader, path, section))
 }

@@ -9,12 +9,33 @@ fn adapters() -> Vec<wgpu::Adapter> {
     pollster::block_on(instance.enumerate_adapters(wgpu::Backends::all()))
 }
 
-/// `auto` (a GPU, else the CPU), `cpu`, `wgpu`, or `wgpu:N` by the number that `lorelei devices` shows.
+/// A CUDA device by its name: `cuda`, or `cuda:N`. None for other names.
+#[cfg(feature = "cuda")]
+fn cuda(name: &str) -> Option<Result<Device>> {
+    let number = match name.strip_prefix("cuda")?.strip_prefix(':') {
+        None if name == "cuda" => Some(0),
+        None => return None,
+        Some(number) => number.parse::<usize>().ok(),
+    };
+    Some(number.map(Device::cuda).ok_or_else(|| miette!("unknown device {name:?}; write cuda or cuda:N")))
+}
+
+/// This program is built without CUDA.
+#[cfg(not(feature = "cuda"))]
+fn cuda(name: &str) -> Option<Result<Device>> {
+    let way = "build it with `cargo build --release --features cuda`, or take wgpu, which runs on NVIDIA's Vulkan driver";
+    name.starts_with("cuda").then(|| Err(miette!("this program is built without CUDA: {way}")))
+}
+
+/// `auto` (a GPU, else the CPU), `cpu`, `wgpu`, `wgpu:N` by the number that `lorelei devices` shows, or `cuda`.
 ///
 /// # Errors
 ///
 /// If there is no such device.
 pub fn choose(name: &str) -> Result<Device> {
+    if let Some(device) = cuda(name) {
+        return device;
+    }
     let is_software = |adapter: &wgpu::Adapter| adapter.get_info().device_type == wgpu::DeviceType::Cpu;
     let adapters = adapters();
     let only_software = adapters.iter().all(is_software);

@@ -18,6 +18,7 @@ mod disk;
 mod model_folder;
 mod recipe_file;
 mod source;
+mod speak;
 mod tensorboard;
 mod terminal;
 
@@ -36,10 +37,16 @@ enum Command {
     Demo(commands::demo::Arguments),
     /// Train an adapter by a recipe.
     Train(commands::train::Arguments),
+    /// Show rows of data as tokens, and count them.
+    Data(commands::data::Arguments),
     /// Print how many parameters a recipe trains, and which.
     Params(commands::params::Arguments),
     /// Compute logits, loss and adapter gradients of given tokens: to hold against PEFT's.
     Forward(commands::forward::Arguments),
+    /// Answer a prompt, with and without an adapter.
+    Generate(commands::generate::Arguments),
+    /// Talk with a model, its adapter on or off.
+    Chat(commands::chat::Arguments),
     /// Write a GGUF file or a folder as a Hugging Face folder.
     Convert(commands::convert::Arguments),
     /// Write a new model that has learnt nothing: random weights, and a tokenizer trained on text.
@@ -72,8 +79,11 @@ fn main() -> miette::Result<()> {
     match Arguments::parse().command {
         Command::Demo(arguments) => commands::demo::run(&arguments),
         Command::Train(arguments) => commands::train::run(&arguments),
+        Command::Data(arguments) => commands::data::run(&arguments),
         Command::Params(arguments) => commands::params::run(&arguments),
         Command::Forward(arguments) => commands::forward::run(&arguments),
+        Command::Generate(arguments) => commands::generate::run(&arguments),
+        Command::Chat(arguments) => commands::chat::run(&arguments),
         Command::Convert(arguments) => commands::convert::run(&arguments),
         Command::Init(arguments) => commands::init::run(&arguments),
         Command::Serve(arguments) => commands::serve::run(&arguments),

@@ -8,8 +8,9 @@ use std::{
 
 use burn::tensor::Device;
 use lorelei_data::Tokenizer;
-use lorelei_formats::{ModelSource, shard_names};
-use lorelei_models::Model;
+use lorelei_formats::{ModelSource, config::Task, shard_names};
+use lorelei_models::{Model, Storage};
+use lorelei_recipe::TaskType;
 use miette::{Context, IntoDiagnostic, Result, miette};
 
 use crate::report;
@@ -51,9 +52,45 @@ fn folder(path: &Path) -> Result<ModelSource> {
 /// # Errors
 ///
 /// If the weights do not fit the configuration.
-pub fn load(source: &ModelSource, device: &Device, keep_packed: bool) -> Result<Model> {
-    let config = source.model_config().map_err(report)?;
-    Model::load(config, &*source.tensors, device, keep_packed, &mut |_| {}).map_err(report)
+pub fn load(source: &ModelSource, device: &Device, storage: Storage) -> Result<Model> {
+    load_for(source, device, storage, Purpose::default())
+}
+
+/// What a model is loaded for, where that is not what its `config.json` says.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Purpose {
+    /// The adapter's task.
+    pub task: Option<TaskType>,
+    /// The classes of a classifier.
+    pub num_labels: Option<usize>,
+}
+
+/// As [`load`], for a task.
+///
+/// # Errors
+///
+/// If the weights do not fit the configuration, or the model has no head for the task.
+pub fn load_for(source: &ModelSource, device: &Device, storage: Storage, purpose: Purpose) -> Result<Model> {
+    let mut config = source.model_config().map_err(report)?;
+    let task = match purpose.task {
+        None => config.task,
+        Some(TaskType::CausalLm) => Task::CausalLm,
+        Some(TaskType::SeqCls) => Task::SequenceClassification,
+        Some(TaskType::TokenCls) => Task::TokenClassification,
+        Some(TaskType::FeatureExtraction) => Task::FeatureExtraction,
+        Some(other) => return Err(miette!("task_type {other:?} is not supported")),
+    };
+    let num_labels = purpose.num_labels.unwrap_or(config.num_labels);
+    config = config.for_task(task, num_labels).map_err(report)?;
+    let unexpected = config.unexpected_tensors(&*source.tensors);
+    if !unexpected.is_empty() {
+        // Transformers says so too, and goes on: they belong to a head that this task has no use for.
+        let shown = unexpected.iter().take(8).cloned().collect::<Vec<_>>().join(", ");
+        let more = if unexpected.len() > 8 { ", ..." } else { "" };
+        let count = unexpected.len();
+        eprintln!("warning: {count} tensors of the checkpoint are not used: {shown}{more}");
+    }
+    Model::load(config, &*source.tensors, device, storage, &mut |_| {}).map_err(report)
 }
 
 /// The model's tokenizer.

@@ -331,3 +331,35 @@ fn the_page_is_served_with_its_types_and_nothing_else() {
         assert!(refused.starts_with("HTTP/1.1 404") && !refused.contains("secret"), "{refused}");
     }
 }
+
+#[test]
+fn generate_and_chat_speak_with_and_without_an_adapter() {
+    let run = Run::new();
+    run.train(&["training.max_steps=2"]).ok();
+    let adapter = run.output().display().to_string();
+    let model = ["--model", "builtin:tiny", "--adapter", &adapter, "--device", "cpu"];
+    let asked = ["--prompt", "What is water?", "--max-new-tokens", "12"];
+    let said = lorelei(&[&["generate"][..], &model, &asked, &["--compare"]].concat()).ok();
+    let (without, with) = said.out.split_once("--- with the adapter").unwrap();
+    assert!(without.starts_with("--- without the adapter\n") && !with.trim().is_empty(), "{}", said.out);
+    assert!(said.err.contains("without the adapter: 12 tokens"), "{}", said.err);
+    let alone = lorelei(&[&["generate"][..], &model[..2], &model[4..], &asked].concat()).ok().out;
+    assert_eq!(without.strip_prefix("--- without the adapter\n").unwrap(), alone);
+
+    // A text that ends an answer is no part of it, nor is what comes behind.
+    let stop = alone.chars().nth(10).unwrap().to_string();
+    let before = alone.split(&stop).next().unwrap();
+    let stopped =
+        lorelei(&[&["generate"][..], &model[..2], &model[4..], &asked, &["--stop", &stop]].concat());
+    assert_eq!(stopped.ok().out, format!("{before}\n"));
+    lorelei(&["generate", "--model", "builtin:tiny", "--prompt", "x", "--top-p", "2"]).refused(&["--top-p"]);
+
+    let mut chat = program();
+    chat.arg("chat").args(model).args(["--max-new-tokens", "8"]);
+    chat.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = chat.spawn().unwrap();
+    let words = b"What is water?\n/adapter off\n/reset\nWhat is water?\n/quit\n";
+    std::io::Write::write_all(&mut child.stdin.take().unwrap(), words).unwrap();
+    let said = Said::of(child.wait_with_output().unwrap()).ok();
+    assert_eq!(said.err.matches("tokens/s").count(), 2, "{}", said.err);
+}

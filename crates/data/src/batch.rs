@@ -1,6 +1,9 @@
 //! Documents laid in rows, and rows padded to a rectangle.
 
+use lorelei_recipe::{DataSection, TruncationSide};
+
 use crate::encode::{Example, IGNORE_INDEX};
+use crate::split::hold_out;
 
 /// One row of a batch: a single document, or several packed one after the other.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -65,9 +68,32 @@ impl Batch {
     }
 }
 
-/// Pads rows on the right to the longest of them.
-pub fn collate(rows: &[&SequenceRow], pad_id: u32) -> Batch {
-    let seq_len = rows.iter().map(|row| row.num_tokens()).max().unwrap_or(0);
+/// What fills short rows up, and how far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Padding {
+    /// The token; it is neither attended to nor learnt.
+    pub id: u32,
+    /// Rows are filled up to a multiple of so many tokens (`pad_to_multiple_of`); 0 and 1 add nothing.
+    pub multiple_of: usize,
+}
+
+impl Padding {
+    /// The length of a batch whose longest row has `longest` tokens.
+    pub fn length(self, longest: usize) -> usize {
+        longest.next_multiple_of(self.multiple_of.max(1))
+    }
+}
+
+impl From<u32> for Padding {
+    fn from(id: u32) -> Self {
+        Self { id, multiple_of: 1 }
+    }
+}
+
+/// Pads rows on the right to the longest of them, or to the multiple after it.
+pub fn collate(rows: &[&SequenceRow], padding: impl Into<Padding>) -> Batch {
+    let padding = padding.into();
+    let seq_len = padding.length(rows.iter().map(|row| row.num_tokens()).max().unwrap_or(0));
     let mut batch = Batch { batch_size: rows.len(), seq_len, ..Batch::default() };
     for (row, end) in rows.iter().zip((1..).map(|row| row * seq_len)) {
         for (document, segment) in row.documents.iter().zip(1..) {
@@ -77,7 +103,7 @@ pub fn collate(rows: &[&SequenceRow], pad_id: u32) -> Batch {
             batch.position_ids.extend(0..length as i32);
             batch.segment_ids.extend(std::iter::repeat_n(segment, length));
         }
-        batch.input_ids.resize(end, pad_id as i32);
+        batch.input_ids.resize(end, padding.id as i32);
         batch.labels.resize(end, IGNORE_INDEX);
         batch.position_ids.resize(end, 0);
         batch.segment_ids.resize(end, 0);
@@ -95,13 +121,29 @@ pub fn sequences(examples: Vec<Example>, max_length: usize, packing: bool) -> Ve
     if packing { pack(examples, max_length) } else { one_per_row(examples) }
 }
 
+/// The rows to learn from and those to evaluate on, as a recipe's `[data]` says: `validation`, or what is held out of `train`;
+/// packed or not.
+pub fn training_rows(
+    train: Vec<Example>,
+    validation: Option<Vec<Example>>,
+    section: &DataSection,
+    seed: u64,
+) -> (Vec<SequenceRow>, Vec<SequenceRow>) {
+    let (train, validation) = match validation {
+        Some(validation) => (train, validation),
+        None => hold_out(train, section.validation_split_percentage, seed),
+    };
+    let rows = |examples| sequences(examples, section.max_length, section.packing);
+    (rows(train), rows(validation))
+}
+
 /// Packs examples into rows of at most `max_length` tokens: first fit decreasing (Johnson, 1973; at most 11/9 of the
 /// best possible number of rows, plus one). No document is split; one longer than `max_length` is cut there, an empty
 /// one is left out. Deterministic: equal lengths keep their order, and both the documents of a row and the rows
 /// themselves come in the order of `examples`.
 pub fn pack(mut examples: Vec<Example>, max_length: usize) -> Vec<SequenceRow> {
     for example in &mut examples {
-        example.truncate(max_length);
+        example.truncate(max_length, TruncationSide::Right);
     }
     let length = |index: usize| examples[index].input_ids.len();
     let mut by_length: Vec<usize> = (0..examples.len()).filter(|&index| length(index) > 0).collect();

@@ -1,9 +1,12 @@
 //! A conversation as the model wants to read it: its Jinja chat template, rendered as Transformers renders it.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use minijinja::syntax::SyntaxConfig;
-use minijinja::{Environment, Error, ErrorKind, Value};
+use minijinja::value::Kwargs;
+use minijinja::{Environment, Error, ErrorKind, State, Value};
+use serde_json::{Map, Value as Json};
 
 use crate::clock;
 use crate::error::{DataError, DataErrorKind};
@@ -11,12 +14,56 @@ use crate::python_json::tojson;
 use crate::tokenizer_config::TokenizerConfig;
 
 /// One turn of a conversation.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Message {
     /// Who speaks: `system`, `user`, `assistant`, or what else the template knows.
     pub role: String,
     /// The words.
     pub content: String,
+    /// What else the template may look at: `tool_calls`, `name`, `reasoning_content`, ...
+    pub fields: Map<String, Json>,
+}
+
+impl Message {
+    /// Words and who says them.
+    pub fn new(role: impl Into<String>, content: impl Into<String>) -> Self {
+        Self { role: role.into(), content: content.into(), fields: Map::new() }
+    }
+
+    fn value(&self) -> Value {
+        let own =
+            [("role", Value::from(self.role.as_str())), ("content", Value::from(self.content.as_str()))];
+        let more = self.fields.iter().map(|(name, value)| (name.as_str(), of_json(value)));
+        Value::from_pairs(own.into_iter().chain(more))
+    }
+}
+
+/// A conversation with what else its template is given.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Conversation {
+    /// The turns.
+    pub messages: Vec<Message>,
+    /// So many of the first turns are a prompt: given, not learnt.
+    pub given: usize,
+    /// The tools that the model may call, as JSON schemas.
+    pub tools: Option<Json>,
+    /// Variables of the template (`chat_template_kwargs`), such as `enable_thinking`.
+    pub variables: Map<String, Json>,
+}
+
+impl From<Vec<Message>> for Conversation {
+    fn from(messages: Vec<Message>) -> Self {
+        Self { messages, ..Self::default() }
+    }
+}
+
+/// A rendered conversation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Rendered {
+    /// The text.
+    pub(crate) text: String,
+    /// Bytes of the text that `{% generation %}` marks; `None` where the template has no such block.
+    pub(crate) generated: Option<Vec<Range<usize>>>,
 }
 
 /// What one rendering may spend: about as many template instructions, and 64 bytes of text for each. Transformers'
@@ -40,11 +87,14 @@ pub(crate) const DEFAULT_TEMPLATE: &str = "\
 pub(crate) struct ChatTemplate {
     environment: Environment<'static>,
     variables: BTreeMap<String, Value>,
+    /// Whether it has `{% generation %}` blocks.
+    marks: bool,
 }
 
 impl ChatTemplate {
     /// Compiles `source`, which sees the config's special tokens by name and, with `adds_bos`, a variable of that name.
-    /// `{% generation %}` blocks, which only mark the assistant's words, are rendered as if the marks were not there.
+    /// `{% generation %}` blocks are calls of a function that marks what the block renders, so that white space and scopes are
+    /// those of Transformers, where the block is one too.
     pub(crate) fn compile(source: &str, config: &TokenizerConfig, adds_bos: bool) -> Result<Self, DataError> {
         let mut environment = Environment::new();
         let whitespace = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
@@ -55,9 +105,13 @@ impl ChatTemplate {
         environment.add_function("raise_exception", |message: String| -> Result<Value, Error> {
             Err(Error::new(ErrorKind::InvalidOperation, message).with_source(Raised))
         });
-        environment
-            .add_template_owned(NAME, without_generation_marks(source))
-            .map_err(|error| template_error(&error))?;
+        environment.add_function(GENERATION, |state: &mut State, options: Kwargs| -> Result<Value, Error> {
+            let caller: Value = options.get("caller")?;
+            let text = caller.call(state, &[])?;
+            Ok(Value::from_safe_string(format!("{BEGIN}{text}{END}")))
+        });
+        let (source, marks) = with_generation_calls(source);
+        environment.add_template_owned(NAME, source).map_err(|error| template_error(&error))?;
         let mut variables: BTreeMap<String, Value> = config
             .special_tokens
             .iter()
@@ -69,7 +123,7 @@ impl ChatTemplate {
         if adds_bos {
             variables.insert("adds_bos".to_owned(), Value::from(true));
         }
-        let template = Self { environment, variables };
+        let template = Self { environment, variables, marks };
         Ok(match clock::now() {
             Some(now) => template.with_now(now),
             None => template,
@@ -85,21 +139,49 @@ impl ChatTemplate {
         self
     }
 
+    /// The first `turns` of a conversation as text.
     pub(crate) fn render(
         &self,
-        messages: &[Message],
+        conversation: &Conversation,
+        turns: usize,
         add_generation_prompt: bool,
-    ) -> Result<String, DataError> {
-        let message = |message: &Message| -> Value {
-            Value::from_pairs([("role", message.role.as_str()), ("content", message.content.as_str())])
-        };
+    ) -> Result<Rendered, DataError> {
         let mut context = self.variables.clone();
-        context.insert("messages".to_owned(), Value::from(messages.iter().map(message).collect::<Vec<_>>()));
+        let variables = conversation.variables.iter();
+        context.extend(variables.map(|(name, value)| (name.clone(), of_json(value))));
+        if let Some(tools) = &conversation.tools {
+            context.insert("tools".to_owned(), of_json(tools));
+        }
+        let messages: Vec<Value> = conversation.messages.iter().take(turns).map(Message::value).collect();
+        context.insert("messages".to_owned(), Value::from(messages));
         context.insert("add_generation_prompt".to_owned(), Value::from(add_generation_prompt));
-        self.environment
+        let text = self
+            .environment
             .get_template(NAME)
             .and_then(|template| template.render(Value::from(context)))
-            .map_err(|error| template_error(&error))
+            .map_err(|error| template_error(&error))?;
+        Ok(match self.marks {
+            true => without_marks(&text),
+            false => Rendered { text, generated: None },
+        })
+    }
+}
+
+/// JSON as a template sees it.
+fn of_json(value: &Json) -> Value {
+    match value {
+        Json::Null => Value::from(()),
+        Json::Bool(value) => Value::from(*value),
+        Json::Number(number) => match (number.as_i64(), number.as_u64()) {
+            (Some(number), _) => Value::from(number),
+            (None, Some(number)) => Value::from(number),
+            _ => Value::from(number.as_f64().unwrap_or(f64::NAN)),
+        },
+        Json::String(text) => Value::from(text.as_str()),
+        Json::Array(items) => Value::from(items.iter().map(of_json).collect::<Vec<_>>()),
+        Json::Object(fields) => {
+            Value::from_pairs(fields.iter().map(|(name, value)| (name.as_str(), of_json(value))))
+        }
     }
 }
 
@@ -132,28 +214,63 @@ fn template_error(error: &Error) -> DataError {
     DataError::new(DataErrorKind::Template, problem, help)
 }
 
-/// Writes `{% generation %}` as `{% if true %}` and its end as `endif`: the whitespace rules and the line numbers stay.
-fn without_generation_marks(source: &str) -> String {
+/// The name by which a template calls what marks the assistant's words.
+const GENERATION: &str = "lorelei_generation";
+
+/// Around what a `{% generation %}` block renders. No text has these two: Unicode keeps them for use inside a program.
+const BEGIN: char = '\u{FDD0}';
+const END: char = '\u{FDD1}';
+
+/// Takes the marks out of a rendering and says where they were. A block inside a block is a part of it.
+fn without_marks(marked: &str) -> Rendered {
+    let mut text = String::with_capacity(marked.len());
+    let mut generated: Vec<Range<usize>> = Vec::new();
+    let (mut depth, mut start) = (0usize, 0);
+    for piece in marked.split_inclusive([BEGIN, END]) {
+        let Some(words) = piece.strip_suffix(BEGIN) else {
+            match piece.strip_suffix(END) {
+                Some(words) => {
+                    text.push_str(words);
+                    depth = depth.saturating_sub(1);
+                    if depth == 0 && start < text.len() {
+                        generated.push(start..text.len());
+                    }
+                }
+                None => text.push_str(piece),
+            }
+            continue;
+        };
+        text.push_str(words);
+        if depth == 0 {
+            start = text.len();
+        }
+        depth += 1;
+    }
+    Rendered { text, generated: Some(generated) }
+}
+
+/// Writes `{% generation %}` as a `{% call %}` and its end as `endcall`, and says whether there was one.
+fn with_generation_calls(source: &str) -> (String, bool) {
     let mut out = String::with_capacity(source.len());
     let mut rest = source;
+    let mut found = false;
     while let Some(at) = rest.find("{%") {
         let inside = &rest[at + 2..];
         let tag = inside.trim_start_matches(['-', '+']).trim_start();
         let word = tag.split(|letter: char| !(letter.is_alphanumeric() || letter == '_')).next();
-        let replacement = match word {
-            Some("generation") => "if true",
-            Some("endgeneration") => "endif",
-            _ => {
-                out.push_str(&rest[..at + 2]);
-                rest = inside;
-                continue;
-            }
-        };
         let lead = inside.len() - tag.len();
         out.push_str(&rest[..at + 2 + lead]);
-        out.push_str(replacement);
+        match word {
+            Some("generation") => out.push_str(&format!("call {GENERATION}()")),
+            Some("endgeneration") => out.push_str("endcall"),
+            _ => {
+                rest = tag;
+                continue;
+            }
+        }
+        found = true;
         rest = &tag[word.map_or(0, str::len)..];
     }
     out.push_str(rest);
-    out
+    (out, found)
 }

@@ -2,7 +2,9 @@
 
 use std::ops::Range;
 
-use crate::chat::Message;
+use lorelei_recipe::{DataSection, TruncationSide};
+
+use crate::chat::{Conversation, Rendered};
 use crate::error::{DataError, DataErrorKind};
 use crate::rows::Row;
 use crate::tokenizer::Tokenizer;
@@ -25,13 +27,19 @@ impl Example {
         self.labels.iter().skip(1).filter(|&&label| label != IGNORE_INDEX).count()
     }
 
-    /// Keeps the first `max_length` tokens.
-    pub(crate) fn truncate(&mut self, max_length: usize) {
+    /// Keeps `max_length` tokens: the first, or the last.
+    pub(crate) fn truncate(&mut self, max_length: usize, side: TruncationSide) {
+        if side == TruncationSide::Left {
+            let surplus = self.input_ids.len().saturating_sub(max_length);
+            self.input_ids.drain(..surplus);
+            self.labels.drain(..surplus);
+        }
         self.input_ids.truncate(max_length);
         self.labels.truncate(max_length);
     }
 
-    fn learnt_from(input_ids: Vec<u32>, start: usize) -> Self {
+    /// All tokens from `start` on are learnt.
+    pub(crate) fn learnt_from(input_ids: Vec<u32>, start: usize) -> Self {
         let label = |(at, &id): (usize, &u32)| if at < start { IGNORE_INDEX } else { i64::from(id) };
         let labels = input_ids.iter().enumerate().map(label).collect();
         Self { input_ids, labels }
@@ -41,15 +49,30 @@ impl Example {
 /// Encodes rows with one tokenizer.
 #[derive(Debug, Clone, Copy)]
 pub struct Encoder<'t> {
-    tokenizer: &'t Tokenizer,
-    max_length: usize,
+    pub(crate) tokenizer: &'t Tokenizer,
+    pub(crate) max_length: usize,
+    pub(crate) truncation_side: TruncationSide,
+    assistant_only_loss: bool,
+    completion_only_loss: bool,
     vocab_size: usize,
 }
 
 impl<'t> Encoder<'t> {
     /// An encoder that cuts examples on the right after `max_length` tokens.
     pub fn new(tokenizer: &'t Tokenizer, max_length: usize) -> Self {
-        Self { tokenizer, max_length, vocab_size: tokenizer.vocab_size() }
+        Self::of_section(tokenizer, &DataSection { max_length, ..DataSection::default() })
+    }
+
+    /// An encoder that cuts examples and masks labels as a recipe says.
+    pub fn of_section(tokenizer: &'t Tokenizer, section: &DataSection) -> Self {
+        Self {
+            tokenizer,
+            max_length: section.max_length,
+            truncation_side: section.truncation_side,
+            assistant_only_loss: section.assistant_only_loss,
+            completion_only_loss: section.completion_only_loss,
+            vocab_size: tokenizer.vocab_size(),
+        }
     }
 
     /// Checks ids against a model's embedding of `vocab_size` rows, which may be more than the tokenizer has tokens.
@@ -59,26 +82,33 @@ impl<'t> Encoder<'t> {
 
     /// Tokens and labels of `row`:
     ///
-    /// - text: with the special tokens that the tokenizer adds and an end token; everything is learnt.
+    /// - text, with a label or without: with the special tokens that the tokenizer adds and an end token; everything is learnt.
+    ///   A second text is on the next line.
     /// - prompt and completion: tokenised as one text where that leaves the prompt's tokens as they are, else
-    ///   separately and joined; the completion and an end token are learnt.
-    /// - messages: rendered by the chat template; learnt is what comes after the generation prompt of each assistant
-    ///   turn up to the end of that turn, its end token included.
+    ///   separately and joined; the completion and an end token are learnt, or all with `completion_only_loss = false`.
+    /// - a conversation: rendered by the chat template; learnt is what `{% generation %}` marks where the template has it, else
+    ///   what comes after the generation prompt of each assistant turn up to the end of that turn, its end token
+    ///   included; all with `assistant_only_loss = false`. Of one whose first turns are a prompt, all that comes after
+    ///   them is learnt (`completion_only_loss`).
     /// - tokens: as they are.
     ///
     /// A token id or label outside the vocabulary and a row without tokens are errors. Whether anything is left to
     /// learn is for the caller to see ([`Example::num_targets`]).
     pub fn encode(&self, row: &Row) -> Result<Example, DataError> {
         let mut example = self.encode_whole(row)?;
-        example.truncate(self.max_length);
+        example.truncate(self.max_length, self.truncation_side);
         Ok(example)
     }
 
-    fn encode_whole(&self, row: &Row) -> Result<Example, DataError> {
+    /// As [`Self::encode`], with nothing cut off.
+    pub(crate) fn encode_whole(&self, row: &Row) -> Result<Example, DataError> {
         let example = match row {
-            Row::Text(text) => self.text(text)?,
+            Row::Text(text) | Row::Stream { text, .. } | Row::Labelled { text, text_pair: None, .. } => {
+                self.text(text)?
+            }
+            Row::Labelled { text, text_pair: Some(pair), .. } => self.text(&format!("{text}\n{pair}"))?,
             Row::PromptCompletion { prompt, completion } => self.prompt_completion(prompt, completion)?,
-            Row::Messages(messages) => self.messages(messages)?,
+            Row::Conversation(conversation) => self.conversation(conversation)?,
             Row::Tokens { input_ids, labels } => {
                 Example { input_ids: input_ids.clone(), labels: labels.clone() }
             }
@@ -145,13 +175,13 @@ impl<'t> Encoder<'t> {
             ids.extend(eos);
         }
         self.append_eos(&mut ids);
-        Ok(Example::learnt_from(ids, prompt_ids.len()))
+        Ok(Example::learnt_from(ids, if self.completion_only_loss { prompt_ids.len() } else { 0 }))
     }
 
-    fn messages(&self, messages: &[Message]) -> Result<Example, DataError> {
-        let text = self.tokenizer.apply_chat_template(messages, false)?;
-        let learnt = self.assistant_spans(messages, &text)?;
-        let (ids, offsets) = self.tokenizer.encode_with_offsets(&text)?;
+    fn conversation(&self, conversation: &Conversation) -> Result<Example, DataError> {
+        let rendered = self.tokenizer.render(conversation, conversation.messages.len(), false)?;
+        let learnt = self.learnt_spans(conversation, &rendered)?;
+        let (ids, offsets) = self.tokenizer.encode_with_offsets(&rendered.text)?;
         let mut labels = Vec::with_capacity(ids.len());
         let mut done = 0;
         for (&id, offset) in ids.iter().zip(&offsets) {
@@ -167,32 +197,67 @@ impl<'t> Encoder<'t> {
         Ok(Example { input_ids: ids, labels })
     }
 
+    /// Bytes of the rendered text that are learnt.
+    fn learnt_spans(
+        &self,
+        conversation: &Conversation,
+        rendered: &Rendered,
+    ) -> Result<Vec<Range<usize>>, DataError> {
+        let all = rendered.text.len();
+        match conversation.given {
+            0 if !self.assistant_only_loss => Ok(vec![0..all]),
+            0 => match &rendered.generated {
+                Some(generated) => Ok(generated.clone()),
+                None => self.assistant_spans(conversation, &rendered.text),
+            },
+            _ if !self.completion_only_loss => Ok(vec![0..all]),
+            given => {
+                // Where the prompt ends in the assistant's own words, those are gone on with.
+                let last = conversation.messages.get(given - 1);
+                let goes_on = last.is_some_and(|message| message.role == "assistant");
+                let prompt = self.tokenizer.render(conversation, given, !goes_on)?.text;
+                if !rendered.text.starts_with(&prompt) {
+                    return Err(hidden("the completion", "the prompt"));
+                }
+                Ok(vec![prompt.len()..all])
+            }
+        }
+    }
+
     /// Bytes of `text`, the whole rendering, that the assistant is to write.
-    fn assistant_spans(&self, messages: &[Message], text: &str) -> Result<Vec<Range<usize>>, DataError> {
+    fn assistant_spans(
+        &self,
+        conversation: &Conversation,
+        text: &str,
+    ) -> Result<Vec<Range<usize>>, DataError> {
         let mut spans = Vec::new();
-        for (index, message) in messages.iter().enumerate() {
+        for (index, message) in conversation.messages.iter().enumerate() {
             if message.role != "assistant" {
                 continue;
             }
-            let prompt = self.tokenizer.apply_chat_template(&messages[..index], true)?;
-            let through = if index + 1 == messages.len() {
+            let render = |turns, prompt| Ok(self.tokenizer.render(conversation, turns, prompt)?.text);
+            let prompt: String = render(index, true)?;
+            let through = if index + 1 == conversation.messages.len() {
                 text.to_owned()
             } else {
-                self.tokenizer.apply_chat_template(&messages[..=index], false)?
+                render(index + 1, false)?
             };
-            spans.push(span(text, &prompt, &through, &message.content).ok_or_else(|| {
-                DataError::new(
-                    DataErrorKind::Template,
-                    format!(
-                        "the chat template writes messages[{index}] otherwise in the whole conversation than as the \
-                         last turn after its generation prompt, so the assistant's words cannot be told from the rest"
-                    ),
-                    "use a template that renders turn by turn, or rows with prompt and completion",
-                )
-            })?);
+            let span = span(text, &prompt, &through, &message.content);
+            spans.push(span.ok_or_else(|| hidden(&format!("messages[{index}]"), "its generation prompt"))?);
         }
         Ok(spans)
     }
+}
+
+fn hidden(what: &str, after: &str) -> DataError {
+    DataError::new(
+        DataErrorKind::Template,
+        format!(
+            "the chat template writes {what} otherwise in the whole conversation than as the last turn after {after}, \
+             so the assistant's words cannot be told from the rest"
+        ),
+        "use a template with {% generation %} or one that renders turn by turn, or rows with prompt and completion",
+    )
 }
 
 /// Where a turn stands in `text`, given the rendering up to its generation prompt and the one that ends with it.
@@ -217,102 +282,4 @@ fn overlap(span: &Range<usize>, token: &Range<usize>) -> bool {
 
 fn empty() -> DataError {
     DataError::new(DataErrorKind::EmptyRow, "the row has no tokens", "fill it or delete the line")
-}
-
-/// A file's examples.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Encoded {
-    /// Examples with something to learn, in file order.
-    pub examples: Vec<Example>,
-    /// How many rows were cut at the maximum length.
-    pub truncated: usize,
-    /// Lines that were left out because nothing of them would be learnt.
-    pub skipped: Vec<usize>,
-}
-
-impl Encoded {
-    fn add(
-        &mut self,
-        line: usize,
-        row: &Row,
-        encoder: &Encoder<'_>,
-        cut_away: &mut usize,
-    ) -> Result<(), DataError> {
-        let mut example = encoder.encode_whole(row)?;
-        let targets = example.num_targets();
-        if example.input_ids.len() > encoder.max_length {
-            self.truncated += 1;
-            example.truncate(encoder.max_length);
-        }
-        if example.num_targets() > 0 {
-            self.examples.push(example);
-        } else {
-            *cut_away += usize::from(targets > 0);
-            self.skipped.push(line);
-        }
-        Ok(())
-    }
-
-    /// Why there is nothing to train on, if so.
-    fn check(&self, file_name: &str, encoder: &Encoder<'_>, cut_away: usize) -> Result<(), DataError> {
-        if !self.examples.is_empty() {
-            return Ok(());
-        }
-        let error = match self.skipped.len() {
-            0 => DataError::new(
-                DataErrorKind::EmptyFile,
-                "the file is empty: it has no rows",
-                "give it at least one row",
-            ),
-            rows => DataError::new(
-                DataErrorKind::NothingToLearn,
-                format!(
-                    "nothing to learn: in each of the {rows} rows every label is masked; {cut_away} lost what they had \
-                     to learn when they were cut at {} tokens, {} had nothing to learn (no assistant turn, all labels \
-                     -100, or a single token)",
-                    encoder.max_length,
-                    rows - cut_away
-                ),
-                if cut_away > 0 { "raise max_length" } else { "check the rows' roles and labels" },
-            ),
-        };
-        Err(error.in_file(file_name))
-    }
-}
-
-/// Encodes every row. The first bad row is the error, with its line; so is a file without rows, and one of which
-/// nothing would be learnt.
-pub fn encode_rows(
-    rows: impl Iterator<Item = Result<(usize, Row), DataError>>,
-    file_name: &str,
-    encoder: &Encoder<'_>,
-) -> Result<Encoded, DataError> {
-    let mut encoded = Encoded::default();
-    let mut cut_away = 0;
-    for row in rows {
-        let (line, row) = row?;
-        encoded.add(line, &row, encoder, &mut cut_away).map_err(|error| error.at(file_name, line))?;
-    }
-    encoded.check(file_name, encoder, cut_away)?;
-    Ok(encoded)
-}
-
-/// As [`encode_rows`], but reads on after a bad row, so that all of them can be shown at once.
-pub fn survey_rows(
-    rows: impl Iterator<Item = Result<(usize, Row), DataError>>,
-    file_name: &str,
-    encoder: &Encoder<'_>,
-) -> (Encoded, Vec<DataError>) {
-    let (mut encoded, mut errors) = (Encoded::default(), Vec::new());
-    let mut cut_away = 0;
-    for row in rows {
-        let added = row.and_then(|(line, row)| {
-            encoded.add(line, &row, encoder, &mut cut_away).map_err(|error| error.at(file_name, line))
-        });
-        errors.extend(added.err());
-    }
-    if errors.is_empty() {
-        errors.extend(encoded.check(file_name, encoder, cut_away).err());
-    }
-    (encoded, errors)
 }

@@ -1,4 +1,4 @@
-//! From rows to batches: rows of JSONL, JSON, CSV or text, the model's tokenizer and chat template, tokens with a loss mask, packed batches.
+//! From rows to batches: rows of JSONL, JSON, CSV, text or Parquet, the model's tokenizer and chat template, tokens with a loss mask, packed batches.
 //!
 //! One direction: [`read_rows`] reads rows, an [`Encoder`] turns each into token ids and labels (rendering
 //! conversations with the model's chat template), [`pack`] lays several short ones in a row, [`epoch_order`] orders an
@@ -10,23 +10,29 @@ mod chat;
 mod clock;
 mod encode;
 mod error;
+mod loader;
+mod preview;
 mod python_json;
 mod random;
 mod readers;
 mod rows;
 mod sampler;
 mod split;
+mod statistics;
 mod tokenizer;
 mod tokenizer_config;
 mod train_tokenizer;
 
-pub use batch::{Batch, SequenceRow, collate, one_per_row, pack, sequences};
-pub use chat::Message;
-pub use encode::{Encoded, Encoder, Example, IGNORE_INDEX, encode_rows, survey_rows};
+pub use batch::{Batch, Padding, SequenceRow, collate, one_per_row, pack, sequences, training_rows};
+pub use chat::{Conversation, Message};
+pub use encode::{Encoder, Example, IGNORE_INDEX};
 pub use error::{DataError, DataErrorKind};
-pub use readers::{EXTENSIONS, read_jsonl, read_rows};
+pub use loader::{Encoded, Loader, Place, encode_rows};
+pub use preview::{ShownToken, shown};
+pub use readers::{COMPRESSED, EXTENSIONS, Rows, is_known, is_parquet, read_jsonl, read_parquet, read_rows};
 pub use rows::Row;
 pub use sampler::{epoch_order, micro_batches};
 pub use split::{hold_out, split};
+pub use statistics::Statistics;
 pub use tokenizer::Tokenizer;
 pub use train_tokenizer::train_byte_level_bpe;

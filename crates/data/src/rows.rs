@@ -1,24 +1,44 @@
-//! What a row teaches, found by the names of its fields: one of four forms.
+//! What a row teaches, found by the names of its fields.
+
+mod conversation;
+mod field;
+mod tokens;
+
+use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use crate::chat::Message;
-use crate::error::{DataError, DataErrorKind};
+use crate::chat::Conversation;
+use crate::error::DataError;
+
+pub(crate) use field::{bad, kind};
+use field::{get, names, string};
 
 /// What one row teaches.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Row {
     /// `{"text"}`: a text to continue, learnt whole.
     Text(String),
-    /// `{"prompt", "completion"}`: the completion is learnt.
+    /// `{"text", "text_pair"?, "label"}`: a text, or two, and what they are: for a classifier. A language model learns the
+    /// text, not the label.
+    Labelled {
+        /// The text.
+        text: String,
+        /// The second text, where there are two.
+        text_pair: Option<String>,
+        /// A number or a name.
+        label: Value,
+    },
+    /// `{"prompt", "completion"}` of texts: the completion is learnt.
     PromptCompletion {
         /// What is given.
         prompt: String,
         /// What is learnt.
         completion: String,
     },
-    /// `{"messages"}`: a conversation, of which the assistant's turns are learnt.
-    Messages(Vec<Message>),
+    /// `{"messages"}`, `{"conversations"}` (ShareGPT), `{"instruction", "input"?, "output"}` (Alpaca), or `{"prompt", "completion"}`
+    /// of lists of messages: a conversation, of which the assistant's turns are learnt.
+    Conversation(Conversation),
     /// `{"input_ids", "labels"?, "attention_mask"?}`: tokens as they are. Without labels everything is learnt;
     /// positions whose mask is 0 are already dropped.
     Tokens {
@@ -27,155 +47,101 @@ pub enum Row {
         /// A label for each token, -100 where nothing is learnt.
         labels: Vec<i64>,
     },
+    /// A piece of a text that is one stream: the rows are cut from its tokens, not from its lines.
+    Stream {
+        /// The piece.
+        text: String,
+        /// Whether it is the first of its file.
+        begins: bool,
+    },
 }
 
-const FORMS: &str = "messages, prompt + completion, input_ids or text";
+const FORMS: &str =
+    "messages, conversations, prompt + completion, instruction + output, input_ids, text + label or text";
 
-pub(crate) fn bad(problem: impl Into<String>, help: &str) -> DataError {
-    DataError::new(DataErrorKind::BadRow, problem, help)
+/// Which column of a file each field of a row is (`data.columns`); empty takes the fields by their own names.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Columns(pub(crate) BTreeMap<String, String>);
+
+impl Columns {
+    /// The fields of a row under their own names. With a map only the columns that it names are looked at.
+    fn apply(&self, mut fields: Map<String, Value>) -> Result<Map<String, Value>, DataError> {
+        if self.0.is_empty() {
+            return Ok(fields);
+        }
+        let mut mapped = Map::new();
+        for (field, column) in &self.0 {
+            // Two fields may be the same column.
+            let value = fields.get_mut(column).map(|value| {
+                match self.0.values().filter(|other| *other == column).count() {
+                    1 => value.take(),
+                    _ => value.clone(),
+                }
+            });
+            match value {
+                Some(value) => mapped.insert(field.clone(), value),
+                None => {
+                    let problem = format!(
+                        "the row has no column {column:?}, which data.columns names as {field}; found {}",
+                        names(&fields)
+                    );
+                    return Err(bad(problem, "correct data.columns, or the row"));
+                }
+            };
+        }
+        Ok(mapped)
+    }
 }
 
 /// Finds the form of a row by its fields.
-pub(crate) fn from_fields(fields: &Map<String, Value>) -> Result<Row, DataError> {
-    if let Some(messages) = fields.get("messages") {
-        return parse_messages(messages);
+pub(crate) fn from_fields(fields: Map<String, Value>, columns: &Columns) -> Result<Row, DataError> {
+    let fields = columns.apply(fields)?;
+    for name in ["messages", "conversations"] {
+        if let Some(turns) = get(&fields, name) {
+            return conversation::from_turns(name, turns, &fields).map(Row::Conversation);
+        }
     }
-    match (fields.get("prompt"), fields.get("completion")) {
-        (Some(prompt), Some(completion)) => {
+    match (get(&fields, "prompt"), get(&fields, "completion")) {
+        (Some(prompt), Some(completion)) if prompt.is_string() && completion.is_string() => {
             return Ok(Row::PromptCompletion {
                 prompt: string("prompt", prompt)?,
                 completion: string("completion", completion)?,
             });
         }
-        (Some(_), None) => return Err(missing("prompt", "completion", fields)),
-        (None, Some(_)) => return Err(missing("completion", "prompt", fields)),
+        (Some(prompt), Some(completion)) => {
+            return conversation::from_prompt(prompt, completion, &fields).map(Row::Conversation);
+        }
+        (Some(_), None) => return Err(missing("prompt", "completion", &fields)),
+        (None, Some(_)) => return Err(missing("completion", "prompt", &fields)),
         (None, None) => {}
     }
-    if let Some(ids) = fields.get("input_ids") {
-        return parse_tokens(ids, fields);
+    match (get(&fields, "instruction"), get(&fields, "output")) {
+        (Some(instruction), Some(output)) => {
+            return conversation::from_instruction(instruction, output, &fields).map(Row::Conversation);
+        }
+        (Some(_), None) => return Err(missing("instruction", "output", &fields)),
+        (None, _) => {}
     }
-    if let Some(text) = fields.get("text") {
-        return Ok(Row::Text(string("text", text)?));
+    if let Some(ids) = get(&fields, "input_ids") {
+        return tokens::parse(ids, &fields);
     }
-    Err(bad(format!("no known field: looked for {FORMS}; found {}", names(fields)), "rename the fields"))
+    if let Some(text) = get(&fields, "text") {
+        let text = string("text", text)?;
+        return Ok(match get(&fields, "label") {
+            Some(label @ (Value::String(_) | Value::Number(_) | Value::Bool(_))) => Row::Labelled {
+                text,
+                text_pair: get(&fields, "text_pair").map(|pair| string("text_pair", pair)).transpose()?,
+                label: label.clone(),
+            },
+            _ => Row::Text(text),
+        });
+    }
+    Err(bad(
+        format!("no known field: looked for {FORMS}; found {}", names(&fields)),
+        "rename the fields, or say in data.columns which column is which",
+    ))
 }
 
 fn missing(has: &str, lacks: &str, fields: &Map<String, Value>) -> DataError {
     bad(format!("the row has {has} but no {lacks}; found {}", names(fields)), "a row needs both")
-}
-
-fn names(fields: &Map<String, Value>) -> String {
-    const SHOWN: usize = 12;
-    if fields.is_empty() {
-        return "none".to_owned();
-    }
-    let mut names: Vec<&str> = fields.keys().take(SHOWN).map(String::as_str).collect();
-    if fields.len() > SHOWN {
-        names.push("...");
-    }
-    names.join(", ")
-}
-
-pub(crate) fn kind(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "a boolean",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a string",
-        Value::Array(_) => "an array",
-        Value::Object(_) => "an object",
-    }
-}
-
-fn string(name: &str, value: &Value) -> Result<String, DataError> {
-    match value {
-        Value::String(text) => Ok(text.clone()),
-        other => Err(bad(format!("{name} must be a string, found {}", kind(other)), "")),
-    }
-}
-
-fn parse_messages(value: &Value) -> Result<Row, DataError> {
-    let help =
-        "write [{\"role\": \"user\", \"content\": \"...\"}, {\"role\": \"assistant\", \"content\": \"...\"}]";
-    let Value::Array(items) = value else {
-        return Err(bad(format!("messages must be an array, found {}", kind(value)), help));
-    };
-    let field = |index: usize, item: &Value, name: &str| match item.get(name) {
-        Some(value) => string(&format!("messages[{index}].{name}"), value),
-        None => Err(bad(format!("messages[{index}] has no {name}"), help)),
-    };
-    let messages = items
-        .iter()
-        .enumerate()
-        .map(|(index, item)| {
-            Ok(Message { role: field(index, item, "role")?, content: field(index, item, "content")? })
-        })
-        .collect::<Result<Vec<_>, DataError>>()?;
-    if messages.is_empty() {
-        return Err(bad("messages is empty", help));
-    }
-    Ok(Row::Messages(messages))
-}
-
-fn parse_tokens(ids: &Value, fields: &Map<String, Value>) -> Result<Row, DataError> {
-    let ids = integers("input_ids", ids)?;
-    let mut input_ids = Vec::with_capacity(ids.len());
-    for (index, id) in ids.into_iter().enumerate() {
-        let id =
-            u32::try_from(id).map_err(|_| bad(format!("input_ids[{index}] is {id}, no token id"), ""))?;
-        input_ids.push(id);
-    }
-    // `null` is how a table writes that a row lacks the column.
-    let column = |name: &str| -> Result<Option<Vec<i64>>, DataError> {
-        let Some(value) = fields.get(name).filter(|value| !value.is_null()) else {
-            return Ok(None);
-        };
-        let values = integers(name, value)?;
-        if values.len() != input_ids.len() {
-            let problem =
-                format!("{name} has {} entries but input_ids has {}", values.len(), input_ids.len());
-            return Err(bad(problem, "give one for each token"));
-        }
-        Ok(Some(values))
-    };
-    let mask = column("attention_mask")?;
-    let mut labels = column("labels")?.unwrap_or_else(|| input_ids.iter().map(|&id| i64::from(id)).collect());
-    if let Some(mask) = mask {
-        if let Some((index, value)) = mask.iter().enumerate().find(|(_, value)| !matches!(value, 0 | 1)) {
-            return Err(bad(format!("attention_mask[{index}] is {value}, expected 0 or 1"), ""));
-        }
-        let kept = |value: &&i64| **value == 1;
-        let padding = mask.iter().take_while(|value| **value == 0).count();
-        let row = mask.iter().skip(padding).take_while(kept).count();
-        if mask[padding + row..].contains(&1) {
-            let problem = format!("attention_mask has a 0 at {}, between tokens", padding + row);
-            return Err(bad(problem, "padding may stand before or after the tokens only"));
-        }
-        let mut kept = mask.iter().map(|&value| value == 1);
-        input_ids.retain(|_| kept.next() == Some(true));
-        let mut kept = mask.iter().map(|&value| value == 1);
-        labels.retain(|_| kept.next() == Some(true));
-    }
-    Ok(Row::Tokens { input_ids, labels })
-}
-
-fn integers(name: &str, value: &Value) -> Result<Vec<i64>, DataError> {
-    let Value::Array(items) = value else {
-        return Err(bad(format!("{name} must be an array of integers, found {}", kind(value)), ""));
-    };
-    items
-        .iter()
-        .enumerate()
-        .map(|(index, item)| {
-            item.as_i64()
-                .ok_or_else(|| bad(format!("{name}[{index}] must be an integer, found {}", short(item)), ""))
-        })
-        .collect()
-}
-
-fn short(value: &Value) -> String {
-    match value {
-        Value::Number(number) => number.to_string(),
-        other => kind(other).to_owned(),
-    }
 }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::chat::{ChatTemplate, DEFAULT_TEMPLATE, Message};
+use crate::chat::{ChatTemplate, Conversation, DEFAULT_TEMPLATE, Message, Rendered};
 use crate::error::{DataError, DataErrorKind};
 use crate::tokenizer_config::TokenizerConfig;
 
@@ -13,6 +13,8 @@ pub struct Tokenizer {
     config: TokenizerConfig,
     /// Compiled once; what is wrong with it matters only to those who render.
     chat: Result<ChatTemplate, DataError>,
+    /// The template for conversations with tools, where the model has one of its own for them.
+    tool_use: Option<Result<ChatTemplate, DataError>>,
 }
 
 fn refused(problem: String, help: &str) -> DataError {
@@ -44,9 +46,13 @@ impl Tokenizer {
         };
         if let Some(template) = chat_template.filter(|template| !template.is_empty()) {
             config.chat_template = Some(template.to_owned());
+            config.tool_use_template = None;
         }
         let source = config.chat_template.as_deref().unwrap_or_default();
-        let mut tokenizer = Self { inner, chat: ChatTemplate::compile(source, &config, false), config };
+        let tool_use =
+            config.tool_use_template.as_deref().map(|source| ChatTemplate::compile(source, &config, false));
+        let mut tokenizer =
+            Self { inner, chat: ChatTemplate::compile(source, &config, false), tool_use, config };
         if tokenizer.uses_default_template() {
             tokenizer.chat = ChatTemplate::compile(DEFAULT_TEMPLATE, &tokenizer.config, tokenizer.adds_bos());
         }
@@ -116,12 +122,27 @@ impl Tokenizer {
         messages: &[Message],
         add_generation_prompt: bool,
     ) -> Result<String, DataError> {
-        self.chat.as_ref().map_err(Clone::clone)?.render(messages, add_generation_prompt)
+        let conversation = Conversation::from(messages.to_vec());
+        Ok(self.render(&conversation, messages.len(), add_generation_prompt)?.text)
+    }
+
+    /// The first `turns` of a conversation as its chat template writes them.
+    pub(crate) fn render(
+        &self,
+        conversation: &Conversation,
+        turns: usize,
+        add_generation_prompt: bool,
+    ) -> Result<Rendered, DataError> {
+        let chat = match &self.tool_use {
+            Some(template) if conversation.tools.is_some() => template,
+            _ => &self.chat,
+        };
+        chat.as_ref().map_err(Clone::clone)?.render(conversation, turns, add_generation_prompt)
     }
 
     /// Tokens of what a user says, up to where the assistant's answer begins.
     pub fn encode_prompt(&self, prompt: &str) -> Result<Vec<u32>, DataError> {
-        let message = Message { role: "user".to_owned(), content: prompt.to_owned() };
+        let message = Message::new("user", prompt);
         self.encode(&self.apply_chat_template(&[message], true)?, false)
     }
 
@@ -135,6 +156,7 @@ impl Tokenizer {
     /// it use their own date. A run that is to give the same tokens tomorrow sets it.
     pub fn with_now(mut self, seconds: i64) -> Self {
         self.chat = self.chat.map(|chat| chat.with_now(seconds));
+        self.tool_use = self.tool_use.map(|chat| chat.map(|chat| chat.with_now(seconds)));
         self
     }
 

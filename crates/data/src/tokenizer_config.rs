@@ -16,6 +16,8 @@ pub(crate) struct TokenizerConfig {
     pub(crate) add_bos_token: Option<bool>,
     /// `chat_template`; of a list of named ones the one called `default`, or the only one.
     pub(crate) chat_template: Option<String>,
+    /// Of a list of named ones the one called `tool_use`: for conversations with tools.
+    pub(crate) tool_use_template: Option<String>,
 }
 
 impl TokenizerConfig {
@@ -38,6 +40,7 @@ impl TokenizerConfig {
             special_tokens,
             add_bos_token: fields.get("add_bos_token").and_then(Value::as_bool),
             chat_template: fields.get("chat_template").and_then(template_text),
+            tool_use_template: fields.get("chat_template").and_then(|value| named(value, "tool_use")),
         })
     }
 }
@@ -51,12 +54,16 @@ fn token_text(value: &Value) -> Option<String> {
 fn template_text(value: &Value) -> Option<String> {
     let template = match value {
         Value::String(template) => Some(template.as_str()),
-        Value::Array(named) => named
-            .iter()
-            .find(|entry| entry["name"] == "default")
-            .or_else(|| if named.len() == 1 { named.first() } else { None })
-            .and_then(|entry| entry["template"].as_str()),
+        Value::Array(list) => {
+            let only = if list.len() == 1 { list[0]["template"].as_str() } else { None };
+            return named(value, "default").or_else(|| only.map(str::to_owned));
+        }
         _ => None,
     };
     template.filter(|template| !template.is_empty()).map(str::to_owned)
+}
+
+fn named(value: &Value, name: &str) -> Option<String> {
+    let entry = value.as_array()?.iter().find(|entry| entry["name"] == name)?;
+    entry["template"].as_str().filter(|template| !template.is_empty()).map(str::to_owned)
 }

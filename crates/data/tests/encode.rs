@@ -4,8 +4,10 @@ mod common;
 
 use common::{assistant, message, smol, tokenizer, user};
 use lorelei_data::{
-    DataError, DataErrorKind, Encoded, Encoder, Example, Row, Tokenizer, encode_rows, read_jsonl, survey_rows,
+    Conversation, DataError, DataErrorKind, Encoded, Encoder, Example, Loader, Row, Tokenizer, encode_rows,
+    read_jsonl, read_rows,
 };
+use lorelei_recipe::{DataSection, OnBadRow, SampleBy, TruncationSide};
 
 fn encode(tokenizer: &Tokenizer, row: &Row) -> Example {
     let example = Encoder::new(tokenizer, 10_000).encode(row).unwrap();
@@ -33,7 +35,7 @@ fn learnt(tokenizer: &Tokenizer, example: &Example) -> Vec<String> {
 }
 
 fn learnt_of(tokenizer: &Tokenizer, messages: Vec<lorelei_data::Message>) -> Vec<String> {
-    learnt(tokenizer, &encode(tokenizer, &Row::Messages(messages)))
+    learnt(tokenizer, &encode(tokenizer, &Row::Conversation(messages.into())))
 }
 
 fn file(tokenizer: &Tokenizer, max_length: usize, text: &str) -> Result<Encoded, DataError> {
@@ -98,7 +100,7 @@ fn prompt_and_completion_with_a_beginning_token_have_one() {
 fn of_a_conversation_every_assistant_turn_is_learnt() {
     let tokenizer = smol();
     let messages = vec![user("the"), assistant("a river"), user("town"), assistant("12 é\n"), user("?")];
-    let example = encode(&tokenizer, &Row::Messages(messages.clone()));
+    let example = encode(&tokenizer, &Row::Conversation(messages.clone().into()));
     assert_eq!(learnt(&tokenizer, &example), ["a river<|im_end|>\n", "12 é\n<|im_end|>\n"]);
     let text = tokenizer.apply_chat_template(&messages, false).unwrap();
     assert_eq!(tokenizer.decode(&example.input_ids, false).unwrap(), text);
@@ -116,7 +118,10 @@ fn the_mask_is_the_text_after_the_generation_prompt() {
     assert!(whole.starts_with(&prompt));
     let mut labels = vec![-100; prompt.len()];
     labels.extend(whole[prompt.len()..].iter().map(|&id| i64::from(id)));
-    assert_eq!(encode(&tokenizer, &Row::Messages(messages.to_vec())), Example { input_ids: whole, labels });
+    assert_eq!(
+        encode(&tokenizer, &Row::Conversation(messages.to_vec().into())),
+        Example { input_ids: whole, labels }
+    );
 }
 
 #[test]
@@ -143,7 +148,7 @@ fn a_last_turn_that_is_written_differently() {
 #[test]
 fn a_template_that_hides_the_turn_is_an_error() {
     let tokenizer = tokenizer("{}", Some("{{ messages | length }}{{ messages[-1].content }}"));
-    let rows = Row::Messages(vec![user("x"), assistant("town")]);
+    let rows = Row::Conversation(vec![user("x"), assistant("town")].into());
     let error = Encoder::new(&tokenizer, 99).encode(&rows).unwrap_err();
     assert_eq!(error.kind, DataErrorKind::Template);
     assert!(error.to_string().contains("messages[1]"), "{error}");
@@ -178,7 +183,9 @@ fn rows_that_teach_nothing_are_left_out_by_line() {
         "{\"prompt\": \"zzzzzzzzzzzzzzzzzzzzzz\", \"completion\": \"the\"}\n",
     );
     let encoded = file(&smol(), 9, text).unwrap();
-    assert_eq!((encoded.examples.len(), encoded.skipped), (1, vec![1, 4, 5]));
+    let skipped: Vec<String> = encoded.skipped.iter().map(ToString::to_string).collect();
+    assert_eq!((encoded.examples.len(), encoded.rows), (1, 4));
+    assert_eq!(skipped, ["t.jsonl:1", "t.jsonl:4", "t.jsonl:5"]);
 }
 
 #[test]
@@ -239,10 +246,120 @@ fn spaces_at_the_edges_of_turns() {
 fn a_survey_finds_every_bad_row_and_keeps_the_good_ones() {
     let tokenizer = smol();
     let text = "{\"text\": \"the capital\"}\n{\"txt\": 1}\n{\"text\": \"the river\"}\n[]\n{\"text\": \"\"}\n";
-    let encoder = Encoder::new(&tokenizer, 64);
-    let (encoded, errors) = survey_rows(read_jsonl(text.as_bytes(), "a.jsonl"), "a.jsonl", &encoder);
-    assert_eq!(encoded.examples.len(), 2);
+    let survey = |text: &str| {
+        let mut loader = Loader::survey(Encoder::new(&tokenizer, 64), &DataSection::default());
+        loader.add(read_jsonl(text.as_bytes(), "a.jsonl"), "a.jsonl").unwrap();
+        loader.finish_survey()
+    };
+    let (encoded, errors) = survey(text);
+    assert_eq!((encoded.examples.len(), encoded.bad), (2, 3));
     assert_eq!(errors.iter().map(|error| error.line).collect::<Vec<_>>(), [Some(2), Some(4), Some(5)]);
-    let (_, errors) = survey_rows(read_jsonl("".as_bytes(), "a.jsonl"), "a.jsonl", &encoder);
+    let (_, errors) = survey("");
     assert_eq!(errors[0].kind, DataErrorKind::EmptyFile);
+}
+
+fn load(section: &DataSection, text: &str) -> Result<Encoded, DataError> {
+    let tokenizer = smol();
+    let mut loader = Loader::new(Encoder::of_section(&tokenizer, section), section);
+    loader.add(read_rows(text.as_bytes(), "a.jsonl", section), "a.jsonl")?;
+    loader.finish()
+}
+
+#[test]
+fn bad_rows_are_left_out_and_counted_where_the_recipe_says_so() {
+    let section = DataSection { on_bad_row: OnBadRow::Skip, ..DataSection::default() };
+    let text = "{\"txt\": 1}\n{\"text\": \"the river\"}\nnonsense\n{\"input_ids\": [99999]}\n";
+    let encoded = load(&section, text).unwrap();
+    assert_eq!((encoded.examples.len(), encoded.bad, encoded.rows), (1, 3, 4));
+    assert_eq!(
+        encoded.errors.iter().map(|error| error.line).collect::<Vec<_>>(),
+        [Some(1), Some(3), Some(4)]
+    );
+    let error = load(&section, "{\"txt\": 1}\n{}\n").unwrap_err();
+    assert!(
+        error.to_string().starts_with("a.jsonl:1: every row is bad (2); the first: no known field"),
+        "{error}"
+    );
+}
+
+#[test]
+fn rows_with_the_same_tokens_are_kept_once() {
+    let text = "{\"text\": \"the\"}\n{\"text\": \"a\"}\n{\"text\": \"the\"}\n{\"prompt\": \"\", \"completion\": \"the\"}\n\
+                {\"prompt\": \"t\", \"completion\": \"he\"}\n";
+    let section = DataSection { deduplicate: true, ..DataSection::default() };
+    let encoded = load(&section, text).unwrap();
+    // The last one has the same tokens and another mask.
+    assert_eq!((encoded.examples.len(), encoded.duplicates), (3, 2));
+    assert_eq!(load(&DataSection::default(), text).unwrap().duplicates, 0);
+}
+
+#[test]
+fn cut_on_the_left() {
+    let section =
+        DataSection { max_length: 3, truncation_side: TruncationSide::Left, ..DataSection::default() };
+    let text = "{\"prompt\": \"the river is the\", \"completion\": \" town\"}\n{\"text\": \"a\"}\n";
+    let encoded = load(&section, text).unwrap();
+    assert_eq!((encoded.examples.len(), encoded.truncated), (2, 1));
+    let whole = &load(&DataSection::default(), text).unwrap().examples[0];
+    let from = whole.input_ids.len() - 3;
+    let cut = &encoded.examples[0];
+    assert_eq!((&cut.input_ids[..], &cut.labels[..]), (&whole.input_ids[from..], &whole.labels[from..]));
+}
+
+#[test]
+fn everything_is_learnt_where_the_recipe_says_so() {
+    let tokenizer = smol();
+    let section =
+        DataSection { assistant_only_loss: false, completion_only_loss: false, ..DataSection::default() };
+    let talk = Row::Conversation(vec![user("the"), assistant("a river")].into());
+    for row in [talk, pc("the", " river")] {
+        let example = Encoder::of_section(&tokenizer, &section).encode(&row).unwrap();
+        assert_eq!(example.labels, example.input_ids.iter().map(|&id| i64::from(id)).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn of_a_conversation_with_a_prompt_all_after_it_is_learnt() {
+    let tokenizer = smol();
+    let messages =
+        vec![user("x"), assistant("y"), user("the"), assistant("river"), user("?"), assistant("town")];
+    let talk = |given| {
+        Row::Conversation(Conversation { messages: messages.clone(), given, ..Conversation::default() })
+    };
+    assert_eq!(learnt(&tokenizer, &encode(&tokenizer, &talk(5))), ["town<|im_end|>\n"]);
+    let tail = "river<|im_end|>\n<|im_start|>user\n?<|im_end|>\n<|im_start|>assistant\ntown<|im_end|>\n";
+    assert_eq!(learnt(&tokenizer, &encode(&tokenizer, &talk(3))), [tail]);
+}
+
+#[test]
+fn a_stream_is_cut_into_rows_of_the_greatest_length() {
+    let tokenizer = smol();
+    let text = "the river is the town\n\nthe capital\n".repeat(5000);
+    let section = DataSection { max_length: 64, sample_by: SampleBy::Document, ..DataSection::default() };
+    let mut loader = Loader::new(Encoder::of_section(&tokenizer, &section), &section);
+    loader.add(read_rows(text.as_bytes(), "a.txt", &section), "a.txt").unwrap();
+    let encoded = loader.finish().unwrap();
+    let mut ids: Vec<u32> = encoded.examples.iter().flat_map(|example| example.input_ids.clone()).collect();
+    assert!(encoded.examples.iter().rev().skip(1).all(|example| example.input_ids.len() == 64));
+    assert_eq!((ids.pop(), encoded.truncated), (tokenizer.eos_id(), 0));
+    assert_eq!(tokenizer.decode(&ids, false).unwrap(), text);
+}
+
+#[test]
+fn a_label_is_counted_and_its_text_learnt() {
+    let encoded =
+        load(&DataSection::default(), "{\"text\": \"the\", \"label\": 1}\n{\"text\": \"the\"}\n").unwrap();
+    assert_eq!((encoded.examples.len(), encoded.labelled), (2, 1));
+    assert_eq!(encoded.examples[0], encoded.examples[1]);
+}
+
+#[test]
+fn the_generation_block_of_a_template_says_what_is_learnt() {
+    // What stands outside the block is not learnt even after the generation prompt.
+    let template = "{% for m in messages %}{% if m.role == 'assistant' %}<|im_start|>assistant\nhm{% generation %}\n\
+                    {{ m.content }}<|im_end|>{% endgeneration %}\n{% else %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endif %}\
+                    {% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
+    let tokenizer = tokenizer(r#"{"eos_token": "<|im_end|>"}"#, Some(template));
+    let messages = vec![user("x"), assistant("town"), user("y"), assistant("river")];
+    assert_eq!(learnt_of(&tokenizer, messages), ["town<|im_end|>", "river<|im_end|>"]);
 }

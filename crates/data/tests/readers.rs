@@ -1,13 +1,14 @@
 //! JSON, CSV, TSV and plain text beside JSONL: the same rows from each, and bad files told with their place.
 
-use std::io::BufReader;
+use std::io::{BufReader, Read, Write};
 
-use lorelei_data::{DataError, Row, read_rows};
+use lorelei_data::{DataError, DataErrorKind, Message, Row, read_rows};
+use lorelei_recipe::{DataSection, SampleBy};
 use proptest::prelude::*;
 
 /// Reads through a buffer of a few bytes, so that every value straddles its end somewhere.
 fn rows(bytes: &[u8], name: &str) -> Vec<Result<(usize, Row), DataError>> {
-    read_rows(BufReader::with_capacity(3, bytes), name).collect()
+    read_rows(BufReader::with_capacity(3, bytes), name, &DataSection::default()).collect()
 }
 
 fn good(bytes: &[u8], name: &str) -> Vec<(usize, Row)> {
@@ -58,7 +59,9 @@ fn columns_of_tokens_and_conversations() {
         ]
     );
     let csv = "messages\n\"[{\"\"role\"\": \"\"user\"\", \"\"content\"\": \"\"q\"\"}]\"\n";
-    assert!(matches!(&good(csv.as_bytes(), "x.csv")[0].1, Row::Messages(turns) if turns[0].content == "q"));
+    assert!(
+        matches!(&good(csv.as_bytes(), "x.csv")[0].1, Row::Conversation(talk) if talk.messages[0].content == "q")
+    );
 }
 
 #[test]
@@ -86,7 +89,7 @@ fn what_is_wrong_is_said_with_its_line() {
         ("[{\"txet\": \"a\"}\n\n]", "x.json", "x.json:1: no known field"),
         ("text,label\na\n", "x.csv", "x.csv:2: the row has 1 cells, the first line names 2 columns"),
         ("name\na\n", "x.csv", "x.csv:2: no known field: looked for messages"),
-        ("input_ids\none\n", "x.csv", "x.csv:2: column input_ids is not JSON"),
+        ("input_ids\none\n", "x.csv", "x.csv:2: input_ids is a string that is not JSON"),
     ] {
         let found = errors(bytes.as_bytes(), name);
         assert_eq!(found.len(), 1, "{bytes:?}: {found:?}");
@@ -107,16 +110,176 @@ fn rows_after_a_bad_one_are_read() {
     assert_eq!(rows(csv.as_bytes(), "x.csv").pop().unwrap().unwrap(), (3, Row::Text("c".into())));
 }
 
+fn texts(bytes: &[u8], name: &str, sample_by: SampleBy) -> Vec<(usize, Row)> {
+    let section = DataSection { sample_by, ..DataSection::default() };
+    read_rows(BufReader::with_capacity(5, bytes), name, &section).map(Result::unwrap).collect()
+}
+
+#[test]
+fn paragraphs_and_streams_of_text() {
+    let text = "\n\na\nb\r\n \t\n\nc\n";
+    assert_eq!(
+        texts(text.as_bytes(), "x.txt", SampleBy::Paragraph),
+        [(3, Row::Text("a\nb".into())), (7, Row::Text("c".into()))]
+    );
+    let pieces = texts("line\n\n".repeat(30_000).as_bytes(), "x.txt", SampleBy::Document);
+    assert!(pieces.len() > 1, "{}", pieces.len());
+    let whole: String = pieces
+        .iter()
+        .enumerate()
+        .map(|(index, (_, row))| match row {
+            Row::Stream { text, begins } if *begins == (index == 0) => text.as_str(),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(whole, "line\n\n".repeat(30_000));
+    assert!(texts(b"", "x.txt", SampleBy::Document).is_empty());
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn zstd(bytes: &[u8]) -> Vec<u8> {
+    ruzstd::encoding::compress_to_vec(bytes, ruzstd::encoding::CompressionLevel::Fastest)
+}
+
+#[test]
+fn compressed_files_whatever_they_are_called() {
+    let csv = format!("text\n{}", "hello\n".repeat(100_000));
+    for (bytes, name) in [
+        (gzip(csv.as_bytes()), "x.csv.gz"),
+        (zstd(csv.as_bytes()), "x.CSV.ZST"),
+        (gzip(csv.as_bytes()), "x.csv"),
+        (csv.clone().into_bytes(), "x.csv.zst"),
+    ] {
+        let rows = good(&bytes, name);
+        assert_eq!(rows.len(), 100_000, "{name}");
+        assert_eq!(rows[99_999], (100_001, Row::Text("hello".into())), "{name}");
+    }
+    // Several members and frames one after the other, and a frame that decoders skip.
+    let line = "{\"text\": \"a\"}\n".as_bytes();
+    let skipped = [&0x184d_2a50_u32.to_le_bytes()[..], &3u32.to_le_bytes(), b"abc"].concat();
+    let members = [gzip(line), gzip(line)].concat();
+    assert_eq!(good(&members, "x.jsonl.gz").len(), 2);
+    let frames = [zstd(line), skipped, zstd(line), zstd(b"")].concat();
+    assert_eq!(good(&frames, "x.jsonl.zst").len(), 2);
+}
+
+#[test]
+fn compressed_files_that_break_off() {
+    let text = "{\"text\": \"abcdefgh\"}\n".repeat(50_000);
+    for (bytes, name) in [(gzip(text.as_bytes()), "x.jsonl.gz"), (zstd(text.as_bytes()), "x.jsonl.zst")] {
+        let found = rows(&bytes[..bytes.len() / 2], name);
+        let error = found.last().unwrap().as_ref().unwrap_err();
+        assert_eq!((error.kind, error.line), (DataErrorKind::Read, Some(found.len())), "{error}");
+        let mut damaged = bytes.clone();
+        damaged[40..80].fill(0x55);
+        assert_eq!(rows(&damaged, name).last().unwrap().as_ref().unwrap_err().kind, DataErrorKind::Read);
+    }
+}
+
+/// So many bytes, made while they are read.
+struct Long {
+    left: usize,
+    tail: &'static [u8],
+}
+
+impl Read for Long {
+    fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
+        if self.left == 0 {
+            return self.tail.read(buf);
+        }
+        let count = buf.len().min(self.left);
+        buf[..count].fill(b'a');
+        self.left -= count;
+        Ok(count)
+    }
+}
+
+#[test]
+fn a_row_that_is_too_long_is_an_error_and_never_kept() {
+    for (head, tail, name, wanted, good) in [
+        (
+            "{\"text\": \"a\"}\n{\"text\": \"",
+            "\"}\n{\"text\": \"b\"}\n",
+            "x.jsonl",
+            "x.jsonl:2: the row is longer than 64 MiB",
+            2,
+        ),
+        ("one\n", "\ntwo\n", "x.txt", "x.txt:2: the row is longer than 64 MiB", 2),
+        ("text\none\n\"", "\"\ntwo\n", "x.csv", "x.csv:3: reading failed: the row is longer than 64 MiB", 1),
+        (
+            "[{\"text\": \"a\"},\n{\"text\": \"",
+            "\"}]",
+            "x.json",
+            "x.json:2: not valid JSON: the row is longer than 64 MiB",
+            1,
+        ),
+    ] {
+        let reader = head.as_bytes().chain(Long { left: 100_000_000, tail: tail.as_bytes() });
+        let section = DataSection::default();
+        let found: Vec<_> = read_rows(BufReader::new(reader), name, &section).collect();
+        assert_eq!(found.iter().filter(|row| row.is_ok()).count(), good, "{name}");
+        let error = found.iter().find_map(|row| row.as_ref().err()).unwrap().to_string();
+        assert!(error.starts_with(wanted), "{error}");
+    }
+}
+
+#[test]
+fn files_that_are_not_text() {
+    assert!(errors(b"\xff\xfea\0", "x.txt")[0].starts_with("x.txt:1: the file is UTF-16"));
+    assert!(errors(b"fine\na\0b\n", "x.txt")[0].starts_with("x.txt:2: byte 2 of the line is NUL"));
+    assert!(errors(b"text\na\0b\n", "x.csv")[0].starts_with("x.csv:2: column text has a NUL byte"));
+    assert!(
+        errors(b"{\"text\": \"a\0\"}\n", "x.jsonl")[0].starts_with("x.jsonl:1: not valid JSON at column")
+    );
+    let deep = format!("{{\"text\": {}", "[".repeat(10_000));
+    assert!(errors(deep.as_bytes(), "x.jsonl")[0].contains("recursion limit"));
+    let deep = format!("messages\n{}\n", "[".repeat(10_000));
+    assert!(errors(deep.as_bytes(), "x.csv")[0].contains("recursion limit"));
+}
+
+const PARQUET: &[u8] = include_bytes!("fixtures/rows.parquet");
+
+#[test]
+fn parquet() {
+    let rows = good(PARQUET, "x.parquet");
+    let talk = |question: &str, answer: &str| {
+        let turns = vec![Message::new("user", question), Message::new("assistant", answer)];
+        Row::Conversation(turns.into())
+    };
+    let expected = [(1, talk("Hi", "Hello")), (2, talk("你好", "您好")), (3, talk("last", "row"))];
+    assert_eq!(rows, expected);
+    let whole = lorelei_data::read_parquet(bytes::Bytes::from_static(PARQUET), "x", &DataSection::default());
+    assert_eq!(whole.map(Result::unwrap).collect::<Vec<_>>(), expected);
+    assert_eq!(good(&gzip(PARQUET), "x.parquet.gz"), expected);
+    let cut = errors(&PARQUET[..PARQUET.len() - 9], "x.parquet");
+    assert!(cut[0].starts_with("x.parquet: the Parquet file cannot be read: "), "{cut:?}");
+}
+
 proptest! {
     #[test]
     fn any_bytes_end_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200), kind in 0usize..5) {
         let name = ["x.json", "x.csv", "x.tsv", "x.txt", "x.jsonl"][kind];
-        prop_assert!(read_rows(&bytes[..], name).count() <= bytes.len() + 1);
+        prop_assert!(read_rows(&bytes[..], name, &DataSection::default()).count() <= bytes.len() + 1);
     }
 
     #[test]
     fn any_json_like_bytes_end_without_a_panic(text in "[\\[\\]{},:\"a0 \n]{0,60}") {
-        let rows = read_rows(format!("[{text}").as_bytes(), "x.json").count();
+        let rows = read_rows(format!("[{text}").as_bytes(), "x.json", &DataSection::default()).count();
         prop_assert!(rows <= text.len() + 2);
+    }
+
+    #[test]
+    fn damaged_files_end_without_a_panic(at in 0usize..4000, byte in any::<u8>(), which in 0usize..3) {
+        let line = "{\"text\": \"a text of some length\"}\n".repeat(20);
+        let mut bytes = [gzip(line.as_bytes()), zstd(line.as_bytes()), PARQUET.to_vec()][which].clone();
+        let at = at % bytes.len();
+        bytes[at] = byte;
+        prop_assert!(read_rows(&bytes[..], "x.jsonl", &DataSection::default()).take(1000).count() < 1000);
+        prop_assert!(read_rows(&bytes[..at], "x.jsonl", &DataSection::default()).take(1000).count() < 1000);
     }
 }

@@ -4,9 +4,11 @@ mod common;
 
 use std::io::Read;
 
-use common::{assistant, user};
-use lorelei_data::{DataError, DataErrorKind, Row, read_jsonl};
+use common::{assistant, message, user};
+use lorelei_data::{Conversation, DataError, DataErrorKind, Message, Row, read_jsonl, read_rows};
+use lorelei_recipe::DataSection;
 use proptest::prelude::*;
+use serde_json::{Value, json};
 
 fn rows(bytes: &[u8]) -> Vec<Result<(usize, Row), DataError>> {
     read_jsonl(bytes, "train.jsonl").collect()
@@ -40,10 +42,11 @@ fn the_four_forms() {
         "{\"input_ids\": [1, 2]}",
     );
     let rows: Vec<_> = rows(file.as_bytes()).into_iter().map(Result::unwrap).collect();
+    let named = json!({"name": 1}).as_object().cloned().unwrap();
     let expected = vec![
         (1, Row::Text("a".into())),
         (2, Row::PromptCompletion { prompt: "p".into(), completion: String::new() }),
-        (3, Row::Messages(vec![user("q"), assistant("a")])),
+        (3, Row::Conversation(vec![Message { fields: named, ..user("q") }, assistant("a")].into())),
         (4, Row::Tokens { input_ids: vec![1, 2], labels: vec![1, 2] }),
     ];
     assert_eq!(rows, expected);
@@ -76,13 +79,30 @@ fn bad_rows_say_what_is_wrong() {
         ("[1]", "expected a JSON object, found an array"),
         (
             "{\"txt\": \"a\", \"label\": 1}",
-            "looked for messages, prompt + completion, input_ids or text; found txt, label",
+            "looked for messages, conversations, prompt + completion, instruction + output, input_ids, text + label or text; found txt, label",
         ),
         ("{}", "found none"),
         ("{\"text\": 1}", "text must be a string, found a number"),
         ("{\"prompt\": \"a\"}", "prompt but no completion"),
         ("{\"completion\": \"a\", \"text\": \"b\"}", "completion but no prompt"),
-        ("{\"prompt\": \"a\", \"completion\": [\"b\"]}", "completion must be a string, found an array"),
+        ("{\"prompt\": \"a\", \"completion\": [\"b\"]}", "completion[0] has no role"),
+        (
+            "{\"prompt\": \"a\", \"completion\": 3}",
+            "completion must be a string or an array of messages, found a number",
+        ),
+        ("{\"instruction\": \"a\"}", "instruction but no output"),
+        ("{\"instruction\": \"a\", \"output\": 3}", "output must be a string, found a number"),
+        (
+            "{\"conversations\": [{\"from\": \"nobody\", \"value\": \"x\"}]}",
+            "conversations[0].from is \"nobody\"; known are system, human",
+        ),
+        ("{\"conversations\": [{\"from\": \"human\"}]}", "conversations[0] has no value"),
+        (
+            "{\"messages\": [{\"role\": \"user\", \"content\": [{\"type\": \"image\"}]}]}",
+            "messages[0].content[0] is not text",
+        ),
+        ("{\"messages\": \"hello\"}", "messages is a string that is not JSON"),
+        ("{\"messages\": null}", "no known field"),
         ("{\"messages\": {}}", "messages must be an array, found an object"),
         ("{\"messages\": []}", "messages is empty"),
         ("{\"messages\": [{\"role\": \"user\"}]}", "messages[0] has no content"),
@@ -103,6 +123,100 @@ fn bad_rows_say_what_is_wrong() {
         let text = error(line);
         assert!(text.contains(expected), "{line}: {text}");
     }
+}
+
+/// A row with `columns`, in a file of one line.
+fn mapped(columns: &[(&str, &str)], line: &Value) -> Result<Row, DataError> {
+    let columns = columns.iter().map(|(field, column)| (field.to_string(), column.to_string())).collect();
+    let section = DataSection { columns, ..DataSection::default() };
+    let line = line.to_string();
+    let mut rows = read_rows(line.as_bytes(), "t.jsonl", &section);
+    rows.next().unwrap().map(|(_, row)| row)
+}
+
+fn conversation(line: &Value) -> Conversation {
+    match mapped(&[], line).unwrap() {
+        Row::Conversation(conversation) => conversation,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn sharegpt() {
+    let turns = json!([{"from": "human", "value": "q"}, {"from": "gpt", "value": "a", "weight": 1}]);
+    let plain = conversation(&json!({"conversations": turns, "id": "x"}));
+    assert_eq!(plain, vec![user("q"), assistant("a")].into());
+    let with_system =
+        conversation(&json!({"conversations": turns, "system": "s", "tools": "[{\"name\": \"f\"}]"}));
+    assert_eq!(with_system.messages, [message("system", "s"), user("q"), assistant("a")]);
+    assert_eq!(with_system.tools, Some(json!([{"name": "f"}])));
+    // As other sets have it under the same name.
+    let openai = conversation(
+        &json!({"conversations": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]}),
+    );
+    assert_eq!(openai, plain);
+}
+
+#[test]
+fn alpaca() {
+    let row = json!({"instruction": "Add.", "input": "1 2", "output": "3", "text": "all of it"});
+    assert_eq!(conversation(&row), vec![user("Add.\n1 2"), assistant("3")].into());
+    let row =
+        json!({"instruction": "Hi", "input": "", "output": "Ho", "system": "s", "history": [["a", "b"]]});
+    let turns = vec![message("system", "s"), user("a"), assistant("b"), user("Hi"), assistant("Ho")];
+    assert_eq!(conversation(&row), turns.into());
+}
+
+#[test]
+fn prompts_of_messages() {
+    let row = json!({
+        "prompt": [{"role": "system", "content": "s"}, {"role": "user", "content": "q"}],
+        "completion": [{"role": "assistant", "content": "a"}],
+        "chat_template_kwargs": {"enable_thinking": false},
+    });
+    let found = conversation(&row);
+    assert_eq!(found.messages, [message("system", "s"), user("q"), assistant("a")]);
+    assert_eq!((found.given, &found.variables["enable_thinking"]), (2, &json!(false)));
+    let mixed = conversation(
+        &json!({"prompt": [{"role": "user", "content": "q"}], "completion": "a", "system": "s"}),
+    );
+    assert_eq!((mixed.messages.len(), mixed.given, &mixed.messages[2]), (3, 2, &assistant("a")));
+}
+
+#[test]
+fn tool_calls_and_parts_of_a_text() {
+    let calls = json!([{"type": "function", "function": {"name": "f", "arguments": {"x": null}}}]);
+    let row = json!({"messages": [
+        {"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]},
+        {"role": "assistant", "content": null, "tool_calls": calls, "name": null},
+    ]});
+    let found = conversation(&row);
+    assert_eq!(found.messages[0], user("ab"));
+    let fields: Vec<_> = found.messages[1].fields.iter().collect();
+    assert_eq!((found.messages[1].content.as_str(), fields), ("", vec![(&"tool_calls".to_string(), &calls)]));
+}
+
+#[test]
+fn texts_with_labels() {
+    let row = json!({"text": "t", "label": 1, "text_pair": "u"});
+    let expected = Row::Labelled { text: "t".into(), text_pair: Some("u".into()), label: json!(1) };
+    assert_eq!(mapped(&[], &row).unwrap(), expected);
+    assert_eq!(mapped(&[], &json!({"text": "t", "label": null})).unwrap(), Row::Text("t".into()));
+}
+
+#[test]
+fn columns_name_the_fields() {
+    let row = json!({"question": "q", "answer": "a", "text": "not this"});
+    let columns = [("prompt", "question"), ("completion", "answer")];
+    let expected = Row::PromptCompletion { prompt: "q".into(), completion: "a".into() };
+    assert_eq!(mapped(&columns, &row).unwrap(), expected);
+    let twice = mapped(&[("prompt", "question"), ("completion", "question")], &row).unwrap();
+    assert_eq!(twice, Row::PromptCompletion { prompt: "q".into(), completion: "q".into() });
+    let error = mapped(&[("text", "body")], &row).unwrap_err().to_string();
+    assert!(
+        error.starts_with("t.jsonl:1: the row has no column \"body\", which data.columns names as text; found question, answer, text"),
+        "{error}"
+    );
 }
 
 #[test]

@@ -11,8 +11,12 @@ mod fields;
 mod read_rope;
 mod rope;
 
-use crate::{FormatError, Place};
-pub use design::{Activation, Biases, LayerKind, LinearShape, Names, NormKind, SublayerNames};
+use std::collections::BTreeSet;
+
+use crate::{FormatError, Place, TensorSource};
+pub use design::{
+    Activation, Biases, HeadNames, LayerKind, LinearShape, Names, NormKind, Squash, SublayerNames, Task,
+};
 use fields::Fields;
 pub use rope::{Rope, RopeScaling};
 
@@ -67,6 +71,16 @@ pub struct ModelConfig {
     pub logits_softcap: Option<f64>,
     /// What embeddings are multiplied by.
     pub embedding_scale: f64,
+    /// Whether a token sees only those before it.
+    pub causal: bool,
+    /// The row of the learnt positions that a text begins at.
+    pub position_offset: usize,
+    /// Rows of the embedding of segments; 0 where there is none.
+    pub token_types: usize,
+    /// What the model is for.
+    pub task: Task,
+    /// The classes of a classifying head.
+    pub num_labels: usize,
     /// The rotary embeddings that the layers choose from.
     pub ropes: Vec<Rope>,
     /// What differs from layer to layer, `[num_hidden_layers]`.
@@ -85,6 +99,80 @@ impl ModelConfig {
         Ok(config)
     }
 
+    /// The model for another task; a classifier tells `num_labels` classes apart.
+    ///
+    /// # Errors
+    /// When an encoder is to predict the next token.
+    pub fn for_task(mut self, task: Task, num_labels: usize) -> Result<Self, FormatError> {
+        if task == Task::CausalLm && self.names.head.is_empty() {
+            let problem = format!("a {} model does not generate text", self.model_type);
+            let help = "give it a task_type of SEQ_CLS, TOKEN_CLS or FEATURE_EXTRACTION";
+            let place = Place::Key("model_type".to_owned());
+            return Err(FormatError::unsupported("config.json", place, problem, help));
+        }
+        (self.task, self.num_labels) = (task, num_labels);
+        Ok(self)
+    }
+
+    /// The head that classifies, where the model has one.
+    pub fn classifier(&self) -> Option<HeadNames> {
+        match self.task {
+            Task::SequenceClassification => Some(self.names.sequence_head),
+            Task::TokenClassification => Some(self.names.token_head),
+            Task::CausalLm | Task::FeatureExtraction => None,
+        }
+    }
+
+    /// The tensors of the classifying head. A checkpoint may lack them: then they begin at random.
+    pub fn head_tensors(&self) -> Vec<(String, Vec<usize>)> {
+        let Some(HeadNames { dense, output, bias }) = self.classifier() else { return Vec::new() };
+        let (hidden, labels) = (self.hidden_size, self.num_labels);
+        let mut tensors = vec![(format!("{output}.weight"), vec![labels, hidden])];
+        if bias {
+            tensors.push((format!("{output}.bias"), vec![labels]));
+        }
+        if let Some((dense, _)) = dense {
+            tensors.push((format!("{dense}.weight"), vec![hidden, hidden]));
+            tensors.push((format!("{dense}.bias"), vec![hidden]));
+        }
+        tensors
+    }
+
+    /// What `source` calls the tensor `name`. Checkpoints of a base model lack the prefix that a model with a head has, and those of a
+    /// model with a head have one that a base model lacks; BERT's oldest call a LayerNorm's weight and bias gamma and beta.
+    pub fn find(&self, source: &dyn TensorSource, name: &str) -> Option<String> {
+        let prefix = self.names.prefix;
+        let bare = name.strip_prefix(prefix);
+        let forms = [Some(name.to_owned()), bare.map(str::to_owned), Some(format!("{prefix}{name}"))];
+        forms.into_iter().flatten().find_map(|form| {
+            let old = |new: &str, old: &str| form.strip_suffix(new).map(|stem| format!("{stem}{old}"));
+            let older = old("LayerNorm.weight", "LayerNorm.gamma")
+                .or_else(|| old("LayerNorm.bias", "LayerNorm.beta"));
+            [Some(form.clone()), older].into_iter().flatten().find(|form| source.info(form).is_some())
+        })
+    }
+
+    /// The tensors of `source` that the model has no use for: those of other heads, or of another model.
+    pub fn unexpected_tensors(&self, source: &dyn TensorSource) -> Vec<String> {
+        // What old checkpoints keep though it follows from the configuration.
+        const COMPUTED: [&str; 5] =
+            [".attn.bias", ".attn.masked_bias", "inv_freq", "position_ids", "token_type_ids"];
+        let known: BTreeSet<String> = self
+            .expected_tensors()
+            .into_iter()
+            .chain(self.head_tensors())
+            .filter_map(|(name, _)| self.find(source, &name))
+            .collect();
+        let tied = format!("{}.weight", self.names.head);
+        let names = source.infos().iter().map(|info| info.name.as_str());
+        let expected = |name: &str| {
+            known.contains(name)
+                || COMPUTED.iter().any(|end| name.ends_with(end))
+                || self.tie_word_embeddings && name == tied
+        };
+        names.filter(|name| !expected(name)).map(str::to_owned).collect()
+    }
+
     /// Every tensor that the model's file must hold, by Hugging Face's names, with the shapes that it has there (row-major).
     ///
     /// The head's is left out when it is the embedding.
@@ -99,6 +187,9 @@ impl ModelConfig {
         };
         if let Some(positions) = names.positions {
             tensors.push((self.path(positions) + ".weight", vec![self.max_position_embeddings, *hidden]));
+        }
+        if let Some(types) = names.token_types {
+            tensors.push((self.path(types) + ".weight", vec![self.token_types, *hidden]));
         }
         if let Some(name) = names.embedding_norm {
             norm(&mut tensors, self.path(name), *hidden);
@@ -120,7 +211,7 @@ impl ModelConfig {
         if let Some(name) = names.final_norm {
             norm(&mut tensors, self.path(name), *hidden);
         }
-        if !self.tie_word_embeddings {
+        if self.has_own_head() {
             tensors.push((format!("{}.weight", names.head), vec![self.vocab_size, *hidden]));
         }
         tensors
@@ -155,14 +246,24 @@ impl ModelConfig {
         linears
     }
 
+    /// Whether there is a language model's head that is not the embedding.
+    pub fn has_own_head(&self) -> bool {
+        self.task == Task::CausalLm && !self.tie_word_embeddings
+    }
+
+    /// What stands before the names of all parts but a head's: nothing where there is no head.
+    fn prefix(&self) -> &'static str {
+        if self.task == Task::FeatureExtraction { "" } else { self.names.prefix }
+    }
+
     /// The whole name of a part outside the layers.
     pub fn path(&self, part: &str) -> String {
-        format!("{}{part}", self.names.prefix)
+        format!("{}{part}", self.prefix())
     }
 
     /// The whole name of a part of layer `index`.
     pub fn layer_path(&self, index: usize, part: &str) -> String {
-        format!("{}{}.{index}.{part}", self.names.prefix, self.names.layers)
+        format!("{}{}.{index}.{part}", self.prefix(), self.names.layers)
     }
 
     /// Sizes that are each possible can still make a model that no machine holds, or overflow a 32-bit one's `usize`.

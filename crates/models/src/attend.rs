@@ -4,20 +4,23 @@
 
 use burn::tensor::{Device, Tensor, TensorData, activation::softmax};
 
-use crate::Tokens;
+use crate::{
+    Tokens,
+    precision::{cast, kind, single},
+};
 
 /// What is added to the score of a pair that may not meet. Its exponential is exactly zero.
-const FORBIDDEN: f32 = -1e30;
+pub(crate) const FORBIDDEN: f32 = -1e30;
 
-/// Zero where a query may see a key, [`FORBIDDEN`] elsewhere: `[batch, 1, seq, seq]`. A query sees keys of its segment, at its own place or
-/// before, the last `window` of them.
-pub(crate) fn mask(tokens: &Tokens, window: Option<usize>, device: &Device) -> Tensor<4> {
+/// Zero where a query may see a key, [`FORBIDDEN`] elsewhere: `[batch, 1, seq, seq]`. A query sees keys of its segment; where it is `causal`,
+/// those at its own place or before, the last `window` of them.
+pub(crate) fn mask(tokens: &Tokens, causal: bool, window: Option<usize>, device: &Device) -> Tensor<4> {
     let (batch, seq) = (tokens.batch, tokens.seq);
     let mut values = vec![FORBIDDEN; batch * seq * seq];
     for (row, segments) in tokens.segment_ids.chunks(seq).enumerate() {
         for query in 0..seq {
             let first = window.map_or(0, |window| (query + 1).saturating_sub(window));
-            for key in first..=query {
+            for key in first..if causal { query + 1 } else { seq } {
                 if segments[key] == segments[query] {
                     values[(row * seq + query) * seq + key] = 0.0;
                 }
@@ -38,6 +41,8 @@ pub(crate) fn attend(
     softcap: Option<f64>,
 ) -> Tensor<4> {
     let ([batch, rows, heads, d], [_, cols, kv_heads, _]) = (q.dims(), k.dims());
+    let dtype = kind(&q);
+    let (q, k, v) = (single(q), single(k), single(v));
     let group = heads / kv_heads;
     // The query heads of a key head, one under another.
     let q = q.swap_dims(1, 2).reshape([batch, kv_heads, group * rows, d]);
@@ -51,5 +56,5 @@ pub(crate) fn attend(
         scores = scores + mask;
     }
     let chances = softmax(scores, 3).reshape([batch, kv_heads, group * rows, cols]);
-    chances.matmul(v).reshape([batch, heads, rows, d]).swap_dims(1, 2)
+    cast(chances.matmul(v).reshape([batch, heads, rows, d]).swap_dims(1, 2), dtype)
 }

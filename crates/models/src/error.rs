@@ -14,10 +14,15 @@ pub enum ModelError {
     Recipe(#[from] RecipeError),
     /// The checkpoint lacks tensors that its configuration calls for.
     #[error(
-        "the checkpoint lacks {}; check that config.json and the weights belong together",
-        list(.0)
+        "the checkpoint lacks {}{}; check that config.json and the weights belong together",
+        list(.missing), but_has(.unexpected)
     )]
-    Missing(Vec<String>),
+    Missing {
+        /// What it lacks.
+        missing: Vec<String>,
+        /// What it has instead.
+        unexpected: Vec<String>,
+    },
     /// A tensor has another shape than the configuration says.
     #[error("tensor {name} is {found:?} in the checkpoint, {expected:?} by config.json")]
     Shape {
@@ -45,6 +50,10 @@ pub enum ModelError {
     /// The input does not fit the model.
     #[error("{0}")]
     Input(String),
+}
+
+fn but_has(names: &[String]) -> String {
+    if names.is_empty() { String::new() } else { format!(", and has {} instead", list(names)) }
 }
 
 /// The first few names, and how many more there are.

@@ -1,13 +1,102 @@
-//! Greedy continuation of a prompt.
+//! Going on with a text, a token at a time, over keys and values that are kept.
 
 use burn::tensor::ElementConversion as _;
 
-use crate::{ForwardMode, Model, ModelError, Tokens};
+use crate::{ForwardMode, Model, ModelError, Sampling, Tokens, cache::LayerCache};
+
+/// A text that a model goes on with.
+#[derive(Debug)]
+pub struct Generation<'a> {
+    model: &'a Model,
+    sampling: Sampling,
+    caches: Vec<LayerCache>,
+    ids: Vec<u32>,
+    /// How many of `ids` are in `caches`.
+    read: usize,
+    drawn: usize,
+}
+
+impl<'a> Generation<'a> {
+    /// Begins behind `prompt`.
+    ///
+    /// # Errors
+    ///
+    /// If the prompt is empty, or the model does not generate.
+    pub fn new(model: &'a Model, prompt: &[u32], sampling: Sampling) -> Result<Self, ModelError> {
+        if !model.generates() {
+            return Err(ModelError::Unsupported(format!(
+                "a {} model with task_type other than CAUSAL_LM does not generate text",
+                model.config.model_type
+            )));
+        }
+        if prompt.is_empty() {
+            return Err(ModelError::Input("there is no prompt to go on with".into()));
+        }
+        let caches = vec![LayerCache::default(); model.layers.len()];
+        Ok(Self { model, sampling, caches, ids: prompt.to_vec(), read: 0, drawn: 0 })
+    }
+
+    /// The prompt, and what was drawn behind it.
+    pub fn ids(&self) -> &[u32] {
+        &self.ids
+    }
+
+    /// The next token; none where the model has no more positions.
+    ///
+    /// # Errors
+    ///
+    /// If a token is not in the vocabulary, or the device fails.
+    pub async fn next(&mut self) -> Result<Option<u32>, ModelError> {
+        let config = &self.model.config;
+        if self.model.positions.is_some()
+            && self.ids.len() > config.max_position_embeddings - config.position_offset
+        {
+            return Ok(None);
+        }
+        // Where the frequencies depend on the length, keys turned by others are of no use.
+        let changed = |rope: &lorelei_formats::config::Rope| {
+            rope.frequencies(self.read) != rope.frequencies(self.ids.len())
+        };
+        if self.read > 0 && config.ropes.iter().any(changed) {
+            self.caches = vec![LayerCache::default(); self.caches.len()];
+            self.read = 0;
+        }
+        let new: Vec<i32> = self.ids[self.read..].iter().map(|id| *id as i32).collect();
+        let mut tokens = Tokens::single(new);
+        tokens.position_ids = (self.read as i32..self.ids.len() as i32).collect();
+        self.model.check(&tokens)?;
+        let pass = self.model.pass(&tokens, ForwardMode::Evaluation);
+        let mut hidden = self.model.embed(&tokens);
+        for (layer, cache) in self.model.layers.iter().zip(&mut self.caches) {
+            hidden = self.model.layer(layer, hidden, &pass, Some(cache));
+        }
+        self.read = self.ids.len();
+        let [rows, _] = hidden.dims();
+        let logits = self.model.logits(hidden.slice_dim(0, rows - 1..rows));
+        let failed =
+            |error: String| ModelError::Input(format!("the device failed while generating: {error}"));
+        let id = if self.sampling.is_greedy() {
+            let best = logits.argmax(1).into_scalar_async::<i64>().await;
+            let best: i64 = best.map_err(|error| failed(format!("{error:?}")))?.elem();
+            best as u32
+        } else {
+            let data = logits.into_data_async().await.map_err(|error| failed(format!("{error:?}")))?;
+            let values = data.try_into_vec::<f32>().map_err(|error| failed(format!("{error:?}")))?;
+            self.sampling.choose(values, &self.ids, self.drawn)
+        };
+        self.drawn += 1;
+        self.ids.push(id);
+        Ok(Some(id))
+    }
+}
 
 impl Model {
+    /// Whether it generates text.
+    pub fn generates(&self) -> bool {
+        self.config.causal && self.classifier.is_none() && !self.config.names.head.is_empty()
+    }
+
     /// The `max_new_tokens` likeliest tokens after `prompt`, one at a time, ending before a token of `stop`.
-    ///
-    /// Every step reads the whole text anew (no cache of keys yet): for short samples.
     ///
     /// # Errors
     ///
@@ -18,22 +107,14 @@ impl Model {
         max_new_tokens: usize,
         stop: &[u32],
     ) -> Result<Vec<u32>, ModelError> {
-        let mut ids: Vec<i32> = prompt.iter().map(|id| *id as i32).collect();
-        for _ in 0..max_new_tokens {
-            let from = ids.len().saturating_sub(self.config.max_position_embeddings);
-            let tokens = Tokens::single(ids[from..].to_vec());
-            let hidden = self.hidden_states(&tokens, ForwardMode::Evaluation)?;
-            let [rows, size] = hidden.dims();
-            let last = hidden.slice([rows - 1..rows, 0..size]);
-            let best = self.logits(last).argmax(1).into_scalar_async::<i64>().await;
-            let best: i64 = best
-                .map_err(|error| ModelError::Input(format!("the device failed while generating: {error:?}")))?
-                .elem();
-            if stop.contains(&(best as u32)) {
-                break;
-            }
-            ids.push(best as i32);
+        let mut generation = Generation::new(self, prompt, Sampling::GREEDY)?;
+        let mut new = Vec::new();
+        while new.len() < max_new_tokens
+            && let Some(id) = generation.next().await?
+            && !stop.contains(&id)
+        {
+            new.push(id);
         }
-        Ok(ids[prompt.len()..].iter().map(|id| *id as u32).collect())
+        Ok(new)
     }
 }

@@ -7,9 +7,10 @@ use lorelei_kernels as kernels;
 use crate::{
     Model,
     attend::attend,
-    cache::LayerCache,
+    cache::{self, LayerCache},
     model::{Layer, Pass, Sublayer},
     norm::Norm,
+    precision::{cast, single},
 };
 
 impl Model {
@@ -53,17 +54,23 @@ impl Model {
         };
         let (scale, softcap) = (self.config.attention_scale as f32, self.config.attention_softcap);
         let mixed = match known {
-            Some(known) => {
-                let (k, v, mask) = known.extended(k, v, layer.kind.window);
+            Some(known) if !known.is_empty() => {
+                let (k, v) = known.extend(k, v);
+                let mask = cache::mask(seq, k.dims()[1], layer.kind.window, &k);
                 attend(q, k, v, mask, scale, softcap)
             }
-            None => match self.masked(layer.kind, seq) {
-                None => kernels::attention(q, k, v, pass.segment_ids.clone(), scale),
-                Some(window) => {
-                    let mask = pass.masks.iter().find(|(known, _)| *known == window);
-                    attend(q, k, v, mask.map(|(_, mask)| mask.clone()), scale, softcap)
+            known => {
+                if let Some(known) = known {
+                    known.extend(k.clone(), v.clone());
                 }
-            },
+                match self.masked(layer.kind, seq) {
+                    None => kernels::attention(q, k, v, pass.segment_ids.clone(), scale),
+                    Some(window) => {
+                        let mask = pass.masks.iter().find(|(known, _)| *known == window);
+                        attend(q, k, v, mask.map(|(_, mask)| mask.clone()), scale, softcap)
+                    }
+                }
+            }
         };
         layer.attention.output.forward(mixed.reshape([batch * seq, heads * d]), mode)
     }
@@ -88,11 +95,18 @@ impl Model {
 
 impl Sublayer {
     fn read(&self, hidden: Tensor<2>) -> Tensor<2> {
-        Norm::apply(&self.norm_before, hidden)
+        // Linear layers want numbers of their weights' kind also where no norm makes them.
+        let dtype = self.output.dtype();
+        let read = Norm::apply(&self.norm_before, hidden);
+        match dtype {
+            Some(dtype) => cast(read, dtype),
+            None => read,
+        }
     }
 
     fn add(&self, hidden: Tensor<2>, change: Tensor<2>) -> Tensor<2> {
-        Norm::apply(&self.norm_residual, hidden + Norm::apply(&self.norm_after, change))
+        let change = single(Norm::apply(&self.norm_after, change));
+        single(Norm::apply(&self.norm_residual, hidden + change))
     }
 }
 
@@ -114,7 +128,8 @@ fn split<const N: usize>(parts: Vec<Tensor<2>>, sizes: [usize; N]) -> [Tensor<2>
 fn activated(x: Tensor<2>, kind: Activation) -> Tensor<2> {
     match kind {
         Activation::Silu => activation::silu(x),
-        Activation::Gelu => activation::gelu(x),
+        // burn's own has the gradient of its approximation.
+        Activation::Gelu => x.clone() * 0.5 * ((x / std::f64::consts::SQRT_2).erf() + 1.0),
         Activation::Relu => activation::relu(x),
         Activation::GeluTanh => {
             // Hendrycks and Gimpel, 2016.

@@ -1,9 +1,12 @@
 //! A linear layer of a checkpoint, with or without a low-rank adapter.
 
-use burn::tensor::Tensor;
+use burn::tensor::{FloatDType, Tensor};
 use lorelei_kernels::Dropout;
 
-use crate::{Dora, ForwardMode, Weight};
+use crate::{
+    Dora, ForwardMode, Weight,
+    precision::{cast, kind},
+};
 
 /// `y = x·Wᵀ + bias`, and with an adapter `+ s·drop(x)·Aᵀ·Bᵀ`.
 #[derive(Debug, Clone)]
@@ -44,17 +47,31 @@ impl Linear {
                 let y = self.weight.adapted(x, lora, lora.dropout_of(mode));
                 let y = match &lora.dora {
                     None => y,
-                    Some(dora) => y * dora.factors(&self.weight, lora),
+                    Some(dora) => {
+                        let dtype = kind(&y);
+                        y * cast(dora.factors(&self.weight, lora), dtype)
+                    }
                 };
                 match &lora.bias {
                     None => y,
-                    Some(bias) => y + bias.clone().unsqueeze() * lora.scale,
+                    Some(bias) => {
+                        let dtype = kind(&y);
+                        y + cast(bias.clone().unsqueeze() * lora.scale, dtype)
+                    }
                 }
             }
         };
         match &self.bias {
             None => y,
             Some(bias) => y + bias.clone().unsqueeze(),
+        }
+    }
+
+    /// What its weight is, where it is not packed.
+    pub(crate) fn dtype(&self) -> Option<FloatDType> {
+        match &self.weight {
+            Weight::Dense(weight) => Some(weight.dtype().into()),
+            Weight::Packed { .. } => None,
         }
     }
 

@@ -1,6 +1,6 @@
 //! From a checkpoint, or from nothing, to a model on a device: tensor by tensor.
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{DType, Device, FloatDType, Tensor, TensorData};
 use lorelei_formats::{
     ModelConfig, TensorSource,
     config::{NormKind, SublayerNames},
@@ -8,14 +8,37 @@ use lorelei_formats::{
 
 use crate::{
     Linear, Model, ModelError, Weight,
+    classifier::Classifier,
     init::Draw,
     model::{Layer, Sublayer},
     norm::Norm,
 };
 
+/// How a checkpoint's weights lie on the device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Storage {
+    /// Whether the linear layers' weights that lie in GGUF's blocks stay in them, where the kernels take them.
+    pub keep_packed: bool,
+    /// What all others are: `F32`, or in mixed precision a half type that the device holds.
+    pub dtype: FloatDType,
+}
+
+impl Storage {
+    /// Everything in single floats.
+    pub const SINGLE: Self = Self { keep_packed: false, dtype: FloatDType::F32 };
+}
+
+/// Transformers' default `initializer_range`.
+pub(crate) const HEAD_DEVIATION: f64 = 0.02;
+
 /// Gives the tensors of a model one after another.
 trait Supply {
     fn tensor<const D: usize>(&mut self, name: &str, shape: [usize; D]) -> Result<Tensor<D>, ModelError>;
+
+    /// Whether there is a tensor of this name and shape.
+    fn has(&self, _name: &str, _shape: &[usize]) -> bool {
+        true
+    }
 
     /// The weight of a linear layer.
     fn weight(&mut self, name: &str, shape: [usize; 2]) -> Result<Weight, ModelError> {
@@ -32,22 +55,32 @@ trait Supply {
 
 /// Reads each from a checkpoint.
 struct FromSource<'a> {
+    config: &'a ModelConfig,
     source: &'a dyn TensorSource,
     device: &'a Device,
-    keep_packed: bool,
+    storage: Storage,
     progress: &'a mut dyn FnMut(&str),
 }
 
 impl Supply for FromSource<'_> {
+    fn has(&self, name: &str, shape: &[usize]) -> bool {
+        let place = self.config.find(self.source, name);
+        place.and_then(|place| self.source.info(&place)).is_some_and(|info| info.shape == shape)
+    }
+
     fn tensor<const D: usize>(&mut self, name: &str, shape: [usize; D]) -> Result<Tensor<D>, ModelError> {
         (self.progress)(name);
-        let values = self.source.read_f32(name)?;
-        Ok(Tensor::from_data(TensorData::new(values, shape), self.device))
+        let place = self.config.find(self.source, name);
+        let values = self.source.read_f32(place.as_deref().unwrap_or(name))?;
+        let dtype = DType::from(self.storage.dtype);
+        Ok(Tensor::from_data(TensorData::new(values, shape), (self.device, dtype)))
     }
 
     fn weight(&mut self, name: &str, shape: [usize; 2]) -> Result<Weight, ModelError> {
-        if self.keep_packed
-            && let Some(weight) = Weight::packed(self.source, name, shape, self.device)?
+        let place = self.config.find(self.source, name);
+        if self.storage.keep_packed
+            && let Some(weight) =
+                Weight::packed(self.source, place.as_deref().unwrap_or(name), shape, self.device)?
         {
             (self.progress)(name);
             return Ok(weight);
@@ -80,8 +113,7 @@ impl Supply for FromSeed<'_> {
 }
 
 impl Model {
-    /// A frozen model from a checkpoint, in float32; with `keep_packed`, the linear layers' weights that lie in GGUF's blocks stay in them
-    /// where the kernels take them. `progress` hears the name of each tensor before it is read.
+    /// A frozen model from a checkpoint, in the `storage` asked for. `progress` hears the name of each tensor before it is read.
     ///
     /// # Errors
     ///
@@ -90,11 +122,12 @@ impl Model {
         config: ModelConfig,
         source: &dyn TensorSource,
         device: &Device,
-        keep_packed: bool,
+        storage: Storage,
         progress: &mut dyn FnMut(&str),
     ) -> Result<Self, ModelError> {
         Self::check_tensors(&config, source)?;
-        Self::build(config, device, &mut FromSource { source, device, keep_packed, progress })
+        let supply = &mut FromSource { config: &config, source, device, storage, progress };
+        Ok(Self::build(config.clone(), device, supply)?.with_single_head())
     }
 
     /// Holds a checkpoint's names and shapes against a configuration; reads no tensor.
@@ -105,7 +138,7 @@ impl Model {
     pub fn check_tensors(config: &ModelConfig, source: &dyn TensorSource) -> Result<(), ModelError> {
         let mut missing = Vec::new();
         for (name, expected) in config.expected_tensors() {
-            match source.info(&name) {
+            match config.find(source, &name).and_then(|place| source.info(&place)) {
                 None => missing.push(name),
                 Some(info) if info.shape != expected => {
                     return Err(ModelError::Shape { name, found: info.shape.clone(), expected });
@@ -113,7 +146,10 @@ impl Model {
                 Some(_) => {}
             }
         }
-        if missing.is_empty() { Ok(()) } else { Err(ModelError::Missing(missing)) }
+        if missing.is_empty() {
+            return Ok(());
+        }
+        Err(ModelError::Missing { missing, unexpected: config.unexpected_tensors(source) })
     }
 
     /// A model with random weights: the start of a training from nothing.
@@ -140,6 +176,10 @@ impl Model {
             None => None,
             Some(name) => Some(supply.tensor(&weight(name), [config.max_position_embeddings, hidden])?),
         };
+        let token_types = match names.token_types {
+            None => None,
+            Some(name) => Some(supply.tensor(&weight(name), [config.token_types, hidden])?),
+        };
         let embedding_norm =
             norm(&config, names.embedding_norm.map(|name| config.path(name)), hidden, supply)?;
         let mut layers = Vec::with_capacity(config.num_hidden_layers);
@@ -147,15 +187,18 @@ impl Model {
             layers.push(layer(&config, index, supply)?);
         }
         let final_norm = norm(&config, names.final_norm.map(|name| config.path(name)), hidden, supply)?;
-        let lm_head = match config.tie_word_embeddings {
-            true => None,
-            false => Some(supply.tensor(&format!("{}.weight", names.head), [vocab, hidden])?),
+        let lm_head = match config.has_own_head() {
+            false => None,
+            true => Some(supply.tensor(&format!("{}.weight", names.head), [vocab, hidden])?),
         };
+        let classifier = classifier(&config, device, supply)?;
         Ok(Self {
             config,
             device: device.clone(),
             embed_tokens,
             positions,
+            token_types,
+            classifier,
             embedding_norm,
             layers,
             norm: final_norm,
@@ -164,6 +207,38 @@ impl Model {
             regularization: crate::Regularization::default(),
         })
     }
+}
+
+/// The classifying head, where there is one. What a checkpoint lacks of it begins as Transformers draws it.
+fn classifier(
+    config: &ModelConfig,
+    device: &Device,
+    supply: &mut impl Supply,
+) -> Result<Option<Classifier>, ModelError> {
+    let Some(names) = config.classifier() else { return Ok(None) };
+    let drawn = &mut FromSeed { seed: 0, deviation: HEAD_DEVIATION, norms_less_one: false, device };
+    let fresh = !config.head_tensors().iter().all(|(name, shape)| supply.has(name, shape));
+    let mut linear = |path: &str, size_out: usize, bias: bool| -> Result<Linear, ModelError> {
+        let (name, sizes) = (format!("{path}.weight"), [size_out, config.hidden_size]);
+        let weight = match supply.has(&name, &sizes) {
+            true => supply.tensor(&name, sizes)?,
+            false => drawn.tensor(&name, sizes)?,
+        };
+        let name = format!("{path}.bias");
+        let bias = match (bias, supply.has(&name, &[size_out])) {
+            (false, _) => None,
+            (true, true) => Some(supply.tensor(&name, [size_out])?),
+            (true, false) => Some(drawn.tensor(&name, [size_out])?),
+        };
+        Ok(Linear { weight: Weight::Dense(weight), bias, lora: None })
+    };
+    let dense = match names.dense {
+        None => None,
+        Some((path, _)) => Some(linear(path, config.hidden_size, true)?),
+    };
+    let dense_learns = names.dense.is_some_and(|(path, _)| Classifier::learns(path));
+    let output = linear(names.output, config.num_labels, names.bias)?;
+    Ok(Some(Classifier { dense, output, dense_learns, fresh }))
 }
 
 fn layer(config: &ModelConfig, index: usize, supply: &mut impl Supply) -> Result<Layer, ModelError> {
@@ -189,7 +264,10 @@ fn layer(config: &ModelConfig, index: usize, supply: &mut impl Supply) -> Result
         let (norm_before, norm_after) = (norm(names.norm_before)?, norm(names.norm_after)?);
         let norm_residual = norm(names.norm_residual)?;
         let input = linears.by_ref().take(names.input.len()).collect();
-        let output = linears.next().ok_or_else(|| ModelError::Missing(vec![name(names.output)]))?;
+        let output = linears.next().ok_or_else(|| ModelError::Missing {
+            missing: vec![name(names.output)],
+            unexpected: Vec::new(),
+        })?;
         Ok(Sublayer { input, output, norm_before, norm_after, norm_residual })
     };
     let (attention, mlp) = (sublayer(&names.attention)?, sublayer(&names.mlp)?);

@@ -8,6 +8,7 @@ use lorelei_recipe::{InitLoraWeights, LoraConfig, TargetModules};
 use crate::{
     Dora, Linear, LoraAdapter, Model, ModelError, Parameter, Weight,
     init::{Draw, fnv1a},
+    precision::{cast, kind, single},
 };
 
 /// Values of adapter tensors by `<module path>.lora_A` or `.lora_B`: shape and elements.
@@ -38,7 +39,7 @@ impl Model {
         let device = self.device.clone();
         for (index, path, linear) in self.linears_mut() {
             let last = path.rsplit('.').next().unwrap_or(&path).to_owned();
-            if config.selects(&path, false, Some(index)) {
+            if config.selects(&path, false, index) {
                 linear.lora = Some(fresh(&config, &path, linear, seed, &device));
                 if !selected.contains(&last) {
                     selected.push(last.clone());
@@ -56,6 +57,7 @@ impl Model {
             };
             return Err(ModelError::NoTarget { targets, modules: known });
         }
+        self.draw_head(seed);
         Ok(selected)
     }
 
@@ -115,15 +117,18 @@ impl Model {
         for (_, _, linear) in self.linears_mut() {
             if let Some(lora) = linear.lora.take() {
                 let factors = lora.dora.as_ref().map(|dora| dora.factors(&linear.weight, &lora));
-                let merged = linear.weight.dense() + lora.b.matmul(lora.a) * lora.scale;
-                linear.weight = Weight::Dense(match factors {
-                    None => merged,
-                    Some(factors) => merged * factors.transpose(),
-                });
+                let change = lora.b.matmul(lora.a) * lora.scale;
+                linear.weight = match factors {
+                    None => linear.weight.plus(change),
+                    Some(factors) => {
+                        let merged = (single(linear.weight.dense()) + change) * factors.transpose();
+                        Weight::Dense(cast(merged, kind(&linear.weight.dense())))
+                    }
+                };
                 if let Some(bias) = lora.bias.map(|bias| bias * lora.scale) {
                     linear.bias = Some(match linear.bias.take() {
-                        None => bias,
-                        Some(own) => own + bias,
+                        None => cast(bias, kind(&linear.weight.dense())),
+                        Some(own) => cast(single(own.clone()) + bias, kind(&own)),
                     });
                 }
             }

@@ -4,10 +4,19 @@
 //! adapter fits there.
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use lorelei_formats::{ModelConfig, config::LayerKind};
+use lorelei_formats::{
+    ModelConfig,
+    config::{LayerKind, Task},
+};
 use lorelei_kernels as kernels;
 
-use crate::{Linear, ModelError, Regularization, attend, norm::Norm, rotation::Rotation};
+use crate::{
+    Linear, ModelError, Regularization, attend,
+    classifier::Classifier,
+    norm::Norm,
+    precision::{cast, single},
+    rotation::Rotation,
+};
 
 /// Whether a forward pass trains.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -34,13 +43,22 @@ pub struct Tokens {
     pub position_ids: Vec<i32>,
     /// The document of each token; 0 is padding. A token sees only its own document.
     pub segment_ids: Vec<i32>,
+    /// BERT's segment of each token, question or answer; empty where all are 0.
+    pub token_type_ids: Vec<i32>,
 }
 
 impl Tokens {
     /// One row of one document.
     pub fn single(input_ids: Vec<i32>) -> Self {
         let seq = input_ids.len();
-        Self { batch: 1, seq, input_ids, position_ids: (0..seq as i32).collect(), segment_ids: vec![1; seq] }
+        Self {
+            batch: 1,
+            seq,
+            input_ids,
+            position_ids: (0..seq as i32).collect(),
+            segment_ids: vec![1; seq],
+            token_type_ids: Vec::new(),
+        }
     }
 }
 
@@ -53,11 +71,14 @@ pub struct Model {
     pub(crate) embed_tokens: Tensor<2>,
     /// `[positions, hidden]`, where they are learnt.
     pub(crate) positions: Option<Tensor<2>>,
+    /// `[segments, hidden]`, where there are any.
+    pub(crate) token_types: Option<Tensor<2>>,
     pub(crate) embedding_norm: Option<Norm>,
     pub(crate) layers: Vec<Layer>,
     pub(crate) norm: Option<Norm>,
     /// `[vocab, hidden]`; none where the embedding serves as head.
     pub(crate) lm_head: Option<Tensor<2>>,
+    pub(crate) classifier: Option<Classifier>,
     /// Every weight learns, instead of adapters.
     pub(crate) learns_whole: bool,
     pub(crate) regularization: Regularization,
@@ -130,40 +151,57 @@ impl Model {
         let mut masks: Vec<(Option<usize>, Tensor<4>)> = Vec::new();
         for window in self.layers.iter().filter_map(|layer| self.masked(layer.kind, seq)) {
             if !masks.iter().any(|(known, _)| *known == window) {
-                masks.push((window, attend::mask(tokens, window, &self.device)));
+                masks.push((window, attend::mask(tokens, self.config.causal, window, &self.device)));
             }
         }
         let segment_ids = Tensor::from_data(segment_ids, &self.device);
         Pass { batch, seq, rotations, segment_ids, masks, mode }
     }
 
-    /// The window of a layer that needs a mask for `seq` tokens: the attention kernel has neither windows nor soft caps.
+    /// The window of a layer that needs a mask for `seq` tokens: the attention kernel is causal, and has
+    /// neither windows nor soft caps.
     pub(crate) fn masked(&self, kind: LayerKind, seq: usize) -> Option<Option<usize>> {
         let window = kind.window.filter(|window| *window < seq);
-        (window.is_some() || self.config.attention_softcap.is_some()).then_some(window)
+        let known = self.config.causal && self.config.attention_softcap.is_none() && window.is_none();
+        (!known).then_some(window)
     }
 
-    /// The residual stream before the first layer.
+    /// The residual stream before the first layer, in single floats as all of it.
     pub(crate) fn embed(&self, tokens: &Tokens) -> Tensor<2> {
         let index = |values: &[i32]| -> Tensor<1, Int> {
             Tensor::from_data(TensorData::new(values.to_vec(), [values.len()]), &self.device)
         };
-        let mut hidden = self.embed_tokens.clone().select(0, index(&tokens.input_ids));
+        let mut hidden = single(self.embed_tokens.clone().select(0, index(&tokens.input_ids)));
         if self.config.embedding_scale != 1.0 {
             hidden = hidden * self.config.embedding_scale as f32;
         }
         if let Some(positions) = &self.positions {
-            hidden = hidden + positions.clone().select(0, index(&tokens.position_ids));
+            let offset = self.config.position_offset as i32;
+            let places: Vec<i32> = tokens.position_ids.iter().map(|place| place + offset).collect();
+            hidden = hidden + single(positions.clone().select(0, index(&places)));
         }
-        Norm::apply(&self.embedding_norm, hidden)
+        if let Some(types) = &self.token_types {
+            let types = match tokens.token_type_ids.is_empty() {
+                true => types.clone().slice_dim(0, 0..1),
+                false => types.clone().select(0, index(&tokens.token_type_ids)),
+            };
+            hidden = hidden + single(types);
+        }
+        single(Norm::apply(&self.embedding_norm, hidden))
     }
 
-    /// Logits of residual-stream rows: `[n, hidden]` to `[n, vocab]`. For looking, not for training: see [`Model::loss`].
+    /// Logits of residual-stream rows: `[n, hidden]` to `[n, vocab]`, or to `[n, labels]` of a classifier. For looking, not for training: see
+    /// [`Model::loss`].
     pub fn logits(&self, hidden: Tensor<2>) -> Tensor<2> {
-        self.capped(kernels::linear(self.normed(hidden), self.head()))
+        if let (Some(classifier), Some(names)) = (&self.classifier, self.config.classifier()) {
+            let read = single(self.normed(hidden));
+            return classifier.forward(&names, read, ForwardMode::Evaluation);
+        }
+        self.capped(single(kernels::linear(self.normed(hidden), self.head())))
     }
 
-    /// Cross entropy summed over the labelled tokens, `[1]`: row `rows[i]` of `hidden [n, hidden]` predicts `targets[i]`.
+    /// Cross entropy summed over the labelled tokens or texts, `[1]`: row `rows[i]` of `hidden [n, hidden]` predicts `targets[i]`, a token or a
+    /// class. Of a classifier of texts, the rows are those of [`Model::text_rows`].
     ///
     /// Only these rows pass through the head: a prompt that is not learnt costs nothing there.
     ///
@@ -171,19 +209,28 @@ impl Model {
     ///
     /// If there is no labelled token, or a target is not in the vocabulary.
     pub fn loss(&self, hidden: Tensor<2>, rows: &[i32], targets: &[i32]) -> Result<Tensor<1>, ModelError> {
-        let vocab = self.config.vocab_size;
+        let (known, what) = match self.config.task {
+            Task::CausalLm => (self.config.vocab_size, "tokens"),
+            Task::SequenceClassification | Task::TokenClassification => (self.config.num_labels, "classes"),
+            Task::FeatureExtraction => {
+                return Err(ModelError::Unsupported(
+                    "task_type FEATURE_EXTRACTION has no loss to train by; train with SEQ_CLS or TOKEN_CLS"
+                        .into(),
+                ));
+            }
+        };
         if targets.is_empty() || targets.len() != rows.len() {
             return Err(ModelError::Input("the batch has no token to learn from".into()));
         }
-        if let Some(bad) = targets.iter().find(|t| **t < 0 || **t as usize >= vocab) {
-            return Err(ModelError::Input(format!("label {bad} is not in the vocabulary of {vocab} tokens")));
+        if let Some(bad) = targets.iter().find(|t| **t < 0 || **t as usize >= known) {
+            return Err(ModelError::Input(format!("label {bad} is not among the model's {known} {what}")));
         }
         let index = |values: &[i32]| -> Tensor<1, Int> {
             Tensor::from_data(TensorData::new(values.to_vec(), [values.len()]), &self.device)
         };
         let every_row = rows.iter().copied().eq(0..hidden.dims()[0] as i32);
         let chosen = if every_row { hidden } else { hidden.select(0, index(rows)) };
-        if self.config.logits_softcap.is_none() {
+        if self.config.logits_softcap.is_none() && self.classifier.is_none() {
             let normed = self.normed(chosen);
             let loss = kernels::cross_entropy(normed.clone(), self.head(), index(targets));
             return Ok(match self.smoothing(normed, self.head(), index(targets)) {
@@ -201,8 +248,9 @@ impl Model {
         }
     }
 
-    fn normed(&self, hidden: Tensor<2>) -> Tensor<2> {
-        Norm::apply(&self.norm, hidden)
+    /// Rows of the residual stream as the head reads them, in numbers of the weights' kind.
+    pub(crate) fn normed(&self, hidden: Tensor<2>) -> Tensor<2> {
+        cast(Norm::apply(&self.norm, hidden), self.dtype())
     }
 
     fn head(&self) -> Tensor<2> {
@@ -219,12 +267,20 @@ impl Model {
             )));
         }
         if self.positions.is_some() {
-            let known = self.config.max_position_embeddings;
+            let known = self.config.max_position_embeddings - self.config.position_offset;
             if let Some(far) = tokens.position_ids.iter().find(|p| **p < 0 || **p as usize >= known) {
                 return Err(ModelError::Input(format!(
                     "position {far} is beyond the {known} that the model has; lower data.max_length to {known}"
                 )));
             }
+        }
+        let types = &tokens.token_type_ids;
+        let types_known = types.iter().all(|id| *id >= 0 && (*id as usize) < self.config.token_types);
+        if !types.is_empty() && (types.len() != count || self.token_types.is_some() && !types_known) {
+            return Err(ModelError::Input(format!(
+                "token_type_ids must be {count} numbers below {}",
+                self.config.token_types
+            )));
         }
         let vocab = self.config.vocab_size;
         match tokens.input_ids.iter().find(|id| **id < 0 || **id as usize >= vocab) {

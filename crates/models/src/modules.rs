@@ -28,23 +28,28 @@ impl Layer {
 }
 
 impl Model {
-    /// Every linear layer of the blocks with its path (`model.layers.0.self_attn.q_proj`).
+    /// Every linear layer that can have an adapter with its path (`model.layers.0.self_attn.q_proj`): those of the blocks, and a pooler.
     pub fn linears(&self) -> impl Iterator<Item = (String, &Linear)> {
         let parts = linear_names(&self.config);
-        self.layers.iter().enumerate().flat_map(move |(index, layer)| {
+        let in_layers = self.layers.iter().enumerate().flat_map(move |(index, layer)| {
             let paths: Vec<_> = parts.iter().map(|part| self.config.layer_path(index, part)).collect();
             paths.into_iter().zip(layer.linears())
-        })
+        });
+        let dense = self.classifier.iter().filter(|head| !head.dense_learns).flat_map(|head| &head.dense);
+        in_layers.chain(dense.map(|dense| (dense_path(&self.config), dense)))
     }
 
-    /// As [`Model::linears`], with the block's number.
-    pub(crate) fn linears_mut(&mut self) -> impl Iterator<Item = (usize, String, &mut Linear)> {
+    /// As [`Model::linears`], with the block's number where it is in one.
+    pub(crate) fn linears_mut(&mut self) -> impl Iterator<Item = (Option<usize>, String, &mut Linear)> {
         let parts = linear_names(&self.config);
         let config = &self.config;
-        self.layers.iter_mut().enumerate().flat_map(move |(index, layer)| {
+        let in_layers = self.layers.iter_mut().enumerate().flat_map(move |(index, layer)| {
             let paths: Vec<_> = parts.iter().map(|part| config.layer_path(index, part)).collect();
-            paths.into_iter().zip(layer.linears_mut()).map(move |(path, linear)| (index, path, linear))
-        })
+            paths.into_iter().zip(layer.linears_mut()).map(move |(path, linear)| (Some(index), path, linear))
+        });
+        let dense =
+            self.classifier.iter_mut().filter(|head| !head.dense_learns).flat_map(|head| &mut head.dense);
+        in_layers.chain(dense.map(|dense| (None, dense_path(config), dense)))
     }
 
     /// Calls `visit` with the name and the tensor of everything that learns: adapters' `A` and `B` (by the module's path and
@@ -66,6 +71,22 @@ impl Model {
                 }
             }
         }
+        self.visit_classifier(false, visit);
+    }
+
+    /// The head's tensors: those that learn beside an adapter, or with `all`, those of a pooler too.
+    pub(crate) fn visit_classifier(&mut self, all: bool, visit: &mut dyn FnMut(&str, Parameter<'_>)) {
+        let (Some(head), Some(names)) = (&mut self.classifier, self.config.classifier()) else { return };
+        let dense = head.dense.as_mut().filter(|_| all || head.dense_learns);
+        let dense = dense.zip(names.dense).map(|(dense, (path, _))| (path, dense));
+        for (path, linear) in dense.into_iter().chain([(names.output, &mut head.output)]) {
+            if let Weight::Dense(weight) = &mut linear.weight {
+                visit(&format!("{path}.weight"), Parameter::Matrix(weight));
+            }
+            if let Some(bias) = &mut linear.bias {
+                visit(&format!("{path}.bias"), Parameter::Vector(bias));
+            }
+        }
     }
 
     /// Calls `visit` with every weight of the base by its checkpoint name. Packed ones are left out: they cannot learn.
@@ -76,6 +97,9 @@ impl Model {
         visit(&weight(names.embedding), Parameter::Matrix(&mut self.embed_tokens));
         if let (Some(name), Some(positions)) = (names.positions, &mut self.positions) {
             visit(&weight(name), Parameter::Matrix(positions));
+        }
+        if let (Some(name), Some(types)) = (names.token_types, &mut self.token_types) {
+            visit(&weight(name), Parameter::Matrix(types));
         }
         let norm = |path: &str, norm: &mut Norm, visit: &mut dyn FnMut(&str, Parameter<'_>)| {
             visit(&format!("{path}.weight"), Parameter::Vector(&mut norm.weight));
@@ -112,6 +136,7 @@ impl Model {
         if let Some(head) = &mut self.lm_head {
             visit(&format!("{}.weight", names.head), Parameter::Matrix(head));
         }
+        self.visit_classifier(true, visit);
     }
 
     /// Makes every weight learn: full fine-tuning, without adapters.
@@ -136,4 +161,8 @@ impl Model {
 
 fn linear_names(config: &ModelConfig) -> Vec<&'static str> {
     config.layer_linears().into_iter().map(|linear| linear.name).collect()
+}
+
+fn dense_path(config: &ModelConfig) -> String {
+    config.classifier().and_then(|head| head.dense).map_or_else(String::new, |(path, _)| path.to_owned())
 }

@@ -4,6 +4,8 @@ use burn::tensor::Tensor;
 use lorelei_formats::config::NormKind;
 use lorelei_kernels as kernels;
 
+use crate::precision::{cast, kind, single};
+
 /// A norm over the last dimension.
 #[derive(Debug, Clone)]
 pub(crate) struct Norm {
@@ -16,7 +18,7 @@ pub(crate) struct Norm {
 }
 
 impl Norm {
-    /// `x [n, size]`, normed where there is a norm.
+    /// `x [n, size]`, normed where there is a norm, and then of the kind of its weight; computed in single floats.
     pub(crate) fn apply(norm: &Option<Self>, x: Tensor<2>) -> Tensor<2> {
         match norm {
             None => x,
@@ -29,13 +31,15 @@ impl Norm {
             NormKind::Rms => kernels::rms_norm(x, self.weight.clone(), self.eps),
             NormKind::RmsPlusOne => kernels::rms_norm(x, self.weight.clone() + 1.0, self.eps),
             NormKind::Layer => {
+                let (x, dtype) = (single(x), kind(&self.weight));
                 let centred = x.clone() - x.mean_dim(1);
                 let deviation = ((centred.clone() * centred.clone()).mean_dim(1) + self.eps).sqrt();
-                let scaled = centred / deviation * self.weight.clone().unsqueeze();
-                match &self.bias {
+                let scaled = centred / deviation * single(self.weight.clone()).unsqueeze();
+                let normed = match &self.bias {
                     None => scaled,
-                    Some(bias) => scaled + bias.clone().unsqueeze(),
-                }
+                    Some(bias) => scaled + single(bias.clone()).unsqueeze(),
+                };
+                cast(normed, dtype)
             }
         }
     }

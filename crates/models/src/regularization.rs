@@ -2,7 +2,7 @@
 
 use burn::tensor::{Int, Tensor, activation::log_softmax};
 
-use crate::{ForwardMode, Model, Tokens, init::Draw};
+use crate::{ForwardMode, Model, Tokens, init::Draw, precision::single};
 
 /// See the module. Zero is none.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -47,8 +47,8 @@ impl Model {
     ) -> Option<Tensor<1>> {
         let share = self.regularization.label_smoothing;
         (share > 0.0).then(|| {
-            let apart = head.clone().select(0, targets) - head.mean_dim(0);
-            (h * apart).sum() * share
+            let apart = single(head.clone().select(0, targets)) - single(head.mean_dim(0));
+            (single(h) * apart).sum() * share
         })
     }
 

@@ -99,6 +99,18 @@ pub struct StepLog {
     /// What the runtime has taken of the GPU's memory by now, the part held for reuse too; 0 on the CPU.
     #[serde(default)]
     pub device_memory_bytes: u64,
+    /// Floating-point operations of this step's products and attention, where this project's GPU kernels did them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kernel_flops: Option<u64>,
+    /// Bytes that they asked of the device's memory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kernel_bytes: Option<u64>,
+    /// What the loss is multiplied by in fp16.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss_scale: Option<f64>,
+    /// Steps that were not taken so far in fp16, as their gradient was not finite.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skipped_steps: Option<u64>,
 }
 
 /// The loss on a validation set.

@@ -15,6 +15,12 @@ const ADVICE: &[(&str, &str)] = &[
         "The shortest that holds most of your rows: memory and time grow with it. What is cut off is not learnt.",
     ),
     (
+        "data.on_bad_row",
+        "Begin with error: it shows what is wrong. skip for data that is known to be untidy.",
+    ),
+    ("data.truncation_side", "left for long conversations, where the last answer matters most; else right."),
+    ("data.pad_to_multiple_of", "8, 16 or 64 can be faster on a GPU, where lengths vary."),
+    (
         "data.validation_split_percentage",
         "5 to 10. When the loss on the rows held out rises while the training loss falls, stop: the adapter learns by heart.",
     ),

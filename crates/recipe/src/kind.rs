@@ -12,6 +12,27 @@ pub(crate) const MAX_INTEGER: i64 = (1 << 53) - 1;
 /// The highest rank taken.
 pub(crate) const MAX_RANK: i64 = 4096;
 
+/// The fields that a row of data can have, by which its form is found.
+pub const ROW_FIELDS: &[&str] = &[
+    "messages",
+    "conversations",
+    "prompt",
+    "completion",
+    "instruction",
+    "input",
+    "output",
+    "history",
+    "system",
+    "tools",
+    "chat_template_kwargs",
+    "input_ids",
+    "labels",
+    "attention_mask",
+    "text",
+    "text_pair",
+    "label",
+];
+
 /// What values a setting takes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Kind {
@@ -45,6 +66,8 @@ pub enum Kind {
     Ranks,
     /// Module name or regex to alpha.
     Alphas,
+    /// Field of a row to column of a file.
+    Columns,
     /// `init_lora_weights`.
     Init,
     /// `lr_scheduler_kwargs`.
@@ -117,6 +140,7 @@ impl Kind {
             Kind::Indices => "a layer number from 0, or a list of them".into(),
             Kind::Ranks => format!("a table of module name to rank, 1 to {MAX_RANK}"),
             Kind::Alphas => "a table of module name to alpha, more than 0".into(),
+            Kind::Columns => format!("a table of field to column; fields: {}", ROW_FIELDS.join(", ")),
             Kind::Init => "true, false or \"gaussian\"".into(),
             Kind::SchedulerKwargs => {
                 let names: Vec<_> = LrSchedulerKwargs::names().collect();
@@ -168,6 +192,7 @@ impl Kind {
                 return self.check_map(name, value, &rank);
             }
             Kind::Alphas => return self.check_map(name, value, &Kind::Number(POSITIVE)),
+            Kind::Columns => return self.check_columns(name, value),
             Kind::SchedulerKwargs => return LrSchedulerKwargs::check(name, value),
         };
         if fits { Ok(()) } else { Err(self.wrong_type(name, value)) }
@@ -192,6 +217,24 @@ impl Kind {
         for (key, value) in map {
             end_pattern(key).map_err(|error| bad_regex(name, key, &error))?;
             values.check(&format!("{name}[{key:?}]"), value)?;
+        }
+        Ok(())
+    }
+
+    fn check_columns(&self, name: &str, value: &Json) -> Result<(), Complaint> {
+        let Json::Object(map) = value else { return Err(self.wrong_type(name, value)) };
+        for (key, column) in map {
+            if !ROW_FIELDS.contains(&key.as_str()) {
+                let help = match nearest(key, ROW_FIELDS.iter().copied()) {
+                    Some(near) => format!("did you mean {near:?}?"),
+                    None => format!("{name} takes {}", self.describe()),
+                };
+                return Err(Complaint::new(format!("{name}: {key:?} is no field of a row")).help(help));
+            }
+            if column.as_str().is_none_or(str::is_empty) {
+                let column = found(column);
+                return Err(Complaint::new(format!("{name}.{key} takes the name of a column, not {column}")));
+            }
         }
         Ok(())
     }

@@ -36,10 +36,10 @@ mod write;
 mod write_python;
 
 pub use advice::advice;
-pub use data::DataSection;
+pub use data::{DataSection, OnBadRow, SampleBy, TruncationSide};
 pub use error::{RecipeError, Warning};
 pub use import::{ImportFormat, Imported};
-pub use kind::{Bounds, Kind};
+pub use kind::{Bounds, Kind, ROW_FIELDS};
 pub use link::{decode_link, encode_link};
 pub use lora::{Bias, InitLoraWeights, LoraConfig, TaskType};
 pub use markdown::features_markdown;

@@ -59,10 +59,8 @@ pub struct TrainingArguments {
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "whole_option")]
     pub loraplus_lr_ratio: Option<f64>,
     /// float16 mixed precision.
-    #[serde(skip_serializing_if = "is_false")]
     pub fp16: bool,
     /// bfloat16 mixed precision.
-    #[serde(skip_serializing_if = "is_false")]
     pub bf16: bool,
     /// Recompute activations in the backward pass (`activation_checkpointing` since Transformers 5).
     pub gradient_checkpointing: bool,

@@ -21,6 +21,15 @@ impl Recipe {
             return Err(RecipeError::new("training.bf16", "fp16 and bf16 cannot both be true")
                 .with_help("leave one of them out"));
         }
+        for (key, wanted) in [("fp16", self.training.fp16), ("bf16", self.training.bf16)] {
+            if wanted && self.training.finetuning_type == FinetuningType::Full {
+                let message = format!(
+                    "{key} is for adapters over a frozen base: finetuning_type = \"full\" trains in float32"
+                );
+                return Err(RecipeError::new(format!("training.{key}"), message)
+                    .with_help("leave it out, or train an adapter"));
+            }
+        }
         let json = |error: serde_json::Error| RecipeError::new("", error.to_string());
         check_table(Table::Model, &serde_json::to_value(&self.model).map_err(json)?)?;
         check_table(Table::Data, &serde_json::to_value(&self.data).map_err(json)?)?;

@@ -60,7 +60,7 @@ fn what_we_do_not_have_is_an_error_that_names_it() {
         ("init_lora_weights", "pissa".into()),
         ("init_lora_weights", "pissa_niter_16".into()),
         ("modules_to_save", serde_json::json!(["lm_head"])),
-        ("task_type", "SEQ_CLS".into()),
+        ("task_type", "QUESTION_ANS".into()),
         ("peft_type", "IA3".into()),
         ("r", 0.into()),
         ("r", "8".into()),
@@ -77,6 +77,8 @@ fn what_we_do_not_have_is_an_error_that_names_it() {
     for (key, value) in [
         ("a_later_setting", serde_json::json!({ "x": [1] })),
         ("modules_to_save", serde_json::json!([])),
+        ("modules_to_save", serde_json::json!(["classifier", "score"])),
+        ("task_type", "SEQ_CLS".into()),
         ("loftq_config", Json::Null),
         ("fan_in_fan_out", true.into()),
         ("init_lora_weights", "gaussian".into()),

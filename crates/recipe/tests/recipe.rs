@@ -357,7 +357,11 @@ fn what_a_program_made_is_checked_too() {
     assert_eq!(key(|recipe| recipe.training.adam_beta2 = 1.0), "training.adam_beta2");
     assert_eq!(key(|recipe| recipe.training.eval_steps = Some(f64::NAN)), "training.eval_steps");
     assert_eq!(key(|recipe| recipe.training.logging_steps = 0.0), "training.logging_steps");
-    assert_eq!(key(|recipe| recipe.training.fp16 = true), "training.fp16");
+    let full = |recipe: &mut Recipe| {
+        recipe.training.fp16 = true;
+        recipe.training.finetuning_type = lorelei_recipe::FinetuningType::Full;
+    };
+    assert_eq!(key(full), "training.fp16");
     let kwargs = "training.lr_scheduler_kwargs";
     assert_eq!(key(|recipe| recipe.training.lr_scheduler_kwargs.power = Some(2.0)), kwargs);
     let mut both = Recipe::default();

@@ -52,6 +52,14 @@ pub enum TrainError {
         /// At which optimizer step it was seen.
         step: usize,
     },
+    /// `bf16` on a device that does not have it.
+    #[error(
+        "bf16 = true: {device} does not compute in bfloat16; say fp16 = true instead, or leave both out for float32"
+    )]
+    NoBfloat16 {
+        /// Which one.
+        device: String,
+    },
     /// The device failed.
     #[error("the device failed at step {step}: {reason}")]
     Device {

@@ -47,6 +47,8 @@ struct Group {
     v: Tensor<1>,
     /// Sum of the gradients since the last step.
     grad: Option<Tensor<1>>,
+    /// That of the last step, to look into where its norm is not finite.
+    last_grad: Option<Tensor<1>>,
 }
 
 /// The optimizer with clipping by global norm, as Transformers' `Trainer` runs it.
@@ -85,7 +87,8 @@ impl Optimizer {
             if total > 0 {
                 // A tensor has an element at least.
                 let [m, v] = state.map(|size| Tensor::zeros([size.max(1)], &device));
-                groups.push(Group { traits, spans, theta: Tensor::cat(values, 0), m, v, grad: None });
+                let theta = Tensor::cat(values, 0);
+                groups.push(Group { traits, spans, theta, m, v, grad: None, last_grad: None });
             }
         }
         Self {
@@ -122,24 +125,33 @@ impl Optimizer {
         }
     }
 
-    /// Clips, updates, writes the new values into `model` and forgets the gradients. Returns the global norm before clipping,
-    /// `[1]`, still on the device.
-    pub fn step(&mut self, model: &mut Model, learning_rate: f64) -> Tensor<1> {
-        self.step += 1;
-        let device = model.device().clone();
+    /// The global norm of the gradients as they were accumulated, `[1]`, still on the device.
+    pub fn gradient_norm(&self, device: &Device) -> Tensor<1> {
         let squares =
             self.groups.iter().filter_map(|group| group.grad.clone()).map(|grad| (grad.clone() * grad).sum());
-        let norm =
-            squares.reduce(|sum, square| sum + square).unwrap_or_else(|| Tensor::zeros([1], &device)).sqrt();
+        squares.reduce(|sum, square| sum + square).unwrap_or_else(|| Tensor::zeros([1], device)).sqrt()
+    }
+
+    /// Forgets the gradients: a step that is not taken.
+    pub fn skip(&mut self) {
+        self.groups.iter_mut().for_each(|group| group.last_grad = group.grad.take());
+    }
+
+    /// Divides the gradients by `loss_scale`, clips them by their norm (as [`Self::gradient_norm`] gave it), updates, writes the new values into
+    /// `model` and forgets the gradients. Where the norm is not finite, the values stay as they were.
+    pub fn step(&mut self, model: &mut Model, learning_rate: f64, norm: &Tensor<1>, loss_scale: f64) {
+        self.step += 1;
+        let device = model.device().clone();
         for group in &mut self.groups {
             let Some(grad) = group.grad.take() else { continue };
+            group.last_grad = Some(grad.clone());
             let ratio = self.loraplus_lr_ratio.filter(|_| group.traits.fast).unwrap_or(1.0);
             let learning_rate = learning_rate * ratio;
             let weight_decay = if group.traits.decays { self.weight_decay } else { 0.0 };
             let take = |tensor: &mut Tensor<1>| std::mem::replace(tensor, Tensor::empty([1], &device));
             let (theta, m, v) = (take(&mut group.theta), take(&mut group.m), take(&mut group.v));
             if !matches!(self.kind, Kind::AdamwTorch | Kind::AdamwTorchFused) {
-                let grad = clipped(grad, &norm, self.max_grad_norm);
+                let grad = clipped(grad / loss_scale, &(norm.clone() / loss_scale), self.max_grad_norm);
                 let (beta1, beta2, step) = (self.beta1, self.beta2, self.step);
                 let rule = Update { kind: self.kind, lr: learning_rate, beta1, beta2, weight_decay, step };
                 (group.theta, [group.m, group.v]) = update(rule, &group.spans, theta, [m, v], grad);
@@ -152,13 +164,30 @@ impl Optimizer {
                 epsilon: self.epsilon as f32,
                 weight_decay,
                 step: self.step,
-                unscale: 1.0,
+                unscale: (1.0 / loss_scale) as f32,
                 max_grad_norm: self.max_grad_norm as f32,
             };
             (group.theta, group.m, group.v) = adamw(theta, m, v, grad, norm.clone(), step);
         }
         self.write(model);
-        norm
+    }
+
+    /// The first parameter whose gradient at the last step is not finite, and one of its values that is not.
+    ///
+    /// # Errors
+    ///
+    /// If the device cannot be read.
+    pub async fn broken_gradient(&self) -> Result<Option<(String, f64)>, String> {
+        for group in &self.groups {
+            let Some(grad) = &group.last_grad else { continue };
+            let values = host(grad).await?;
+            for Span { name, elements, .. } in &group.spans {
+                if let Some(bad) = values[elements.clone()].iter().find(|value| !value.is_finite()) {
+                    return Ok(Some((name.clone(), f64::from(*bad))));
+                }
+            }
+        }
+        Ok(None)
     }
 
     /// Writes the values into the model.

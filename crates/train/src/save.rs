@@ -8,7 +8,7 @@ use lorelei_formats::{
 use lorelei_models::Model;
 use lorelei_recipe::LoraConfig;
 
-use crate::{Job, Optimizer, TrainError};
+use crate::{Job, LossScale, Optimizer, TrainError};
 
 /// `adapter_model.safetensors` and `adapter_config.json` as PEFT writes them, or `model.safetensors` after full fine-tuning.
 ///

@@ -1,13 +1,14 @@
 //! The loop.
 
-use burn::tensor::{Device, Tensor, TensorData};
-use lorelei_data::{Batch, SequenceRow, collate, epoch_order, micro_batches};
+use burn::tensor::{Device, FloatDType, Tensor, TensorData};
+use lorelei_data::{Batch, Padding, SequenceRow, collate, epoch_order, micro_batches};
+use lorelei_kernels::gpu;
 use lorelei_models::{ForwardMode, Model, Regularization, Tokens};
 use lorelei_recipe::{LoraConfig, StepPlan, TrainingArguments};
 
 use crate::{
-    Checkpoint, Evaluation, Event, Finished, Host, Optimizer, Sampled, Saved, Signal, Started, StepLog,
-    TrainError, TrainerState, Warned,
+    Checkpoint, Evaluation, Event, Finished, Host, LossScale, Optimizer, Sampled, Saved, Signal, Started,
+    StepLog, TrainError, TrainerState, Warned,
     save::{adapter_files, state_files},
     state::Sums,
 };
@@ -31,7 +32,7 @@ pub struct Job {
     /// Whether each epoch has an order of its own.
     pub shuffle: bool,
     /// Fills short rows up.
-    pub pad_id: u32,
+    pub padding: Padding,
     /// Where an earlier run of the same job was; its adapter must be in the model. None begins at the first step.
     pub checkpoint: Option<Checkpoint>,
     /// A prompt to answer now and then.
@@ -59,6 +60,7 @@ pub fn tokens(batch: &Batch) -> Tokens {
         input_ids: batch.input_ids.clone(),
         position_ids: batch.position_ids.clone(),
         segment_ids: batch.segment_ids.clone(),
+        token_type_ids: Vec::new(),
     }
 }
 
@@ -107,6 +109,7 @@ pub async fn train(job: &mut Job, host: &mut impl Host) -> Result<Finished, Trai
     }
     let mut optimizer = Optimizer::new(&mut job.model, &job.arguments);
     let (mut state, mut best) = (TrainerState::default(), Vec::new());
+    let mut loss_scale = (job.model.dtype() == FloatDType::F16).then(LossScale::default);
     let first = match job.checkpoint.take() {
         None => 0,
         Some(checkpoint) if checkpoint.step as u64 > plan.total_steps => {
@@ -117,6 +120,9 @@ pub async fn train(job: &mut Job, host: &mut impl Host) -> Result<Finished, Trai
         }
         Some(checkpoint) => {
             optimizer.restore(&checkpoint, job.model.device())?;
+            if let (Some(scale), Some(restored)) = (&mut loss_scale, checkpoint.loss_scale.clone()) {
+                *scale = restored;
+            }
             (state, best) = (checkpoint.state, checkpoint.best);
             checkpoint.step
         }
@@ -165,11 +171,18 @@ pub async fn train(job: &mut Job, host: &mut impl Host) -> Result<Finished, Trai
             .iter()
             .map(|rows| {
                 let rows: Vec<&SequenceRow> = rows.iter().map(|row| &job.train[*row]).collect();
-                collate(&rows, job.pad_id)
+                collate(&rows, job.padding)
             })
             .collect();
-        let learning_rate = plan.learning_rate(step);
-        let (loss, norm) = optimizer_step(job, &mut optimizer, &batches, learning_rate, step)?;
+        // The schedule waits while steps are skipped, as with accelerate.
+        let skipped = loss_scale.as_ref().map_or(0, |scale| scale.skipped_steps);
+        let learning_rate = plan.learning_rate(step - skipped.min(step - 1));
+        let scale = loss_scale.as_mut();
+        let counted = gpu::counters();
+        let (loss, norm) = optimizer_step(job, &mut optimizer, &batches, learning_rate, step, scale).await?;
+        let now = gpu::counters();
+        let counters =
+            (now.launches > counted.launches).then(|| (now.flops - counted.flops, now.bytes - counted.bytes));
         let counted: usize = batches.iter().map(Batch::num_tokens).sum();
         token_total += counted;
         interval.tokens += counted;
@@ -180,8 +193,16 @@ pub async fn train(job: &mut Job, host: &mut impl Host) -> Result<Finished, Trai
         });
         done = step as usize;
         if plan.is_logging_step(step) {
-            let sum = finite("the loss", interval.loss.take(), done).await?;
-            let grad_norm = finite("the gradient norm", Some(norm), done).await?;
+            let sum = read(interval.loss.take()).await;
+            let sum = sum.map_err(|reason| TrainError::Device { step: done, reason })?;
+            let was_skipped = loss_scale.as_ref().is_some_and(|scale| scale.skipped_steps > skipped);
+            let grad_norm =
+                read(Some(norm)).await.map_err(|reason| TrainError::Device { step: done, reason })?;
+            if !sum.is_finite() || !(grad_norm.is_finite() || was_skipped) {
+                return Err(
+                    diverged(&optimizer, done, ("the loss", sum), ("the gradient norm", grad_norm)).await
+                );
+            }
             loss_total += sum;
             let now = host.seconds();
             let elapsed = now - began;
@@ -200,6 +221,10 @@ pub async fn train(job: &mut Job, host: &mut impl Host) -> Result<Finished, Trai
                     .device()
                     .memory_pool_usage()
                     .map_or(0, |usage| usage.bytes_reserved),
+                kernel_flops: counters.map(|(flops, _)| flops),
+                kernel_bytes: counters.map(|(_, bytes)| bytes),
+                loss_scale: loss_scale.as_ref().map(|scale| scale.scale),
+                skipped_steps: loss_scale.as_ref().map(|scale| scale.skipped_steps),
             };
             state.logged(&log);
             host.event(&Event::Step(log));
@@ -234,7 +259,10 @@ pub async fn train(job: &mut Job, host: &mut impl Host) -> Result<Finished, Trai
                 interval_steps: interval.steps,
                 interval_tokens: interval.tokens,
             };
-            let trainer_state = state.to_json(&plan, &job.arguments, done, epoch);
+            let mut trainer_state = state.to_json(&plan, &job.arguments, done, epoch);
+            if let Some(scale) = &loss_scale {
+                trainer_state["loss_scale"] = serde_json::json!(scale);
+            }
             let mut files = adapter_files(job, &optimizer, done).await?;
             files.extend(state_files(&mut job.model, &optimizer, &best, done, &trainer_state).await?);
             host.save(&directory, files).await?;
@@ -279,16 +307,18 @@ pub async fn train(job: &mut Job, host: &mut impl Host) -> Result<Finished, Trai
 ///
 /// The loss is summed over the labelled tokens of all micro-batches and divided by their number, as Transformers does
 /// (`num_items_in_batch`).
-fn optimizer_step(
+async fn optimizer_step(
     job: &mut Job,
     optimizer: &mut Optimizer,
     batches: &[Batch],
     learning_rate: f64,
     step: u64,
+    loss_scale: Option<&mut LossScale>,
 ) -> Result<(Tensor<1>, Tensor<1>), TrainError> {
     let targets: Vec<_> = batches.iter().map(Batch::targets).collect();
     let items: usize = targets.iter().map(|(_, targets)| targets.len()).sum();
     let mut total: Option<Tensor<1>> = None;
+    let scale = loss_scale.as_ref().map_or(1.0, |scale| scale.scale);
     for (micro, (batch, (rows, targets))) in batches.iter().zip(&targets).enumerate() {
         if targets.is_empty() {
             continue;
@@ -299,7 +329,7 @@ fn optimizer_step(
             ForwardMode::Training { dropout_seed },
             rows,
             targets,
-            items as f32,
+            (items as f64 / scale) as f32,
             job.arguments.gradient_checkpointing,
         )?;
         total = Some(match total {
@@ -309,8 +339,42 @@ fn optimizer_step(
         optimizer.accumulate(&mut job.model, &mut gradients);
         job.model.untrack();
     }
-    let loss = total.unwrap_or_else(|| Tensor::zeros([1], job.model.device()));
-    Ok((loss, optimizer.step(&mut job.model, learning_rate)))
+    let device = job.model.device().clone();
+    let loss = total.unwrap_or_else(|| Tensor::zeros([1], &device)) / scale;
+    let norm = optimizer.gradient_norm(&device);
+    let Some(loss_scale) = loss_scale else {
+        optimizer.step(&mut job.model, learning_rate, &norm, 1.0);
+        return Ok((loss, norm));
+    };
+    let step = step as usize;
+    // As torch's GradScaler, this waits for the device: whether the step is taken depends on it.
+    let is_finite = match read(Some(norm.clone())).await {
+        Ok(norm) => norm.is_finite(),
+        Err(reason) => return Err(TrainError::Device { step, reason }),
+    };
+    match is_finite {
+        true => optimizer.step(&mut job.model, learning_rate, &norm, scale),
+        false => optimizer.skip(),
+    }
+    loss_scale.update(is_finite);
+    if loss_scale.is_lost() {
+        return Err(diverged(optimizer, step, ("the loss scale", loss_scale.scale), ("", 0.0)).await);
+    }
+    Ok((loss, norm / scale))
+}
+
+/// What is wrong with a step: the parameter whose gradient it is, where there is one, else the first of these numbers that is not finite.
+async fn diverged(optimizer: &Optimizer, step: usize, first: (&str, f64), second: (&str, f64)) -> TrainError {
+    let (what, value) = match optimizer.broken_gradient().await {
+        Err(reason) => return TrainError::Device { step, reason },
+        Ok(Some((name, value))) => (format!("the gradient of {name}"), value),
+        Ok(None) if first.1.is_finite() && second.1.is_finite() => (first.0.to_owned(), first.1),
+        Ok(None) => {
+            let (what, value) = if first.1.is_finite() { second } else { first };
+            (what.to_owned(), value)
+        }
+    };
+    TrainError::Diverged { what, value, step }
 }
 
 /// The loss on the validation rows, as Transformers' `Trainer.evaluate` computes it.
@@ -327,7 +391,7 @@ pub async fn evaluate(
     let began = host.seconds();
     let (mut sum, mut counted) = (0f64, 0usize);
     for rows in job.validation.chunks(job.arguments.per_device_eval_batch_size) {
-        let batch = collate(&rows.iter().collect::<Vec<_>>(), job.pad_id);
+        let batch = collate(&rows.iter().collect::<Vec<_>>(), job.padding);
         let (positions, targets) = batch.targets();
         if targets.is_empty() {
             continue;

@@ -3,11 +3,11 @@
 use std::io::{BufRead, BufReader};
 
 use lorelei_data::{
-    DataError, Encoded, Encoder, Example, IGNORE_INDEX, SequenceRow, Tokenizer, hold_out, read_rows,
-    sequences, survey_rows,
+    DataError, Encoded, Encoder, Example, Loader, SequenceRow, ShownToken, Tokenizer, read_rows, shown,
+    training_rows,
 };
 use lorelei_protocol::{BadRow, DataChoice, DataInfo, PreviewRow, PreviewToken, Reply};
-use lorelei_recipe::DataSection;
+use lorelei_recipe::{DataSection, OnBadRow};
 use web_sys::File;
 
 use crate::{
@@ -30,21 +30,19 @@ pub async fn preview(
     let loaded =
         desk::with(|desk| desk.model.clone()).ok_or("load a model first: its tokenizer reads the data")?;
     let vocab_size = loaded.model.config().vocab_size;
-    let encoder = Encoder::new(&loaded.tokenizer, section.max_length).with_vocab_size(vocab_size);
-    let (encoded, mut errors) = read(&train, &files, &encoder)?;
-    let preview =
-        encoded.examples.iter().take(rows).map(|example| shown(example, &loaded.tokenizer)).collect();
-    let (truncated, skipped) = (encoded.truncated, encoded.skipped);
-    let rows_of = |examples| sequences(examples, section.max_length, section.packing);
-    let train_rows = rows_of(encoded.examples);
-    let (train_rows, validation_rows) = match &validation {
+    let encoder = Encoder::of_section(&loaded.tokenizer, &section).with_vocab_size(vocab_size);
+    let (encoded, mut errors) = read(&train, &files, &encoder, &section)?;
+    let preview = encoded.examples.iter().take(rows).map(|example| row(example, &loaded.tokenizer)).collect();
+    let (truncated, skipped) = (encoded.truncated, encoded.skipped.iter().map(|place| place.line).collect());
+    let validation = match &validation {
         Some(choice) => {
-            let (encoded, more) = read(choice, &files, &encoder)?;
+            let (encoded, more) = read(choice, &files, &encoder, &section)?;
             errors.extend(more);
-            (train_rows, rows_of(encoded.examples))
+            Some(encoded.examples)
         }
-        None => hold_out(train_rows, section.validation_split_percentage, seed),
+        None => None,
     };
+    let (train_rows, validation_rows) = training_rows(encoded.examples, validation, &section, seed);
     let info = DataInfo {
         train_rows: train_rows.len(),
         validation_rows: validation_rows.len(),
@@ -55,7 +53,9 @@ pub async fn preview(
         bad_rows: errors.iter().take(MAX_BAD_ROWS).map(bad_row).collect(),
         preview,
     };
-    desk::with(|desk| desk.data = errors.is_empty().then_some((train_rows, validation_rows)));
+    // Rows that the recipe has left out are shown, and do not keep the others from being learnt.
+    let usable = section.on_bad_row == OnBadRow::Skip && !train_rows.is_empty() || errors.is_empty();
+    desk::with(|desk| desk.data = usable.then_some((train_rows, validation_rows)));
     port::post(&Reply::Previewed(info));
     Ok(())
 }
@@ -68,6 +68,7 @@ fn read(
     choice: &DataChoice,
     files: &[File],
     encoder: &Encoder<'_>,
+    section: &DataSection,
 ) -> Result<(Encoded, Vec<DataError>), String> {
     let (name, reader): (&str, Box<dyn BufRead>) = match choice {
         DataChoice::Builtin { name } => {
@@ -80,15 +81,19 @@ fn read(
             (name, Box::new(BufReader::with_capacity(1 << 20, stream)))
         }
     };
-    Ok(survey_rows(read_rows(reader, name), name, encoder))
+    let mut loader = Loader::survey(*encoder, section);
+    // What breaks a file off is one of the things that are wrong with it.
+    let broken = loader.add(read_rows(reader, name, section), name).err();
+    let (encoded, mut errors) = loader.finish_survey();
+    if let Some(broken) = broken {
+        errors.retain(|error| error.line.is_some());
+        errors.push(broken);
+    }
+    Ok((encoded, errors))
 }
 
-/// Each token as text. A token that is a part of a character shows a stand-in.
-fn shown(example: &Example, tokenizer: &Tokenizer) -> PreviewRow {
-    let token = |(at, (&id, &label)): (usize, (&u32, &i64))| PreviewToken {
-        text: tokenizer.decode(&[id], false).unwrap_or_default(),
-        id,
-        learnt: at > 0 && label != IGNORE_INDEX,
-    };
-    PreviewRow { tokens: example.input_ids.iter().zip(&example.labels).enumerate().map(token).collect() }
+fn row(example: &Example, tokenizer: &Tokenizer) -> PreviewRow {
+    let tokens = shown(example, tokenizer).into_iter();
+    let token = |token: ShownToken| PreviewToken { text: token.text, id: token.id, learnt: token.learnt };
+    PreviewRow { tokens: tokens.map(token).collect() }
 }

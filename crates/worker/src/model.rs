@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, io};
 use lorelei_data::Tokenizer;
 use lorelei_formats::{ModelConfig, ModelSource};
 use lorelei_kernels::gpu;
-use lorelei_models::Model;
+use lorelei_models::{Model, Storage};
 use lorelei_protocol::{DeviceChoice, ModelChoice, ModelInfo, ModuleInfo, Reply};
 use web_sys::File;
 
@@ -36,8 +36,14 @@ pub async fn load(choice: ModelChoice, device: DeviceChoice, files: Vec<File>) -
         done += 1;
         port::post(&Reply::Progress { what: tensor.to_owned(), done, total });
     };
-    let model = Model::load(config, &*source.tensors, &device, gpu::runs_on(&device), &mut progress)
-        .map_err(|error| error.to_string())?;
+    let model = Model::load(
+        config,
+        &*source.tensors,
+        &device,
+        Storage { keep_packed: gpu::runs_on(&device), ..Storage::SINGLE },
+        &mut progress,
+    )
+    .map_err(|error| error.to_string())?;
     let loaded = Loaded { model, tokenizer, name };
     let info = info(&loaded, device_name);
     desk::with(|desk| desk.model = Some(loaded));

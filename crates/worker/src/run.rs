@@ -1,10 +1,10 @@
 //! A run: the trainer with the page as its host.
 
-use lorelei_data::Tokenizer;
+use lorelei_data::{Padding, Tokenizer};
 use lorelei_models::{AdapterValues, Model, read_adapter};
 use lorelei_protocol::{Event, InterruptedRun, Reply, SamplePrompt, Sampled, Warned};
 use lorelei_recipe::{FinetuningType, Recipe};
-use lorelei_train::{Checkpoint, Host, Job, Sample, SaveError, Signal, train};
+use lorelei_train::{Checkpoint, Host, Job, Sample, SaveError, Signal, base_dtype, train};
 
 use crate::{browser, desk, port, store};
 
@@ -56,7 +56,12 @@ async fn run(recipe: Recipe, resume: bool, sample: Option<SamplePrompt>) -> Resu
     let loaded = desk::with(|desk| desk.model.clone()).ok_or("load a model first")?;
     let (rows, validation) = desk::with(|desk| desk.data.clone())
         .ok_or("there is no data to train on: choose some, and put bad rows right")?;
-    let mut model = loaded.model.clone();
+    let dtype = base_dtype(&recipe.training, loaded.model.device()).await;
+    let (dtype, warning) = dtype.map_err(|error| text(&error))?;
+    if let Some(message) = warning {
+        port::post(&Reply::Event { event: Event::Warned(Warned { message }) });
+    }
+    let mut model = loaded.model.clone().in_dtype(dtype);
     let target_modules =
         model.inject_lora(&recipe.lora, recipe.training.seed).map_err(|error| text(&error))?;
     let mut log = String::new();
@@ -86,7 +91,10 @@ async fn run(recipe: Recipe, resume: bool, sample: Option<SamplePrompt>) -> Resu
         train: rows,
         validation,
         shuffle: recipe.data.shuffle,
-        pad_id: loaded.tokenizer.pad_id().unwrap_or(0),
+        padding: Padding {
+            id: loaded.tokenizer.pad_id().unwrap_or(0),
+            multiple_of: recipe.data.pad_to_multiple_of.unwrap_or(1),
+        },
         checkpoint,
         sample: sample.transpose()?,
     };

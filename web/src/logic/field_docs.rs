@@ -35,7 +35,15 @@ pub fn advice(language: Language, path: &str) -> Option<&'static str> {
 fn chinese(path: &str) -> Option<&'static str> {
     Some(match path {
         "data.validation_split_percentage" => "没有 validation_file 时，留作验证的样本百分比。",
+        "data.columns" => "行的各字段对应文件中的哪一列。",
+        "data.on_bad_row" => "无法使用的行：停止运行，或跳过并计数。",
+        "data.sample_by" => "文本文件中的一行样本：一行、空行之间的一段，或整个文件中的 max_length 个词元。",
+        "data.assistant_only_loss" => "对话中是否只学习助手的回合。",
+        "data.completion_only_loss" => "提示与补全中是否只学习后者。",
+        "data.deduplicate" => "词元相同的行是否只保留第一行。",
         "data.max_length" => "序列的最大长度，以词元计。",
+        "data.truncation_side" => "过长的行从哪一侧截断。",
+        "data.pad_to_multiple_of" => "批次填充到此数的倍数（以词元计）。",
         "data.shuffle" => "每轮是否打乱样本顺序。",
         "data.packing" => "是否将多个短样本放入同一序列。",
         "lora.r" => "更新矩阵的秩。",
@@ -81,6 +89,8 @@ fn chinese(path: &str) -> Option<&'static str> {
         "training.run_name" => "运行的名称：其 TensorBoard 文件所在的文件夹。",
         "lora.use_dora" => "权重分解的适配（DoRA）。",
         "lora.lora_bias" => "B 是否有偏置。",
+        "training.fp16" => "float16 混合精度：基础模型及其激活值用半精度，适配器用 float32。",
+        "training.bf16" => "bfloat16 混合精度，仅限支持它的设备。",
         "training.gradient_checkpointing" => "反向传播时逐层重新计算激活值。",
         "training.logging_strategy" => "何时报告损失。",
         "training.logging_steps" => "两次报告之间的优化步数；小于 1 时为占总步数的比例。",
@@ -101,6 +111,9 @@ fn chinese(path: &str) -> Option<&'static str> {
 fn chinese_advice(path: &str) -> Option<&'static str> {
     Some(match path {
         "model.model_name_or_path" => "用于对话时，从指令模型开始：它已学会模板和结束词元。",
+        "data.on_bad_row" => "先用 error：它会指出问题所在。已知杂乱的数据可用 skip。",
+        "data.truncation_side" => "最后的回答最重要的长对话用 left；否则用 right。",
+        "data.pad_to_multiple_of" => "长度不一时，8、16 或 64 在 GPU 上可能更快。",
         "data.max_length" => "取能容纳大多数行的最短长度：内存和时间随之增长，被截断的部分不参与学习。",
         "data.validation_split_percentage" => {
             "5 到 10。若留出行的损失上升而训练损失下降，应停止：适配器在死记硬背。"

@@ -71,6 +71,10 @@ mod tests {
             remaining_seconds: 2.0,
             memory_bytes: 0,
             device_memory_bytes: 0,
+            kernel_flops: None,
+            kernel_bytes: None,
+            loss_scale: None,
+            skipped_steps: None,
         };
         let mut history = History::default();
         assert!(history.is_empty() && history.jsonl().is_empty());

@@ -75,10 +75,13 @@ impl Page {
             return Some(t.mend_form.into());
         }
         let wanted = data::question(self);
+        let stops = self.form.recipe.with(|recipe| recipe.data.on_bad_row == OnBadRow::Error);
         self.data.read.with(|read| match read {
             Some((question, info)) if Some(question) == wanted.as_ref() => match info {
                 None => Some(t.data_unread.to_string()),
-                Some(info) if !info.bad_rows.is_empty() => Some(t.mend_rows.to_string()),
+                Some(info) if !info.bad_rows.is_empty() && (stops || info.train_rows == 0) => {
+                    Some(t.mend_rows.to_string())
+                }
                 Some(info) if info.train_rows == 0 => Some(t.no_rows.to_string()),
                 Some(_) => None,
             },

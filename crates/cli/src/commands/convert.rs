@@ -32,15 +32,14 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         other => return Err(miette!("unknown dtype {other:?}: write float32, float16 or bfloat16")),
     };
     let source = source::open(&arguments.model)?;
-    let read = |name: &str| source.tensors.read_f32(name);
+    let config = source.model_config().map_err(report)?;
+    lorelei_models::Model::check_tensors(&config, &*source.tensors).map_err(report)?;
+    let read = |name: &str| {
+        let place = config.find(&*source.tensors, name);
+        source.tensors.read_f32(place.as_deref().unwrap_or(name))
+    };
     let companions = source.companions(&arguments.dtype).map_err(report)?;
-    model_folder::write(
-        &arguments.output,
-        &source.model_config().map_err(report)?,
-        dtype,
-        read,
-        &companions,
-    )?;
+    model_folder::write(&arguments.output, &config, dtype, read, &companions)?;
     say!("wrote {}", arguments.output.display());
     Ok(())
 }

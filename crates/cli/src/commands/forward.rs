@@ -3,8 +3,10 @@
 use std::{collections::BTreeMap, fs::File, path::PathBuf};
 
 use lorelei_data::{Example, collate, one_per_row};
-use lorelei_formats::{Dtype, SafetensorsFile, TensorData, TensorSource, TensorSpec, adapter_key, to_bytes};
-use lorelei_models::ForwardMode;
+use lorelei_formats::{
+    Dtype, SafetensorsFile, TensorData, TensorSource, TensorSpec, adapter_key, config::Task, to_bytes,
+};
+use lorelei_models::{ForwardMode, Storage};
 use lorelei_train::tokens;
 use miette::{Context, IntoDiagnostic, Result, miette};
 
@@ -50,7 +52,15 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         Some(_) => input.read_i64(key).map_err(report),
         None => Ok(vec![default; ids.len()]),
     };
-    let (mask, labels) = (optional("attention_mask", 1)?, optional("labels", -100)?);
+    // A class for each row, of a model that classifies texts; or else a label for each token.
+    let of_texts = input.info("labels").filter(|info| info.shape == [batch]).is_some();
+    let classes = if of_texts { input.read_i64("labels").map_err(report)? } else { Vec::new() };
+    let mask = optional("attention_mask", 1)?;
+    let labels = if of_texts { vec![-100; ids.len()] } else { optional("labels", -100)? };
+    let types = match input.info("token_type_ids") {
+        Some(_) => input.read_i64("token_type_ids").map_err(report)?,
+        None => Vec::new(),
+    };
     if mask.len() != ids.len() || labels.len() != ids.len() {
         return Err(miette!("{name}: attention_mask and labels must have the shape of input_ids"));
     }
@@ -71,19 +81,50 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let rows = one_per_row(rows.collect::<Result<Vec<_>>>()?);
     let batch_rows = collate(&rows.iter().collect::<Vec<_>>(), 0);
     let device = device::choose(&arguments.device)?;
-    let mut model = source::load(&source::open(&arguments.model)?, &device, false)?;
+    let purpose = match &arguments.adapter {
+        Some(folder) => adapter::purpose(folder)?,
+        None => source::Purpose::default(),
+    };
+    let mut model = source::load_for(&source::open(&arguments.model)?, &device, Storage::SINGLE, purpose)?;
     if let Some(folder) = &arguments.adapter {
         adapter::load(&mut model, folder)?;
     }
     if arguments.gradients {
         model.track();
     }
-    let hidden = model.hidden_states(&tokens(&batch_rows), ForwardMode::Evaluation).map_err(report)?;
-    let plain = if hidden.is_autodiff() { hidden.clone().inner() } else { hidden.clone() };
-    let logits = model.logits(plain).into_data().try_into_vec::<f32>().map_err(|e| miette!("{e:?}"))?;
-    let vocab = model.config().vocab_size;
-    let mut out = vec![(spec("logits", vec![batch, batch_rows.seq_len, vocab]), logits)];
-    let (positions, targets) = batch_rows.targets();
+    let mut tokens = tokens(&batch_rows);
+    // The columns of the file, as far as the longest row goes.
+    let columns = |values: &[i64]| -> Vec<i32> {
+        let row = |row: &[i64]| row[..batch_rows.seq_len].iter().map(|id| *id as i32).collect::<Vec<_>>();
+        values.chunks(seq).flat_map(row).collect()
+    };
+    if types.len() == ids.len() {
+        tokens.token_type_ids = columns(&types);
+    }
+    let hidden = model.hidden_states(&tokens, ForwardMode::Evaluation).map_err(report)?;
+    let said = model.outputs(&tokens, hidden.clone());
+    let said = if said.is_autodiff() { said.inner() } else { said };
+    let width = said.dims()[1];
+    let task = model.config().task;
+    let (name_out, shape) = match task {
+        Task::SequenceClassification => ("logits", vec![batch, width]),
+        Task::FeatureExtraction => ("last_hidden_state", vec![batch, batch_rows.seq_len, width]),
+        Task::CausalLm | Task::TokenClassification => ("logits", vec![batch, batch_rows.seq_len, width]),
+    };
+    let said = said.into_data().try_into_vec::<f32>().map_err(|e| miette!("{e:?}"))?;
+    let mut out = vec![(spec(name_out, shape), said)];
+    let (positions, targets) = match task {
+        Task::CausalLm => batch_rows.targets(),
+        Task::SequenceClassification => {
+            let rows = if classes.is_empty() { Vec::new() } else { model.text_rows(&tokens) };
+            (rows, classes.iter().map(|class| *class as i32).collect())
+        }
+        Task::TokenClassification | Task::FeatureExtraction => {
+            let labels = columns(&labels);
+            let known = (0..).zip(&labels).filter(|(_, label)| **label != -100);
+            known.map(|(row, label)| (row, *label)).unzip()
+        }
+    };
     if !targets.is_empty() {
         let loss = model.loss(hidden, &positions, &targets).map_err(report)? / targets.len() as f32;
         out.push((spec("loss", vec![]), loss.to_data().try_into_vec::<f32>().map_err(|e| miette!("{e:?}"))?));

@@ -1,19 +1,15 @@
 //! `lorelei init`: a model that has learnt nothing yet, for training from nothing.
 
-use std::{
-    collections::BTreeMap,
-    fs::{self, File},
-    io::BufReader,
-    path::PathBuf,
-};
+use std::{collections::BTreeMap, fs, path::PathBuf};
 
 use burn::tensor::Device;
-use lorelei_data::{Row, Tokenizer, read_rows, train_byte_level_bpe};
+use lorelei_data::{Row, Tokenizer, train_byte_level_bpe};
 use lorelei_formats::{Dtype, ModelConfig};
 use lorelei_models::Model;
+use lorelei_recipe::DataSection;
 use miette::{Context, IntoDiagnostic, Result, miette};
 
-use crate::{model_folder, report};
+use crate::{dataset, model_folder, report};
 
 /// Arguments of `lorelei init`.
 #[derive(clap::Args)]
@@ -52,11 +48,10 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let initializer_range = fields["initializer_range"].as_f64().unwrap_or(0.02);
 
     let texts_name = arguments.texts.display().to_string();
-    let file = File::open(&arguments.texts).into_diagnostic().wrap_err_with(|| texts_name.clone())?;
     let mut texts = Vec::new();
-    for row in read_rows(BufReader::new(file), &texts_name) {
+    for row in dataset::open(&texts_name, &DataSection::default())? {
         match row.map_err(report)? {
-            (_, Row::Text(text)) => texts.push(text),
+            (_, Row::Text(text) | Row::Labelled { text, .. }) => texts.push(text),
             (line, _) => return Err(miette!("{texts_name}, line {line}: expected a row of {{\"text\"}}")),
         }
     }

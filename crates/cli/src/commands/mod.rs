@@ -1,9 +1,12 @@
 //! A file a command.
 
+pub mod chat;
 pub mod convert;
+pub mod data;
 pub mod demo;
 pub mod export_config;
 pub mod forward;
+pub mod generate;
 pub mod import;
 pub mod init;
 pub mod link;

@@ -2,6 +2,7 @@
 
 use burn::tensor::Device;
 use lorelei_formats::adapter_key;
+use lorelei_models::Storage;
 use miette::Result;
 
 use crate::{adapter, recipe_file::RecipeArguments, source, terminal::parameters_line};
@@ -21,7 +22,7 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<()> {
     let recipe = arguments.recipe.read()?;
     let source = source::open(&recipe.model.model_name_or_path)?;
-    let mut model = source::load(&source, &Device::flex(), false)?;
+    let mut model = source::load(&source, &Device::flex(), Storage::SINGLE)?;
     adapter::adapt(&mut model, &recipe)?;
     let (trainable, all) = model.parameter_counts();
     say!("{}", parameters_line(trainable, all));

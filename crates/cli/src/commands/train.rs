@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use burn::tensor::Device;
 use lorelei_data::Tokenizer;
 use lorelei_kernels::gpu;
+use lorelei_models::Storage;
 use lorelei_recipe::{
     FinetuningType, Hint, ModelDtype, Recipe, ReportTo, StepPlan, TrainingArguments, hints,
 };
@@ -58,8 +59,13 @@ impl Prepared {
         let tokenizer = source::tokenizer(&source)?;
         let vocab_size = source.model_config().map_err(report)?.vocab_size;
         let (train, validation) = dataset::rows(&recipe, &tokenizer, vocab_size)?;
+        let (dtype, warning) =
+            pollster::block_on(lorelei_train::base_dtype(&recipe.training, device)).map_err(report)?;
+        if let Some(warning) = warning {
+            eprintln!("warning: {warning}");
+        }
         let keep_packed = recipe.model.dtype == ModelDtype::Auto && !is_full && gpu::runs_on(device);
-        let mut model = source::load(&source, device, keep_packed)?;
+        let mut model = source::load(&source, device, Storage { keep_packed, dtype })?;
         let (lora, target_modules) = adapter::adapt(&mut model, &recipe)?;
         if let Some(folder) = resume.filter(|_| !is_full) {
             adapter::restore(&mut model, folder)?;
@@ -80,7 +86,7 @@ impl Prepared {
             train,
             validation,
             shuffle: recipe.data.shuffle,
-            pad_id: tokenizer.pad_id().unwrap_or(0),
+            padding: dataset::padding(&recipe, &tokenizer),
             checkpoint,
             sample: None,
         };

@@ -5,10 +5,13 @@ use std::io::{BufRead, Read};
 use serde::Deserialize as _;
 use serde_json::Value;
 
-use super::jsonl::json_problem;
+use super::{
+    jsonl::json_problem,
+    limit::{Budget, Limited},
+};
 use crate::{
     error::{DataError, DataErrorKind},
-    rows::{Row, bad, from_fields, kind},
+    rows::{Columns, Row, bad, from_fields, kind},
 };
 
 /// Reads the elements of an array whose `[` comes next, each with the number of the line on which it begins. What is no JSON
@@ -16,8 +19,11 @@ use crate::{
 pub fn read_array<R: BufRead>(
     reader: R,
     file_name: &str,
+    columns: Columns,
 ) -> impl Iterator<Item = Result<(usize, Row), DataError>> + use<R> {
-    let mut array = Array { reader: Counted { reader, line: 1 }, begun: false, ended: false };
+    let (reader, budget) = Limited::new(reader);
+    let mut array =
+        Array { reader: Counted { reader, line: 1 }, budget, columns, begun: false, ended: false };
     let file_name = file_name.to_owned();
     std::iter::from_fn(move || {
         let item = array.next()?;
@@ -27,7 +33,9 @@ pub fn read_array<R: BufRead>(
 }
 
 struct Array<R> {
-    reader: Counted<R>,
+    reader: Counted<Limited<R>>,
+    budget: Budget,
+    columns: Columns,
     begun: bool,
     ended: bool,
 }
@@ -37,6 +45,7 @@ impl<R: BufRead> Array<R> {
         if self.ended {
             return None;
         }
+        self.budget.renew();
         let more = match self.separator() {
             Ok(more) => more,
             Err(error) => {
@@ -51,17 +60,23 @@ impl<R: BufRead> Array<R> {
         let line = self.reader.line;
         let value = Value::deserialize(&mut serde_json::Deserializer::from_reader(&mut self.reader));
         Some(match value {
-            Ok(Value::Object(fields)) => from_fields(&fields)
+            Ok(Value::Object(fields)) => from_fields(fields, &self.columns)
                 .map(|row| (line, row))
                 .map_err(|error| DataError { line: Some(line), ..error }),
             Ok(other) => {
-                // What follows a number was read to see its end.
-                self.ended = !matches!(other, Value::Array(_) | Value::String(_));
-                Err(bad(format!("expected a JSON object, found {}", kind(&other)), "each element is a row"))
+                let problem = format!("expected a JSON object, found {}", kind(&other));
+                match other {
+                    Value::Array(_) | Value::String(_) => Err(bad(problem, "each element is a row")),
+                    // What follows a number was read to see its end.
+                    _ => {
+                        self.ended = true;
+                        Err(unread(problem, "each element is a row; those after it were not read"))
+                    }
+                }
             }
             Err(error) => {
                 self.ended = true;
-                Err(bad(
+                Err(unread(
                     format!("not valid JSON: {}", json_problem(&error)),
                     "the rows after it were not read",
                 ))
@@ -77,13 +92,13 @@ impl<R: BufRead> Array<R> {
             self.reader.consume_one();
             return match self.peek()? {
                 None => Ok(false),
-                Some(_) => Err(bad("something follows the array", "a .json file is one array of objects")),
+                Some(_) => Err(unread("something follows the array", "a .json file is one array of objects")),
             };
         }
         if found != Some(expected) {
             let found = found.map_or("the end of the file".to_owned(), |byte| format!("{:?}", byte as char));
             let problem = format!("expected {:?}, found {found}", expected as char);
-            return Err(bad(problem, "a .json file is one array of objects"));
+            return Err(unread(problem, "a .json file is one array of objects"));
         }
         self.reader.consume_one();
         let first = !std::mem::replace(&mut self.begun, true);
@@ -104,6 +119,11 @@ impl<R: BufRead> Array<R> {
             )
         })
     }
+}
+
+/// The rest of the file cannot be read.
+fn unread(problem: impl Into<String>, help: &str) -> DataError {
+    DataError::new(DataErrorKind::Read, problem, help)
 }
 
 /// Counts lines.

@@ -7,14 +7,15 @@ use serde_json::Value;
 use super::lines::Lines;
 use crate::{
     error::DataError,
-    rows::{Row, bad, from_fields, kind},
+    rows::{Columns, Row, bad, from_fields, kind},
 };
 
 /// Reads rows with the number of their line, from 1. Blank lines are skipped; a byte order mark and Windows line ends
 /// do no harm. A bad line is an error and the next item is the line after it; a reader that fails ends the rows.
-pub fn read_jsonl<R: BufRead>(
+pub fn read<R: BufRead>(
     reader: R,
     file_name: &str,
+    columns: Columns,
 ) -> impl Iterator<Item = Result<(usize, Row), DataError>> + use<R> {
     let mut lines = Lines::new(reader);
     let file_name = file_name.to_owned();
@@ -27,13 +28,13 @@ pub fn read_jsonl<R: BufRead>(
             if line.iter().all(u8::is_ascii_whitespace) {
                 continue;
             }
-            let row = parse(&line).map_err(|error| error.at(&file_name, number));
+            let row = parse(line, &columns).map_err(|error| error.at(&file_name, number));
             return Some(row.map(|row| (number, row)));
         }
     })
 }
 
-fn parse(line: &[u8]) -> Result<Row, DataError> {
+fn parse(line: &[u8], columns: &Columns) -> Result<Row, DataError> {
     let text = std::str::from_utf8(line).map_err(|error| {
         let at = error.valid_up_to() + 1;
         bad(format!("byte {at} of the line is not UTF-8"), "save the file in UTF-8")
@@ -45,7 +46,7 @@ fn parse(line: &[u8]) -> Result<Row, DataError> {
         )
     })?;
     match value {
-        Value::Object(fields) => from_fields(&fields),
+        Value::Object(fields) => from_fields(fields, columns),
         other => Err(bad(
             format!("expected a JSON object, found {}", kind(&other)),
             "each line must be one JSON object",

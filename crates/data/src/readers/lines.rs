@@ -2,11 +2,16 @@
 
 use std::io::BufRead;
 
-use crate::error::{DataError, DataErrorKind};
+use super::limit::{MAX_ROW_BYTES, TOO_LONG};
+use crate::{
+    error::{DataError, DataErrorKind},
+    rows::bad,
+};
 
 /// Lines from 1, without a byte order mark before the first; they keep their line ends.
 pub struct Lines<R> {
     reader: R,
+    line: Vec<u8>,
     number: usize,
     failed: bool,
 }
@@ -14,7 +19,7 @@ pub struct Lines<R> {
 impl<R: BufRead> Lines<R> {
     /// Of a file from its beginning.
     pub fn new(reader: R) -> Self {
-        Self { reader, number: 0, failed: false }
+        Self { reader, line: Vec::new(), number: 0, failed: false }
     }
 
     /// The line read last.
@@ -22,25 +27,53 @@ impl<R: BufRead> Lines<R> {
         self.number
     }
 
-    /// The next; a reader that fails ends them.
-    pub fn next(&mut self) -> Option<Result<(usize, Vec<u8>), DataError>> {
+    /// The next. One that is too long is an error, and is read over without being kept; a reader that fails ends them.
+    pub fn next(&mut self) -> Option<Result<(usize, &[u8]), DataError>> {
         if self.failed {
             return None;
         }
         self.number += 1;
-        let mut line = Vec::new();
-        match self.reader.read_until(b'\n', &mut line) {
-            Ok(0) => None,
-            Ok(_) => {
-                if self.number == 1 && line.starts_with(BOM) {
-                    line.drain(..BOM.len());
-                }
-                Some(Ok((self.number, line)))
+        self.line.clear();
+        match self.read() {
+            Ok(None) => None,
+            Ok(Some(true)) => {
+                let bom = self.number == 1 && self.line.starts_with(BOM);
+                Some(Ok((self.number, &self.line[if bom { BOM.len() } else { 0 }..])))
+            }
+            Ok(Some(false)) => {
+                self.line = Vec::new();
+                Some(Err(bad(TOO_LONG, "split it, or see whether line ends are missing")))
             }
             Err(error) => {
                 self.failed = true;
                 let problem = format!("reading failed: {error}");
                 Some(Err(DataError::new(DataErrorKind::Read, problem, "check the file and its disk")))
+            }
+        }
+    }
+
+    /// Reads through the next line end; `None` at the end of the file, false where the line is too long.
+    fn read(&mut self) -> std::io::Result<Option<bool>> {
+        let (mut any, mut fits) = (false, true);
+        loop {
+            let bytes = match self.reader.fill_buf() {
+                Ok(bytes) => bytes,
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            };
+            if bytes.is_empty() {
+                return Ok(any.then_some(fits));
+            }
+            any = true;
+            let end = bytes.iter().position(|byte| *byte == b'\n');
+            let count = end.map_or(bytes.len(), |end| end + 1);
+            fits &= self.line.len() + count <= MAX_ROW_BYTES;
+            if fits {
+                self.line.extend_from_slice(&bytes[..count]);
+            }
+            self.reader.consume(count);
+            if end.is_some() {
+                return Ok(Some(fits));
             }
         }
     }

@@ -4,32 +4,33 @@ use std::io::BufRead;
 
 use serde_json::{Map, Value};
 
+use super::limit::Limited;
 use crate::{
-    error::DataError,
-    rows::{Row, bad, from_fields},
+    error::{DataError, DataErrorKind},
+    rows::{Columns, Row, bad, from_fields},
 };
-
-/// Columns that hold JSON, not text.
-const JSON_COLUMNS: [&str; 4] = ["messages", "input_ids", "labels", "attention_mask"];
 
 /// Reads rows with the number of the line on which each begins. Quoted fields may hold line ends and delimiters.
 pub fn read_table<R: BufRead>(
     reader: R,
     file_name: &str,
     delimiter: u8,
+    columns: Columns,
 ) -> impl Iterator<Item = Result<(usize, Row), DataError>> + use<R> {
+    let (reader, budget) = Limited::new(reader);
     let mut table = csv::ReaderBuilder::new().delimiter(delimiter).from_reader(reader);
     let file_name = file_name.to_owned();
-    let mut columns: Option<Vec<String>> = None;
+    let mut header: Option<Vec<String>> = None;
     let mut record = csv::StringRecord::new();
     let mut ended = false;
     std::iter::from_fn(move || {
         if ended {
             return None;
         }
-        if columns.is_none() {
+        budget.renew();
+        if header.is_none() {
             match table.headers() {
-                Ok(names) => columns = Some(names.iter().map(|name| name.trim().to_owned()).collect()),
+                Ok(names) => header = Some(names.iter().map(|name| name.trim().to_owned()).collect()),
                 Err(error) => {
                     ended = true;
                     return Some(Err(broken(&error).at(&file_name, 1)));
@@ -44,7 +45,7 @@ pub fn read_table<R: BufRead>(
                 let own = 1 + record.iter().map(|cell| cell.matches('\n').count()).sum::<usize>();
                 let consumed = table.position().line() as usize - line;
                 let line = line + consumed.saturating_sub(own);
-                let row = row(columns.as_deref().unwrap_or_default(), &record);
+                let row = row(header.as_deref().unwrap_or_default(), &record, &columns);
                 Some(row.map(|row| (line, row)).map_err(|error| error.at(&file_name, line)))
             }
             Err(error) => {
@@ -56,22 +57,13 @@ pub fn read_table<R: BufRead>(
     })
 }
 
-fn row(columns: &[String], record: &csv::StringRecord) -> Result<Row, DataError> {
-    let mut fields = Map::new();
-    for (name, text) in columns.iter().zip(record) {
-        let value = match JSON_COLUMNS.contains(&name.as_str()) {
-            true if text.trim().is_empty() => Value::Null,
-            true => serde_json::from_str(text).map_err(|error| {
-                bad(format!("column {name} is not JSON: {error}"), "write it as a JSON array, in quotes")
-            })?,
-            false => Value::String(text.to_owned()),
-        };
-        // An empty cell of a column of arrays is a row without that field.
-        if !value.is_null() {
-            fields.insert(name.clone(), value);
-        }
+/// Every cell is text; where a list is expected, it is JSON.
+fn row(header: &[String], record: &csv::StringRecord, columns: &Columns) -> Result<Row, DataError> {
+    if let Some((name, _)) = header.iter().zip(record).find(|(_, text)| text.contains('\0')) {
+        return Err(bad(format!("column {name} has a NUL byte"), "is this a text file, in UTF-8?"));
     }
-    from_fields(&fields)
+    let cells = header.iter().zip(record).map(|(name, text)| (name.clone(), Value::from(text)));
+    from_fields(cells.collect::<Map<_, _>>(), columns)
 }
 
 fn broken(error: &csv::Error) -> DataError {
@@ -83,6 +75,11 @@ fn broken(error: &csv::Error) -> DataError {
         csv::ErrorKind::Utf8 { err, .. } => {
             bad(format!("cell {} is not UTF-8", err.field() + 1), "save the file in UTF-8")
         }
-        _ => bad(error.to_string(), "check the file and its disk"),
+        csv::ErrorKind::Io(error) => DataError::new(
+            DataErrorKind::Read,
+            format!("reading failed: {error}"),
+            "check the file and its disk; a quote that is never closed makes the rest of the file one cell",
+        ),
+        _ => bad(error.to_string(), ""),
     }
 }

@@ -1,34 +1,104 @@
-//! Plain text: a line is a row.
+//! Plain text: a row is a line, what stands between blank lines, or a part of the whole.
 
 use std::io::BufRead;
 
-use super::lines::Lines;
+use lorelei_recipe::SampleBy;
+
+use super::{
+    Rows,
+    limit::{MAX_ROW_BYTES, TOO_LONG},
+    lines::Lines,
+};
 use crate::{
     error::DataError,
     rows::{Row, bad},
 };
 
-/// Reads lines as [`Row::Text`] with their numbers, without their ends; blank ones are skipped.
-pub fn read_text<R: BufRead>(
-    reader: R,
-    file_name: &str,
-) -> impl Iterator<Item = Result<(usize, Row), DataError>> + use<R> {
-    let mut lines = Lines::new(reader);
+/// A piece of a stream ends with the first line end after so many bytes.
+const PIECE: usize = 1 << 16;
+
+/// Reads the rows of a text with the numbers of the lines on which they begin; blank lines are no rows.
+pub fn read_text<'a>(reader: impl BufRead + 'a, file_name: &str, sample_by: SampleBy) -> Rows<'a> {
     let file_name = file_name.to_owned();
-    std::iter::from_fn(move || {
+    let mut texts = Texts { lines: Lines::new(reader), sample_by, begins: true, bad: None };
+    Box::new(std::iter::from_fn(move || {
+        let item = texts.next()?;
+        Some(item.map_err(|error| error.at(&file_name, texts.lines.number())))
+    }))
+}
+
+struct Texts<R> {
+    lines: Lines<R>,
+    sample_by: SampleBy,
+    begins: bool,
+    /// What is wrong with the line that ended a row.
+    bad: Option<DataError>,
+}
+
+impl<R: BufRead> Texts<R> {
+    fn next(&mut self) -> Option<Result<(usize, Row), DataError>> {
+        if let Some(error) = self.bad.take() {
+            return Some(Err(error));
+        }
+        let mut text = String::new();
+        let mut start = 1;
         loop {
-            let (number, line) = match lines.next()? {
+            let line = match self.lines.next() {
+                Some(line) => line.and_then(|(number, line)| Ok((number, words(line)?))),
+                None if text.is_empty() => return None,
+                None => return Some(Ok((start, self.row(text)))),
+            };
+            let (number, line) = match line {
                 Ok(line) => line,
-                Err(error) => return Some(Err(error.at(&file_name, lines.number()))),
+                Err(error) if text.is_empty() => return Some(Err(error)),
+                // What was read before it is a row all the same.
+                Err(error) => {
+                    let number = self.lines.number();
+                    self.bad = Some(DataError { line: Some(number), ..error });
+                    return Some(Ok((start, self.row(text))));
+                }
             };
-            let Ok(text) = std::str::from_utf8(&line) else {
-                let error = bad("the line is not UTF-8", "save the file in UTF-8");
-                return Some(Err(error.at(&file_name, number)));
-            };
-            let text = text.trim_end_matches(['\r', '\n']);
-            if !text.trim().is_empty() {
-                return Some(Ok((number, Row::Text(text.to_owned()))));
+            let blank = line.trim().is_empty();
+            if text.is_empty() {
+                start = number;
+            }
+            match self.sample_by {
+                SampleBy::Line if blank => {}
+                SampleBy::Line => return Some(Ok((number, Row::Text(bare(line).to_owned())))),
+                SampleBy::Paragraph if blank && text.is_empty() => {}
+                SampleBy::Paragraph if blank => return Some(Ok((start, self.row(text)))),
+                _ => {
+                    text.push_str(line);
+                    if self.sample_by == SampleBy::Document && text.len() >= PIECE {
+                        return Some(Ok((start, self.row(text))));
+                    }
+                    if text.len() > MAX_ROW_BYTES {
+                        return Some(Err(bad(
+                            TOO_LONG,
+                            "no blank line divides it; set data.sample_by to \"document\"",
+                        )));
+                    }
+                }
             }
         }
-    })
+    }
+
+    fn row(&mut self, text: String) -> Row {
+        match self.sample_by {
+            SampleBy::Document => Row::Stream { text, begins: std::mem::take(&mut self.begins) },
+            _ => Row::Text(bare(&text).to_owned()),
+        }
+    }
+}
+
+/// Without the line end.
+fn bare(text: &str) -> &str {
+    text.trim_end_matches(['\r', '\n'])
+}
+
+fn words(line: &[u8]) -> Result<&str, DataError> {
+    if let Some(at) = line.iter().position(|byte| *byte == 0) {
+        return Err(bad(format!("byte {} of the line is NUL", at + 1), "is this a text file, in UTF-8?"));
+    }
+    std::str::from_utf8(line).map_err(|_| bad("the line is not UTF-8", "save the file in UTF-8"))
 }

@@ -24,7 +24,7 @@ pub fn smol() -> Tokenizer {
 }
 
 pub fn message(role: &str, content: &str) -> Message {
-    Message { role: role.to_owned(), content: content.to_owned() }
+    Message::new(role, content)
 }
 
 pub fn user(content: &str) -> Message {

@@ -1,6 +1,8 @@
 //! The architectures that can be read, a file each.
 
+mod bert;
 mod chatglm;
+mod distilbert;
 mod gemma;
 mod gemma2;
 mod gemma3_text;
@@ -12,6 +14,7 @@ mod mistral;
 mod phi3;
 mod qwen2;
 mod qwen3;
+mod roberta;
 mod smollm3;
 
 use super::{ModelConfig, fields::Fields, model_type};
@@ -20,7 +23,7 @@ use crate::FormatError;
 type Read = fn(&Fields<'_>) -> Result<ModelConfig, FormatError>;
 
 /// Transformers' `model_type` and what reads it.
-const KNOWN: [(&str, Read); 13] = [
+const KNOWN: [(&str, Read); 17] = [
     ("llama", llama::read),
     ("mistral", mistral::read),
     ("qwen2", qwen2::read),
@@ -34,6 +37,10 @@ const KNOWN: [(&str, Read); 13] = [
     ("glm4", glm4::read),
     ("chatglm", chatglm::read),
     ("gpt2", gpt2::read),
+    ("bert", bert::read),
+    ("roberta", roberta::read),
+    ("xlm-roberta", roberta::read_xlm),
+    ("distilbert", distilbert::read),
 ];
 
 pub(super) fn read(fields: &Fields<'_>) -> Result<ModelConfig, FormatError> {

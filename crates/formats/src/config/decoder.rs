@@ -1,6 +1,6 @@
 //! What the decoders since Llama have in common: an architecture starts from here and says what differs.
 
-use super::design::{Activation, Biases, LayerKind, Names, NormKind};
+use super::design::{Activation, Biases, HeadNames, LayerKind, Names, NormKind, Task};
 use super::fields::Fields;
 use super::read_rope::{RopeDefaults, read_rope};
 use super::{ModelConfig, SublayerNames};
@@ -36,6 +36,8 @@ pub(super) const LLAMA: Names = Names {
     key_norm: None,
     final_norm: Some("norm"),
     head: "lm_head",
+    sequence_head: HeadNames { dense: None, output: "score", bias: false },
+    token_head: HeadNames { dense: None, output: "score", bias: true },
 };
 
 /// What an architecture takes where its `config.json` does not say.
@@ -120,6 +122,11 @@ pub(super) fn read(
         attention_softcap: None,
         logits_softcap: None,
         embedding_scale: 1.0,
+        causal: true,
+        position_offset: 0,
+        token_types: 0,
+        task: task(fields, Task::CausalLm)?,
+        num_labels: labels(fields)?,
         ropes: vec![read_rope(fields, head_dim, max_position_embeddings, &defaults.rope)?],
         layers: vec![LayerKind { rope: Some(0), window: None }; num_hidden_layers],
     })
@@ -203,4 +210,22 @@ pub(super) fn set_windows(
         layer.window = if slides { window } else { None };
     }
     Ok(())
+}
+
+/// What `architectures` says that the model is for, or else `usual`.
+pub(super) fn task(fields: &Fields<'_>, usual: Task) -> Result<Task, FormatError> {
+    let names = fields.texts("architectures")?.unwrap_or_default();
+    Ok(match names.first() {
+        Some(name) if name.ends_with("ForSequenceClassification") => Task::SequenceClassification,
+        Some(name) if name.ends_with("ForTokenClassification") => Task::TokenClassification,
+        _ => usual,
+    })
+}
+
+/// The classes of a classifying head: Transformers writes their names, and takes two where there are none.
+pub(super) fn labels(fields: &Fields<'_>) -> Result<usize, FormatError> {
+    match fields.object("id2label")? {
+        Some(names) => Ok(names.len()),
+        None => Ok(fields.optional_size("num_labels", MOST_WIDTH)?.unwrap_or(2)),
+    }
 }

@@ -35,6 +35,19 @@ pub struct Biases {
     pub mlp: bool,
 }
 
+/// What a model is for: PEFT's `TaskType`, as far as models here go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Task {
+    /// Predicts the next token.
+    CausalLm,
+    /// Says which class a text is of.
+    SequenceClassification,
+    /// Says which class each token is of.
+    TokenClassification,
+    /// Gives the residual stream behind the last layer.
+    FeatureExtraction,
+}
+
 /// What of a layer may differ from the next one's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LayerKind {
@@ -69,8 +82,32 @@ pub struct Names {
     pub key_norm: Option<&'static str>,
     /// The norm after the last layer.
     pub final_norm: Option<&'static str>,
-    /// The language model's head.
+    /// The language model's head; an encoder has none.
     pub head: &'static str,
+    /// The head that classifies texts.
+    pub sequence_head: HeadNames,
+    /// The head that classifies tokens.
+    pub token_head: HeadNames,
+}
+
+/// A classifying head, by whole names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HeadNames {
+    /// A linear layer with a bias, `[hidden, hidden]`, and what its values go through before they reach the classes.
+    pub dense: Option<(&'static str, Squash)>,
+    /// The linear layer that gives the classes.
+    pub output: &'static str,
+    /// Whether that has a bias.
+    pub bias: bool,
+}
+
+/// What stands between the two layers of a classifying head.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Squash {
+    /// `tanh(x)`.
+    Tanh,
+    /// `max(x, 0)`.
+    Relu,
 }
 
 /// The names of a sublayer: what goes in, what comes out, and the norms around it.

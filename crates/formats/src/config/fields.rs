@@ -47,6 +47,11 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// How many keys there are.
+    pub fn len(&self) -> usize {
+        self.values.len()
+    }
+
     pub fn text(&self, key: &str) -> Result<Option<&str>, FormatError> {
         match self.get(key) {
             None => Ok(None),

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::model::{Architecture, GgufModel, ROPE_FREQS};
+use super::model::{Architecture, GgufModel, ROPE_FACTORS, ROPE_FREQS};
 use super::{GgmlType, GgufValue};
 use crate::config::{Rope, RopeScaling};
 use crate::{FormatError, Place, ReadAt, TensorSource};
@@ -14,7 +14,7 @@ impl<R: ReadAt> GgufModel<R> {
     /// The model's `config.json`.
     ///
     /// # Errors
-    /// When the metadata lacks what a config needs, or asks for what Hugging Face's Llama and Qwen2 cannot do here:
+    /// When the metadata lacks what a config needs, or asks for what Hugging Face's model cannot do here:
     /// experts, partly rotated heads, a rotary scaling other than linear and Llama 3's.
     pub fn hf_config(&self) -> Result<Value, FormatError> {
         self.refuse_experts()?;
@@ -27,6 +27,9 @@ impl<R: ReadAt> GgufModel<R> {
         let (architecture, model_type) = match self.architecture {
             Architecture::Llama => ("LlamaForCausalLM", "llama"),
             Architecture::Qwen2 => ("Qwen2ForCausalLM", "qwen2"),
+            Architecture::Qwen3 => ("Qwen3ForCausalLM", "qwen3"),
+            Architecture::Gemma3 => ("Gemma3ForCausalLM", "gemma3_text"),
+            Architecture::Phi3 => ("Phi3ForCausalLM", "phi3"),
         };
         let mut config = json!({
             "architectures": [architecture],
@@ -50,16 +53,69 @@ impl<R: ReadAt> GgufModel<R> {
             "use_cache": true,
             "vocab_size": self.vocab_size()?,
         });
-        if heads == 0 || head_dim * heads != hidden {
+        // Qwen3 and Gemma 3 have a width of their own where the file does not say.
+        let by_itself = matches!(self.architecture, Architecture::Qwen3 | Architecture::Gemma3);
+        if by_itself || heads == 0 || head_dim * heads != hidden {
             config["head_dim"] = json!(head_dim);
         }
-        if self.architecture == Architecture::Llama {
-            config["attention_bias"] = json!(self.has_tensor_ending("self_attn.q_proj.bias"));
-            config["mlp_bias"] = json!(self.has_tensor_ending("mlp.up_proj.bias"));
-        } else {
-            config["use_sliding_window"] = json!(false);
+        match self.architecture {
+            Architecture::Llama => {
+                config["attention_bias"] = json!(self.has_tensor_ending("self_attn.q_proj.bias"));
+                config["mlp_bias"] = json!(self.has_tensor_ending("mlp.up_proj.bias"));
+            }
+            Architecture::Qwen2 => config["use_sliding_window"] = json!(false),
+            Architecture::Qwen3 => {
+                config["attention_bias"] = json!(self.has_tensor_ending("self_attn.q_proj.bias"));
+                config["use_sliding_window"] = json!(false);
+            }
+            Architecture::Gemma3 => self.add_gemma3(&mut config, hidden, heads, head_dim)?,
+            Architecture::Phi3 => self.add_phi3(&mut config, head_dim)?,
         }
         Ok(config)
+    }
+
+    /// What llama.cpp knows of Gemma 3 without being told: how scores are scaled, and which layers have a window.
+    fn add_gemma3(
+        &self,
+        config: &mut Value,
+        hidden: usize,
+        heads: usize,
+        head_dim: usize,
+    ) -> Result<(), FormatError> {
+        // Only the largest, of 62 layers, scales by what a head would be wide if all of them made the residual stream.
+        let largest = self.number("block_count")? == 62;
+        let scalar = if largest { hidden.checked_div(heads).unwrap_or(head_dim) } else { head_dim };
+        config["query_pre_attn_scalar"] = json!(scalar);
+        config["hidden_activation"] = json!("gelu_pytorch_tanh");
+        config["sliding_window"] = json!(self.optional_number("attention.sliding_window")?);
+        config["sliding_window_pattern"] =
+            json!(self.optional_number("attention.sliding_window_pattern")?.unwrap_or(6));
+        config["rope_local_base_freq"] =
+            json!(self.optional_float("rope.freq_base_swa")?.unwrap_or(10_000.0));
+        Ok(())
+    }
+
+    /// Phi-3's window, and its rotary embedding: of a part of each head, with divisors for short and for long texts.
+    fn add_phi3(&self, config: &mut Value, head_dim: usize) -> Result<(), FormatError> {
+        config["sliding_window"] = match self.optional_number("attention.sliding_window")? {
+            Some(0) | None => Value::Null,
+            Some(window) => json!(window),
+        };
+        if let Some(rotated) = self.optional_number("rope.dimension_count")?.filter(|&n| n != head_dim) {
+            config["partial_rotary_factor"] = json!(rotated as f64 / head_dim.max(1) as f64);
+        }
+        let context = self.number("context_length")?;
+        let original = self.optional_number("rope.scaling.original_context_length")?.unwrap_or(context);
+        config["original_max_position_embeddings"] = json!(original);
+        if self.gguf.tensor(ROPE_FACTORS[0]).is_some() {
+            let [short, long] = ROPE_FACTORS.map(|name| self.gguf.read_f32(name));
+            config["rope_scaling"] =
+                json!({ "type": "longrope", "short_factor": short?, "long_factor": long? });
+            if let Some(factor) = self.optional_float("rope.scaling.attn_factor")? {
+                config["rope_scaling"]["attention_factor"] = json!(factor);
+            }
+        }
+        Ok(())
     }
 
     fn refuse_experts(&self) -> Result<(), FormatError> {
@@ -77,13 +133,16 @@ impl<R: ReadAt> GgufModel<R> {
         let implied = hidden.checked_div(heads).unwrap_or(0);
         let head_dim = self.optional_number("attention.key_length")?;
         let rotated = self.optional_number("rope.dimension_count")?;
-        let head_dim = head_dim.or(rotated).unwrap_or(implied);
+        // Phi-3's heads may be turned in part.
+        let whole = rotated.filter(|_| self.architecture != Architecture::Phi3);
+        let head_dim = head_dim.or(whole).unwrap_or(implied);
         match rotated {
-            Some(rotated) if rotated != head_dim => Err(self.refusal(
-                "rope.dimension_count",
-                format!("{rotated} of each head's {head_dim} values are rotated"),
-                "use a model whose heads are rotated whole",
-            )),
+            Some(rotated) if rotated != head_dim && self.architecture != Architecture::Phi3 => Err(self
+                .refusal(
+                    "rope.dimension_count",
+                    format!("{rotated} of each head's {head_dim} values are rotated"),
+                    "use a model whose heads are rotated whole",
+                )),
             _ => Ok(head_dim),
         }
     }

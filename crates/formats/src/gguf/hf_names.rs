@@ -1,24 +1,45 @@
 //! GGUF's tensor names to Hugging Face's.
 
-/// What Hugging Face's Llama and Qwen2 call the tensor `name`; `None` if they have no such tensor.
-pub(super) fn hf_name(name: &str) -> Option<String> {
+use super::model::Architecture;
+
+/// What Hugging Face's model of this architecture calls the tensor `name`; `None` if it has no such tensor.
+pub(super) fn hf_name(architecture: Architecture, name: &str) -> Option<String> {
     let whole = match name {
         "token_embd.weight" => "model.embed_tokens.weight",
         "output_norm.weight" => "model.norm.weight",
         "output.weight" => "lm_head.weight",
-        _ => return hf_layer_name(name),
+        _ => return hf_layer_name(architecture, name),
     };
     Some(whole.to_owned())
 }
 
-fn hf_layer_name(name: &str) -> Option<String> {
+fn hf_layer_name(architecture: Architecture, name: &str) -> Option<String> {
     let (layer, rest) = name.strip_prefix("blk.")?.split_once('.')?;
     // Only the number as it is always written, so that no two names become one.
     if layer.parse::<u32>().ok()?.to_string() != layer {
         return None;
     }
     let (module, kind) = rest.rsplit_once('.')?;
-    let (module, may_have_bias) = match module {
+    use Architecture::{Gemma3, Llama, Phi3, Qwen2, Qwen3};
+    let (module, may_have_bias) = match (architecture, module) {
+        (Qwen3 | Gemma3, "attn_q_norm") => ("self_attn.q_norm", false),
+        (Qwen3 | Gemma3, "attn_k_norm") => ("self_attn.k_norm", false),
+        (Gemma3, "post_attention_norm") => ("post_attention_layernorm", false),
+        (Gemma3, "ffn_norm") => ("pre_feedforward_layernorm", false),
+        (Gemma3, "post_ffw_norm") => ("post_feedforward_layernorm", false),
+        // One for queries, keys and values; and what is called up is gate and up in one.
+        (Phi3, "attn_qkv") => ("self_attn.qkv_proj", false),
+        (Phi3, "ffn_up") => ("mlp.gate_up_proj", false),
+        (Phi3, "attn_q" | "attn_k" | "attn_v" | "ffn_gate") => return None,
+        (Llama | Qwen2 | Qwen3 | Gemma3 | Phi3, module) => hf_module(module)?,
+    };
+    let known = kind == "weight" || kind == "bias" && may_have_bias;
+    known.then(|| format!("model.layers.{layer}.{module}.{kind}"))
+}
+
+/// The names that all have, and whether there may be a bias.
+fn hf_module(module: &str) -> Option<(&'static str, bool)> {
+    Some(match module {
         "attn_norm" => ("input_layernorm", false),
         "attn_q" => ("self_attn.q_proj", true),
         "attn_k" => ("self_attn.k_proj", true),
@@ -29,14 +50,12 @@ fn hf_layer_name(name: &str) -> Option<String> {
         "ffn_up" => ("mlp.up_proj", true),
         "ffn_down" => ("mlp.down_proj", true),
         _ => return None,
-    };
-    let known = kind == "weight" || kind == "bias" && may_have_bias;
-    known.then(|| format!("model.layers.{layer}.{module}.{kind}"))
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::hf_name;
+    use super::{Architecture, hf_name};
 
     #[test]
     fn every_name_has_its_counterpart_and_others_none() {
@@ -50,18 +69,20 @@ mod tests {
             ("blk.3.ffn_norm.weight", "model.layers.3.post_attention_layernorm.weight"),
             ("blk.3.ffn_down.weight", "model.layers.3.mlp.down_proj.weight"),
         ] {
-            assert_eq!(hf_name(gguf).as_deref(), Some(hf));
+            assert_eq!(hf_name(Architecture::Llama, gguf).as_deref(), Some(hf));
         }
         for odd in [
             "rope_freqs.weight",
             "blk.01.attn_q.weight",
             "blk.+1.attn_q.weight",
             "blk.0.attn_norm.bias",
+            "blk.0.attn_q_norm.weight",
+            "blk.0.attn_qkv.weight",
             "blk.0.ffn_gate_exps.weight",
             "blk.0.attn_q",
             "blk.x.attn_q.weight",
         ] {
-            assert_eq!(hf_name(odd), None, "{odd}");
+            assert_eq!(hf_name(Architecture::Llama, odd), None, "{odd}");
         }
     }
 }

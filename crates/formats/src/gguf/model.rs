@@ -10,11 +10,14 @@ use crate::{FormatError, Place, ReadAt, StoredDtype, TensorInfo, TensorSource};
 /// The factors that stretch Llama 3's rotary frequencies: `config.json` says them in words, GGUF in numbers.
 pub(super) const ROPE_FREQS: &str = "rope_freqs.weight";
 
-/// A GGUF file of architecture `llama` or `qwen2`, under Hugging Face's names and in its layouts.
+/// The divisors of Phi-3's rotary frequencies, for short and for long texts.
+pub(super) const ROPE_FACTORS: [&str; 2] = ["rope_factors_short.weight", "rope_factors_long.weight"];
+
+/// A GGUF file of a known architecture, under Hugging Face's names and in its layouts.
 ///
 /// llama.cpp rotates neighbouring pairs of query and key values, Hugging Face a value and the one half a head further
 /// on, so that llama.cpp's converter interleaves the rows of `q_proj` and `k_proj` (architecture `llama` only). Reading
-/// them here undoes that; a LoRA trained on what comes out fits the original model.
+/// them here undoes that; a LoRA trained on what comes out fits the original model. It also adds one to Gemma's norms, which is taken away here.
 #[derive(Debug)]
 pub struct GgufModel<R> {
     pub(super) gguf: Gguf<R>,
@@ -30,14 +33,22 @@ pub struct GgufModel<R> {
 pub(super) enum Architecture {
     Llama,
     Qwen2,
+    Qwen3,
+    Gemma3,
+    Phi3,
 }
 
 impl Architecture {
-    /// GGUF's name, which is also the prefix of its metadata keys and Hugging Face's `model_type`.
+    const ALL: [Self; 5] = [Self::Llama, Self::Qwen2, Self::Qwen3, Self::Gemma3, Self::Phi3];
+
+    /// GGUF's name, which is also the prefix of its metadata keys.
     pub fn name(self) -> &'static str {
         match self {
             Architecture::Llama => "llama",
             Architecture::Qwen2 => "qwen2",
+            Architecture::Qwen3 => "qwen3",
+            Architecture::Gemma3 => "gemma3",
+            Architecture::Phi3 => "phi3",
         }
     }
 }
@@ -56,17 +67,16 @@ impl<R: ReadAt> GgufModel<R> {
     /// # Errors
     /// When the architecture is not known, or a tensor has no counterpart in it (a mixture of experts, say).
     pub fn new(gguf: Gguf<R>) -> Result<Self, FormatError> {
-        let architecture = match gguf.architecture()? {
-            "llama" => Architecture::Llama,
-            "qwen2" => Architecture::Qwen2,
-            other => {
-                return Err(FormatError::unsupported(
-                    gguf.file_name(),
-                    Place::Key("general.architecture".to_owned()),
-                    format!("models of architecture {:?} cannot be read", crate::error::Shortened(other)),
-                    "use a model of architecture llama or qwen2, or the original safetensors",
-                ));
-            }
+        let name = gguf.architecture()?;
+        let architecture = Architecture::ALL.into_iter().find(|known| known.name() == name);
+        let Some(architecture) = architecture else {
+            let known = Architecture::ALL.map(Architecture::name).join(", ");
+            return Err(FormatError::unsupported(
+                gguf.file_name(),
+                Place::Key("general.architecture".to_owned()),
+                format!("models of architecture {:?} cannot be read", crate::error::Shortened(name)),
+                format!("use a model of a known architecture ({known}), or the original safetensors"),
+            ));
         };
         let mut model =
             Self { gguf, architecture, infos: Vec::new(), origins: Vec::new(), by_name: HashMap::new() };
@@ -80,10 +90,10 @@ impl<R: ReadAt> GgufModel<R> {
 
     fn add(&mut self, index: usize, heads: usize, kv_heads: usize) -> Result<(), FormatError> {
         let tensor = &self.gguf.tensors()[index];
-        if tensor.name == ROPE_FREQS {
+        if tensor.name == ROPE_FREQS || ROPE_FACTORS.contains(&tensor.name.as_str()) {
             return Ok(());
         }
-        let name = hf_name(&tensor.name).ok_or_else(|| {
+        let name = hf_name(self.architecture, &tensor.name).ok_or_else(|| {
             FormatError::unsupported(
                 self.gguf.file_name(),
                 Place::Tensor(tensor.name.clone()),
@@ -182,7 +192,11 @@ impl<R: ReadAt> TensorSource for GgufModel<R> {
     fn read_f32(&self, name: &str) -> Result<Vec<f32>, FormatError> {
         let (tensor, interleaved) = self.origin(name)?;
         let Some(heads) = interleaved else {
-            return self.gguf.read_f32(&tensor.name);
+            let mut values = self.gguf.read_f32(&tensor.name)?;
+            if self.architecture == Architecture::Gemma3 && name.ends_with("norm.weight") {
+                values.iter_mut().for_each(|value| *value -= 1.0);
+            }
+            return Ok(values);
         };
         let head_rows = tensor.shape[0] / heads;
         if tensor.shape.len() == 1 {

@@ -11,12 +11,12 @@ mod policy;
 pub mod rms_norm;
 mod self_test;
 
-use burn::tensor::{DType, Device, Tensor};
+use burn::tensor::{DType, Device, FloatDType, Tensor};
 use burn_cubecl::tensor::CubeTensor;
 
 pub use launch::{Counters, counters, launches};
 pub use policy::{KernelPolicy, kernel_policy, set_kernel_policy};
-pub use self_test::set_up;
+pub use self_test::{halves_are_right, set_up};
 
 /// Whether these tensors can be worked on by a WGSL kernel, and shall be: `alike` are all single or all half floats, `singles` are single.
 pub fn takes(alike: &[&CubeTensor], singles: &[&CubeTensor]) -> bool {
@@ -34,6 +34,26 @@ pub fn runs_on(device: &Device) -> bool {
     let one = Tensor::<2>::ones([1, 1], device);
     let _ = crate::ops::swiglu(one.clone(), one);
     launches() > before
+}
+
+/// Whether a device computes with half floats of kind `dtype`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Halves {
+    /// It does.
+    Held,
+    /// It is a GPU that does not.
+    Missing,
+    /// It is the CPU, whose operations are for single floats.
+    Cpu,
+}
+
+/// Whether `device` computes with numbers of kind `dtype`; see [`halves_are_right`] for whether it does it well.
+pub fn halves(device: &Device, dtype: FloatDType) -> Halves {
+    match device.supports_dtype(dtype) {
+        _ if *device == Device::flex() => Halves::Cpu,
+        true => Halves::Held,
+        false => Halves::Missing,
+    }
 }
 
 /// As [`takes`], for token ids and the like.

@@ -1,12 +1,15 @@
 //! Whether the kernels give the right numbers here: drivers have faults, and a browser only logs a shader that it does not take.
 
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::{Device, FloatDType, Int, Tensor, TensorData};
 
 use super::{KernelPolicy, kernel_policy, launches, set_kernel_policy};
 use crate::{Dropout, ops};
 
 /// Largest error, relative to the largest value.
 const TOLERANCE: f64 = 1e-4;
+
+/// The same of half floats: bfloat16 has eight bits.
+const HALF_TOLERANCE: f64 = 2e-2;
 
 /// Numbers between -1 and 1 without a pattern that a wrong index would keep.
 fn numbers(count: usize, salt: u32) -> Vec<f32> {
@@ -21,11 +24,11 @@ fn tensor<const D: usize>(values: &[f32], shape: [usize; D], device: &Device) ->
     Tensor::from_data(TensorData::new(values.to_vec(), shape), device)
 }
 
-async fn differs<const D: usize>(got: Tensor<D>, want: &[f64]) -> Result<bool, String> {
+async fn differs<const D: usize>(got: Tensor<D>, want: &[f64], tolerance: f64) -> Result<bool, String> {
     let got = got.into_data_async().await.map_err(|error| format!("{error:?}"))?;
     let got = got.try_into_vec::<f32>().map_err(|error| format!("{error:?}"))?;
     let scale = want.iter().fold(0f64, |max, value| max.max(value.abs()));
-    let right = |(got, want): (&f32, &f64)| (*got as f64 - want).abs() <= TOLERANCE * scale;
+    let right = |(got, want): (&f32, &f64)| (*got as f64 - want).abs() <= tolerance * scale;
     Ok(got.len() != want.len() || !got.iter().zip(want).all(right))
 }
 
@@ -39,13 +42,13 @@ fn widened(values: &[f32]) -> Vec<f64> {
     values.iter().map(|value| f64::from(*value)).collect()
 }
 
-async fn lora_linear_is_wrong(device: &Device) -> Result<bool, String> {
+async fn lora_linear_is_wrong(device: &Device, dtype: FloatDType, tolerance: f64) -> Result<bool, String> {
     let (n, size_in, size_out, r) = (5, 20, 7, 3);
     let [x, w, a, b] = [(n * size_in, 1), (size_out * size_in, 2), (r * size_in, 3), (size_out * r, 4)]
         .map(|(count, salt)| numbers(count, salt));
     let y = ops::lora_linear(
-        tensor(&x, [n, size_in], device),
-        tensor(&w, [size_out, size_in], device),
+        tensor(&x, [n, size_in], device).cast(dtype),
+        tensor(&w, [size_out, size_in], device).cast(dtype),
         tensor(&a, [r, size_in], device),
         tensor(&b, [size_out, r], device),
         0.5,
@@ -55,7 +58,7 @@ async fn lora_linear_is_wrong(device: &Device) -> Result<bool, String> {
     let low = product(&product(&x, &a, size_in), &b, r);
     let want: Vec<f64> =
         product(&x, &w, size_in).iter().zip(low).map(|(base, low)| base + 0.5 * low).collect();
-    differs(y, &want).await
+    differs(y.cast(FloatDType::F32), &want, tolerance).await
 }
 
 async fn attention_is_wrong(device: &Device) -> Result<bool, String> {
@@ -80,7 +83,12 @@ async fn attention_is_wrong(device: &Device) -> Result<bool, String> {
             weights.iter().enumerate().map(|(key, weight)| weight * v[key * d + c]).sum::<f64>() / sum
         }));
     }
-    differs(out, &want).await
+    differs(out, &want, TOLERANCE).await
+}
+
+/// Whether an adapted layer whose weight and input are half floats of kind `dtype` gives the right numbers on a device that says it has them.
+pub async fn halves_are_right(device: &Device, dtype: FloatDType) -> bool {
+    matches!(lora_linear_is_wrong(device, dtype, HALF_TOLERANCE).await, Ok(false))
 }
 
 /// Decides, before the first tensor of a run, which kernels a device gets. A driver that computes in software gets burn's operations: it pays
@@ -97,7 +105,7 @@ pub async fn set_up(device: &Device, is_software: bool) -> Option<String> {
     }
     let before = launches();
     let faults = [
-        ("lora_linear", lora_linear_is_wrong(device).await),
+        ("lora_linear", lora_linear_is_wrong(device, FloatDType::F32, TOLERANCE).await),
         ("attention", attention_is_wrong(device).await),
     ];
     if launches() == before {

@@ -18,14 +18,14 @@ pub(super) const FIELDS: &[Field] = rows! { Lora;
     layers_pattern: Names => "null", Supported, "The name before a layer's number.";
     init_lora_weights: Init => "true", Supported,
         "How A and B begin. Initialisations that change the base weights (pissa, olora, corda, loftq, lora_ga), and eva, orthogonal and mica, are refused.";
-    task_type: Choice { takes: &["CAUSAL_LM"], later: &["SEQ_CLS", "SEQ_2_SEQ_LM", "TOKEN_CLS", "QUESTION_ANS", "FEATURE_EXTRACTION"] }
+    task_type: Choice { takes: &["CAUSAL_LM", "SEQ_CLS", "TOKEN_CLS", "FEATURE_EXTRACTION"], later: &["SEQ_2_SEQ_LM", "QUESTION_ANS"] }
         => "null", Supported, "What the model is for.";
     bias: Choice { takes: &["none"], later: &["all", "lora_only"] } => "\"none\"", Supported, "Which biases are trained too.";
     inference_mode: Any => "false" also ["true"], Ignored("PEFT sets it when it saves"), "Whether the adapter is only used, not trained.";
 
     fan_in_fan_out: Bool => "false", Ignored("the model itself says how its weights are stored"),
         "Whether the base weight is stored [in, out].";
-    modules_to_save: Names => "null" also ["[]"], Refused("training whole modules beside the adapter is not there yet"),
+    modules_to_save: Names => "null" also ["[]", "[\"classifier\", \"score\"]"], Refused("training whole modules beside the adapter is not there yet"),
         "Modules trained whole and saved with the adapter.";
     use_dora: Bool => "false", Supported, "Weight-decomposed adaptation (DoRA).";
     lora_bias: Bool => "false", Supported, "Whether B has a bias.";

@@ -1,10 +1,10 @@
 //! ChatGLM2 and 3, and GLM-4, under the names of their own code (`modeling_chatglm.py`), which stay in the adapter.
 
 use super::super::decoder::{
-    MOST_HEADS, MOST_LAYERS, MOST_TOKENS, MOST_VOCABULARY, MOST_WIDE, MOST_WIDTH, cut_into_heads,
-    shared_heads,
+    MOST_HEADS, MOST_LAYERS, MOST_TOKENS, MOST_VOCABULARY, MOST_WIDE, MOST_WIDTH, cut_into_heads, labels,
+    shared_heads, task,
 };
-use super::super::design::{Activation, Biases, LayerKind, Names, NormKind, SublayerNames};
+use super::super::design::{Activation, Biases, HeadNames, LayerKind, Names, NormKind, SublayerNames, Task};
 use super::super::rope::{Rope, RopeScaling};
 use super::super::{ModelConfig, fields::Fields};
 use crate::FormatError;
@@ -26,6 +26,8 @@ const NAMES: Names = Names {
     key_norm: None,
     final_norm: Some("encoder.final_layernorm"),
     head: "transformer.output_layer",
+    sequence_head: HeadNames { dense: None, output: "classifier_head", bias: true },
+    token_head: HeadNames { dense: None, output: "score", bias: true },
 };
 
 pub fn read(fields: &Fields<'_>) -> Result<ModelConfig, FormatError> {
@@ -90,6 +92,11 @@ pub fn read(fields: &Fields<'_>) -> Result<ModelConfig, FormatError> {
         attention_softcap: None,
         logits_softcap: None,
         embedding_scale: 1.0,
+        causal: true,
+        position_offset: 0,
+        token_types: 0,
+        task: task(fields, Task::CausalLm)?,
+        num_labels: labels(fields)?,
         ropes: vec![Rope {
             theta: 10_000.0 * ratio,
             dim: head_dim / 2,

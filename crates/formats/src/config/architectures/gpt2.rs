@@ -2,8 +2,9 @@
 
 use super::super::decoder::{
     MOST_HEADS, MOST_LAYERS, MOST_TOKENS, MOST_VOCABULARY, MOST_WIDE, MOST_WIDTH, activation, cut_into_heads,
+    labels, task,
 };
-use super::super::design::{Biases, LayerKind, Names, NormKind, SublayerNames};
+use super::super::design::{Biases, HeadNames, LayerKind, Names, NormKind, SublayerNames, Task};
 use super::super::{ModelConfig, fields::Fields};
 use crate::FormatError;
 
@@ -20,6 +21,8 @@ const NAMES: Names = Names {
     key_norm: None,
     final_norm: Some("ln_f"),
     head: "lm_head",
+    sequence_head: HeadNames { dense: None, output: "score", bias: false },
+    token_head: HeadNames { dense: None, output: "classifier", bias: true },
 };
 
 pub fn read(fields: &Fields<'_>) -> Result<ModelConfig, FormatError> {
@@ -59,6 +62,11 @@ pub fn read(fields: &Fields<'_>) -> Result<ModelConfig, FormatError> {
         attention_softcap: None,
         logits_softcap: None,
         embedding_scale: 1.0,
+        causal: true,
+        position_offset: 0,
+        token_types: 0,
+        task: task(fields, Task::CausalLm)?,
+        num_labels: labels(fields)?,
         ropes: Vec::new(),
         layers: vec![LayerKind { rope: None, window: None }; layers],
     })

@@ -1,0 +1,47 @@
+//! `lorelei data`: what a recipe makes of its files, without training.
+
+mod preview;
+mod stats;
+
+use lorelei_data::Tokenizer;
+use lorelei_recipe::Recipe;
+use miette::Result;
+
+use crate::{report, source};
+
+/// Arguments of `lorelei data`.
+#[derive(clap::Args)]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(clap::Subcommand)]
+enum Command {
+    /// Print the first rows as tokens, with those that are learnt marked.
+    Preview(preview::Arguments),
+    /// Print how long the rows are, how much of them is learnt, what padding costs, and how many steps they make.
+    Stats(stats::Arguments),
+}
+
+/// Runs the command.
+///
+/// # Errors
+///
+/// If the recipe, the model's tokenizer or the data is wrong.
+pub fn run(arguments: &Arguments) -> Result<()> {
+    match &arguments.command {
+        Command::Preview(arguments) => preview::run(arguments),
+        Command::Stats(arguments) => stats::run(arguments),
+    }
+}
+
+/// The tokenizer of a recipe's model, and how many tokens the model has. The weights are not read.
+fn tokenizer(recipe: &Recipe) -> Result<(Tokenizer, usize)> {
+    let source = source::open(&recipe.model.model_name_or_path)?;
+    let tokenizer = source::tokenizer(&source)?;
+    if tokenizer.uses_default_template() {
+        eprintln!("note: the model has no chat template: conversations are written as ChatML");
+    }
+    Ok((tokenizer, source.model_config().map_err(report)?.vocab_size))
+}

@@ -1,0 +1,123 @@
+//! `lorelei data stats`.
+
+use lorelei_data::{Encoded, SequenceRow, Statistics, epoch_order, sequences, training_rows};
+use lorelei_recipe::{Recipe, StepPlan};
+use miette::{Result, miette};
+
+use super::tokenizer;
+use crate::{dataset, recipe_file::RecipeArguments, report};
+
+/// Arguments of `lorelei data stats`.
+#[derive(clap::Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    recipe: RecipeArguments,
+}
+
+/// Bars of the histogram.
+const BARS: usize = 12;
+
+/// Characters of its longest bar.
+const WIDTH: usize = 40;
+
+/// Runs the command.
+///
+/// # Errors
+///
+/// If the recipe, the model's tokenizer or the data is wrong.
+pub fn run(arguments: &Arguments) -> Result<()> {
+    let recipe = arguments.recipe.read()?;
+    let (tokenizer, vocab_size) = tokenizer(&recipe)?;
+    let (train, validation) = dataset::encoded(&recipe, &tokenizer, vocab_size)?;
+    rows(&train);
+    let seed = recipe.training.shuffle_seed();
+    let validation = validation.map(|validation| validation.examples);
+    let (train, validation) = training_rows(train.examples, validation, &recipe.data, seed);
+
+    let of = |rows: &[SequenceRow]| {
+        let order = epoch_order(rows.len(), seed, 0, recipe.data.shuffle);
+        let size = recipe.training.per_device_train_batch_size;
+        Statistics::new(rows, &order, size, dataset::padding(&recipe, &tokenizer), BARS)
+    };
+    let statistics = of(&train).ok_or_else(|| miette!("there is no row to train on"))?;
+    let plan = StepPlan::new(train.len(), &recipe.training).map_err(report)?;
+    lengths(&statistics, &recipe);
+    histogram(&statistics);
+    if !recipe.data.packing {
+        let examples = train.iter().flat_map(|row| row.documents.clone()).collect();
+        if let Some(packed) = of(&sequences(examples, recipe.data.max_length, true)) {
+            say!(
+                "packed      {} sequences, {} of a batch padding (data.packing = true)",
+                packed.rows,
+                percent(packed.padding_share())
+            );
+        }
+    }
+    if !validation.is_empty() {
+        say!("validation  {} sequences", validation.len());
+    }
+    let each = recipe.training.per_device_train_batch_size * recipe.training.gradient_accumulation_steps;
+    say!(
+        "steps       {} of {each} sequences, {} an epoch, {} epochs",
+        plan.total_steps,
+        plan.steps_per_epoch,
+        plan.epoch_at(plan.total_steps)
+    );
+    Ok(())
+}
+
+fn rows(train: &Encoded) {
+    let left_out: Vec<String> = [
+        (train.bad, "bad"),
+        (train.skipped.len(), "with nothing to learn"),
+        (train.duplicates, "duplicates"),
+    ]
+    .into_iter()
+    .filter(|(count, _)| *count > 0)
+    .map(|(count, what)| format!("{count} {what}"))
+    .collect();
+    let left_out =
+        if left_out.is_empty() { String::new() } else { format!(", left out: {}", left_out.join(", ")) };
+    say!("rows        {}{left_out}", train.rows);
+    if train.truncated > 0 {
+        say!(
+            "truncated   {}, {} of the rows",
+            train.truncated,
+            percent(train.truncated as f64 / train.rows as f64)
+        );
+    }
+}
+
+fn lengths(statistics: &Statistics, recipe: &Recipe) {
+    say!("sequences   {} of {} examples", statistics.rows, statistics.documents);
+    say!("tokens      {}", statistics.tokens);
+    say!("learnt      {}, {} of the tokens", statistics.learnt, percent(statistics.learnt_share()));
+    say!(
+        "padding     {} tokens, {} of a batch (per_device_train_batch_size = {})",
+        statistics.padding,
+        percent(statistics.padding_share()),
+        recipe.training.per_device_train_batch_size
+    );
+    say!(
+        "length      shortest {}, median {}, 95 % at most {}, longest {} (max_length = {})",
+        statistics.shortest,
+        statistics.median,
+        statistics.percentile_95,
+        statistics.longest,
+        recipe.data.max_length
+    );
+}
+
+fn histogram(statistics: &Statistics) {
+    let most = statistics.histogram.iter().map(|bar| bar.count).max().unwrap_or(1).max(1);
+    let digits = statistics.longest.to_string().len();
+    for bar in &statistics.histogram {
+        // Any at all is seen.
+        let width = (bar.count * WIDTH).div_ceil(most);
+        say!("  {:>digits$}-{:<digits$}  {} {}", bar.from, bar.to, "#".repeat(width), bar.count);
+    }
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.1} %", share * 100.0)
+}

@@ -1,0 +1,126 @@
+//! gzip and zstd, found by their first bytes whatever the file is called.
+
+use std::io::{self, BufRead, BufReader, Read};
+
+use flate2::bufread::MultiGzDecoder;
+use ruzstd::decoding::{
+    FrameDecoder,
+    errors::{FrameDecoderError, ReadFrameHeaderError},
+};
+
+use crate::error::{DataError, DataErrorKind};
+
+const GZIP: &[u8] = &[0x1f, 0x8b];
+const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
+/// UTF-16's byte order marks.
+const UTF16: [&[u8]; 2] = [&[0xff, 0xfe], &[0xfe, 0xff]];
+
+/// `reader`, decompressed where it is compressed. A file that cannot be read is left to who reads it.
+pub fn open<'a>(mut reader: Box<dyn BufRead + 'a>) -> Result<Box<dyn BufRead + 'a>, DataError> {
+    let Ok(first) = reader.fill_buf() else { return Ok(reader) };
+    let few = first.len() < MOST;
+    let mut reader = if few { with_beginning(reader) } else { reader };
+    let Ok(first) = reader.fill_buf() else { return Ok(reader) };
+    let mut reader: Box<dyn BufRead + 'a> = if first.starts_with(GZIP) {
+        Box::new(BufReader::with_capacity(1 << 16, MultiGzDecoder::new(reader)))
+    } else if first.starts_with(ZSTD) {
+        Box::new(BufReader::with_capacity(
+            1 << 16,
+            Zstd { source: reader, frame: FrameDecoder::new(), begun: false },
+        ))
+    } else {
+        reader
+    };
+    match reader.fill_buf() {
+        Ok(first) if UTF16.iter().any(|mark| first.starts_with(mark)) => {
+            Err(DataError::new(DataErrorKind::Read, "the file is UTF-16", "save it in UTF-8"))
+        }
+        _ => Ok(reader),
+    }
+}
+
+/// The bytes by which a file is known, at most.
+const MOST: usize = 4;
+
+/// The same file with its first bytes in one piece. A reader that fails fails again where it did.
+fn with_beginning<'a>(mut reader: Box<dyn BufRead + 'a>) -> Box<dyn BufRead + 'a> {
+    let mut beginning = Vec::new();
+    match reader.by_ref().take(1 << 13).read_to_end(&mut beginning) {
+        Ok(_) => Box::new(io::Cursor::new(beginning).chain(reader)),
+        Err(error) => Box::new(io::Cursor::new(beginning).chain(BufReader::new(Broken(error)))),
+    }
+}
+
+/// Fails as a reader did.
+struct Broken(io::Error);
+
+impl Read for Broken {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        Err(io::Error::new(self.0.kind(), self.0.to_string()))
+    }
+}
+
+/// The frames of a zstd file, one after the other: parallel compressors write several.
+struct Zstd<R> {
+    source: R,
+    frame: FrameDecoder,
+    begun: bool,
+}
+
+impl<R: BufRead> Zstd<R> {
+    /// Begins the next frame; false at the end of the file.
+    fn next_frame(&mut self) -> io::Result<bool> {
+        loop {
+            if self.source.fill_buf()?.is_empty() {
+                return Ok(false);
+            }
+            match self.frame.reset(&mut self.source) {
+                Ok(()) => return Ok(true),
+                // What is not for decoders.
+                Err(FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::SkipFrame {
+                    length,
+                    ..
+                })) => {
+                    let length = u64::from(length);
+                    if io::copy(&mut self.source.by_ref().take(length), &mut io::sink())? < length {
+                        return Err(io::ErrorKind::UnexpectedEof.into());
+                    }
+                }
+                Err(error) => return Err(broken(error)),
+            }
+        }
+    }
+}
+
+impl<R: BufRead> Read for Zstd<R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        loop {
+            if self.frame.can_collect() > 0 {
+                return self.frame.read(buf);
+            }
+            if self.begun && !self.frame.is_finished() {
+                let some = ruzstd::decoding::BlockDecodingStrategy::UptoBytes(buf.len().max(1));
+                self.frame.decode_blocks(&mut self.source, some).map_err(broken)?;
+            } else if self.begun && self.wrong_checksum() {
+                return Err(io::Error::other("the zstd frame's checksum is wrong"));
+            } else if self.next_frame()? {
+                self.begun = true;
+            } else {
+                return Ok(0);
+            }
+        }
+    }
+}
+
+impl<R> Zstd<R> {
+    fn wrong_checksum(&self) -> bool {
+        match (self.frame.get_checksum_from_data(), self.frame.get_calculated_checksum()) {
+            (Some(written), Some(counted)) => written != counted,
+            _ => false,
+        }
+    }
+}
+
+fn broken(error: FrameDecoderError) -> io::Error {
+    io::Error::other(format!("zstd: {error}"))
+}

@@ -1,0 +1,64 @@
+//! Bounded memory: no row may be longer than [`MAX_ROW_BYTES`].
+
+use std::{
+    cell::Cell,
+    io::{self, BufRead, Read},
+    rc::Rc,
+};
+
+/// The longest row, in bytes. A text of that length is some 16 million tokens.
+pub const MAX_ROW_BYTES: usize = 64 << 20;
+
+/// What is said of a longer one.
+pub const TOO_LONG: &str = "the row is longer than 64 MiB";
+
+/// Bytes that may be read before the next row begins.
+#[derive(Clone)]
+pub struct Budget(Rc<Cell<usize>>);
+
+impl Budget {
+    /// A new row begins.
+    pub fn renew(&self) {
+        self.0.set(MAX_ROW_BYTES);
+    }
+}
+
+/// Fails once a row is too long.
+pub struct Limited<R> {
+    reader: R,
+    budget: Budget,
+}
+
+impl<R> Limited<R> {
+    /// Around `reader`, with its budget.
+    pub fn new(reader: R) -> (Self, Budget) {
+        let budget = Budget(Rc::new(Cell::new(MAX_ROW_BYTES)));
+        (Self { reader, budget: budget.clone() }, budget)
+    }
+
+    fn spend(&self, bytes: usize) -> io::Result<()> {
+        let left = self.budget.0.get().checked_sub(bytes);
+        left.map(|left| self.budget.0.set(left)).ok_or_else(|| io::Error::other(TOO_LONG))
+    }
+}
+
+impl<R: Read> Read for Limited<R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let count = self.reader.read(buf)?;
+        self.spend(count)?;
+        Ok(count)
+    }
+}
+
+impl<R: BufRead> BufRead for Limited<R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.spend(0)?;
+        self.reader.fill_buf()
+    }
+
+    fn consume(&mut self, amount: usize) {
+        // What is beyond is noticed at the next read.
+        self.budget.0.set(self.budget.0.get().saturating_sub(amount));
+        self.reader.consume(amount);
+    }
+}

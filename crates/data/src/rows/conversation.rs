@@ -1,0 +1,199 @@
+//! Rows that are conversations, in the forms that data sets have them.
+
+use serde_json::{Map, Value};
+
+use super::field::{bad, get, kind, string, structured};
+use crate::chat::{Conversation, Message};
+use crate::error::DataError;
+
+const HELP: &str =
+    "write [{\"role\": \"user\", \"content\": \"...\"}, {\"role\": \"assistant\", \"content\": \"...\"}]";
+
+/// ShareGPT's speakers, and those of its relatives, by the roles that templates know.
+const SPEAKERS: &[(&str, &str)] = &[
+    ("system", "system"),
+    ("human", "user"),
+    ("user", "user"),
+    ("gpt", "assistant"),
+    ("assistant", "assistant"),
+    ("chatgpt", "assistant"),
+    ("bing", "assistant"),
+    ("bard", "assistant"),
+    ("model", "assistant"),
+    ("bot", "assistant"),
+    ("function_call", "assistant"),
+    ("tool", "tool"),
+    ("function_response", "tool"),
+    ("observation", "tool"),
+];
+
+/// `{"messages": [{"role", "content"}]}` or `{"conversations": [{"from", "value"}]}`, whichever the turns are written as.
+pub(super) fn from_turns(
+    name: &str,
+    turns: &Value,
+    fields: &Map<String, Value>,
+) -> Result<Conversation, DataError> {
+    finish(parse_turns(name, turns)?, 0, fields)
+}
+
+/// `{"prompt": [...], "completion": [...]}`, where one of them may be a string: then it is a turn of the user, or of the
+/// assistant.
+pub(super) fn from_prompt(
+    prompt: &Value,
+    completion: &Value,
+    fields: &Map<String, Value>,
+) -> Result<Conversation, DataError> {
+    let side = |name: &str, value: &Value, role: &str| match value {
+        Value::String(text) => Ok(vec![Message::new(role, text)]),
+        Value::Array(_) => parse_turns(name, value),
+        other => {
+            let problem = format!("{name} must be a string or an array of messages, found {}", kind(other));
+            Err(bad(problem, ""))
+        }
+    };
+    let mut messages = side("prompt", prompt, "user")?;
+    let given = messages.len();
+    messages.extend(side("completion", completion, "assistant")?);
+    finish(messages, given, fields)
+}
+
+/// `{"instruction", "input"?, "output", "system"?, "history"?}`: the user says the instruction and, on the next line, the
+/// input.
+pub(super) fn from_instruction(
+    instruction: &Value,
+    output: &Value,
+    fields: &Map<String, Value>,
+) -> Result<Conversation, DataError> {
+    let mut messages = Vec::new();
+    if let Some(history) = get(fields, "history") {
+        let history = structured("history", history)?;
+        let help = "write [[\"question\", \"answer\"], ...]";
+        let Value::Array(turns) = &*history else {
+            return Err(bad(format!("history must be an array, found {}", kind(&history)), help));
+        };
+        for (index, turn) in turns.iter().enumerate() {
+            let Some([question, answer]) = turn.as_array().map(Vec::as_slice) else {
+                return Err(bad(format!("history[{index}] must be a question and its answer"), help));
+            };
+            messages.push(Message::new("user", string(&format!("history[{index}][0]"), question)?));
+            messages.push(Message::new("assistant", string(&format!("history[{index}][1]"), answer)?));
+        }
+    }
+    let mut question = string("instruction", instruction)?;
+    if let Some(input) = get(fields, "input") {
+        let input = string("input", input)?;
+        if !input.is_empty() {
+            if !question.is_empty() {
+                question.push('\n');
+            }
+            question.push_str(&input);
+        }
+    }
+    messages.push(Message::new("user", question));
+    messages.push(Message::new("assistant", string("output", output)?));
+    finish(messages, 0, fields)
+}
+
+/// With what stands beside the turns: a system prompt, tools, and variables of the template.
+fn finish(
+    mut messages: Vec<Message>,
+    mut given: usize,
+    fields: &Map<String, Value>,
+) -> Result<Conversation, DataError> {
+    let has_system = messages.first().is_some_and(|message| message.role == "system");
+    if let Some(system) = get(fields, "system").filter(|_| !has_system) {
+        let system = string("system", system)?;
+        if !system.is_empty() {
+            messages.insert(0, Message::new("system", system));
+            given += usize::from(given > 0);
+        }
+    }
+    let tools = match get(fields, "tools").map(|tools| structured("tools", tools)).transpose()? {
+        None => None,
+        Some(tools) => match &*tools {
+            Value::Array(list) if list.is_empty() => None,
+            Value::Array(_) => Some(tools.into_owned()),
+            other => return Err(bad(format!("tools must be an array, found {}", kind(other)), "")),
+        },
+    };
+    let variables = match get(fields, "chat_template_kwargs") {
+        None => Map::new(),
+        Some(value) => match structured("chat_template_kwargs", value)?.into_owned() {
+            Value::Object(variables) => variables,
+            other => {
+                let problem = format!("chat_template_kwargs must be an object, found {}", kind(&other));
+                return Err(bad(problem, ""));
+            }
+        },
+    };
+    Ok(Conversation { messages, given, tools, variables })
+}
+
+fn parse_turns(name: &str, value: &Value) -> Result<Vec<Message>, DataError> {
+    let value = structured(name, value)?;
+    let Value::Array(items) = &*value else {
+        return Err(bad(format!("{name} must be an array, found {}", kind(&value)), HELP));
+    };
+    if items.is_empty() {
+        return Err(bad(format!("{name} is empty"), HELP));
+    }
+    items
+        .iter()
+        .enumerate()
+        .map(|(index, item)| match item {
+            Value::Object(turn) if turn.contains_key("from") && !turn.contains_key("role") => {
+                from_sharegpt(&format!("{name}[{index}]"), turn)
+            }
+            _ => from_openai(&format!("{name}[{index}]"), item),
+        })
+        .collect()
+}
+
+fn from_sharegpt(name: &str, turn: &Map<String, Value>) -> Result<Message, DataError> {
+    let from = string(&format!("{name}.from"), &turn["from"])?;
+    let Some((_, role)) = SPEAKERS.iter().find(|(speaker, _)| speaker.eq_ignore_ascii_case(&from)) else {
+        let known: Vec<&str> = SPEAKERS.iter().map(|(speaker, _)| *speaker).collect();
+        return Err(bad(format!("{name}.from is {from:?}; known are {}", known.join(", ")), ""));
+    };
+    let value = turn.get("value").ok_or_else(|| {
+        bad(format!("{name} has no value"), "write {\"from\": \"human\", \"value\": \"...\"}")
+    })?;
+    Ok(Message::new(*role, string(&format!("{name}.value"), value)?))
+}
+
+fn from_openai(name: &str, item: &Value) -> Result<Message, DataError> {
+    let Some(role) = item.get("role") else { return Err(bad(format!("{name} has no role"), HELP)) };
+    let role = string(&format!("{name}.role"), role)?;
+    let fields: Map<String, Value> = item
+        .as_object()
+        .into_iter()
+        .flatten()
+        .filter(|(field, value)| !matches!(field.as_str(), "role" | "content") && !value.is_null())
+        .map(|(field, value)| (field.clone(), value.clone()))
+        .collect();
+    let calls = fields.get("tool_calls").and_then(Value::as_array).is_some_and(|calls| !calls.is_empty());
+    let mut message = match item.get("content") {
+        // What an assistant says that only calls a tool.
+        None | Some(Value::Null) if calls => Message::new(role, ""),
+        None => return Err(bad(format!("{name} has no content"), HELP)),
+        Some(Value::Array(parts)) => Message::new(role, join(&format!("{name}.content"), parts)?),
+        Some(content) => Message::new(role, string(&format!("{name}.content"), content)?),
+    };
+    message.fields = fields;
+    Ok(message)
+}
+
+/// `[{"type": "text", "text": "..."}]` as one text.
+fn join(name: &str, parts: &[Value]) -> Result<String, DataError> {
+    let mut text = String::new();
+    for (index, part) in parts.iter().enumerate() {
+        let words = part.get("text").filter(|_| part.get("type").is_none_or(|sort| sort == "text"));
+        match words.and_then(Value::as_str) {
+            Some(words) => text.push_str(words),
+            None => {
+                return Err(bad(format!("{name}[{index}] is not text"), "images and sounds are not learnt"));
+            }
+        }
+    }
+    Ok(text)
+}

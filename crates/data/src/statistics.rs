@@ -1,0 +1,101 @@
+//! How long the rows are, how much of them is learnt, and what padding costs.
+
+use crate::{
+    batch::{Padding, SequenceRow},
+    sampler::micro_batches,
+};
+
+/// Numbers about the rows of a run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Statistics {
+    /// Rows of tokens, packed or not.
+    pub rows: usize,
+    /// Examples in them.
+    pub documents: usize,
+    /// Tokens, padding not counted.
+    pub tokens: usize,
+    /// Tokens that are learnt.
+    pub learnt: usize,
+    /// Tokens of the shortest example.
+    pub shortest: usize,
+    /// Tokens of the example in the middle.
+    pub median: usize,
+    /// At least 95 % of the examples have at most so many tokens.
+    pub percentile_95: usize,
+    /// Tokens of the longest example.
+    pub longest: usize,
+    /// How many examples have how many tokens: bars of equal width.
+    pub histogram: Vec<Bar>,
+    /// Tokens of padding in the batches of an epoch.
+    pub padding: usize,
+}
+
+/// A bar of a histogram.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bar {
+    /// The shortest length that counts.
+    pub from: usize,
+    /// The longest length that counts.
+    pub to: usize,
+    /// Examples of such lengths.
+    pub count: usize,
+}
+
+impl Statistics {
+    /// Of `rows` that are batched in `order`, `batch_size` at a time; `None` where there is no row.
+    pub fn new(
+        rows: &[SequenceRow],
+        order: &[usize],
+        batch_size: usize,
+        padding: Padding,
+        bars: usize,
+    ) -> Option<Self> {
+        let documents = || rows.iter().flat_map(|row| &row.documents);
+        let mut lengths: Vec<usize> = documents().map(|document| document.input_ids.len()).collect();
+        lengths.sort_unstable();
+        let (&shortest, &longest) = (lengths.first()?, lengths.last()?);
+        let at = |share: f64| {
+            lengths[((lengths.len() as f64 * share).ceil() as usize).clamp(1, lengths.len()) - 1]
+        };
+        let of_batch = |batch: &Vec<usize>| {
+            let lengths = || batch.iter().map(|row| rows[*row].num_tokens());
+            padding.length(lengths().max().unwrap_or(0)) * batch.len() - lengths().sum::<usize>()
+        };
+        Some(Self {
+            rows: rows.len(),
+            documents: lengths.len(),
+            tokens: lengths.iter().sum(),
+            learnt: rows.iter().map(SequenceRow::num_targets).sum(),
+            shortest,
+            median: at(0.5),
+            percentile_95: at(0.95),
+            longest,
+            padding: micro_batches(order, batch_size, false).iter().map(of_batch).sum(),
+            histogram: histogram(&lengths, bars),
+        })
+    }
+
+    /// Learnt tokens of all tokens, 0 to 1.
+    pub fn learnt_share(&self) -> f64 {
+        self.learnt as f64 / self.tokens.max(1) as f64
+    }
+
+    /// Padding of all that the device computes, 0 to 1.
+    pub fn padding_share(&self) -> f64 {
+        self.padding as f64 / (self.tokens + self.padding).max(1) as f64
+    }
+}
+
+/// Of lengths in order.
+fn histogram(lengths: &[usize], bars: usize) -> Vec<Bar> {
+    let (Some(&shortest), Some(&longest)) = (lengths.first(), lengths.last()) else { return Vec::new() };
+    let width = (longest - shortest + 1).div_ceil(bars.max(1));
+    let mut out: Vec<Bar> = (shortest..=longest)
+        .step_by(width)
+        .map(|from| Bar { from, to: (from + width - 1).min(longest), count: 0 })
+        .collect();
+    for length in lengths {
+        out[(length - shortest) / width].count += 1;
+    }
+    out
+}

@@ -1,0 +1,92 @@
+//! The head that classifies texts or tokens.
+
+use burn::tensor::{Int, Tensor, TensorData, activation};
+use lorelei_formats::config::{HeadNames, Squash, Task};
+
+use crate::{ForwardMode, Linear, Model, Tokens, init::Draw, load::HEAD_DEVIATION, precision::single};
+
+/// A classifying head.
+#[derive(Debug, Clone)]
+pub(crate) struct Classifier {
+    /// What stands before the classes: the pooler, or the head's own.
+    pub(crate) dense: Option<Linear>,
+    /// `[labels, hidden]`. It learns whole, as PEFT's `modules_to_save` makes it.
+    pub(crate) output: Linear,
+    /// Whether `dense` is the head's own, and so learns whole with it.
+    pub(crate) dense_learns: bool,
+    /// Whether a checkpoint lacked it, so that it begins at random.
+    pub(crate) fresh: bool,
+}
+
+/// The modules that PEFT trains whole for a classifying task, whatever the recipe names. It asks how a path ends, and so means DistilBERT's
+/// `pre_classifier` too.
+const WHOLE: [&str; 2] = ["classifier", "score"];
+
+impl Classifier {
+    pub(crate) fn learns(path: &str) -> bool {
+        path.split('.').any(|part| WHOLE.iter().any(|whole| part.ends_with(whole)))
+    }
+
+    /// Logits `[n, labels]` of residual-stream rows `[n, hidden]`.
+    pub(crate) fn forward(&self, names: &HeadNames, rows: Tensor<2>, mode: ForwardMode) -> Tensor<2> {
+        let rows = match (&self.dense, names.dense) {
+            (Some(dense), Some((_, squash))) => {
+                let rows = dense.forward(rows, mode);
+                match squash {
+                    Squash::Tanh => rows.tanh(),
+                    Squash::Relu => activation::relu(rows),
+                }
+            }
+            _ => rows,
+        };
+        self.output.forward(rows, mode)
+    }
+}
+
+impl Model {
+    /// Draws a classifying head that the checkpoint lacked by `seed`.
+    pub(crate) fn draw_head(&mut self, seed: u64) {
+        let device = self.device.clone();
+        if self.classifier.as_ref().is_some_and(|head| head.fresh) {
+            self.visit_classifier(false, &mut |name, mut parameter| {
+                if let [rows, columns] = parameter.shape()[..] {
+                    let draw = |draw: &mut Draw| draw.normal(HEAD_DEVIATION);
+                    let drawn: Tensor<2> = Draw::new(seed, name).tensor([rows, columns], &device, draw);
+                    parameter.assign(drawn.reshape([rows * columns]));
+                }
+            });
+        }
+    }
+
+    /// The rows of the residual stream that say what each text is: of an encoder the first token's, else the last one's. Texts in their order;
+    /// a row that packs several has one for each.
+    pub fn text_rows(&self, tokens: &Tokens) -> Vec<i32> {
+        let mut rows = Vec::new();
+        for start in (0..tokens.batch).map(|row| row * tokens.seq) {
+            let segments = &tokens.segment_ids[start..start + tokens.seq];
+            for at in (0..tokens.seq).filter(|&at| segments[at] != 0) {
+                let first = at == 0 || segments[at - 1] != segments[at];
+                let last = at + 1 == tokens.seq || segments[at + 1] != segments[at];
+                if if self.config.causal { last } else { first } {
+                    rows.push((start + at) as i32);
+                }
+            }
+        }
+        rows
+    }
+
+    /// What the model says of a batch: logits of every token `[batch * seq, vocab or labels]`, of every text `[texts, labels]`, or the
+    /// residual stream `[batch * seq, hidden]`, by its task. For looking, not for training: see [`Model::loss`].
+    pub fn outputs(&self, tokens: &Tokens, hidden: Tensor<2>) -> Tensor<2> {
+        match self.config.task {
+            Task::CausalLm | Task::TokenClassification => self.logits(hidden),
+            Task::SequenceClassification => {
+                let rows = self.text_rows(tokens);
+                let count = rows.len();
+                let rows: Tensor<1, Int> = Tensor::from_data(TensorData::new(rows, [count]), &self.device);
+                self.logits(hidden.select(0, rows))
+            }
+            Task::FeatureExtraction => single(self.normed(hidden)),
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! Mixed precision as Transformers means it: what the frozen base lies in, and the loss scale that keeps small gradients in a half float's range.
+
+use burn::tensor::{Device, FloatDType};
+use lorelei_kernels::gpu::{self, Halves};
+use lorelei_recipe::TrainingArguments;
+use serde::{Deserialize, Serialize};
+
+use crate::TrainError;
+
+/// What the base's weights shall be on `device`, and a warning where that is not what the recipe asks for: `fp16` where the device has no half
+/// floats trains in single ones, for those can do whatever half floats can.
+///
+/// # Errors
+///
+/// If `bf16` is asked for and the device does not have it.
+pub async fn base_dtype(
+    arguments: &TrainingArguments,
+    device: &Device,
+) -> Result<(FloatDType, Option<String>), TrainError> {
+    let single = |reason: &str| {
+        let message = format!("fp16 has no effect: {reason}; the run computes in float32");
+        Ok((FloatDType::F32, Some(message)))
+    };
+    if arguments.fp16 {
+        return match gpu::halves(device, FloatDType::F16) {
+            Halves::Cpu => single("half floats save nothing on a CPU"),
+            Halves::Missing => single("this GPU, or its driver, has no half floats (shader-f16)"),
+            Halves::Held if gpu::halves_are_right(device, FloatDType::F16).await => {
+                Ok((FloatDType::F16, None))
+            }
+            Halves::Held => single("this GPU's driver gives wrong numbers for half floats"),
+        };
+    }
+    if arguments.bf16 {
+        return match gpu::halves(device, FloatDType::BF16) {
+            Halves::Held if gpu::halves_are_right(device, FloatDType::BF16).await => {
+                Ok((FloatDType::BF16, None))
+            }
+            _ => Err(TrainError::NoBfloat16 { device: name(device) }),
+        };
+    }
+    Ok((FloatDType::F32, None))
+}
+
+fn name(device: &Device) -> String {
+    match gpu::halves(device, FloatDType::F32) {
+        Halves::Cpu => "the CPU".into(),
+        _ => format!("{device:?}"),
+    }
+}
+
+/// The factor of the loss in `fp16`, with the constants of `torch.amp.GradScaler`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LossScale {
+    /// What the loss is multiplied by.
+    pub scale: f64,
+    /// Steps in a row whose gradient was finite, since the scale last changed.
+    pub growth_tracker: u32,
+    /// Steps that were not taken, as their gradient was not finite.
+    pub skipped_steps: u64,
+}
+
+impl Default for LossScale {
+    fn default() -> Self {
+        Self { scale: 65536.0, growth_tracker: 0, skipped_steps: 0 }
+    }
+}
+
+impl LossScale {
+    const GROWTH_FACTOR: f64 = 2.0;
+    const BACKOFF_FACTOR: f64 = 0.5;
+    const GROWTH_INTERVAL: u32 = 2000;
+    /// Below it nothing of a gradient is left in a half float's range that would not be in it unscaled.
+    const LOWEST: f64 = 1.0 / 16384.0;
+
+    /// Hears whether a step's gradient was finite: doubles the scale after 2000 that were, and halves it at one that was not.
+    pub fn update(&mut self, is_finite: bool) {
+        if !is_finite {
+            self.scale *= Self::BACKOFF_FACTOR;
+            self.growth_tracker = 0;
+            self.skipped_steps += 1;
+            return;
+        }
+        self.growth_tracker += 1;
+        if self.growth_tracker == Self::GROWTH_INTERVAL {
+            self.scale *= Self::GROWTH_FACTOR;
+            self.growth_tracker = 0;
+        }
+    }
+
+    /// Whether halving it further helps nobody: the gradient is not finite for another reason than its scale.
+    pub fn is_lost(&self) -> bool {
+        self.scale < Self::LOWEST
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `torch.amp.GradScaler(device="cpu")` over the same course: 3 overflows, 2000 good steps, an overflow after 1999 more.
+    #[test]
+    fn the_scale_goes_as_torchs() {
+        let mut scale = LossScale::default();
+        assert_eq!(scale.scale, 65536.0);
+        (0..3).for_each(|_| scale.update(false));
+        assert_eq!((scale.scale, scale.skipped_steps), (8192.0, 3));
+        (0..1999).for_each(|_| scale.update(true));
+        assert_eq!(scale.scale, 8192.0);
+        scale.update(true);
+        assert_eq!((scale.scale, scale.growth_tracker), (16384.0, 0));
+        (0..1999).for_each(|_| scale.update(true));
+        scale.update(false);
+        assert_eq!((scale.scale, scale.growth_tracker, scale.skipped_steps), (8192.0, 0, 4));
+    }
+
+    #[test]
+    fn a_scale_that_only_falls_is_lost() {
+        let mut scale = LossScale::default();
+        let falls = (0..100).take_while(|_| {
+            scale.update(false);
+            !scale.is_lost()
+        });
+        assert_eq!(falls.count(), 30);
+    }
+}
