@@ -55,6 +55,8 @@ pub struct Recorder {
     pub log: Vec<StepLog>,
     /// Directory and files of each save.
     pub saved: Vec<(String, Files)>,
+    /// How many checkpoints were to be kept after each save, and which in any case.
+    pub rotations: Vec<(usize, Option<String>)>,
 }
 
 impl Host for Recorder {
@@ -71,5 +73,9 @@ impl Host for Recorder {
     async fn save(&mut self, directory: &str, files: Files) -> Result<(), SaveError> {
         self.saved.push((directory.to_owned(), files));
         Ok(())
+    }
+
+    async fn rotate(&mut self, keep: usize, best: Option<&str>) {
+        self.rotations.push((keep, best.map(str::to_owned)));
     }
 }

@@ -132,6 +132,9 @@ fn adapters_logits_gradients_and_merge() {
         ("llama", "regex_targets"),
         ("llama", "layers_to_transform"),
         ("llama", "rank_alpha_pattern"),
+        ("llama", "dora"),
+        ("llama", "dora_init"),
+        ("llama", "lora_bias"),
         ("llama_bias", "adapter"),
     ];
     let more = CAUSAL.into_iter().flat_map(|arch| [(arch, "adapter"), (arch, "adapter_all_linear")]);
@@ -158,7 +161,9 @@ fn adapters_logits_gradients_and_merge() {
             }
             assert_eq!(compared, gradients.len(), "{what}: gradients in the table");
             model.merge_and_unload();
-            let want = kept(&reference.read_f32("logits_merged").unwrap(), &batch);
+            // PEFT does not merge a bias of B into a layer without one.
+            let merged = if name == "lora_bias" { "logits" } else { "logits_merged" };
+            let want = kept(&reference.read_f32(merged).unwrap(), &batch);
             assert_close(&format!("{what} merged"), &logits(&model, &batch), &want, 2e-5);
         }
     }
@@ -321,10 +326,11 @@ fn encoders_and_classifiers() {
 #[test]
 fn six_steps_of_adamw() {
     let ways = devices().into_iter().flat_map(|device| [(device.clone(), false), (device, true)]);
-    for ((device_name, device), checkpointing) in ways {
-        let folder = fixture("llama").join("adapter");
+    let ways = ways.flat_map(|way| [(way.clone(), "adapter"), (way, "dora")]);
+    for (((device_name, device), checkpointing), adapter) in ways {
+        let folder = fixture("llama").join(adapter);
         let batch = batch(&rows(&fixture("llama").join("ref.safetensors")));
-        let (mut model, _) = with_adapter("llama", "adapter", &device);
+        let (mut model, _) = with_adapter("llama", adapter, &device);
         let arguments = TrainingArguments { weight_decay: 0.01, ..TrainingArguments::default() };
         let mut optimizer = Optimizer::new(&mut model, &arguments);
         let (positions, targets) = batch.targets();
@@ -346,6 +352,25 @@ fn six_steps_of_adamw() {
             }
         }
         compare_adapter(&mut model, &folder.join("after_train6.safetensors"), device_name);
+    }
+}
+
+#[test]
+fn dora_begins_with_the_lengths_of_the_rows_and_learns_as_peft_s() {
+    for (device_name, device) in devices() {
+        // The magnitudes that PEFT begins with.
+        let want = adapter_values(&fixture("llama/dora_init/adapter_model.safetensors"));
+        let (mut model, lora) = with_adapter("llama", "dora_init", &device);
+        model.inject_lora(&lora, 1).unwrap();
+        let mut compared = 0;
+        model.visit_parameters(&mut |name, parameter| {
+            if name.ends_with(".lora_magnitude_vector") {
+                let got = parameter.flat().into_data().try_into_vec::<f32>().unwrap();
+                assert_close(&format!("{device_name} {name}"), &got, &want[name].1, 1e-6);
+                compared += 1;
+            }
+        });
+        assert_eq!(compared, 6);
     }
 }
 
@@ -486,7 +511,7 @@ fn a_run_that_goes_on_from_a_checkpoint_comes_to_the_same_bytes() {
 
     // A checkpoint of something else is refused.
     let mut other = resumable(&device);
-    other.checkpoint = Some(Checkpoint { step: 2, moments: Vec::new(), loss_scale: None });
+    other.checkpoint = Some(Checkpoint { step: 2, ..Checkpoint::default() });
     let error = pollster::block_on(train(&mut other, &mut Recorder::default())).unwrap_err().to_string();
     assert!(error.contains("no moments of model.layers.0"), "{error}");
 }

@@ -5,29 +5,82 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use lorelei_formats::SafetensorsFile;
 use lorelei_train::Checkpoint;
 use miette::{Context, IntoDiagnostic, Result, miette};
 
 use crate::report;
 
-/// The newest checkpoint in `output_dir`, as Transformers' `get_last_checkpoint` finds it.
+/// The newest whole checkpoint in `output_dir`, as Transformers' `get_last_checkpoint` finds it. One that cannot be read is passed over with
+/// a word.
 ///
 /// # Errors
 ///
 /// If there is none.
 pub fn last(output_dir: &Path) -> Result<PathBuf> {
-    let entries = fs::read_dir(output_dir).into_diagnostic().wrap_err_with(|| {
+    if !output_dir.exists() {
+        return Err(miette!(
+            "there is no checkpoint: training.output_dir {} is not there",
+            output_dir.display()
+        ));
+    }
+    let mut found = all(output_dir).into_diagnostic().wrap_err_with(|| {
         format!("there is no checkpoint: training.output_dir {} cannot be read", output_dir.display())
     })?;
+    while let Some((_, folder)) = found.pop() {
+        match read(&folder).and_then(|_| weights(&folder)) {
+            Ok(()) => return Ok(folder),
+            Err(error) => eprintln!("warning: {} is passed over: {error:#}", folder.display()),
+        }
+    }
+    Err(miette!(
+        "there is no checkpoint in {}: runs leave one every training.save_steps; begin without --resume-from-checkpoint",
+        output_dir.display()
+    ))
+}
+
+/// Step and folder of every checkpoint, the newest last.
+fn all(output_dir: &Path) -> std::io::Result<Vec<(u64, PathBuf)>> {
     let step = |path: &PathBuf| path.file_name()?.to_str()?.strip_prefix("checkpoint-")?.parse::<u64>().ok();
-    let found = entries.flatten().map(|entry| entry.path()).filter_map(|path| Some((step(&path)?, path)));
-    let newest = found.max_by_key(|(step, _)| *step).map(|(_, path)| path);
-    newest.ok_or_else(|| {
-        miette!(
-            "there is no checkpoint in {}: runs leave one every training.save_steps; begin without --resume-from-checkpoint",
-            output_dir.display()
-        )
-    })
+    let entries = fs::read_dir(output_dir)?.flatten().map(|entry| entry.path());
+    let mut found: Vec<_> = entries.filter_map(|path| Some((step(&path)?, path))).collect();
+    found.sort();
+    Ok(found)
+}
+
+/// Removes the oldest checkpoints but the newest `keep`, and never the one called `best`.
+///
+/// # Errors
+///
+/// If one cannot be removed.
+pub fn rotate(output_dir: &Path, keep: usize, best: Option<&str>) -> std::io::Result<()> {
+    let mut found = all(output_dir)?;
+    let is_best = |path: &Path| best.is_some_and(|best| path.file_name().is_some_and(|name| name == best));
+    // As Transformers: the best counts as the newest but one.
+    if let Some(at) = found.iter().position(|(_, path)| is_best(path))
+        && at + 2 < found.len()
+    {
+        let best = found.remove(at);
+        found.insert(found.len() - 1, best);
+    }
+    let surplus = found.len().saturating_sub(keep);
+    for (_, path) in found.into_iter().take(surplus).filter(|(_, path)| !is_best(path)) {
+        // A folder that is half removed must not look like a checkpoint.
+        let aside =
+            path.with_file_name(format!(".tmp{}.tmp", path.file_name().unwrap_or_default().display()));
+        fs::rename(&path, &aside)?;
+        fs::remove_dir_all(&aside)?;
+    }
+    Ok(())
+}
+
+/// Whether a checkpoint's weights can be read: the adapter, or the whole model.
+fn weights(folder: &Path) -> Result<()> {
+    let adapter = folder.join("adapter_model.safetensors");
+    let path = if adapter.exists() { adapter } else { folder.join("model.safetensors") };
+    let bytes =
+        fs::read(&path).into_diagnostic().wrap_err_with(|| format!("cannot read {}", path.display()))?;
+    SafetensorsFile::open(bytes, path.display().to_string()).map(drop).map_err(report)
 }
 
 /// Step and optimizer of a checkpoint's folder.

@@ -90,6 +90,18 @@ fn replace(folder: &Path, files: &[(String, Vec<u8>)]) -> Result<(), (PathBuf, s
     Ok(())
 }
 
+/// Removes what a run that was killed while it saved has left in `folder`: files and folders under names of ours that never took their places.
+pub fn sweep(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with(".tmp") && name.ends_with(".tmp") {
+            let path = entry.path();
+            let _ = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+        }
+    }
+}
+
 /// A rename is on disk only once its folder is.
 fn sync(folder: &Path) {
     let _ = File::open(folder).and_then(|folder| folder.sync_all());

@@ -10,6 +10,7 @@ macro_rules! say {
 
 mod adapter;
 mod checkpoint;
+mod claim;
 mod commands;
 mod dataset;
 mod device;
@@ -18,6 +19,7 @@ mod model_folder;
 mod recipe_file;
 mod source;
 mod speak;
+mod tensorboard;
 mod terminal;
 
 use clap::{Parser, Subcommand};
@@ -57,6 +59,8 @@ enum Command {
     Import(commands::import::Arguments),
     /// Print a recipe in another trainer's form.
     ExportConfig(commands::export_config::Arguments),
+    /// Draw the curves of one or more runs as an SVG.
+    Plot(commands::plot::Arguments),
     /// List the devices that can be trained on.
     Devices,
     /// Print which recipe fields are supported, as FEATURES.md has them.
@@ -86,6 +90,7 @@ fn main() -> miette::Result<()> {
         Command::Link(arguments) => commands::link::run(&arguments),
         Command::Import(arguments) => commands::import::run(&arguments),
         Command::ExportConfig(arguments) => commands::export_config::run(&arguments),
+        Command::Plot(arguments) => commands::plot::run(&arguments),
         Command::Devices => {
             device::list();
             Ok(())

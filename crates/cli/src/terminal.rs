@@ -11,7 +11,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use lorelei_train::{Evaluation, Event, Host, SaveError};
 use miette::{Context, IntoDiagnostic, Result};
 
-use crate::{checkpoint, disk, report};
+use crate::{checkpoint, claim::Claim, disk, report, tensorboard::EventFile};
 
 /// The logged steps, a line each.
 const LOG: &str = "trainer_log.jsonl";
@@ -24,6 +24,10 @@ pub struct Terminal {
     bar: ProgressBar,
     /// Saved with a whole model, so that the folder can be loaded.
     companions: Vec<(String, Vec<u8>)>,
+    /// With `report_to = "tensorboard"`.
+    events: Option<EventFile>,
+    /// Held as long as the run goes on.
+    _claim: Claim,
 }
 
 impl Terminal {
@@ -37,6 +41,8 @@ impl Terminal {
         fs::create_dir_all(&output)
             .into_diagnostic()
             .wrap_err_with(|| format!("cannot make training.output_dir {}", output.display()))?;
+        let claim = Claim::take(&output)?;
+        disk::sweep(&output);
         let path = output.join(LOG);
         let before = match first_step {
             0 => String::new(),
@@ -45,7 +51,28 @@ impl Terminal {
         disk::save(&output, &[(LOG.into(), before.into_bytes())]).map_err(report)?;
         let log = File::options().append(true).open(&path);
         let log = log.into_diagnostic().wrap_err_with(|| format!("cannot write {}", path.display()))?;
-        Ok(Self { output, log, began: Instant::now(), bar: ProgressBar::hidden(), companions })
+        Ok(Self {
+            output,
+            log,
+            began: Instant::now(),
+            bar: ProgressBar::hidden(),
+            companions,
+            events: None,
+            _claim: claim,
+        })
+    }
+
+    /// Writes TensorBoard's files into `folder`, too.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be written.
+    pub fn report_to_tensorboard(&mut self, folder: &std::path::Path) -> Result<()> {
+        let events = EventFile::create(folder).into_diagnostic();
+        self.events = Some(events.wrap_err_with(|| {
+            format!("cannot write TensorBoard's files into training.logging_dir {}", folder.display())
+        })?);
+        Ok(())
     }
 
     /// A line above the bar; where there is no terminal for a bar, a line.
@@ -96,6 +123,12 @@ fn eval_results(evaluation: &Evaluation) -> (String, Vec<u8>) {
 
 impl Host for Terminal {
     fn event(&mut self, event: &Event) {
+        if let Some(events) = &mut self.events
+            && let Err(error) = events.write(event)
+        {
+            self.events = None;
+            self.say(&format!("warning: TensorBoard's file cannot be written, and ends here: {error}"));
+        }
         match event {
             Event::Started(started) => {
                 say!("{}", parameters_line(started.trainable_parameters, started.all_parameters));
@@ -168,6 +201,12 @@ impl Host for Terminal {
     async fn save(&mut self, directory: &str, mut files: Vec<(String, Vec<u8>)>) -> Result<(), SaveError> {
         files.extend(self.companions.iter().cloned());
         disk::save(&self.output.join(directory), &files)
+    }
+
+    async fn rotate(&mut self, keep: usize, best: Option<&str>) {
+        if let Err(error) = checkpoint::rotate(&self.output, keep, best) {
+            self.say(&format!("warning: an old checkpoint could not be removed: {error}"));
+        }
     }
 }
 

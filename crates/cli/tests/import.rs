@@ -31,3 +31,31 @@ fn a_snippet_becomes_a_recipe_that_becomes_the_snippet() {
     fs::write(path("other.py"), "print(1)\n").unwrap();
     lorelei(&["import", &path("other.py")]).refused(&["other.py", "LoraConfig(...)"]);
 }
+
+#[test]
+fn curves_of_two_runs_and_tensorboard_s_files() {
+    let run = common::Run::new();
+    let said = run
+        .train(&["training.report_to=tensorboard", "training.run_name=first", "training.logging_steps=1"])
+        .ok();
+    assert!(
+        said.err.contains("hint: training.save_steps: save_steps = 500 never comes in 3 steps"),
+        "{}",
+        said.err
+    );
+    let folder = run.output().join("runs/first");
+    let files = common::names(&folder);
+    assert!(files.len() == 1 && files[0].starts_with("events.out.tfevents."), "{files:?}");
+    let events = fs::read(folder.join(&files[0])).unwrap();
+    for tag in ["brain.Event:2", "train/loss", "train/learning_rate", "train/train_loss"] {
+        assert!(events.windows(tag.len()).any(|window| window == tag.as_bytes()), "no {tag}");
+    }
+    let (out, svg) = (run.output().display().to_string(), run.path("plot.svg").display().to_string());
+    let log = run.output().join("trainer_log.jsonl").display().to_string();
+    lorelei(&["plot", &out, &log, "--output", &svg]).ok();
+    let picture = fs::read_to_string(&svg).unwrap();
+    assert!(picture.starts_with("<svg") && picture.matches("<polyline").count() >= 2, "{picture}");
+    assert!(picture.contains("trainer_log.jsonl") && picture.contains("loss"));
+    lorelei(&["plot", &out, "--metric", "nothing", "--output", &svg]).refused(&["no line with nothing"]);
+    lorelei(&["plot", "/nowhere"]).refused(&["cannot read", "output_dir of a run"]);
+}

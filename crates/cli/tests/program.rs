@@ -64,8 +64,17 @@ fn a_run_that_was_cut_off_goes_on_to_the_same_bytes() {
     // Where there is nothing to go on from, that is said, and nothing is begun.
     let empty = Run::new();
     empty.resume(&arguments).refused(&["there is no checkpoint"]);
+    // A checkpoint that is cut off is passed over with a word, and the one before is taken.
     fs::remove_file(output.join("checkpoint-6/optimizer.safetensors")).unwrap();
-    cut.resume(&arguments).refused(&["checkpoint-6", "optimizer.safetensors"]);
+    let weights = output.join("checkpoint-4/adapter_model.safetensors");
+    let bytes = fs::read(&weights).unwrap();
+    fs::write(&weights, &bytes[..bytes.len() / 2]).unwrap();
+    let said = cut.resume(&arguments).ok();
+    for words in ["checkpoint-6 is passed over", "optimizer.safetensors", "checkpoint-4 is passed over"] {
+        assert!(said.err.contains(words), "no {words:?} in\n{}", said.err);
+    }
+    assert_eq!(adapter(&whole), adapter(&cut));
+    assert_eq!(losses(&whole), losses(&cut));
 }
 
 #[test]

@@ -45,7 +45,7 @@ impl Model {
         self.check(tokens)?;
         self.untrack();
         let pass = self.pass(tokens, mode);
-        let mut hidden = self.embed(tokens);
+        let mut hidden = self.noisy(self.embed(tokens), tokens, mode);
         let mut inputs = Vec::with_capacity(self.layers.len());
         for layer in &self.layers {
             inputs.push(hidden.clone());

@@ -3,7 +3,10 @@
 use burn::tensor::{FloatDType, Tensor};
 use lorelei_kernels::Dropout;
 
-use crate::{ForwardMode, Weight};
+use crate::{
+    Dora, ForwardMode, Weight,
+    precision::{cast, kind},
+};
 
 /// `y = x·Wᵀ + bias`, and with an adapter `+ s·drop(x)·Aᵀ·Bᵀ`.
 #[derive(Debug, Clone)]
@@ -23,6 +26,10 @@ pub struct LoraAdapter {
     pub a: Tensor<2>,
     /// `[out, r]`.
     pub b: Tensor<2>,
+    /// `[out]`; of `B`, with `lora_bias`.
+    pub bias: Option<Tensor<1>>,
+    /// With `use_dora`.
+    pub dora: Option<Dora>,
     /// `lora_alpha / r`, or `lora_alpha / sqrt(r)` with rsLoRA.
     pub scale: f32,
     /// Probability that an element of the adapter's input is dropped in training.
@@ -36,7 +43,23 @@ impl Linear {
     pub fn forward(&self, x: Tensor<2>, mode: ForwardMode) -> Tensor<2> {
         let y = match &self.lora {
             None => self.weight.applied(x),
-            Some(lora) => self.weight.adapted(x, lora, lora.dropout_of(mode)),
+            Some(lora) => {
+                let y = self.weight.adapted(x, lora, lora.dropout_of(mode));
+                let y = match &lora.dora {
+                    None => y,
+                    Some(dora) => {
+                        let dtype = kind(&y);
+                        y * cast(dora.factors(&self.weight, lora), dtype)
+                    }
+                };
+                match &lora.bias {
+                    None => y,
+                    Some(bias) => {
+                        let dtype = kind(&y);
+                        y + cast(bias.clone().unsqueeze() * lora.scale, dtype)
+                    }
+                }
+            }
         };
         match &self.bias {
             None => y,

@@ -204,6 +204,7 @@ impl Model {
             norm: final_norm,
             lm_head,
             learns_whole: false,
+            regularization: crate::Regularization::default(),
         })
     }
 }

@@ -6,8 +6,9 @@ use burn::tensor::Tensor;
 use lorelei_recipe::{InitLoraWeights, LoraConfig, TargetModules};
 
 use crate::{
-    Linear, LoraAdapter, Model, ModelError, Parameter,
+    Dora, Linear, LoraAdapter, Model, ModelError, Parameter, Weight,
     init::{Draw, fnv1a},
+    precision::{cast, kind, single},
 };
 
 /// Values of adapter tensors by `<module path>.lora_A` or `.lora_B`: shape and elements.
@@ -115,7 +116,21 @@ impl Model {
         self.untrack();
         for (_, _, linear) in self.linears_mut() {
             if let Some(lora) = linear.lora.take() {
-                linear.weight = linear.weight.plus(lora.b.matmul(lora.a) * lora.scale);
+                let factors = lora.dora.as_ref().map(|dora| dora.factors(&linear.weight, &lora));
+                let change = lora.b.matmul(lora.a) * lora.scale;
+                linear.weight = match factors {
+                    None => linear.weight.plus(change),
+                    Some(factors) => {
+                        let merged = (single(linear.weight.dense()) + change) * factors.transpose();
+                        Weight::Dense(cast(merged, kind(&linear.weight.dense())))
+                    }
+                };
+                if let Some(bias) = lora.bias.map(|bias| bias * lora.scale) {
+                    linear.bias = Some(match linear.bias.take() {
+                        None => cast(bias, kind(&linear.weight.dense())),
+                        Some(own) => cast(single(own.clone()) + bias, kind(&own)),
+                    });
+                }
             }
         }
     }
@@ -161,11 +176,22 @@ fn fresh(
         }
         _ => Tensor::zeros([size_out, r], device),
     };
-    LoraAdapter {
+    let bias = config.lora_bias.then(|| match config.init_lora_weights {
+        InitLoraWeights::Bool(false) => {
+            let bound = 1.0 / (r as f64).sqrt();
+            Draw::new(seed, &format!("{path}.lora_B.bias")).tensor([size_out], device, |d| d.uniform(bound))
+        }
+        _ => Tensor::zeros([size_out], device),
+    });
+    let mut lora = LoraAdapter {
         a,
         b,
+        bias,
+        dora: None,
         scale: config.scaling(path) as f32,
         dropout: config.lora_dropout as f32,
         dropout_stream: fnv1a(path),
-    }
+    };
+    lora.dora = config.use_dora.then(|| Dora::new(&linear.weight, &lora));
+    lora
 }

@@ -11,7 +11,7 @@ use lorelei_formats::{
 use lorelei_kernels as kernels;
 
 use crate::{
-    Linear, ModelError, attend,
+    Linear, ModelError, Regularization, attend,
     classifier::Classifier,
     norm::Norm,
     precision::{cast, single},
@@ -81,6 +81,7 @@ pub struct Model {
     pub(crate) classifier: Option<Classifier>,
     /// Every weight learns, instead of adapters.
     pub(crate) learns_whole: bool,
+    pub(crate) regularization: Regularization,
 }
 
 /// One block.
@@ -135,7 +136,7 @@ impl Model {
     pub fn hidden_states(&self, tokens: &Tokens, mode: ForwardMode) -> Result<Tensor<2>, ModelError> {
         self.check(tokens)?;
         let pass = self.pass(tokens, mode);
-        let mut hidden = self.embed(tokens);
+        let mut hidden = self.noisy(self.embed(tokens), tokens, mode);
         for layer in &self.layers {
             hidden = self.layer(layer, hidden, &pass, None);
         }
@@ -230,11 +231,14 @@ impl Model {
         let every_row = rows.iter().copied().eq(0..hidden.dims()[0] as i32);
         let chosen = if every_row { hidden } else { hidden.select(0, index(rows)) };
         if self.config.logits_softcap.is_none() && self.classifier.is_none() {
-            return Ok(kernels::cross_entropy(self.normed(chosen), self.head(), index(targets)));
+            let normed = self.normed(chosen);
+            let loss = kernels::cross_entropy(normed.clone(), self.head(), index(targets));
+            return Ok(match self.smoothing(normed, self.head(), index(targets)) {
+                None => loss,
+                Some(more) => loss + more,
+            });
         }
-        let logits = self.logits(chosen);
-        let chances = burn::tensor::activation::log_softmax(logits, 1);
-        Ok(chances.gather(1, index(targets).unsqueeze_dim(1)).sum().neg())
+        Ok(self.smoothed(self.logits(chosen), index(targets)))
     }
 
     fn capped(&self, logits: Tensor<2>) -> Tensor<2> {

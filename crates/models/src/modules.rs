@@ -63,6 +63,12 @@ impl Model {
             if let Some(lora) = &mut linear.lora {
                 visit(&format!("{path}.lora_A"), Parameter::Matrix(&mut lora.a));
                 visit(&format!("{path}.lora_B"), Parameter::Matrix(&mut lora.b));
+                if let Some(bias) = &mut lora.bias {
+                    visit(&format!("{path}.lora_B.bias"), Parameter::Vector(bias));
+                }
+                if let Some(dora) = &mut lora.dora {
+                    visit(&format!("{path}.lora_magnitude_vector"), Parameter::Vector(&mut dora.magnitude));
+                }
             }
         }
         self.visit_classifier(false, visit);

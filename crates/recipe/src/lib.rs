@@ -24,6 +24,7 @@ mod peft;
 mod plan;
 mod read;
 mod recipe;
+mod rules;
 mod schedule;
 mod set;
 mod source;
@@ -46,6 +47,9 @@ pub use model::{ModelDtype, ModelSection};
 pub use peft::PEFT_VERSION;
 pub use plan::StepPlan;
 pub use recipe::Recipe;
+pub use rules::{Hint, hints};
 pub use schedule::{LrSchedulerKwargs, LrSchedulerType, Ramp, Schedule, learning_rate};
 pub use targets::{TargetModules, default_target_modules};
-pub use training::{FinetuningType, IntervalStrategy, Optimizer, SamplingStrategy, TrainingArguments};
+pub use training::{
+    FinetuningType, IntervalStrategy, Optimizer, ReportTo, SamplingStrategy, TrainingArguments,
+};

@@ -51,13 +51,11 @@ pub struct LoraConfig {
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "one_or_many")]
     pub modules_to_save: Option<Vec<String>>,
     /// Weight-decomposed adaptation (DoRA).
-    #[serde(skip_serializing_if = "is_false")]
     pub use_dora: bool,
     /// Whether the base weight is stored `[in, out]` (GPT-2's `Conv1D`).
     #[serde(skip_serializing_if = "is_false")]
     pub fan_in_fan_out: bool,
     /// Whether `B` has a bias.
-    #[serde(skip_serializing_if = "is_false")]
     pub lora_bias: bool,
 }
 

@@ -56,3 +56,7 @@ where
 pub(crate) fn is_false(value: &bool) -> bool {
     !value
 }
+
+pub(crate) fn is_zero(value: &f64) -> bool {
+    *value == 0.0
+}

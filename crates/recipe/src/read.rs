@@ -5,7 +5,7 @@ use serde_json::{Map, Value as Json};
 use crate::fields::{self, Field, State, Table};
 use crate::source::{Entry, Node, Source, Value};
 use crate::suggest::{unknown_key, unknown_table};
-use crate::{LoraConfig, Recipe, RecipeError, Warning};
+use crate::{Kind, LoraConfig, Recipe, RecipeError, Warning};
 
 impl Recipe {
     /// Reads a recipe from TOML. `file_name` is what errors call it. The warnings tell what was read and has no
@@ -110,7 +110,13 @@ pub(crate) fn section(
     Ok(section)
 }
 
-fn value(field: &Field, node: &Node) -> Result<Json, RecipeError> {
+pub(crate) fn value(field: &Field, node: &Node) -> Result<Json, RecipeError> {
+    // `report_to` may be a list in Transformers: of one word, it is that word, and of none it is not given.
+    let node = match (&node.value, field.kind) {
+        (Value::List(list), Kind::Choice { .. }) if list.is_empty() => return Ok(Json::Null),
+        (Value::List(list), Kind::Choice { .. }) if list.len() == 1 => &list[0],
+        _ => node,
+    };
     node.to_json().map_err(|reason| {
         RecipeError::new(field.path(), format!("{} takes {}; {reason}", field.name, field.kind.describe()))
     })

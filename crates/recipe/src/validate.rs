@@ -6,8 +6,8 @@ use crate::fields::{self, Table};
 use crate::kind::POSITIVE;
 use crate::read::{check, refuse};
 use crate::{
-    FinetuningType, IntervalStrategy, LoraConfig, Recipe, RecipeError, TargetModules, TrainingArguments,
-    Warning, schedule,
+    FinetuningType, InitLoraWeights, IntervalStrategy, LoraConfig, Recipe, RecipeError, TargetModules,
+    TrainingArguments, Warning, schedule,
 };
 
 impl Recipe {
@@ -96,6 +96,22 @@ impl LoraConfig {
             return Err(RecipeError::new("lora.layers_pattern", "layers_pattern needs layers_to_transform")
                 .with_help("give the numbers of the layers, as in layers_to_transform = [0, 1]"));
         }
+        if self.lora_bias && self.use_dora {
+            return Err(RecipeError::new("lora.lora_bias", "lora_bias cannot be used with use_dora")
+                .with_help("PEFT refuses it too; leave one of them out"));
+        }
+        if self.lora_bias && self.init_lora_weights == InitLoraWeights::Gaussian {
+            return Err(RecipeError::new(
+                "lora.lora_bias",
+                "lora_bias needs init_lora_weights = true or false",
+            )
+            .with_help("PEFT refuses other initialisations"));
+        }
+        if self.use_dora && self.lora_dropout > 0.0 {
+            let message =
+                "use_dora is not supported with lora_dropout: PEFT drops inputs of the frozen weight too";
+            return Err(RecipeError::new("lora.lora_dropout", message).with_help("set lora_dropout = 0"));
+        }
         Ok(warnings)
     }
 }
@@ -133,6 +149,7 @@ fn check_training(args: &TrainingArguments, warnings: &mut Vec<Warning>) -> Resu
         ));
     }
     schedule::validate(args)?;
+    check_best(args)?;
 
     let mut warn =
         |key: &str, message: String| warnings.push(Warning::new(format!("training.{key}"), message));
@@ -153,6 +170,46 @@ fn check_training(args: &TrainingArguments, warnings: &mut Vec<Warning>) -> Resu
         warn(
             "warmup_steps",
             format!("the warm-up ends after max_steps = {}: learning_rate is never reached", args.max_steps),
+        );
+    }
+    Ok(())
+}
+
+/// What `load_best_model_at_end` and early stopping need, as Transformers has it.
+fn check_best(args: &TrainingArguments) -> Result<(), RecipeError> {
+    let error = |key: &str, message: &str, help: &str| {
+        Err(RecipeError::new(format!("training.{key}"), message).with_help(help))
+    };
+    if args.early_stopping_patience.is_some() && args.eval_strategy == IntervalStrategy::No {
+        return error(
+            "early_stopping_patience",
+            "early_stopping_patience needs evaluations",
+            "set eval_strategy to \"steps\" or \"epoch\"",
+        );
+    }
+    if !args.load_best_model_at_end {
+        return Ok(());
+    }
+    let key = "load_best_model_at_end";
+    if args.eval_strategy != args.save_strategy || args.eval_strategy == IntervalStrategy::No {
+        return error(
+            key,
+            "load_best_model_at_end needs eval_strategy and save_strategy to be the same, and not \"no\"",
+            "set eval_strategy = \"steps\", or both to \"epoch\"",
+        );
+    }
+    let eval_steps = args.eval_steps.filter(|steps| *steps != 0.0).unwrap_or(args.logging_steps);
+    let is_multiple = match (eval_steps < 1.0, args.save_steps < 1.0) {
+        // In millionths, as shares are no exact numbers.
+        (true, true) => ((args.save_steps * 1e6).round() % (eval_steps * 1e6).round().max(1.0)) == 0.0,
+        (false, false) => args.save_steps % eval_steps == 0.0,
+        _ => false,
+    };
+    if args.eval_strategy == IntervalStrategy::Steps && !is_multiple {
+        return error(
+            key,
+            "load_best_model_at_end needs save_steps to be a multiple of eval_steps",
+            "a checkpoint is the best only if it was evaluated",
         );
     }
     Ok(())

@@ -55,12 +55,11 @@ fn what_we_do_not_have_is_an_error_that_names_it() {
         LoraConfig::from_peft_json(&serde_json::to_string_pretty(&config).unwrap(), "a.json")
     };
     for (key, value) in [
-        ("use_dora", true.into()),
+        ("ensure_weight_tying", true.into()),
         ("bias", "all".into()),
         ("init_lora_weights", "pissa".into()),
         ("init_lora_weights", "pissa_niter_16".into()),
         ("modules_to_save", serde_json::json!(["lm_head"])),
-        ("lora_bias", true.into()),
         ("task_type", "QUESTION_ANS".into()),
         ("peft_type", "IA3".into()),
         ("r", 0.into()),
@@ -70,10 +69,10 @@ fn what_we_do_not_have_is_an_error_that_names_it() {
         assert_eq!(error.key, key);
         assert!(error.line > 1 && error.to_string().contains(key), "{error}");
     }
-    let error = change("use_dora", true.into()).unwrap_err();
+    let error = change("ensure_weight_tying", true.into()).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "a.json:42:3: use_dora = true is not supported: DoRA is not there yet; leave it out, or at its default, false"
+        "a.json:9:3: ensure_weight_tying = true is not supported: adapters of tied embeddings are not there yet; leave it out, or at its default, false"
     );
     for (key, value) in [
         ("a_later_setting", serde_json::json!({ "x": [1] })),
@@ -85,6 +84,8 @@ fn what_we_do_not_have_is_an_error_that_names_it() {
         ("init_lora_weights", "gaussian".into()),
         ("init_lora_weights", false.into()),
         ("peft_version", "0.9".into()),
+        ("use_dora", true.into()),
+        ("lora_bias", true.into()),
     ] {
         change(key, value).unwrap();
     }

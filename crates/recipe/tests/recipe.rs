@@ -1,7 +1,7 @@
 //! Reading, writing and changing a recipe, and what it says when something is wrong.
 
 use lorelei_recipe::fields::{self, State, Table};
-use lorelei_recipe::{Recipe, TargetModules, features_markdown};
+use lorelei_recipe::{IntervalStrategy, Recipe, TargetModules, features_markdown};
 use serde_json::Value as Json;
 
 const EXAMPLE: &str = r#"# A recipe
@@ -110,8 +110,8 @@ fn an_error_says_where_what_and_the_way_out() {
             "recipe.toml:2:1: lora_alpha takes a number, x > 0; NaN is not a finite number",
         ),
         (
-            "[lora]\nuse_dora = true",
-            "recipe.toml:2:1: use_dora = true is not supported: DoRA is not there yet; leave it out, or at its default, false",
+            "[lora]\nensure_weight_tying = true",
+            "recipe.toml:2:1: ensure_weight_tying = true is not supported: adapters of tied embeddings are not there yet; leave it out, or at its default, false",
         ),
         (
             "[lora]\ninit_lora_weights = \"pissa\"",
@@ -207,7 +207,10 @@ fn one_setting_is_changed() {
         ("lora.lora_aplha=1", "did you mean \"lora_alpha\"?"),
         ("loar.r=1", "did you mean [lora]?"),
         ("lora.r", "a value is missing; write table.key=value, such as lora.r=16"),
-        ("lora.use_dora=true", "DoRA is not there yet; leave it out, or at its default, false"),
+        (
+            "lora.ensure_weight_tying=true",
+            "adapters of tied embeddings are not there yet; leave it out, or at its default, false",
+        ),
         ("training.lr_scheduler_type=greedy", "not supported yet"),
     ] {
         let error = recipe.set(text).unwrap_err().to_string();
@@ -276,7 +279,7 @@ fn every_field_has_a_row_in_the_features() {
         text.starts_with("### [model]\n\n| Field | Default | Transformers default | State | Note |\n|---|")
     );
     assert!(text.contains(
-        "| `use_dora` | `false` | `false` | refused | Weight-decomposed adaptation. DoRA is not there yet. |"
+        "| `ensure_weight_tying` | `false` | `false` | refused | Keep tied weights tied. Adapters of tied embeddings are not there yet. |"
     ));
     assert!(text.contains("| `r` | `8` | `8` | yes | Rank of the update. Takes an integer, 1 to 4096. |"));
     for line in text.lines().filter(|line| line.starts_with('|')) {
@@ -326,7 +329,22 @@ fn what_a_program_made_is_checked_too() {
         key(|recipe| recipe.lora.alpha_pattern = [("q".into(), f64::NAN)].into()),
         "lora.alpha_pattern"
     );
-    assert_eq!(key(|recipe| recipe.lora.use_dora = true), "lora.use_dora");
+    let modules = |recipe: &mut Recipe| recipe.lora.modules_to_save = Some(vec!["lm_head".into()]);
+    assert_eq!(key(modules), "lora.modules_to_save");
+    let dora = |recipe: &mut Recipe| (recipe.lora.use_dora, recipe.lora.lora_bias) = (true, true);
+    assert_eq!(key(dora), "lora.lora_bias");
+    let dropout = |recipe: &mut Recipe| (recipe.lora.use_dora, recipe.lora.lora_dropout) = (true, 0.1);
+    assert_eq!(key(dropout), "lora.lora_dropout");
+    let best = "training.load_best_model_at_end";
+    assert_eq!(key(|recipe| recipe.training.load_best_model_at_end = true), best);
+    let multiple = |recipe: &mut Recipe| {
+        let training = &mut recipe.training;
+        (training.load_best_model_at_end, training.eval_strategy) = (true, IntervalStrategy::Steps);
+        (training.eval_steps, training.save_steps) = (Some(4.0), 10.0);
+    };
+    assert_eq!(key(multiple), best);
+    let patience = |recipe: &mut Recipe| recipe.training.early_stopping_patience = Some(2);
+    assert_eq!(key(patience), "training.early_stopping_patience");
     assert_eq!(key(|recipe| recipe.lora.bias = lorelei_recipe::Bias::All), "lora.bias");
     assert_eq!(
         key(|recipe| recipe.data.validation_split_percentage = Some(100.0)),

@@ -2,15 +2,19 @@
 
 use lorelei_formats::{SafetensorsFile, TensorSource};
 
-use crate::{LossScale, Moments, TrainError};
+use crate::{LossScale, Moments, TrainError, TrainerState};
 
 /// A checkpoint's optimizer and step. Data order and dropout follow from the recipe's seed and the step.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Checkpoint {
     /// Optimizer steps taken.
     pub step: usize,
     /// By parameter.
     pub moments: Moments,
+    /// What was logged, and the best evaluation.
+    pub state: TrainerState,
+    /// The values of the best checkpoint by parameter, where `load_best_model_at_end` will want them.
+    pub best: Vec<(String, Vec<f32>)>,
     /// Of a run in fp16.
     pub loss_scale: Option<LossScale>,
 }
@@ -22,20 +26,21 @@ impl Checkpoint {
     ///
     /// If they are not what the trainer writes.
     pub fn read(optimizer: Vec<u8>, trainer_state: &str) -> Result<Self, TrainError> {
-        let state: serde_json::Value = serde_json::from_str(trainer_state)
-            .map_err(|error| TrainError::Checkpoint(format!("trainer_state.json: {error}")))?;
-        let step = state["global_step"]
-            .as_u64()
-            .ok_or_else(|| TrainError::Checkpoint("trainer_state.json has no global_step".into()))?;
+        let (step, state) = TrainerState::read(trainer_state)?;
         let file = SafetensorsFile::open(optimizer, "optimizer.safetensors")?;
-        let mut moments = Moments::new();
+        let (mut moments, mut best) = (Moments::new(), Vec::new());
         for info in file.infos() {
-            if let Some(name) = info.name.strip_prefix("exp_avg.") {
-                let square = file.read_f32(&format!("exp_avg_sq.{name}"))?;
+            if let Some(name) = info.name.strip_prefix("best.") {
+                best.push((name.to_owned(), file.read_f32(&info.name)?));
+            } else if let Some(name) = info.name.strip_prefix("exp_avg.") {
+                let square = format!("exp_avg_sq.{name}");
+                let square = if file.info(&square).is_some() { file.read_f32(&square)? } else { Vec::new() };
                 moments.push((name.to_owned(), file.read_f32(&info.name)?, square));
             }
         }
-        let loss_scale = serde_json::from_value(state["loss_scale"].clone()).ok();
-        Ok(Self { step: usize::try_from(step).unwrap_or(usize::MAX), moments, loss_scale })
+        // Beside Transformers' fields.
+        let whole: serde_json::Value = serde_json::from_str(trainer_state).unwrap_or_default();
+        let loss_scale = serde_json::from_value(whole["loss_scale"].clone()).ok();
+        Ok(Self { step, moments, state, best, loss_scale })
     }
 }

@@ -6,8 +6,10 @@ mod checkpoint;
 mod error;
 mod host;
 mod optimizer;
+mod optimizers;
 mod precision;
 mod save;
+mod state;
 mod trainer;
 
 pub use card::model_card;
@@ -18,4 +20,5 @@ pub use lorelei_protocol::{Evaluation, Event, Finished, Sampled, Saved, Started,
 pub use optimizer::{Moments, Optimizer};
 pub use precision::{LossScale, base_dtype};
 pub use save::adapter_files;
+pub use state::TrainerState;
 pub use trainer::{Job, Sample, evaluate, tokens, train};

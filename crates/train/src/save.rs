@@ -8,7 +8,7 @@ use lorelei_formats::{
 use lorelei_models::Model;
 use lorelei_recipe::LoraConfig;
 
-use crate::{Job, LossScale, Optimizer, TrainError};
+use crate::{Job, Optimizer, TrainError};
 
 /// `adapter_model.safetensors` and `adapter_config.json` as PEFT writes them, or `model.safetensors` after full fine-tuning.
 ///
@@ -36,7 +36,9 @@ pub async fn adapter_files(
     };
     let mut adapter = Adapter::new();
     for (name, values) in values {
-        let (path, part) = name.rsplit_once('.').unwrap_or((&name, ""));
+        // A part may have a dot: lora_B.bias.
+        let (path, part) = name.split_at(name.rfind(".lora_").unwrap_or(name.len()));
+        let part = part.trim_start_matches('.');
         let shape = shapes[&name].clone();
         adapter.insert(adapter_key(path, part), AdapterTensor { shape, values });
     }
@@ -64,26 +66,30 @@ fn whole_model(
     Ok(to_bytes(&tensors, &metadata)?)
 }
 
-/// The optimizer's moments and the trainer's place, for a checkpoint.
+/// The optimizer's moments, the best values so far and the trainer's place, for a checkpoint. `state` is the content of
+/// `trainer_state.json`.
 pub(crate) async fn state_files(
     model: &mut Model,
     optimizer: &Optimizer,
+    best: &[(String, Vec<f32>)],
     step: usize,
-    epoch: f64,
-    loss_scale: Option<&LossScale>,
+    state: &serde_json::Value,
 ) -> Result<Vec<(String, Vec<u8>)>, TrainError> {
     let moments = optimizer.moments().await.map_err(|reason| TrainError::Device { step, reason })?;
     let shapes: BTreeMap<String, Vec<usize>> = model.parameter_names().into_iter().collect();
     let mut tensors = Vec::new();
-    for (name, mean, square) in &moments {
-        for (kind, values) in [("exp_avg", mean), ("exp_avg_sq", square)] {
-            let spec = TensorSpec::new(format!("{kind}.{name}"), Dtype::F32, shapes[name].clone());
-            tensors.push((spec, TensorData::F32(values)));
+    let kinds = moments
+        .iter()
+        .flat_map(|(name, first, second)| [("exp_avg", name, first), ("exp_avg_sq", name, second)]);
+    for (kind, name, values) in kinds.chain(best.iter().map(|(name, values)| ("best", name, values))) {
+        if values.is_empty() {
+            continue;
         }
-    }
-    let mut state = serde_json::json!({ "global_step": step, "epoch": epoch });
-    if let Some(scale) = loss_scale {
-        state["loss_scale"] = serde_json::json!(scale);
+        // What is kept of a matrix may be less than the matrix.
+        let shape = &shapes[name];
+        let whole = shape.iter().product::<usize>() == values.len();
+        let shape = if whole { shape.clone() } else { vec![values.len()] };
+        tensors.push((TensorSpec::new(format!("{kind}.{name}"), Dtype::F32, shape), TensorData::F32(values)));
     }
     Ok(vec![
         ("optimizer.safetensors".into(), to_bytes(&tensors, &BTreeMap::new())?),

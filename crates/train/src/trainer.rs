@@ -1,15 +1,16 @@
 //! The loop.
 
-use burn::tensor::{FloatDType, Tensor};
+use burn::tensor::{Device, FloatDType, Tensor, TensorData};
 use lorelei_data::{Batch, Padding, SequenceRow, collate, micro_batches, sampling_order};
 use lorelei_kernels::gpu;
-use lorelei_models::{ForwardMode, Model, Tokens};
+use lorelei_models::{ForwardMode, Model, Regularization, Tokens};
 use lorelei_recipe::{LoraConfig, StepPlan, TrainingArguments};
 
 use crate::{
     Checkpoint, Evaluation, Event, Finished, Host, LossScale, Optimizer, Sampled, Saved, Signal, Started,
-    StepLog, TrainError,
+    StepLog, TrainError, TrainerState, Warned,
     save::{adapter_files, state_files},
+    state::Sums,
 };
 
 /// A model, what it shall learn, and how.
@@ -72,6 +73,28 @@ struct Interval {
     began: f64,
 }
 
+impl Interval {
+    /// Goes on with what a checkpoint has of it.
+    fn resumed(sums: &Sums, device: &Device, began: f64) -> Self {
+        let loss = || Tensor::from_data(TensorData::new(vec![sums.interval_loss as f32], [1]), device);
+        Self {
+            loss: (sums.interval_steps > 0).then(loss),
+            steps: sums.interval_steps,
+            tokens: sums.interval_tokens,
+            began,
+        }
+    }
+}
+
+/// Leaves `save_total_limit` checkpoints; the best one is kept beside the newest.
+async fn rotate(job: &Job, host: &mut impl Host, state: &TrainerState, newest: &str) {
+    let Some(limit) = job.arguments.save_total_limit.filter(|limit| *limit > 0) else { return };
+    let best = state.best_model_checkpoint.as_deref().filter(|_| job.arguments.load_best_model_at_end);
+    let best = best.and_then(|path| path.rsplit(['/', '\\']).next());
+    let keep = if limit == 1 && best.is_some_and(|best| best != newest) { 2 } else { limit };
+    host.rotate(keep, best).await;
+}
+
 /// Trains to the end, or until the host asks to stop, and saves what was learnt into `output_dir`.
 ///
 /// # Errors
@@ -85,6 +108,7 @@ pub async fn train(job: &mut Job, host: &mut impl Host) -> Result<Finished, Trai
         ));
     }
     let mut optimizer = Optimizer::new(&mut job.model, &job.arguments);
+    let (mut state, mut best) = (TrainerState::default(), Vec::new());
     let mut loss_scale = (job.model.dtype() == FloatDType::F16).then(LossScale::default);
     let first = match job.checkpoint.take() {
         None => 0,
@@ -99,9 +123,14 @@ pub async fn train(job: &mut Job, host: &mut impl Host) -> Result<Finished, Trai
             if let (Some(scale), Some(restored)) = (&mut loss_scale, checkpoint.loss_scale.clone()) {
                 *scale = restored;
             }
+            (state, best) = (checkpoint.state, checkpoint.best);
             checkpoint.step
         }
     };
+    job.model.regularize(Regularization {
+        label_smoothing: job.arguments.label_smoothing_factor as f32,
+        neftune_noise_alpha: job.arguments.neftune_noise_alpha.unwrap_or(0.0) as f32,
+    });
     let (trainable_parameters, all_parameters) = job.model.parameter_counts();
     let total = plan.total_steps as usize;
     host.event(&Event::Started(Started {
@@ -116,8 +145,13 @@ pub async fn train(job: &mut Job, host: &mut impl Host) -> Result<Finished, Trai
         all_parameters,
     }));
     let began = host.seconds();
-    let mut interval = Interval { began, ..Interval::default() };
-    let (mut loss_total, mut token_total, mut done) = (0f64, 0usize, first);
+    let mut interval = Interval::resumed(&state.sums, job.model.device(), began);
+    let (mut loss_total, mut token_total, mut done) = (state.sums.loss_total, 0usize, first);
+    if job.arguments.eval_on_start && first == 0 && !job.validation.is_empty() {
+        let evaluation = evaluate(job, host, 0, 0.0).await?;
+        state.evaluated(&evaluation, &job.arguments, job.validation.len());
+        host.event(&Event::Evaluated(evaluation));
+    }
     let mut micro_batches_of: Option<(u64, Vec<Vec<usize>>)> = None;
     let mut stopped = false;
     for step in first as u64 + 1..=plan.total_steps {
@@ -172,7 +206,7 @@ pub async fn train(job: &mut Job, host: &mut impl Host) -> Result<Finished, Trai
             loss_total += sum;
             let now = host.seconds();
             let elapsed = now - began;
-            host.event(&Event::Step(StepLog {
+            let log = StepLog {
                 step: done,
                 epoch: plan.epoch_at(step),
                 loss: sum / interval.steps as f64,
@@ -191,14 +225,18 @@ pub async fn train(job: &mut Job, host: &mut impl Host) -> Result<Finished, Trai
                 kernel_bytes: counters.map(|(_, bytes)| bytes),
                 loss_scale: loss_scale.as_ref().map(|scale| scale.scale),
                 skipped_steps: loss_scale.as_ref().map(|scale| scale.skipped_steps),
-            }));
+            };
+            state.logged(&log);
+            host.event(&Event::Step(log));
             interval = Interval { began: now, ..Interval::default() };
         } else {
             host.event(&Event::Progress { step: done });
         }
         let epoch = plan.epoch_at(step);
+        let mut is_enough = false;
         if plan.is_eval_step(step) && !job.validation.is_empty() {
             let evaluation = evaluate(job, host, done, epoch).await?;
+            is_enough = state.evaluated(&evaluation, &job.arguments, job.validation.len());
             host.event(&Event::Evaluated(evaluation));
         }
         if let Some(sample) = &job.sample
@@ -208,22 +246,54 @@ pub async fn train(job: &mut Job, host: &mut impl Host) -> Result<Finished, Trai
             host.event(&Event::Sampled(Sampled { step: done, ids, text: String::new() }));
         }
         if plan.is_save_step(step) {
-            let mut files = adapter_files(job, &optimizer, done).await?;
-            files.extend(state_files(&mut job.model, &optimizer, done, epoch, loss_scale.as_ref()).await?);
             let directory = format!("checkpoint-{done}");
+            if job.arguments.load_best_model_at_end && state.best_global_step == Some(done) {
+                best =
+                    optimizer.values().await.map_err(|reason| TrainError::Device { step: done, reason })?;
+                state.best_model_checkpoint = Some(format!("{}/{directory}", job.arguments.output_dir));
+            }
+            state.sums = Sums {
+                loss_total,
+                counted_from: state.sums.counted_from,
+                interval_loss: finite("the loss", interval.loss.clone(), done).await?,
+                interval_steps: interval.steps,
+                interval_tokens: interval.tokens,
+            };
+            let mut trainer_state = state.to_json(&plan, &job.arguments, done, epoch);
+            if let Some(scale) = &loss_scale {
+                trainer_state["loss_scale"] = serde_json::json!(scale);
+            }
+            let mut files = adapter_files(job, &optimizer, done).await?;
+            files.extend(state_files(&mut job.model, &optimizer, &best, done, &trainer_state).await?);
             host.save(&directory, files).await?;
-            host.event(&Event::Saved(Saved { step: done, directory }));
+            host.event(&Event::Saved(Saved { step: done, directory: directory.clone() }));
+            rotate(job, host, &state, &directory).await;
+        }
+        if is_enough {
+            let message = format!(
+                "stopped at step {done}: eval_loss was no better for {} evaluations",
+                state.patience_counter
+            );
+            host.event(&Event::Warned(Warned { message }));
+            break;
         }
     }
     // Steps after the last logged one count in the mean; Transformers writes no line for them.
     loss_total += finite("the loss", interval.loss.take(), done).await?;
+    if let (true, Some(step), Some(metric)) = (!best.is_empty(), state.best_global_step, state.best_metric) {
+        optimizer.set_values(&mut job.model, &best);
+        let folder = state.best_model_checkpoint.unwrap_or_default();
+        let message =
+            format!("the best was eval_loss {metric:.4} at step {step}: what was learnt is that of {folder}");
+        host.event(&Event::Warned(Warned { message }));
+    }
     let files = adapter_files(job, &optimizer, done).await?;
     host.save("", files).await?;
     host.event(&Event::Saved(Saved { step: done, directory: String::new() }));
     let runtime = host.seconds() - began;
     let finished = Finished {
         steps: done,
-        train_loss: loss_total / (done - first).max(1) as f64,
+        train_loss: loss_total / done.saturating_sub(state.sums.counted_from).max(1) as f64,
         train_runtime: runtime,
         tokens_per_second: token_total as f64 / runtime.max(1e-9),
         memory_bytes: host.memory_bytes(),

@@ -53,8 +53,14 @@ pub fn parameters(recipe: &Recipe, model: &ModelInfo) -> Result<Parameters, Reci
     }
     let lora = recipe.lora.with_default_targets(&model.model_type)?;
     let meant = model.modules.iter().filter(|module| lora.selects(&module.path, false, Some(module.layer)));
-    let trainable =
-        meant.map(|module| (lora.rank(&module.path) * (module.size_in + module.size_out)) as u64).sum();
+    let trainable = meant
+        .map(|module| {
+            let matrices = lora.rank(&module.path) * (module.size_in + module.size_out);
+            // DoRA's magnitudes, or the bias of B.
+            let vectors = usize::from(lora.use_dora) + usize::from(lora.lora_bias);
+            (matrices + vectors * module.size_out) as u64
+        })
+        .sum();
     Ok(Parameters { trainable, all: model.parameters + trainable })
 }
 

@@ -27,7 +27,15 @@ const FIRST: &[&str] = &[
 ];
 
 /// Settings that are made elsewhere in the page, by choosing files, and one that leaves no choice here: a page trains adapters.
-const ELSEWHERE: &[&str] = &["data.train_file", "data.validation_file", "training.finetuning_type"];
+const ELSEWHERE: &[&str] = &[
+    "data.train_file",
+    "data.validation_file",
+    "training.finetuning_type",
+    // A page has no folders for TensorBoard's files.
+    "training.report_to",
+    "training.logging_dir",
+    "training.run_name",
+];
 
 /// The sections of a recipe that have inputs. The model is chosen, not typed.
 const TABLES: [Table; 3] = [Table::Data, Table::Lora, Table::Training];

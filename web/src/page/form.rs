@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use leptos::prelude::*;
 use lorelei_recipe::fields::Field;
-use lorelei_recipe::{Recipe, RecipeError};
+use lorelei_recipe::{Recipe, RecipeError, hints};
 
 use super::data::Data;
 use super::model::Model;
@@ -153,11 +153,18 @@ fn judge(recipe: &Recipe, mistakes: &BTreeMap<Key, RecipeError>, model: Model, d
     {
         verdict.add_error(&error);
     }
+    let mut plan = None;
     if let Some(info) = data.info()
         && info.train_rows > 0
-        && let Err(error) = estimate::steps(recipe, info.train_rows)
     {
-        verdict.add_error(&error);
+        match estimate::steps(recipe, info.train_rows) {
+            Ok(found) => plan = Some(found),
+            Err(error) => verdict.add_error(&error),
+        }
+    }
+    for hint in hints(recipe, plan.as_ref()) {
+        let text = format!("{} ({})", hint.message, hint.source);
+        verdict.warnings.entry(hint.key.to_string()).or_insert(text);
     }
     verdict
 }

@@ -90,5 +90,5 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 }
 
 fn turn(role: &str, content: &str) -> Message {
-    Message { role: role.to_owned(), content: content.to_owned() }
+    Message::new(role, content)
 }

@@ -11,5 +11,6 @@ pub mod import;
 pub mod init;
 pub mod link;
 pub mod params;
+pub mod plot;
 pub mod serve;
 pub mod train;

@@ -28,9 +28,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     say!("{}", parameters_line(trainable, all));
     for (name, shape) in model.parameter_names() {
         // An adapter's tensors by the names that they have in its file.
-        let name = match name.rsplit_once('.') {
-            Some((path, part @ ("lora_A" | "lora_B"))) => adapter_key(path, part),
-            _ => name,
+        let name = match name.rfind(".lora_") {
+            Some(at) => adapter_key(&name[..at], &name[at + 1..]),
+            None => name,
         };
         say!("{name} {shape:?}");
     }

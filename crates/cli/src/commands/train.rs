@@ -6,7 +6,9 @@ use burn::tensor::Device;
 use lorelei_data::Tokenizer;
 use lorelei_kernels::gpu;
 use lorelei_models::Storage;
-use lorelei_recipe::{FinetuningType, ModelDtype, Recipe};
+use lorelei_recipe::{
+    FinetuningType, Hint, ModelDtype, Recipe, ReportTo, StepPlan, TrainingArguments, hints,
+};
 use lorelei_train::{Finished, Job, train};
 use miette::Result;
 
@@ -71,7 +73,10 @@ impl Prepared {
         let companions =
             if lora.is_none() { source.companions("float32").map_err(report)? } else { Vec::new() };
         let first_step = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.step);
-        let terminal = Terminal::new(PathBuf::from(&recipe.training.output_dir), companions, first_step)?;
+        let mut terminal = Terminal::new(PathBuf::from(&recipe.training.output_dir), companions, first_step)?;
+        if recipe.training.report_to == ReportTo::Tensorboard {
+            terminal.report_to_tensorboard(&logging_dir(&recipe.training))?;
+        }
         let job = Job {
             model,
             lora,
@@ -111,6 +116,23 @@ impl Prepared {
     }
 }
 
+/// Where TensorBoard's files go: `logging_dir`, or `runs/NAME` in `output_dir`.
+fn logging_dir(training: &TrainingArguments) -> PathBuf {
+    let name = training.run_name.as_deref().unwrap_or("run");
+    match &training.logging_dir {
+        Some(folder) => PathBuf::from(folder),
+        None => Path::new(&training.output_dir).join("runs").join(name.replace(['/', '\\'], "-")),
+    }
+}
+
+/// Says which rules of experience a run does not keep to.
+fn say_hints(prepared: &Prepared) {
+    let plan = StepPlan::new(prepared.job.train.len(), &prepared.recipe.training).ok();
+    for Hint { key, message, source } in hints(&prepared.recipe, plan.as_ref()) {
+        eprintln!("hint: {key}: {message} ({source})");
+    }
+}
+
 /// Runs the command.
 ///
 /// # Errors
@@ -126,6 +148,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     };
     let device = device::choose(&arguments.device)?;
     let mut prepared = Prepared::new(recipe, &device, resume.as_deref())?;
+    say_hints(&prepared);
     prepared.train()?;
     say!("saved in {}", prepared.terminal.output().display());
     Ok(())

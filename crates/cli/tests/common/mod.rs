@@ -107,11 +107,12 @@ impl Run {
     }
 }
 
-/// Names in a folder.
+/// Names in a folder, but for the lock of runs, which says nothing.
 pub fn names(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).unwrap();
     let mut names: Vec<String> =
         entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
+    names.retain(|name| name != ".lorelei.lock");
     names.sort();
     names
 }

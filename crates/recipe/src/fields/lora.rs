@@ -27,8 +27,8 @@ pub(super) const FIELDS: &[Field] = rows! { Lora;
         "Whether the base weight is stored [in, out].";
     modules_to_save: Names => "null" also ["[]", "[\"classifier\", \"score\"]"], Refused("training whole modules beside the adapter is not there yet"),
         "Modules trained whole and saved with the adapter.";
-    use_dora: Bool => "false", Refused("DoRA is not there yet"), "Weight-decomposed adaptation.";
-    lora_bias: Bool => "false", Refused("a bias of B is not there yet"), "Whether B has a bias.";
+    use_dora: Bool => "false", Supported, "Weight-decomposed adaptation (DoRA).";
+    lora_bias: Bool => "false", Supported, "Whether B has a bias.";
     trainable_token_indices: Any => "null" also ["[]"], Refused("training single rows of the embedding is not there yet"),
         "Tokens whose embeddings are trained.";
     target_parameters: Any => "null" also ["[]"], Refused("adapters of bare parameters (fused experts) are not there yet"),

@@ -32,25 +32,25 @@ const CURRENT: &[Field] = rows! { Training;
     lr_scheduler_kwargs: SchedulerKwargs => "{}" theirs "null", Supported, "Further settings of the schedule.";
     warmup_steps: Number(NOT_NEGATIVE) => "0", Supported, "Warm-up in optimizer steps; below 1, a share of all steps. Wins over warmup_ratio.";
     optim: Choice {
-        takes: &["adamw_torch", "adamw_torch_fused"],
-        later: &["adamw_torch_xla", "adamw_torch_npu_fused", "adafactor", "adamw_anyprecision", "adamw_torch_4bit", "adamw_torch_8bit",
-            "ademamix", "sgd", "adagrad", "adamw_bnb_8bit", "adamw_8bit", "ademamix_8bit", "lion_8bit", "lion_32bit",
+        takes: &["adamw_torch", "adamw_torch_fused", "adafactor", "lion", "lion_32bit", "sgd"],
+        later: &["adamw_torch_xla", "adamw_torch_npu_fused", "adamw_anyprecision", "adamw_torch_4bit", "adamw_torch_8bit",
+            "ademamix", "adagrad", "adamw_bnb_8bit", "adamw_8bit", "ademamix_8bit", "lion_8bit",
             "paged_adamw_32bit", "paged_adamw_8bit", "paged_ademamix_32bit", "paged_ademamix_8bit", "paged_lion_32bit",
             "paged_lion_8bit", "rmsprop", "rmsprop_bnb", "rmsprop_bnb_8bit", "rmsprop_bnb_32bit", "galore_adamw",
             "galore_adamw_8bit", "galore_adafactor", "galore_adamw_layerwise", "galore_adamw_8bit_layerwise",
             "galore_adafactor_layerwise", "lomo", "adalomo", "grokadamw", "schedule_free_radam", "schedule_free_adamw",
             "schedule_free_sgd", "apollo_adamw", "apollo_adamw_layerwise", "stable_adamw", "adamw_hf"],
-    } => "\"adamw_torch_fused\"", Supported, "The optimizer: AdamW under either of its names.";
-    optim_args: Any => "null" also ["\"\""], Refused("AdamW takes no further arguments"), "Arguments of other optimizers.";
-    weight_decay: Number(NOT_NEGATIVE) => "0.0", Supported, "AdamW's decoupled weight decay.";
-    adam_beta1: Number(BELOW_ONE) => "0.9", Supported, "AdamW's decay of the first moment.";
-    adam_beta2: Number(BELOW_ONE) => "0.999", Supported, "AdamW's decay of the second moment.";
+    } => "\"adamw_torch_fused\"", Supported, "The optimizer.";
+    optim_args: Any => "null" also ["\"\""], Refused("the optimizers here take no further arguments"), "Arguments of other optimizers.";
+    weight_decay: Number(NOT_NEGATIVE) => "0.0", Supported, "Weight decay, not of biases and norms: decoupled, but for sgd.";
+    adam_beta1: Number(BELOW_ONE) => "0.9", Supported, "Decay of the first moment in AdamW and Lion.";
+    adam_beta2: Number(BELOW_ONE) => "0.999", Supported, "Decay of the second moment in AdamW, of the first in Lion.";
     adam_epsilon: Number(POSITIVE) => "1e-8", Supported, "AdamW's epsilon.";
     optim_target_modules: Any => "null" also ["[]"], Refused("GaLore and APOLLO are not there"), "Modules of GaLore and APOLLO.";
     gradient_accumulation_steps: BATCH => "1", Supported, "Micro-batches in an optimizer step.";
     average_tokens_across_devices: Any => "true", Ignored(ONE_DEVICE), "Count the tokens of all devices.";
     max_grad_norm: Number(NOT_NEGATIVE) => "1.0", Supported, "Global gradient norm above which gradients are scaled down; 0 does not clip.";
-    label_smoothing_factor: Any => "0.0", Refused("label smoothing is not there yet"), "Smoothing of the targets.";
+    label_smoothing_factor: Number(BELOW_ONE) => "0.0", Supported, "Share of a target's probability that is spread over the vocabulary.";
     bf16: Bool => "false", Supported, "bfloat16 mixed precision, on devices that have it.";
     fp16: Bool => "false", Supported, "float16 mixed precision: the base and what flows through it in half floats, the adapter in float32.";
     bf16_full_eval: Any => "false", Ignored(FULL_EVAL), "Evaluate in bfloat16.";
@@ -66,7 +66,7 @@ const CURRENT: &[Field] = rows! { Training;
     use_liger_kernel: Any => "false", Ignored("the kernels here are our own"), "Liger's fused kernels.";
     liger_kernel_config: Any => "null" also ["{}"], Ignored("the kernels here are our own"), "Which of Liger's kernels.";
     use_cache: Any => "false", Ignored("training keeps no key-value cache"), "Keep a key-value cache.";
-    neftune_noise_alpha: Any => "null", Refused("noise on the embeddings is not there yet"), "NEFTune's noise.";
+    neftune_noise_alpha: Number(NOT_NEGATIVE) => "null", Supported, "Strength of NEFTune's noise on the embeddings.";
     torch_empty_cache_steps: Any => "null", Ignored(TORCH), "Steps between two releases of cached memory.";
     auto_find_batch_size: Any => "false", Refused("the batch size is not searched for; lower per_device_train_batch_size"), "Halve the batch until it fits.";
     logging_strategy: INTERVAL => "\"steps\"", Supported, "When to report the loss.";
@@ -78,8 +78,9 @@ const CURRENT: &[Field] = rows! { Training;
     log_level: Any => "\"passive\"", Ignored("it is about Python's logger"), "Level of Python's logger.";
     log_level_replica: Any => "\"warning\"", Ignored("it is about Python's logger"), "Level of Python's logger elsewhere.";
     disable_tqdm: Any => "null" also ["false"], Ignored("the progress bar belongs to the program"), "No progress bar.";
-    report_to: Any => "\"none\"" also ["[]", "[\"none\"]"], Refused("there are no trackers: say \"none\""), "Trackers to report to.";
-    run_name: Any => "null", Ignored(TRACKER), "Name of the run.";
+    report_to: Choice { takes: &["none", "tensorboard"], later: &["all", "wandb", "mlflow", "trackio", "comet_ml", "swanlab", "clearml"] }
+        => "\"none\"", Supported, "Trackers to report to; the log is a file in any case.";
+    run_name: Text => "null", Supported, "Name of the run: of its folder of TensorBoard's files.";
     project: Any => "\"huggingface\"", Ignored(TRACKER), "Project of the run.";
     trackio_space_id: Any => "null" also ["\"trackio\""], Ignored(TRACKER), "Trackio's space.";
     trackio_bucket_id: Any => "null", Ignored(TRACKER), "Trackio's bucket.";
@@ -89,7 +90,7 @@ const CURRENT: &[Field] = rows! { Training;
     eval_delay: Any => "0", Refused("evaluation starts at once"), "Steps or epochs before the first evaluation.";
     per_device_eval_batch_size: BATCH => "8", Supported, "Examples in a batch of an evaluation.";
     prediction_loss_only: Any => "false", Ignored(MEASURE), "Give the loss only.";
-    eval_on_start: Any => "false", Refused("evaluation before the first step is not there yet"), "Evaluate before the first step.";
+    eval_on_start: Bool => "false", Supported, "Evaluate before the first step.";
     eval_do_concat_batches: Any => "true", Ignored(MEASURE), "Join the batches' predictions.";
     eval_use_gather_object: Any => "false", Ignored(ONE_DEVICE), "Gather objects of all devices.";
     eval_accumulation_steps: Any => "null", Ignored(MEASURE), "Batches of predictions on the device.";
@@ -108,9 +109,9 @@ const CURRENT: &[Field] = rows! { Training;
     hub_strategy: Any => "\"every_save\"", Ignored(HUB), "When to upload.";
     hub_always_push: Any => "false", Ignored(HUB), "Upload while an upload is under way.";
     hub_revision: Any => "null", Ignored(HUB), "The revision to upload to.";
-    load_best_model_at_end: Any => "false", Refused("keeping the best checkpoint is not there yet"), "Go back to the best checkpoint at the end.";
-    metric_for_best_model: Any => "null", Ignored("it only counts with load_best_model_at_end"), "What best means.";
-    greater_is_better: Any => "null", Ignored("it only counts with load_best_model_at_end"), "Whether more is better.";
+    load_best_model_at_end: Bool => "false", Supported, "Go back to the best checkpoint at the end.";
+    metric_for_best_model: Choice { takes: &["loss", "eval_loss"], later: &[] } => "null", Supported, "What best means: evaluation gives the loss only.";
+    greater_is_better: Bool => "null", Supported, "Whether more is better; absent, not of a loss.";
     ignore_data_skip: Any => "false", Refused("a run always resumes where it was in the data"), "Resume at the start of the data.";
     restore_callback_states_from_checkpoint: Any => "false", Ignored("there are no callbacks"), "Restore callbacks.";
     full_determinism: Any => "false", Ignored(TORCH), "Deterministic kernels.";
@@ -152,6 +153,11 @@ const CURRENT: &[Field] = rows! { Training;
 const OURS: &[Field] = rows! { Training;
     finetuning_type: Choice { takes: &["lora", "full"], later: &["freeze", "oft"] } => "\"lora\"" theirs "—", Supported,
         "Train an adapter, or every weight.";
+    loraplus_lr_ratio: Number(POSITIVE) => "null" theirs "—", Supported, "LoRA+: what the learning rate of B is multiplied by.";
+    early_stopping_patience: Int { min: 1, max: MAX_INTEGER } => "null" theirs "—", Supported,
+        "Evaluations without an improvement after which the run ends (EarlyStoppingCallback).";
+    early_stopping_threshold: Number(NOT_NEGATIVE) => "0.0" theirs "—", Supported,
+        "The least change that is an improvement (EarlyStoppingCallback).";
 };
 
 const LENGTH: usize = CURRENT.len() + OURS.len() + training_old::FIELDS.len();

@@ -34,9 +34,9 @@ impl<'a> Collector<'a> {
             (Value::Text(word), Kind::Bool) if matches!(word.as_str(), "yes" | "on") => Json::Bool(true),
             (Value::Text(word), Kind::Bool) if matches!(word.as_str(), "no" | "off") => Json::Bool(false),
             (Value::Bool(false), Kind::Choice { takes, .. }) if takes.contains(&"no") => "no".into(),
-            _ => match node.to_json() {
+            _ => match crate::read::value(field, node) {
                 Ok(value) => value,
-                Err(reason) => return self.leave(name, at, reason),
+                Err(error) => return self.leave_error(name, at, &error),
             },
         };
         if value.is_null() {

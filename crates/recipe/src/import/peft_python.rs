@@ -46,7 +46,10 @@ pub(super) fn import(source: &Source<'_>) -> Result<Option<Imported>, RecipeErro
             ("LoraConfig", _) => arguments(&mut collector, call, Table::Lora),
             ("from_pretrained", _) => model(&mut collector, call),
             ("load_dataset", _) => data(&mut collector, call),
-            ("EarlyStoppingCallback", _) => arguments(&mut collector, call, Table::Training),
+            ("EarlyStoppingCallback", _) => {
+                arguments(&mut collector, call, Table::Training);
+                collector.imply(Table::Training, "early_stopping_patience", 1);
+            }
             _ => arguments(&mut collector, call, Table::Training),
         }
         if name == "SFTConfig" && seen == Some(false) {

@@ -1,0 +1,136 @@
+//! TensorBoard's event files: `report_to = "tensorboard"`, with the tags that Transformers' `TensorBoardCallback` gives.
+//!
+//! A file is a row of TFRecords (length, its checksum, content, its checksum), and a content is a protocol buffer `Event`: `wall_time = 1`,
+//! `step = 2`, `file_version = 3`, `summary = 5` of `value = 1`, each `tag = 1` and `simple_value = 2`. Nothing else is written, so that those
+//! few fields need no code generator.
+
+use std::{
+    fs::{self, File},
+    io::{self, Write},
+    path::Path,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use lorelei_train::Event;
+
+/// A file that is being written.
+pub struct EventFile(File);
+
+impl EventFile {
+    /// Begins a file in `folder`, under a name that TensorBoard finds.
+    ///
+    /// # Errors
+    ///
+    /// If the folder or the file cannot be made.
+    pub fn create(folder: &Path) -> io::Result<Self> {
+        fs::create_dir_all(folder)?;
+        let name = format!("events.out.tfevents.{}.lorelei.{}.0", now() as u64, std::process::id());
+        let mut file = Self(File::create(folder.join(name))?);
+        let mut event = double(1, now());
+        event.extend(bytes(3, b"brain.Event:2"));
+        file.record(&event)?;
+        Ok(file)
+    }
+
+    /// Writes what an event of the trainer says in numbers.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be written.
+    pub fn write(&mut self, event: &Event) -> io::Result<()> {
+        let (step, values): (usize, &[(&str, f64)]) = match event {
+            Event::Step(log) => (
+                log.step,
+                &[
+                    ("train/loss", log.loss),
+                    ("train/grad_norm", log.grad_norm),
+                    ("train/learning_rate", log.learning_rate),
+                    ("train/epoch", log.epoch),
+                    ("train/tokens_per_second", log.tokens_per_second),
+                ],
+            ),
+            Event::Evaluated(evaluation) => (
+                evaluation.step,
+                &[
+                    ("eval/loss", evaluation.eval_loss),
+                    ("eval/runtime", evaluation.eval_runtime),
+                    ("eval/samples_per_second", evaluation.eval_samples_per_second),
+                ],
+            ),
+            Event::Finished(finished) => (
+                finished.steps,
+                &[("train/train_loss", finished.train_loss), ("train/train_runtime", finished.train_runtime)],
+            ),
+            _ => return Ok(()),
+        };
+        let summary: Vec<u8> = values
+            .iter()
+            .flat_map(|(tag, value)| {
+                let mut one = bytes(1, tag.as_bytes());
+                one.push(2 << 3 | 5);
+                one.extend((*value as f32).to_le_bytes());
+                bytes(1, &one)
+            })
+            .collect();
+        let mut event = double(1, now());
+        event.push(2 << 3);
+        event.extend(varint(step as u64));
+        event.extend(bytes(5, &summary));
+        self.record(&event)
+    }
+
+    fn record(&mut self, content: &[u8]) -> io::Result<()> {
+        let length = (content.len() as u64).to_le_bytes();
+        let mut record = length.to_vec();
+        record.extend(masked(&length).to_le_bytes());
+        record.extend(content);
+        record.extend(masked(content).to_le_bytes());
+        self.0.write_all(&record)
+    }
+}
+
+/// TFRecord's checksum: a CRC-32C, turned and moved so that a record in a record has another.
+fn masked(content: &[u8]) -> u32 {
+    crc32c::crc32c(content).rotate_right(15).wrapping_add(0xA282_EAD8)
+}
+
+/// Seconds since 1970.
+fn now() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64())
+}
+
+fn double(field: u8, value: f64) -> Vec<u8> {
+    let mut out = vec![field << 3 | 1];
+    out.extend(value.to_le_bytes());
+    out
+}
+
+fn bytes(field: u8, content: &[u8]) -> Vec<u8> {
+    let mut out = vec![field << 3 | 2];
+    out.extend(varint(content.len() as u64));
+    out.extend(content);
+    out
+}
+
+fn varint(mut number: u64) -> Vec<u8> {
+    let mut out = Vec::new();
+    while number >= 0x80 {
+        out.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    out.push(number as u8);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_and_checksums_are_those_of_the_formats() {
+        assert_eq!(varint(300), [0xAC, 0x02]);
+        // RFC 3720, B.4: 32 bytes of zeros.
+        assert_eq!(crc32c::crc32c(&[0; 32]), 0x8A91_36AA);
+        assert_eq!(masked(&[0; 32]), 0x8A91_36AA_u32.rotate_right(15).wrapping_add(0xA282_EAD8));
+    }
+}

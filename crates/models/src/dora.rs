@@ -1,0 +1,56 @@
+//! DoRA (Liu et al., 2024): a direction that LoRA changes and a length for each output that is learnt beside it, as PEFT has it.
+
+use burn::tensor::{FloatDType, Tensor};
+
+use crate::{
+    LoraAdapter, Weight,
+    precision::{cast, kind, single},
+};
+
+/// The lengths of an adapted layer's rows: `W' = m (W + s·B·A) / ‖W + s·B·A‖`.
+#[derive(Debug, Clone)]
+pub struct Dora {
+    /// `m`, `[out]`; learns.
+    pub magnitude: Tensor<1>,
+    /// Squared lengths of the frozen weight's rows, `[out]`.
+    weight_squares: Tensor<1>,
+}
+
+impl Dora {
+    /// Lengths that change nothing: those that the rows have with the adapter as it is.
+    pub(crate) fn new(weight: &Weight, lora: &LoraAdapter) -> Self {
+        let dense = single(weight.dense());
+        let size_out = dense.dims()[0];
+        let weight_squares = (dense.clone() * dense).sum_dim(1).reshape([size_out]);
+        let mut dora = Self { magnitude: weight_squares.clone(), weight_squares };
+        dora.magnitude = dora.lengths(weight, lora);
+        dora
+    }
+
+    /// `‖W + s·B·A‖` of each row, `[out]`, outside of any graph: its gradient is left out, as the paper (section 4.3) and PEFT do.
+    ///
+    /// The sum is never formed: of a row it is `‖W‖² + 2s b·(A·W) + s² b·(A·Aᵀ)·b`.
+    fn lengths(&self, weight: &Weight, lora: &LoraAdapter) -> Tensor<1> {
+        let (a, b, scale) = (bare(&lora.a), bare(&lora.b), lora.scale);
+        let [size_out, _] = b.dims();
+        // The layer takes numbers of its weight's kind; a packed one takes single floats.
+        let dtype = match weight {
+            Weight::Dense(weight) => kind(weight),
+            Weight::Packed { .. } => FloatDType::F32,
+        };
+        let across = (single(weight.applied(cast(a.clone(), dtype)).transpose()) * b.clone())
+            .sum_dim(1)
+            .reshape([size_out]);
+        let within = (b.clone().matmul(a.clone().matmul(a.transpose())) * b).sum_dim(1).reshape([size_out]);
+        (self.weight_squares.clone() + across * (2.0 * scale) + within * (scale * scale)).sqrt()
+    }
+
+    /// What each output of `W + s·B·A` is multiplied by, `[1, out]`.
+    pub(crate) fn factors(&self, weight: &Weight, lora: &LoraAdapter) -> Tensor<2> {
+        (self.magnitude.clone() / self.lengths(weight, lora)).unsqueeze()
+    }
+}
+
+fn bare(tensor: &Tensor<2>) -> Tensor<2> {
+    if tensor.is_autodiff() { tensor.clone().inner() } else { tensor.clone() }
+}

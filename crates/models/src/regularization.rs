@@ -1,0 +1,65 @@
+//! What training adds to a pass so that less is learnt by heart: noise on the embeddings, and smoothed targets.
+
+use burn::tensor::{Int, Tensor, activation::log_softmax};
+
+use crate::{ForwardMode, Model, Tokens, init::Draw, precision::single};
+
+/// See the module. Zero is none.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Regularization {
+    /// Share of a target's probability that is spread over the whole vocabulary (Szegedy et al., 2015), as Transformers' `LabelSmoother`.
+    pub label_smoothing: f32,
+    /// NEFTune (Jain et al., 2023): uniform noise of at most `alpha / sqrt(seq hidden)` on each element of the embeddings, in training only.
+    pub neftune_noise_alpha: f32,
+}
+
+impl Model {
+    /// Sets it for all passes to come.
+    pub fn regularize(&mut self, regularization: Regularization) {
+        self.regularization = regularization;
+    }
+
+    /// The embeddings `[batch * seq, hidden]` of a pass, with noise where it trains.
+    pub(crate) fn noisy(&self, embedded: Tensor<2>, tokens: &Tokens, mode: ForwardMode) -> Tensor<2> {
+        let (alpha, ForwardMode::Training { dropout_seed }) =
+            (f64::from(self.regularization.neftune_noise_alpha), mode)
+        else {
+            return embedded;
+        };
+        if alpha == 0.0 {
+            return embedded;
+        }
+        let shape: [usize; 2] = embedded.dims();
+        let most = alpha / ((tokens.seq * shape[1]) as f64).sqrt();
+        let noise = Draw::new(dropout_seed, "neftune").tensor(shape, &self.device, |draw| draw.uniform(most));
+        embedded + noise
+    }
+
+    /// What label smoothing adds to a cross entropy summed over rows: `e sum(x_t - mean(x))`, of the logits `x` and the target `t` of a row.
+    ///
+    /// `(1 - e) nll + e mean(-log p)` is that, as `-log p_v` is `nll + x_t - x_v`. And `x = W h`, so that of `h` `[n, hidden]` and the
+    /// head `[vocab, hidden]` no logits are needed: `e sum(h (W_t - mean(W)))`.
+    pub(crate) fn smoothing(
+        &self,
+        h: Tensor<2>,
+        head: Tensor<2>,
+        targets: Tensor<1, Int>,
+    ) -> Option<Tensor<1>> {
+        let share = self.regularization.label_smoothing;
+        (share > 0.0).then(|| {
+            let apart = single(head.clone().select(0, targets)) - single(head.mean_dim(0));
+            (single(h) * apart).sum() * share
+        })
+    }
+
+    /// As [`Self::smoothing`], of logits `[n, vocab]` that are there.
+    pub(crate) fn smoothed(&self, logits: Tensor<2>, targets: Tensor<1, Int>) -> Tensor<1> {
+        let share = self.regularization.label_smoothing;
+        let chances = log_softmax(logits, 1);
+        let nll = chances.clone().gather(1, targets.unsqueeze_dim(1)).sum().neg();
+        match share > 0.0 {
+            false => nll,
+            true => nll * (1.0 - share) + chances.mean_dim(1).sum().neg() * share,
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! What is said about a whole run before it begins.
+
+use lorelei_recipe::{Recipe, StepPlan, fields, hints};
+
+fn keys(settings: &[&str], rows: Option<usize>) -> Vec<&'static str> {
+    let mut recipe = Recipe::default();
+    // A run that there is nothing to say about.
+    for setting in [
+        "training.learning_rate=2e-4",
+        "training.warmup_ratio=0.1",
+        "training.save_steps=10",
+        "training.logging_steps=10",
+    ] {
+        recipe.set(setting).unwrap();
+    }
+    settings.iter().for_each(|setting| drop(recipe.set(setting).unwrap()));
+    let plan = rows.map(|rows| StepPlan::new(rows, &recipe.training).unwrap());
+    let hints = hints(&recipe, plan.as_ref());
+    for hint in &hints {
+        assert!(fields::all().any(|field| field.path() == hint.key), "{hint:?}");
+        assert!(!hint.source.is_empty() && !hint.message.is_empty());
+    }
+    hints.iter().map(|hint| hint.key).collect()
+}
+
+#[test]
+fn a_usual_run_needs_no_word() {
+    assert_eq!(keys(&[], Some(1000)), [""; 0]);
+    assert_eq!(
+        keys(
+            &["training.learning_rate=5e-4", "lora.r=8", "lora.lora_alpha=32", "lora.lora_dropout=0.05"],
+            Some(1000)
+        ),
+        [""; 0]
+    );
+    assert_eq!(keys(&["training.finetuning_type=full", "training.learning_rate=2e-5"], Some(1000)), [""; 0]);
+}
+
+#[test]
+fn each_rule_is_about_its_setting() {
+    let cases: &[(&[&str], usize, &str)] = &[
+        (&["training.learning_rate=5e-5"], 1000, "training.learning_rate"),
+        (&["training.learning_rate=0.01"], 1000, "training.learning_rate"),
+        (&["training.finetuning_type=full"], 1000, "training.learning_rate"),
+        (&["lora.lora_alpha=1"], 1000, "lora.lora_alpha"),
+        (&["lora.lora_alpha=200"], 1000, "lora.lora_alpha"),
+        (&["lora.r=64", "lora.lora_alpha=64"], 1000, "lora.use_rslora"),
+        (&["lora.lora_dropout=0.5"], 1000, "lora.lora_dropout"),
+        (&["training.gradient_accumulation_steps=20"], 1000, "training.gradient_accumulation_steps"),
+        (&["training.gradient_accumulation_steps=16"], 100, "training.gradient_accumulation_steps"),
+        (&["training.num_train_epochs=10"], 1000, "training.num_train_epochs"),
+        (&["training.save_steps=500"], 100, "training.save_steps"),
+        (&["training.logging_steps=500"], 100, "training.logging_steps"),
+        (&["training.eval_strategy=steps", "training.eval_steps=500"], 100, "training.eval_steps"),
+        (&["training.warmup_ratio=0"], 1000, "training.warmup_ratio"),
+        (&["training.warmup_ratio=1"], 1000, "training.warmup_ratio"),
+    ];
+    for (settings, rows, key) in cases {
+        assert!(keys(settings, Some(*rows)).iter().any(|found| found == key), "{settings:?}");
+    }
+    // Without the data nothing is said about steps.
+    assert_eq!(keys(&["training.save_steps=500"], None), [""; 0]);
+}

@@ -1,0 +1,157 @@
+//! `trainer_state.json` in the form of Transformers' `TrainerState`: what was logged, which evaluation was the best, how long there was none
+//! better.
+
+use lorelei_recipe::{StepPlan, TrainingArguments};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value as Json, json};
+
+use crate::{Evaluation, StepLog, TrainError};
+
+/// What a run knows of its past, beside the optimizer.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct TrainerState {
+    /// A line a logged step and a line an evaluation, as Transformers logs them.
+    pub log_history: Vec<Json>,
+    /// The best value of `metric_for_best_model` so far.
+    pub best_metric: Option<f64>,
+    /// The step it was reached at.
+    pub best_global_step: Option<usize>,
+    /// The checkpoint of that step, or the best one that there is a checkpoint of.
+    pub best_model_checkpoint: Option<String>,
+    /// Evaluations in a row that were no better.
+    pub patience_counter: usize,
+    /// What the next log line and the end need of the steps before.
+    pub sums: Sums,
+}
+
+/// Sums over steps whose numbers are not logged yet.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Sums {
+    /// Of the losses of all steps that were logged.
+    pub loss_total: f64,
+    /// Steps before the first that is counted in it.
+    pub counted_from: usize,
+    /// Of the losses since the last log line; a float32, so that going on gives the same bits.
+    pub interval_loss: f64,
+    /// Their number.
+    pub interval_steps: usize,
+    /// Their tokens.
+    pub interval_tokens: usize,
+}
+
+impl TrainerState {
+    /// Takes a log line over.
+    pub(crate) fn logged(&mut self, log: &StepLog) {
+        self.log_history.push(json!({
+            "epoch": log.epoch,
+            "grad_norm": log.grad_norm,
+            "learning_rate": log.learning_rate,
+            "loss": log.loss,
+            "step": log.step,
+        }));
+    }
+
+    /// Takes an evaluation over; whether the run ends early.
+    pub(crate) fn evaluated(
+        &mut self,
+        evaluation: &Evaluation,
+        arguments: &TrainingArguments,
+        rows: usize,
+    ) -> bool {
+        let batches = rows.div_ceil(arguments.per_device_eval_batch_size.max(1));
+        self.log_history.push(json!({
+            "epoch": evaluation.epoch,
+            "eval_loss": evaluation.eval_loss,
+            "eval_runtime": evaluation.eval_runtime,
+            "eval_samples_per_second": evaluation.eval_samples_per_second,
+            "eval_steps_per_second": batches as f64 / evaluation.eval_runtime.max(1e-9),
+            "step": evaluation.step,
+        }));
+        // The evaluation before the first step is only looked at.
+        if evaluation.step == 0 {
+            return false;
+        }
+        let more = arguments.more_is_better();
+        let is_better = |best: f64, least: f64| {
+            let value = evaluation.eval_loss;
+            (if more { value > best } else { value < best }) && (value - best).abs() > least
+        };
+        // EarlyStoppingCallback looks before the best is renewed.
+        let improved =
+            self.best_metric.is_none_or(|best| is_better(best, arguments.early_stopping_threshold));
+        self.patience_counter = if improved { 0 } else { self.patience_counter + 1 };
+        // Transformers compares without a threshold.
+        if self.best_metric.is_none_or(|best| is_better(best, 0.0)) {
+            (self.best_metric, self.best_global_step) = (Some(evaluation.eval_loss), Some(evaluation.step));
+        }
+        arguments.early_stopping_patience.is_some_and(|patience| self.patience_counter >= patience)
+    }
+
+    /// The file, after `step`.
+    pub(crate) fn to_json(
+        &self,
+        plan: &StepPlan,
+        arguments: &TrainingArguments,
+        step: usize,
+        epoch: f64,
+    ) -> Json {
+        let mut callbacks = json!({});
+        if let Some(patience) = arguments.early_stopping_patience {
+            callbacks["EarlyStoppingCallback"] = json!({
+                "args": {
+                    "early_stopping_patience": patience,
+                    "early_stopping_threshold": arguments.early_stopping_threshold,
+                },
+                "attributes": { "early_stopping_patience_counter": self.patience_counter },
+            });
+        }
+        json!({
+            "best_global_step": self.best_global_step,
+            "best_metric": self.best_metric,
+            "best_model_checkpoint": self.best_model_checkpoint,
+            "epoch": epoch,
+            "eval_steps": arguments.eval_steps.unwrap_or(arguments.logging_steps),
+            "global_step": step,
+            "is_hyper_param_search": false,
+            "is_local_process_zero": true,
+            "is_world_process_zero": true,
+            "log_history": self.log_history,
+            "logging_steps": arguments.logging_steps,
+            "max_steps": plan.total_steps,
+            "num_input_tokens_seen": 0,
+            "num_train_epochs": plan.num_train_epochs,
+            "save_steps": arguments.save_steps,
+            "stateful_callbacks": callbacks,
+            "total_flos": 0.0,
+            "train_batch_size": arguments.per_device_train_batch_size,
+            "trial_name": null,
+            "trial_params": null,
+            "lorelei": self.sums,
+        })
+    }
+
+    /// Reads the file: the step, and the rest.
+    ///
+    /// # Errors
+    ///
+    /// If it is no JSON, or does not say at which step it was written.
+    pub(crate) fn read(text: &str) -> Result<(usize, Self), TrainError> {
+        let wrong = |reason: String| TrainError::Checkpoint(format!("trainer_state.json {reason}"));
+        let state: Json = serde_json::from_str(text).map_err(|error| wrong(format!("is broken: {error}")))?;
+        let step = state["global_step"].as_u64().and_then(|step| usize::try_from(step).ok());
+        let step = step.ok_or_else(|| wrong("has no global_step".into()))?;
+        let counter = &state["stateful_callbacks"]["EarlyStoppingCallback"]["attributes"]["early_stopping_patience_counter"];
+        let sums = serde_json::from_value(state["lorelei"].clone());
+        let read = Self {
+            log_history: state["log_history"].as_array().cloned().unwrap_or_default(),
+            best_metric: state["best_metric"].as_f64(),
+            best_global_step: state["best_global_step"].as_u64().and_then(|step| usize::try_from(step).ok()),
+            best_model_checkpoint: state["best_model_checkpoint"].as_str().map(str::to_owned),
+            patience_counter: counter.as_u64().and_then(|count| usize::try_from(count).ok()).unwrap_or(0),
+            // A file that another trainer wrote says nothing of the losses before.
+            sums: sums.unwrap_or(Sums { counted_from: step, ..Sums::default() }),
+        };
+        Ok((step, read))
+    }
+}
