@@ -156,7 +156,10 @@ pub fn files(name: &str) -> Result<Vec<String>> {
     if !is_pattern {
         return Ok(vec![name.to_owned()]);
     }
-    let paths = glob::glob(name).map_err(|error| miette!("{name} is no pattern of file names: {error}"))?;
+    // Shells pass hidden files over, too.
+    let options = glob::MatchOptions { require_literal_leading_dot: true, ..glob::MatchOptions::new() };
+    let paths = glob::glob_with(name, options)
+        .map_err(|error| miette!("{name} is no pattern of file names: {error}"))?;
     let mut found = paths.collect::<Result<Vec<_>, _>>().into_diagnostic()?;
     found.retain(|path| path.is_file());
     found.sort();

@@ -118,7 +118,8 @@ impl<'t> Loader<'t> {
         while self.encoded.examples.len() < count
             && let Some(row) = rows.next()
         {
-            self.encoded.rows += 1;
+            let goes_on = matches!(row, Ok((_, Row::Stream { begins: false, .. })));
+            self.encoded.rows += usize::from(!goes_on);
             let added = row.and_then(|(line, row)| {
                 self.add_row(&Place { file: name.clone(), line }, row)
                     .map_err(|error| error.at(file_name, line))
