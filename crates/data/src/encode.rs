@@ -205,12 +205,12 @@ impl<'t> Encoder<'t> {
     ) -> Result<Vec<Range<usize>>, DataError> {
         let all = rendered.text.len();
         match conversation.given {
-            0 if !self.assistant_only_loss => Ok(vec![0..all]),
+            0 if !self.assistant_only_loss => Ok(std::iter::once(0..all).collect()),
             0 => match &rendered.generated {
                 Some(generated) => Ok(generated.clone()),
                 None => self.assistant_spans(conversation, &rendered.text),
             },
-            _ if !self.completion_only_loss => Ok(vec![0..all]),
+            _ if !self.completion_only_loss => Ok(std::iter::once(0..all).collect()),
             given => {
                 // Where the prompt ends in the assistant's own words, those are gone on with.
                 let last = conversation.messages.get(given - 1);
@@ -219,7 +219,7 @@ impl<'t> Encoder<'t> {
                 if !rendered.text.starts_with(&prompt) {
                     return Err(hidden("the completion", "the prompt"));
                 }
-                Ok(vec![prompt.len()..all])
+                Ok(std::iter::once(prompt.len()..all).collect())
             }
         }
     }
