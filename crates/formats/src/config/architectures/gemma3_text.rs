@@ -21,16 +21,8 @@ pub fn read(fields: &Fields<'_>) -> Result<ModelConfig, FormatError> {
     }
     let defaults = Defaults {
         max_position_embeddings: 131_072,
-        num_key_value_heads: Some(4),
-        head_dim: Some(256),
-        tie_word_embeddings: true,
-        activation_key: "hidden_activation",
-        activation: "gelu_pytorch_tanh",
-        bos: Some(2),
-        eos: &[1],
-        pad: Some(0),
         rope: RopeDefaults { theta: 1_000_000.0, ..DEFAULTS.rope },
-        ..DEFAULTS
+        ..gemma::defaults()
     };
     let mut config = decoder::read(fields, "gemma3_text", NAMES, defaults)?;
     gemma::common(&mut config);
