@@ -45,8 +45,8 @@ pub fn assert_close(what: &str, got: &[f32], want: &[f32], tolerance: f32) {
     }
 }
 
-/// Names and contents.
-type Files = Vec<(String, Vec<u8>)>;
+/// What one save holds: names and contents.
+pub type Files = Vec<(String, Vec<u8>)>;
 
 /// A trainer's host that keeps what it hears and what it is given to save.
 #[derive(Debug, Default)]

@@ -8,7 +8,7 @@ use lorelei_data::one_per_row;
 use lorelei_formats::ModelConfig;
 use lorelei_models::{Model, Storage, read_adapter};
 use lorelei_recipe::{LoraConfig, TrainingArguments};
-use lorelei_tests::{Recorder, assert_close, examples, fixture, open};
+use lorelei_tests::{Files, Recorder, assert_close, examples, fixture, open};
 use lorelei_train::{Checkpoint, Job, train};
 use serde_json::Value as Json;
 
@@ -129,7 +129,7 @@ fn the_best_checkpoint_comes_back_and_early_stopping_stops() {
         "early_stopping_patience": 2, "save_total_limit": 1, "eval_on_start": true
     }))
     .unwrap();
-    let run = |arguments: &TrainingArguments, checkpoint: Option<(&[(String, Vec<u8>)], Checkpoint)>| {
+    let run = |arguments: &TrainingArguments, checkpoint: Option<(&Files, Checkpoint)>| {
         let mut job = job(arguments.clone(), &device);
         job.validation = one_per_row(examples(&fixture("llama/trainer_run/data.safetensors")));
         if let Some((files, checkpoint)) = checkpoint {
