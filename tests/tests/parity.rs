@@ -5,13 +5,13 @@ use std::path::Path;
 
 use burn::tensor::{Device, DeviceKind};
 use lorelei_data::{Batch, Example, SequenceRow, collate, one_per_row};
-use lorelei_formats::{ModelConfig, TensorSource, adapter_key, config::Task, parse_adapter_key};
+use lorelei_formats::{ModelConfig, TensorSource, config::Task, parameter_key, parameter_name};
 use lorelei_models::{
     AdapterValues, ForwardMode, Generation, Model, Sampling, Storage, Tokens, read_adapter,
 };
 use lorelei_recipe::{LoraConfig, TrainingArguments};
 use lorelei_tests::{Recorder, assert_close, examples, fixture, open};
-use lorelei_train::{Checkpoint, Job, Optimizer, StepLog, tokens, train};
+use lorelei_train::{Checkpoint, Job, Optimizer, StepLog, adapter_files, tokens, train};
 
 /// The fixtures of models that generate text: an architecture, or what an architecture can do besides.
 const CAUSAL: [&str; 20] = [
@@ -68,6 +68,7 @@ fn with_adapter(arch: &str, name: &str, device: &Device) -> (Model, LoraConfig) 
     let (lora, _) = LoraConfig::from_peft_json(&config, "adapter_config.json").unwrap();
     let mut model = model(arch, "config.json", device);
     model.inject_lora(&lora, 1).unwrap();
+    pollster::block_on(model.begin_from_weights(&lora, 1)).unwrap();
     model.set_adapter(&adapter_values(&folder.join("adapter_model.safetensors"))).unwrap();
     (model, lora)
 }
@@ -90,19 +91,22 @@ fn json(path: &Path) -> serde_json::Value {
 }
 
 /// Loss and gradients by parameter name.
-fn loss_and_gradients(model: &mut Model, batch: &Batch) -> (f64, BTreeMap<String, Vec<f32>>) {
+fn loss_and_gradients(
+    model: &mut Model,
+    batch: &Batch,
+    checkpointing: bool,
+) -> (f64, BTreeMap<String, Vec<f32>>) {
     let (positions, targets) = batch.targets();
-    model.track();
-    let hidden = model.hidden_states(&tokens(batch), ForwardMode::Training { dropout_seed: 0 }).unwrap();
-    let loss = model.loss(hidden, &positions, &targets).unwrap() / targets.len() as f32;
-    let mut gradients = loss.backward();
+    let (mode, divisor) = (ForwardMode::Training { dropout_seed: 0 }, targets.len() as f32);
+    let (loss, mut gradients) =
+        model.loss_and_gradients(&tokens(batch), mode, &positions, &targets, divisor, checkpointing).unwrap();
     let mut by_name = BTreeMap::new();
     model.visit_parameters(&mut |name, parameter| {
-        let gradient = parameter.gradient(&mut gradients).expect(name);
+        let gradient = gradients.take(&parameter).expect(name);
         by_name.insert(name.to_owned(), gradient.into_data().try_into_vec::<f32>().unwrap());
     });
     model.untrack();
-    (loss.inner().into_scalar::<f32>() as f64, by_name)
+    (loss.into_scalar::<f32>() as f64, by_name)
 }
 
 #[test]
@@ -123,6 +127,21 @@ fn base_logits_in_both_styles_of_config() {
     }
 }
 
+/// Adapters with something beside the blocks' linear layers that learns, or that begin as a part of the weights.
+const BESIDE: [(&str, &str); 11] = [
+    ("llama", "modules_to_save"),
+    ("llama", "embedding_lm_head"),
+    ("llama", "pissa"),
+    ("llama", "olora"),
+    ("llama", "trainable_tokens"),
+    ("llama_bias", "bias_all"),
+    ("llama_bias", "bias_lora_only"),
+    ("qwen2", "trainable_tokens"),
+    ("qwen2", "modules_to_save"),
+    ("qwen2", "tied_ends"),
+    ("gpt2", "bias_all"),
+];
+
 #[test]
 fn adapters_logits_gradients_and_merge() {
     let cases = [
@@ -139,7 +158,7 @@ fn adapters_logits_gradients_and_merge() {
     ];
     let more = CAUSAL.into_iter().flat_map(|arch| [(arch, "adapter"), (arch, "adapter_all_linear")]);
     let more = more.filter(|case| !cases.contains(case) && fixture(case.0).join(case.1).exists());
-    let cases: Vec<_> = cases.into_iter().chain(more).collect();
+    let cases: Vec<_> = cases.into_iter().chain(more).chain(BESIDE).collect();
     for (device_name, device) in devices() {
         for (arch, name) in cases.iter().copied() {
             let what = format!("{arch}/{name} on {device_name}");
@@ -148,21 +167,24 @@ fn adapters_logits_gradients_and_merge() {
             let (mut model, _) = with_adapter(arch, name, &device);
             let want = kept(&reference.read_f32("logits").unwrap(), &batch);
             assert_close(&what, &logits(&model, &batch), &want, 2e-5);
-            let (loss, gradients) = loss_and_gradients(&mut model, &batch);
-            let wanted = json(&fixture(arch).join(name).join("ref.json"))["loss"].as_f64().unwrap();
-            assert!((loss - wanted).abs() < 1e-5 * wanted, "{what}: loss {loss} is not {wanted}");
-            let mut compared = 0;
-            for info in reference.infos().iter().filter(|i| i.name.starts_with("grad.")) {
-                let (path, part) = parse_adapter_key(&info.name["grad.".len()..]).unwrap();
-                let want = reference.read_f32(&info.name).unwrap();
-                let key = format!("{path}.{part}");
-                assert_close(&format!("{what} {key}"), &gradients[&key], &want, 1e-4);
-                compared += 1;
+            // What learns in front of the layers has a part of its own in the layer-wise way back.
+            for checkpointing in if BESIDE.contains(&(arch, name)) { &[false, true][..] } else { &[false] } {
+                let (loss, gradients) = loss_and_gradients(&mut model, &batch, *checkpointing);
+                let wanted = json(&fixture(arch).join(name).join("ref.json"))["loss"].as_f64().unwrap();
+                assert!((loss - wanted).abs() < 1e-5 * wanted, "{what}: loss {loss} is not {wanted}");
+                let mut compared = 0;
+                for info in reference.infos().iter().filter(|i| i.name.starts_with("grad.")) {
+                    let key = parameter_name(&info.name["grad.".len()..]).unwrap();
+                    let want = reference.read_f32(&info.name).unwrap();
+                    let got = gradients.get(&key).unwrap_or_else(|| panic!("{what}: no gradient of {key}"));
+                    assert_close(&format!("{what} {key}"), got, &want, 1e-4);
+                    compared += 1;
+                }
+                assert_eq!(compared, gradients.len(), "{what}: gradients in the table");
             }
-            assert_eq!(compared, gradients.len(), "{what}: gradients in the table");
             model.merge_and_unload();
-            // PEFT does not merge a bias of B into a layer without one.
-            let merged = if name == "lora_bias" { "logits" } else { "logits_merged" };
+            // PEFT does not merge a bias of B into a layer without one, nor the two ends of a tied embedding apart.
+            let merged = if reference.info("logits_merged").is_some() { "logits_merged" } else { "logits" };
             let want = kept(&reference.read_f32(merged).unwrap(), &batch);
             assert_close(&format!("{what} merged"), &logits(&model, &batch), &want, 2e-5);
         }
@@ -303,8 +325,7 @@ fn encoders_and_classifiers() {
                         assert!((loss - wanted).abs() < 1e-5 * wanted, "{what}: loss {loss} is not {wanted}");
                         let mut compared = 0;
                         model.visit_parameters(&mut |name, parameter| {
-                            let (path, part) = name.rsplit_once('.').unwrap();
-                            let want = reference.read_f32(&format!("grad.{}", adapter_key(path, part)));
+                            let want = reference.read_f32(&format!("grad.{}", parameter_key(name)));
                             let got = gradients.take(&parameter).expect(name);
                             let got = got.into_data().try_into_vec::<f32>().unwrap();
                             assert_close(&format!("{what} {name}"), &got, &want.unwrap(), 1e-4);
@@ -326,11 +347,18 @@ fn encoders_and_classifiers() {
 #[test]
 fn six_steps_of_adamw() {
     let ways = devices().into_iter().flat_map(|device| [(device.clone(), false), (device, true)]);
-    let ways = ways.flat_map(|way| [(way.clone(), "adapter"), (way, "dora")]);
-    for (((device_name, device), checkpointing), adapter) in ways {
-        let folder = fixture("llama").join(adapter);
-        let batch = batch(&rows(&fixture("llama").join("ref.safetensors")));
-        let (mut model, _) = with_adapter("llama", adapter, &device);
+    let adapters = [
+        ("llama", "adapter"),
+        ("llama", "dora"),
+        ("llama", "modules_to_save"),
+        ("llama_bias", "bias_all"),
+        ("llama_bias", "bias_lora_only"),
+    ];
+    let ways = ways.flat_map(|way| adapters.map(|adapter| (way.clone(), adapter)));
+    for (((device_name, device), checkpointing), (arch, adapter)) in ways {
+        let folder = fixture(arch).join(adapter);
+        let batch = batch(&rows(&fixture(arch).join("ref.safetensors")));
+        let (mut model, _) = with_adapter(arch, adapter, &device);
         let arguments = TrainingArguments { weight_decay: 0.01, ..TrainingArguments::default() };
         let mut optimizer = Optimizer::new(&mut model, &arguments);
         let (positions, targets) = batch.targets();
@@ -352,6 +380,61 @@ fn six_steps_of_adamw() {
             }
         }
         compare_adapter(&mut model, &folder.join("after_train6.safetensors"), device_name);
+    }
+}
+
+#[test]
+fn what_pissa_leaves_is_saved_as_a_plain_adapter() {
+    let folder = fixture("llama/pissa");
+    let table = open(&folder.join("ref.safetensors"));
+    let batch = batch(&rows(&fixture("llama/ref.safetensors")));
+    for (device_name, device) in devices() {
+        let (mut model, lora) = with_adapter("llama", "pissa", &device);
+        // As after some steps.
+        model.visit_parameters(&mut |name, mut parameter| {
+            let values = table.read_f32(&format!("perturbed.{}", parameter_key(name))).unwrap();
+            parameter.assign_host(values, &device);
+        });
+        let want = kept(&table.read_f32("logits_perturbed").unwrap(), &batch);
+        assert_close(&format!("perturbed on {device_name}"), &logits(&model, &batch), &want, 2e-5);
+
+        let arguments = TrainingArguments::default();
+        let optimizer = Optimizer::new(&mut model, &arguments);
+        let mut job = Job {
+            model,
+            lora: Some(lora.clone()),
+            target_modules: Vec::new(),
+            base_model: "tiny/llama".into(),
+            arguments,
+            train: Vec::new(),
+            validation: Vec::new(),
+            shuffle: false,
+            padding: 0.into(),
+            checkpoint: None,
+            sample: None,
+        };
+        let files = pollster::block_on(adapter_files(&mut job, &optimizer, 1)).unwrap();
+        let file = |name: &str| &files.iter().find(|(known, _)| known == name).unwrap().1;
+        let config = String::from_utf8(file("adapter_config.json").clone()).unwrap();
+        let (plain, _) = LoraConfig::from_peft_json(&config, "adapter_config.json").unwrap();
+        let theirs = std::fs::read_to_string(folder.join("converted_lora/adapter_config.json")).unwrap();
+        let (theirs, _) = LoraConfig::from_peft_json(&theirs, "adapter_config.json").unwrap();
+        assert_eq!(
+            (plain.r, plain.lora_alpha, plain.init_lora_weights),
+            (theirs.r, theirs.lora_alpha, theirs.init_lora_weights)
+        );
+        let saved = read_adapter(file("adapter_model.safetensors"), "adapter_model.safetensors").unwrap();
+
+        // On the base as it was it says the same, and a run that goes on takes its half of it.
+        let mut fresh = self::model("llama", "config.json", &device);
+        fresh.inject_lora(&plain, 1).unwrap();
+        fresh.set_adapter(&saved).unwrap();
+        assert_close(&format!("converted on {device_name}"), &logits(&fresh, &batch), &want, 2e-5);
+        let mut again = self::model("llama", "config.json", &device);
+        again.inject_lora(&lora, 1).unwrap();
+        pollster::block_on(again.begin_from_weights(&lora, 1)).unwrap();
+        again.set_adapter(&saved).unwrap();
+        assert_close(&format!("gone on on {device_name}"), &logits(&again, &batch), &want, 2e-5);
     }
 }
 

@@ -86,6 +86,7 @@ pub fn load(model: &mut Model, folder: &str) -> Result<(LoraConfig, Vec<String>)
     let (lora, _) = config(&folder)?;
     let targets =
         model.inject_lora(&lora, 0).map_err(report).wrap_err_with(|| folder.display().to_string())?;
+    pollster::block_on(model.begin_from_weights(&lora, 0)).map_err(report)?;
     restore(model, &folder)?;
     Ok((lora, targets))
 }

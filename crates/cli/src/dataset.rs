@@ -7,8 +7,8 @@ use std::{
 };
 
 use lorelei_data::{
-    Encoded, Encoder, Loader, Padding, Rows, SequenceRow, Tokenizer, is_known, is_parquet, read_parquet,
-    read_rows, training_rows,
+    Classes, Encoded, Encoder, Example, Loader, Padding, Row, Rows, SequenceRow, Tokenizer, is_known,
+    is_parquet, read_parquet, read_rows, training_rows,
 };
 use lorelei_recipe::{DataSection, Recipe};
 use miette::{Context, IntoDiagnostic, Result, miette};
@@ -31,6 +31,41 @@ pub fn rows(
     let (train, validation) = encoded(recipe, tokenizer, vocab_size)?;
     let validation = validation.map(|validation| validation.examples);
     Ok(training_rows(train.examples, validation, &recipe.data, recipe.training.shuffle_seed()))
+}
+
+/// A classifier's `(train, validation)`, and the classes of its training rows.
+///
+/// # Errors
+///
+/// If a file cannot be read, or a row has no label or one that no training row has.
+pub fn classified(
+    recipe: &Recipe,
+    tokenizer: &Tokenizer,
+) -> Result<(Vec<SequenceRow>, Vec<SequenceRow>, Classes)> {
+    let read = |path: &str| -> Result<Vec<(String, usize, Row)>> {
+        let mut rows = Vec::new();
+        for file in files(path)? {
+            for row in open(&file, &recipe.data)? {
+                let (line, row) = row.map_err(report)?;
+                rows.push((file.clone(), line, row));
+            }
+        }
+        Ok(rows)
+    };
+    let train = read(train_file(recipe)?)?;
+    let classes = Classes::of(train.iter().map(|(_, _, row)| row)).map_err(report)?;
+    let encode = |rows: Vec<(String, usize, Row)>| -> Result<Vec<Example>> {
+        let encode = |(file, line, row): &(String, usize, Row)| {
+            let example = classes.encode(row, tokenizer, recipe.data.max_length);
+            example.map_err(|error| report(error.at(file, *line)))
+        };
+        rows.iter().map(encode).collect()
+    };
+    let validation = recipe.data.validation_file.as_deref().map(read).transpose()?;
+    let validation = validation.map(encode).transpose()?;
+    let train = encode(train)?;
+    let (train, validation) = training_rows(train, validation, &recipe.data, recipe.training.shuffle_seed());
+    Ok((train, validation, classes))
 }
 
 /// What the files have, before it is split and packed: `(train, validation)`. Warns of rows that were cut or left out.

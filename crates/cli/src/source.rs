@@ -65,23 +65,32 @@ pub struct Purpose {
     pub num_labels: Option<usize>,
 }
 
+/// What a model is to do: what the purpose says, or else its `config.json`.
+///
+/// # Errors
+///
+/// If no model does it.
+pub fn task(source: &ModelSource, purpose: Purpose) -> Result<Task> {
+    Ok(match purpose.task {
+        None => source.model_config().map_err(report)?.task,
+        Some(TaskType::CausalLm) => Task::CausalLm,
+        Some(TaskType::SeqCls) => Task::SequenceClassification,
+        Some(TaskType::TokenCls) => Task::TokenClassification,
+        Some(TaskType::FeatureExtraction) => Task::FeatureExtraction,
+        Some(other) => return Err(miette!("task_type {other:?} is not supported")),
+    })
+}
+
 /// As [`load`], for a task.
 ///
 /// # Errors
 ///
 /// If the weights do not fit the configuration, or the model has no head for the task.
 pub fn load_for(source: &ModelSource, device: &Device, storage: Storage, purpose: Purpose) -> Result<Model> {
-    let mut config = source.model_config().map_err(report)?;
-    let task = match purpose.task {
-        None => config.task,
-        Some(TaskType::CausalLm) => Task::CausalLm,
-        Some(TaskType::SeqCls) => Task::SequenceClassification,
-        Some(TaskType::TokenCls) => Task::TokenClassification,
-        Some(TaskType::FeatureExtraction) => Task::FeatureExtraction,
-        Some(other) => return Err(miette!("task_type {other:?} is not supported")),
-    };
+    let config = source.model_config().map_err(report)?;
+    let task = task(source, purpose)?;
     let num_labels = purpose.num_labels.unwrap_or(config.num_labels);
-    config = config.for_task(task, num_labels).map_err(report)?;
+    let config = config.for_task(task, num_labels).map_err(report)?;
     let unexpected = config.unexpected_tensors(&*source.tensors);
     if !unexpected.is_empty() {
         // Transformers says so too, and goes on: they belong to a head that this task has no use for.

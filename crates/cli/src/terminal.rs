@@ -110,14 +110,20 @@ fn grouped(number: usize) -> String {
 
 /// The last evaluation, as Transformers' example scripts write it.
 fn eval_results(evaluation: &Evaluation) -> (String, Vec<u8>) {
-    let results = serde_json::json!({
+    let mut results = serde_json::json!({
         "step": evaluation.step,
         "epoch": evaluation.epoch,
         "eval_loss": evaluation.eval_loss,
         "eval_runtime": evaluation.eval_runtime,
         "eval_samples_per_second": evaluation.eval_samples_per_second,
-        "perplexity": evaluation.eval_loss.exp(),
     });
+    // A language model's loss means something else than a classifier's.
+    match (evaluation.eval_accuracy, evaluation.eval_f1) {
+        (Some(accuracy), Some(f1)) => {
+            (results["eval_accuracy"], results["eval_f1"]) = (accuracy.into(), f1.into());
+        }
+        _ => results["perplexity"] = evaluation.eval_loss.exp().into(),
+    }
     ("eval_results.json".to_owned(), format!("{results:#}\n").into_bytes())
 }
 

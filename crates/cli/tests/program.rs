@@ -363,3 +363,42 @@ fn generate_and_chat_speak_with_and_without_an_adapter() {
     let said = Said::of(child.wait_with_output().unwrap()).ok();
     assert_eq!(said.err.matches("tokens/s").count(), 2, "{}", said.err);
 }
+
+#[test]
+fn a_classifier_learns_classes_and_is_measured() {
+    let run = Run::new();
+    let (fish, bird) = ("a fish swims in the sea", "a bird flies in the air");
+    let row = |text: &str, label: &str| serde_json::json!({ "text": text, "label": label }).to_string();
+    let rows: Vec<String> =
+        (0..12).map(|i| if i % 2 == 0 { row(fish, "water") } else { row(bird, "air") }).collect();
+    run.data(&(rows.join("\n") + "\n"));
+    let validation = run.path("validation.jsonl");
+    fs::write(&validation, [row(fish, "water"), row(bird, "air")].join("\n")).unwrap();
+    let validation = format!("data.validation_file={}", validation.display());
+    let arguments = [
+        "lora.task_type=SEQ_CLS",
+        &validation,
+        "training.max_steps=30",
+        "training.eval_strategy=steps",
+        "training.eval_steps=30",
+        "training.per_device_train_batch_size=4",
+        "training.learning_rate=0.01",
+    ];
+    let said = run.train(&arguments).ok();
+    assert!(said.out.contains("2 classes: air, water"), "{}", said.out);
+    let results = json(&run.output().join("eval_results.json"));
+    assert_eq!(
+        (results["eval_accuracy"].as_f64(), results["eval_f1"].as_f64()),
+        (Some(1.0), Some(1.0)),
+        "{results}"
+    );
+    let config = json(&run.output().join("adapter_config.json"));
+    assert_eq!(config["task_type"], "SEQ_CLS");
+    assert_eq!(config["modules_to_save"], serde_json::json!(["classifier", "score"]));
+    let adapter = open(&run.output().join("adapter_model.safetensors"));
+    assert_eq!(adapter.info("base_model.model.score.weight").unwrap().shape[0], 2);
+
+    // A label that training never saw is named with its line.
+    fs::write(run.path("validation.jsonl"), row("a stone", "earth")).unwrap();
+    run.train(&arguments).refused(&["validation.jsonl:1", "earth", "air, water"]);
+}

@@ -7,6 +7,7 @@
 
 mod batch;
 mod chat;
+mod classes;
 mod clock;
 mod encode;
 mod error;
@@ -25,6 +26,7 @@ mod train_tokenizer;
 
 pub use batch::{Batch, Padding, SequenceRow, collate, one_per_row, pack, sequences, training_rows};
 pub use chat::{Conversation, Message};
+pub use classes::Classes;
 pub use encode::{Encoder, Example, IGNORE_INDEX};
 pub use error::{DataError, DataErrorKind};
 pub use loader::{Encoded, Loader, Place, encode_rows};

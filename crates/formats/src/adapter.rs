@@ -82,6 +82,23 @@ pub fn adapter_key(module_path: &str, part: &str) -> String {
     format!("{KEY_PREFIX}{module_path}.{part}{end}")
 }
 
+/// PEFT's key for what learns: a part of an adapter (`<module>.lora_A`), or a tensor of a module trained whole by its name in the
+/// checkpoint.
+pub fn parameter_key(name: &str) -> String {
+    match name.rfind(".lora_") {
+        Some(at) => adapter_key(&name[..at], &name[at + 1..]),
+        None => format!("{KEY_PREFIX}{name}"),
+    }
+}
+
+/// The inverse of [`parameter_key`]; `None` for keys without PEFT's prefix.
+pub fn parameter_name(key: &str) -> Option<String> {
+    match parse_adapter_key(key) {
+        Some((module, part)) => Some(format!("{module}.{part}")),
+        None => key.strip_prefix(KEY_PREFIX).map(str::to_owned),
+    }
+}
+
 /// The module's path and the part (as [`adapter_key`] takes them) of a key.
 ///
 /// Keys of a model in memory, which name the adapter (`lora_A.default.weight`), are understood too. `None` for keys that
@@ -129,6 +146,15 @@ mod tests {
             adapter_key(module, "lora_A"),
             "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight"
         );
+    }
+
+    #[test]
+    fn names_go_there_and_back() {
+        for name in ["model.layers.0.self_attn.q_proj.lora_B.bias", "lm_head.weight", "a.base_layer.bias"] {
+            assert_eq!(parameter_name(&parameter_key(name)).as_deref(), Some(name));
+        }
+        assert_eq!(parameter_key("lm_head.weight"), "base_model.model.lm_head.weight");
+        assert_eq!(parameter_name("lm_head.weight"), None);
     }
 
     #[test]

@@ -28,7 +28,8 @@ mod safetensors_write;
 mod tensor_source;
 
 pub use adapter::{
-    Adapter, AdapterTensor, adapter_key, parse_adapter_key, read_adapter_bytes, write_adapter,
+    Adapter, AdapterTensor, adapter_key, parameter_key, parameter_name, parse_adapter_key,
+    read_adapter_bytes, write_adapter,
 };
 pub use config::ModelConfig;
 pub use dtype::Dtype;

@@ -1,6 +1,6 @@
 //! A PEFT adapter file as values for [`crate::Model::set_adapter`].
 
-use lorelei_formats::{adapter::KEY_PREFIX, parse_adapter_key, read_adapter_bytes};
+use lorelei_formats::{parameter_name, read_adapter_bytes};
 
 use crate::{AdapterValues, ModelError};
 
@@ -11,13 +11,9 @@ use crate::{AdapterValues, ModelError};
 /// If it is broken, or holds tensors that are not under PEFT's prefix.
 pub fn read_adapter(bytes: &[u8], file_name: &str) -> Result<AdapterValues, ModelError> {
     let named = |(key, tensor): (String, lorelei_formats::AdapterTensor)| {
-        // What is no matrix of an adapter is a tensor of a module trained whole.
-        let name = match parse_adapter_key(&key) {
-            Some((module, part)) => format!("{module}.{part}"),
-            None => key.strip_prefix(KEY_PREFIX).map(str::to_owned).ok_or_else(|| {
-                ModelError::Unsupported(format!("{file_name}: tensor {key} is not an adapter's"))
-            })?,
-        };
+        let name = parameter_name(&key).ok_or_else(|| {
+            ModelError::Unsupported(format!("{file_name}: tensor {key} is not an adapter's"))
+        })?;
         Ok((name, (tensor.shape, tensor.values)))
     };
     read_adapter_bytes(bytes, file_name)?.into_iter().map(named).collect()

@@ -38,7 +38,7 @@ impl Model {
     ) -> Result<(Tensor<1>, BatchGradients), ModelError> {
         if !checkpointing {
             self.track();
-            let loss = self.loss(self.hidden_states(tokens, mode)?, rows, targets)? / divisor;
+            let loss = self.loss_in(mode, self.hidden_states(tokens, mode)?, rows, targets)? / divisor;
             let gradients = loss.backward();
             return Ok((loss.inner(), BatchGradients(vec![gradients])));
         }
@@ -54,7 +54,7 @@ impl Model {
 
         self.track();
         let hidden = Tensor::from_inner(hidden).require_grad();
-        let loss = self.loss(hidden.clone(), rows, targets)? / divisor;
+        let loss = self.loss_in(mode, hidden.clone(), rows, targets)? / divisor;
         let mut graphs = vec![loss.backward()];
         let mut flowing = taken(&hidden, &mut graphs);
         for (layer, input) in self.layers.iter().zip(inputs).rev() {
@@ -64,7 +64,7 @@ impl Model {
             graphs.push((output * Tensor::from_inner(flowing)).sum().backward());
             flowing = taken(&input, &mut graphs);
         }
-        if self.learns_whole {
+        if self.embedding_learns() {
             graphs.push((self.embed(tokens) * Tensor::from_inner(flowing)).sum().backward());
         }
         Ok((loss.inner(), BatchGradients(graphs)))

@@ -3,7 +3,9 @@
 use burn::tensor::{Int, Tensor, TensorData, activation};
 use lorelei_formats::config::{HeadNames, Squash, Task};
 
-use crate::{ForwardMode, Linear, Model, Tokens, init::Draw, load::HEAD_DEVIATION, precision::single};
+use crate::{
+    ForwardMode, Linear, Model, ModelError, Tokens, init::Draw, load::HEAD_DEVIATION, precision::single,
+};
 
 /// A classifying head.
 #[derive(Debug, Clone)]
@@ -73,6 +75,21 @@ impl Model {
             }
         }
         rows
+    }
+
+    /// The likeliest class of each of some rows of the residual stream.
+    ///
+    /// # Errors
+    ///
+    /// If the device fails.
+    pub async fn classes(&self, hidden: Tensor<2>, rows: &[i32]) -> Result<Vec<i32>, ModelError> {
+        let rows: Tensor<1, Int> =
+            Tensor::from_data(TensorData::new(rows.to_vec(), [rows.len()]), &self.device);
+        let found = self.logits(hidden.select(0, rows)).argmax(1).into_data_async().await;
+        let failed =
+            |error: String| ModelError::Input(format!("the device failed while classifying: {error}"));
+        let found = found.map_err(|error| failed(format!("{error:?}")))?;
+        Ok(found.iter::<i32>().collect())
     }
 
     /// What the model says of a batch: logits of every token `[batch * seq, vocab or labels]`, of every text `[texts, labels]`, or the

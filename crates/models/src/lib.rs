@@ -3,8 +3,10 @@
 mod adapter_file;
 mod attend;
 mod backward;
+mod beside;
 mod cache;
 mod classifier;
+mod decompose;
 mod dora;
 mod error;
 mod generate;

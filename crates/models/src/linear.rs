@@ -30,6 +30,8 @@ pub struct LoraAdapter {
     pub bias: Option<Tensor<1>>,
     /// With `use_dora`.
     pub dora: Option<Dora>,
+    /// `(A, B)` as they were when the base weight lost them, where it did (PiSSA, OLoRA).
+    pub beginning: Option<(Tensor<2>, Tensor<2>)>,
     /// `lora_alpha / r`, or `lora_alpha / sqrt(r)` with rsLoRA.
     pub scale: f32,
     /// Probability that an element of the adapter's input is dropped in training.
@@ -63,7 +65,10 @@ impl Linear {
         };
         match &self.bias {
             None => y,
-            Some(bias) => y + bias.clone().unsqueeze(),
+            Some(bias) => {
+                let dtype = kind(&y);
+                y + cast(bias.clone(), dtype).unsqueeze()
+            }
         }
     }
 

@@ -8,6 +8,7 @@ use lorelei_formats::{
 
 use crate::{
     Linear, Model, ModelError, Weight,
+    beside::Beside,
     classifier::Classifier,
     init::Draw,
     model::{Layer, Sublayer},
@@ -203,6 +204,9 @@ impl Model {
             layers,
             norm: final_norm,
             lm_head,
+            embed_lora: None,
+            head_lora: None,
+            beside: Beside::default(),
             learns_whole: false,
             regularization: crate::Regularization::default(),
         })

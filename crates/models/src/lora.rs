@@ -7,6 +7,7 @@ use lorelei_recipe::{InitLoraWeights, LoraConfig, TargetModules};
 
 use crate::{
     Dora, Linear, LoraAdapter, Model, ModelError, Parameter, Weight,
+    beside::is_saved,
     init::{Draw, fnv1a},
     precision::{cast, kind, single},
 };
@@ -23,24 +24,13 @@ impl Model {
     /// If nothing is selected, or something that cannot have an adapter here.
     pub fn inject_lora(&mut self, config: &LoraConfig, seed: u64) -> Result<Vec<String>, ModelError> {
         let config = config.with_default_targets(self.config.model_type)?;
-        // The embedding is no linear layer: "all-linear" does not mean it.
-        let all_linear = config.target_modules.as_ref().is_some_and(TargetModules::is_all_linear);
-        let head = self.config.names.head;
-        for path in [head.to_owned(), self.config.path(self.config.names.embedding)] {
-            if !all_linear && config.selects(&path, path == head, None) {
-                return Err(ModelError::Unsupported(format!(
-                    "target_modules selects {path}: adapters on the embedding and the head are not supported yet; \
-                     name the linear layers of the blocks, or \"all-linear\""
-                )));
-            }
-        }
-        let mut selected = Vec::new();
-        let mut known = Vec::new();
         let device = self.device.clone();
+        let mut selected = self.inject_ends(&config, seed)?;
+        let mut known = Vec::new();
         for (index, path, linear) in self.linears_mut() {
-            let last = path.rsplit('.').next().unwrap_or(&path).to_owned();
-            if config.selects(&path, false, index) {
-                linear.lora = Some(fresh(&config, &path, linear, seed, &device));
+            let last = last_part(&path);
+            if config.selects(&path, false, index) && !is_saved(&config, &path) {
+                linear.lora = Some(fresh(&config, &path, &linear.weight, seed, &device));
                 if !selected.contains(&last) {
                     selected.push(last.clone());
                 }
@@ -58,6 +48,39 @@ impl Model {
             return Err(ModelError::NoTarget { targets, modules: known });
         }
         self.draw_head(seed);
+        self.learn_beside(&config)?;
+        Ok(selected)
+    }
+
+    /// Adapters on the embedding and on the head, where `config` names them. Returns the last parts of their names.
+    fn inject_ends(&mut self, config: &LoraConfig, seed: u64) -> Result<Vec<String>, ModelError> {
+        // The embedding is no linear layer: "all-linear" does not mean it.
+        let all_linear = config.target_modules.as_ref().is_some_and(TargetModules::is_all_linear);
+        let (embedding, head) = (self.config.path(self.config.names.embedding), self.config.names.head);
+        let selects =
+            |path: &str| !all_linear && config.selects(path, path == head, None) && !is_saved(config, path);
+        let mut selected = Vec::new();
+        let refuse = |path: &str, why: &str| {
+            Err(ModelError::Unsupported(format!("target_modules selects {path}: {why}")))
+        };
+        if selects(&embedding) {
+            if config.use_dora || config.lora_bias || config.init_lora_weights.changes_the_base() {
+                return refuse(
+                    &embedding,
+                    "use_dora, lora_bias, pissa and olora are for linear layers; leave the embedding out",
+                );
+            }
+            self.embed_lora = Some(fresh_embedding(config, &embedding, &self.embed_tokens, seed));
+            selected.push(last_part(&embedding));
+        }
+        if self.generates() && selects(head) {
+            if config.init_lora_weights.changes_the_base() {
+                return refuse(head, "pissa and olora are for the blocks' linear layers; leave the head out");
+            }
+            let device = self.device.clone();
+            self.head_lora = Some(fresh(config, head, &Weight::Dense(self.head()), seed, &device));
+            selected.push(last_part(head));
+        }
         Ok(selected)
     }
 
@@ -67,6 +90,7 @@ impl Model {
     ///
     /// If names or shapes differ; then nothing is changed.
     pub fn set_adapter(&mut self, values: &AdapterValues) -> Result<(), ModelError> {
+        let values = &self.unconverted(values);
         let mut missing = Vec::new();
         let mut wrong = None;
         let mut known = Vec::new();
@@ -101,6 +125,27 @@ impl Model {
         )))
     }
 
+    /// `values` without the halves that say what an adapter took from the base at its beginning ([`Model::beginnings`]).
+    fn unconverted(&self, values: &AdapterValues) -> AdapterValues {
+        let mut values = values.clone();
+        for (path, (a, _)) in self.beginnings() {
+            let [r, size_in] = a.dims();
+            if let Some((shape, elements)) = values.get_mut(&format!("{path}.lora_A"))
+                && *shape == [2 * r, size_in]
+            {
+                shape[0] = r;
+                elements.truncate(r * size_in);
+            }
+            if let Some((shape, elements)) = values.get_mut(&format!("{path}.lora_B"))
+                && shape.get(1) == Some(&(2 * r))
+            {
+                shape[1] = r;
+                *elements = elements.chunks(2 * r).flat_map(|row| row[..r].to_vec()).collect();
+            }
+        }
+        values
+    }
+
     /// Makes every parameter a leaf of the next graph.
     pub fn track(&mut self) {
         self.visit_parameters(&mut |_, mut parameter| parameter.track());
@@ -114,32 +159,27 @@ impl Model {
     /// `W + s·B·A` in place of each adapted weight, and no adapter: what PEFT's `merge_and_unload` does. Not for training.
     pub fn merge_and_unload(&mut self) {
         self.untrack();
-        for (_, _, linear) in self.linears_mut() {
-            if let Some(lora) = linear.lora.take() {
-                let factors = lora.dora.as_ref().map(|dora| dora.factors(&linear.weight, &lora));
-                let change = lora.b.matmul(lora.a) * lora.scale;
-                linear.weight = match factors {
-                    None => linear.weight.plus(change),
-                    Some(factors) => {
-                        let merged = (single(linear.weight.dense()) + change) * factors.transpose();
-                        Weight::Dense(cast(merged, kind(&linear.weight.dense())))
-                    }
-                };
-                if let Some(bias) = lora.bias.map(|bias| bias * lora.scale) {
-                    linear.bias = Some(match linear.bias.take() {
-                        None => cast(bias, kind(&linear.weight.dense())),
-                        Some(own) => cast(single(own.clone()) + bias, kind(&own)),
-                    });
-                }
-            }
-        }
+        self.merge_ends();
+        self.linears_mut().for_each(|(_, _, linear)| merge(linear));
     }
 
-    /// The model without its adapters.
-    pub fn without_adapter(&self) -> Self {
-        let mut base = self.clone();
-        base.linears_mut().for_each(|(_, _, linear)| linear.lora = None);
-        base
+    fn merge_ends(&mut self) {
+        self.merge_tokens();
+        let head = self.head();
+        if let Some(lora) = self.embed_lora.take() {
+            // What was one tensor is two from here on.
+            if self.generates() {
+                self.lm_head.get_or_insert(head.clone());
+            }
+            let change = lora.b.matmul(lora.a).transpose() * lora.scale;
+            let dtype = kind(&self.embed_tokens);
+            self.embed_tokens = cast(single(self.embed_tokens.clone()) + change, dtype);
+        }
+        if let Some(lora) = self.head_lora.take() {
+            let mut linear = Linear { weight: Weight::Dense(head), bias: None, lora: Some(lora) };
+            merge(&mut linear);
+            self.lm_head = Some(linear.weight.dense());
+        }
     }
 
     /// The names and shapes of everything that learns.
@@ -152,14 +192,52 @@ impl Model {
     }
 }
 
+fn merge(linear: &mut Linear) {
+    let Some(lora) = linear.lora.take() else { return };
+    let factors = lora.dora.as_ref().map(|dora| dora.factors(&linear.weight, &lora));
+    let change = lora.b.matmul(lora.a) * lora.scale;
+    linear.weight = match factors {
+        None => linear.weight.plus(change),
+        Some(factors) => {
+            let merged = (single(linear.weight.dense()) + change) * factors.transpose();
+            Weight::Dense(cast(merged, kind(&linear.weight.dense())))
+        }
+    };
+    if let Some(bias) = lora.bias.map(|bias| bias * lora.scale) {
+        linear.bias = Some(match linear.bias.take() {
+            None => cast(bias, kind(&linear.weight.dense())),
+            Some(own) => cast(single(own.clone()) + bias, kind(&own)),
+        });
+    }
+}
+
+fn last_part(path: &str) -> String {
+    path.rsplit('.').next().unwrap_or(path).to_owned()
+}
+
+/// Of an embedding `[vocab, hidden]`: `A [r, vocab]` zero, `B [hidden, r]` normal, as PEFT begins it.
+fn fresh_embedding(config: &LoraConfig, path: &str, embedding: &Tensor<2>, seed: u64) -> LoraAdapter {
+    let ([vocab, hidden], device, r) = (embedding.dims(), embedding.device(), config.rank(path));
+    LoraAdapter {
+        a: Tensor::zeros([r, vocab], &device),
+        b: Draw::new(seed, path).tensor([hidden, r], &device, |draw| draw.normal(1.0)),
+        bias: None,
+        dora: None,
+        beginning: None,
+        scale: config.scaling(path) as f32,
+        dropout: 0.0,
+        dropout_stream: fnv1a(path),
+    }
+}
+
 fn fresh(
     config: &LoraConfig,
     path: &str,
-    linear: &Linear,
+    weight: &Weight,
     seed: u64,
     device: &burn::tensor::Device,
 ) -> LoraAdapter {
-    let (size_in, size_out) = linear.sizes();
+    let (size_in, size_out) = weight.sizes();
     let r = config.rank(path);
     let draw = Draw::new(seed, path);
     let bound = 1.0 / (size_in as f64).sqrt();
@@ -188,10 +266,11 @@ fn fresh(
         b,
         bias,
         dora: None,
+        beginning: None,
         scale: config.scaling(path) as f32,
         dropout: config.lora_dropout as f32,
         dropout_stream: fnv1a(path),
     };
-    lora.dora = config.use_dora.then(|| Dora::new(&linear.weight, &lora));
+    lora.dora = config.use_dora.then(|| Dora::new(weight, &lora));
     lora
 }

@@ -11,10 +11,11 @@ use lorelei_formats::{
 use lorelei_kernels as kernels;
 
 use crate::{
-    Linear, ModelError, Regularization, attend,
+    Linear, LoraAdapter, ModelError, Regularization, Weight, attend,
+    beside::Beside,
     classifier::Classifier,
     norm::Norm,
-    precision::{cast, single},
+    precision::{cast, kind, single},
     rotation::Rotation,
 };
 
@@ -79,6 +80,10 @@ pub struct Model {
     /// `[vocab, hidden]`; none where the embedding serves as head.
     pub(crate) lm_head: Option<Tensor<2>>,
     pub(crate) classifier: Option<Classifier>,
+    /// `A [r, vocab]`, `B [hidden, r]`.
+    pub(crate) embed_lora: Option<LoraAdapter>,
+    pub(crate) head_lora: Option<LoraAdapter>,
+    pub(crate) beside: Beside,
     /// Every weight learns, instead of adapters.
     pub(crate) learns_whole: bool,
     pub(crate) regularization: Regularization,
@@ -168,22 +173,26 @@ impl Model {
 
     /// The residual stream before the first layer, in single floats as all of it.
     pub(crate) fn embed(&self, tokens: &Tokens) -> Tensor<2> {
-        let index = |values: &[i32]| -> Tensor<1, Int> {
-            Tensor::from_data(TensorData::new(values.to_vec(), [values.len()]), &self.device)
-        };
-        let mut hidden = single(self.embed_tokens.clone().select(0, index(&tokens.input_ids)));
+        let ids = self.index(&tokens.input_ids);
+        let mut hidden = single(self.embed_tokens.clone().select(0, ids.clone()));
+        hidden = self.with_token_rows(hidden, tokens);
+        if let Some(lora) = &self.embed_lora {
+            // Of an embedding, PEFT drops nothing.
+            let low = lora.a.clone().select(1, ids).transpose();
+            hidden = hidden + low.matmul(lora.b.clone().transpose()) * lora.scale;
+        }
         if self.config.embedding_scale != 1.0 {
             hidden = hidden * self.config.embedding_scale as f32;
         }
         if let Some(positions) = &self.positions {
             let offset = self.config.position_offset as i32;
             let places: Vec<i32> = tokens.position_ids.iter().map(|place| place + offset).collect();
-            hidden = hidden + single(positions.clone().select(0, index(&places)));
+            hidden = hidden + single(positions.clone().select(0, self.index(&places)));
         }
         if let Some(types) = &self.token_types {
             let types = match tokens.token_type_ids.is_empty() {
                 true => types.clone().slice_dim(0, 0..1),
-                false => types.clone().select(0, index(&tokens.token_type_ids)),
+                false => types.clone().select(0, self.index(&tokens.token_type_ids)),
             };
             hidden = hidden + single(types);
         }
@@ -193,11 +202,22 @@ impl Model {
     /// Logits of residual-stream rows: `[n, hidden]` to `[n, vocab]`, or to `[n, labels]` of a classifier. For looking, not for training: see
     /// [`Model::loss`].
     pub fn logits(&self, hidden: Tensor<2>) -> Tensor<2> {
+        self.logits_in(ForwardMode::Evaluation, hidden)
+    }
+
+    fn logits_in(&self, mode: ForwardMode, hidden: Tensor<2>) -> Tensor<2> {
         if let (Some(classifier), Some(names)) = (&self.classifier, self.config.classifier()) {
-            let read = single(self.normed(hidden));
-            return classifier.forward(&names, read, ForwardMode::Evaluation);
+            return classifier.forward(&names, single(self.normed(hidden)), mode);
         }
-        self.capped(single(kernels::linear(self.normed(hidden), self.head())))
+        let normed = self.normed(hidden);
+        let logits = match &self.head_lora {
+            None => kernels::linear(normed, self.head()),
+            Some(lora) => {
+                let weight = Weight::Dense(self.head());
+                Linear { weight, bias: None, lora: Some(lora.clone()) }.forward(normed, mode)
+            }
+        };
+        self.capped(single(logits))
     }
 
     /// Cross entropy summed over the labelled tokens or texts, `[1]`: row `rows[i]` of `hidden [n, hidden]` predicts `targets[i]`, a token or a
@@ -209,6 +229,17 @@ impl Model {
     ///
     /// If there is no labelled token, or a target is not in the vocabulary.
     pub fn loss(&self, hidden: Tensor<2>, rows: &[i32], targets: &[i32]) -> Result<Tensor<1>, ModelError> {
+        self.loss_in(ForwardMode::Evaluation, hidden, rows, targets)
+    }
+
+    /// As [`Model::loss`], where the head may have an adapter that drops.
+    pub(crate) fn loss_in(
+        &self,
+        mode: ForwardMode,
+        hidden: Tensor<2>,
+        rows: &[i32],
+        targets: &[i32],
+    ) -> Result<Tensor<1>, ModelError> {
         let (known, what) = match self.config.task {
             Task::CausalLm => (self.config.vocab_size, "tokens"),
             Task::SequenceClassification | Task::TokenClassification => (self.config.num_labels, "classes"),
@@ -225,20 +256,18 @@ impl Model {
         if let Some(bad) = targets.iter().find(|t| **t < 0 || **t as usize >= known) {
             return Err(ModelError::Input(format!("label {bad} is not among the model's {known} {what}")));
         }
-        let index = |values: &[i32]| -> Tensor<1, Int> {
-            Tensor::from_data(TensorData::new(values.to_vec(), [values.len()]), &self.device)
-        };
         let every_row = rows.iter().copied().eq(0..hidden.dims()[0] as i32);
-        let chosen = if every_row { hidden } else { hidden.select(0, index(rows)) };
-        if self.config.logits_softcap.is_none() && self.classifier.is_none() {
-            let normed = self.normed(chosen);
-            let loss = kernels::cross_entropy(normed.clone(), self.head(), index(targets));
-            return Ok(match self.smoothing(normed, self.head(), index(targets)) {
+        let chosen = if every_row { hidden } else { hidden.select(0, self.index(rows)) };
+        let plain = self.classifier.is_none() && self.head_lora.is_none();
+        if self.config.logits_softcap.is_none() && plain {
+            let (normed, head) = (self.normed(chosen), self.head());
+            let loss = kernels::cross_entropy(normed.clone(), head.clone(), self.index(targets));
+            return Ok(match self.smoothing(normed, head, self.index(targets)) {
                 None => loss,
                 Some(more) => loss + more,
             });
         }
-        Ok(self.smoothed(self.logits(chosen), index(targets)))
+        Ok(self.smoothed(self.logits_in(mode, chosen), self.index(targets)))
     }
 
     fn capped(&self, logits: Tensor<2>) -> Tensor<2> {
@@ -248,13 +277,10 @@ impl Model {
         }
     }
 
-    /// Rows of the residual stream as the head reads them, in numbers of the weights' kind.
+    /// Rows of the residual stream as the head reads them, in numbers of its kind.
     pub(crate) fn normed(&self, hidden: Tensor<2>) -> Tensor<2> {
-        cast(Norm::apply(&self.norm, hidden), self.dtype())
-    }
-
-    fn head(&self) -> Tensor<2> {
-        self.lm_head.as_ref().unwrap_or(&self.embed_tokens).clone()
+        let head = self.lm_head.as_ref().unwrap_or(&self.embed_tokens);
+        cast(Norm::apply(&self.norm, hidden), kind(head))
     }
 
     pub(crate) fn check(&self, tokens: &Tokens) -> Result<(), ModelError> {

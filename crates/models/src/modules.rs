@@ -2,7 +2,7 @@
 
 use lorelei_formats::ModelConfig;
 
-use crate::{Linear, Model, Parameter, Weight, model::Layer, norm::Norm};
+use crate::{Linear, LoraAdapter, Model, Parameter, Weight, model::Layer, norm::Norm};
 
 impl Layer {
     /// The linear layers, in the order of [`ModelConfig::layer_linears`].
@@ -61,17 +61,25 @@ impl Model {
         }
         for (_, path, linear) in self.linears_mut() {
             if let Some(lora) = &mut linear.lora {
-                visit(&format!("{path}.lora_A"), Parameter::Matrix(&mut lora.a));
-                visit(&format!("{path}.lora_B"), Parameter::Matrix(&mut lora.b));
-                if let Some(bias) = &mut lora.bias {
-                    visit(&format!("{path}.lora_B.bias"), Parameter::Vector(bias));
-                }
-                if let Some(dora) = &mut lora.dora {
-                    visit(&format!("{path}.lora_magnitude_vector"), Parameter::Vector(&mut dora.magnitude));
-                }
+                visit_adapter(&path, lora, visit);
             }
         }
+        self.visit_ends(visit);
+        self.visit_beside(visit);
         self.visit_classifier(false, visit);
+    }
+
+    /// The adapters of the embedding and of the head.
+    fn visit_ends(&mut self, visit: &mut dyn FnMut(&str, Parameter<'_>)) {
+        let embedding = self.config.path(self.config.names.embedding);
+        if let Some(lora) = &mut self.embed_lora {
+            visit(&format!("{embedding}.lora_embedding_A"), Parameter::Matrix(&mut lora.a));
+            visit(&format!("{embedding}.lora_embedding_B"), Parameter::Matrix(&mut lora.b));
+        }
+        let head = self.config.names.head;
+        if let Some(lora) = &mut self.head_lora {
+            visit_adapter(head, lora, visit);
+        }
     }
 
     /// The head's tensors: those that learn beside an adapter, or with `all`, those of a pooler too.
@@ -155,7 +163,24 @@ impl Model {
                 all += form.size_in * form.size_out;
             }
         }
-        (trainable, if self.learns_whole { all } else { all + trainable })
+        // PEFT has a copy of what learns, but for the biases.
+        let base = all - self.tied_twice();
+        let mut own = 0;
+        self.visit_beside(&mut |name, p| {
+            own += if name.ends_with(".bias") { p.shape().num_elements() } else { 0 };
+        });
+        (trainable, if self.learns_whole { all } else { base + trainable - own })
+    }
+}
+
+fn visit_adapter(path: &str, lora: &mut LoraAdapter, visit: &mut dyn FnMut(&str, Parameter<'_>)) {
+    visit(&format!("{path}.lora_A"), Parameter::Matrix(&mut lora.a));
+    visit(&format!("{path}.lora_B"), Parameter::Matrix(&mut lora.b));
+    if let Some(bias) = &mut lora.bias {
+        visit(&format!("{path}.lora_B.bias"), Parameter::Vector(bias));
+    }
+    if let Some(dora) = &mut lora.dora {
+        visit(&format!("{path}.lora_magnitude_vector"), Parameter::Vector(&mut dora.magnitude));
     }
 }
 

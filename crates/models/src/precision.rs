@@ -20,7 +20,7 @@ pub(crate) fn single<const D: usize>(tensor: Tensor<D>) -> Tensor<D> {
     cast(tensor, FloatDType::F32)
 }
 
-fn cast_in_place(parameter: Parameter<'_>, dtype: FloatDType) {
+pub(crate) fn cast_in_place(parameter: Parameter<'_>, dtype: FloatDType) {
     match parameter {
         Parameter::Vector(tensor) => *tensor = cast(tensor.clone(), dtype),
         Parameter::Matrix(tensor) | Parameter::Transposed(tensor) => *tensor = cast(tensor.clone(), dtype),
@@ -30,7 +30,10 @@ fn cast_in_place(parameter: Parameter<'_>, dtype: FloatDType) {
 impl Model {
     /// What the base's weights are that are not packed.
     pub fn dtype(&self) -> FloatDType {
-        kind(&self.embed_tokens)
+        // An embedding that learns is in single floats.
+        let frozen =
+            |(_, linear): (String, &crate::Linear)| linear.dtype().filter(|dtype| *dtype != FloatDType::F32);
+        self.linears().find_map(frozen).unwrap_or_else(|| kind(&self.embed_tokens))
     }
 
     /// The model with its base in numbers of kind `dtype`. Adapters, packed weights and a classifying head stay as they are.

@@ -126,6 +126,12 @@ pub struct Evaluation {
     pub eval_runtime: f64,
     /// Rows a second.
     pub eval_samples_per_second: f64,
+    /// Of a classifier: the share of texts or tokens whose class was found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eval_accuracy: Option<f64>,
+    /// Of a classifier: the mean over classes of the harmonic mean of precision and recall (scikit-learn's macro average).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eval_f1: Option<f64>,
 }
 
 /// The end of a run.

@@ -2,6 +2,7 @@
 
 use serde_json::Value as Json;
 
+use crate::InitLoraWeights;
 use crate::schedule::LrSchedulerKwargs;
 use crate::suggest::nearest;
 use crate::targets::{end_pattern, layer_pattern, whole_pattern};
@@ -70,6 +71,8 @@ pub enum Kind {
     Columns,
     /// `init_lora_weights`.
     Init,
+    /// `trainable_token_indices`.
+    TokenIndices,
     /// `lr_scheduler_kwargs`.
     SchedulerKwargs,
     /// Anything: the setting is not kept.
@@ -141,7 +144,10 @@ impl Kind {
             Kind::Ranks => format!("a table of module name to rank, 1 to {MAX_RANK}"),
             Kind::Alphas => "a table of module name to alpha, more than 0".into(),
             Kind::Columns => format!("a table of field to column; fields: {}", ROW_FIELDS.join(", ")),
-            Kind::Init => "true, false or \"gaussian\"".into(),
+            Kind::Init => "true, false, \"gaussian\", \"pissa\", \"pissa_niter_N\" or \"olora\"".into(),
+            Kind::TokenIndices => {
+                "a list of token ids, or a table of the embedding's name to such a list".into()
+            }
             Kind::SchedulerKwargs => {
                 let names: Vec<_> = LrSchedulerKwargs::names().collect();
                 format!("a table with {}", names.join(", "))
@@ -171,18 +177,20 @@ impl Kind {
                 if value.is_boolean() {
                     return Ok(());
                 }
-                let later = &["eva", "olora", "pissa", "corda", "loftq", "lora_ga", "orthogonal", "mica"];
-                let niter = value.as_str().is_some_and(|text| text.starts_with("pissa_niter_"));
-                return if niter {
-                    Err(not_yet(name, value))
-                } else {
-                    check_choice(self, name, value, &["gaussian"], later)
-                };
+                if value.as_str().is_some_and(|text| InitLoraWeights::named(text).is_some()) {
+                    return Ok(());
+                }
+                let later = &["eva", "corda", "loftq", "lora_ga", "orthogonal", "mica"];
+                return check_choice(self, name, value, &["gaussian", "pissa", "olora"], later);
             }
             Kind::Names => {
                 strings(value, true).is_some_and(|names| names.iter().all(|name| layer_pattern(name).is_ok()))
             }
             Kind::Targets => return self.check_targets(name, value),
+            Kind::TokenIndices => {
+                let is_list = |value: &Json| value.as_array().is_some_and(|list| list.iter().all(is_index));
+                is_list(value) || value.as_object().is_some_and(|table| table.values().all(is_list))
+            }
             Kind::Indices => match value {
                 Json::Array(list) => list.iter().all(is_index),
                 one => is_index(one),

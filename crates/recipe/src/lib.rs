@@ -41,7 +41,7 @@ pub use error::{RecipeError, Warning};
 pub use import::{ImportFormat, Imported};
 pub use kind::{Bounds, Kind, ROW_FIELDS};
 pub use link::{decode_link, encode_link};
-pub use lora::{Bias, InitLoraWeights, LoraConfig, TaskType};
+pub use lora::{Bias, InitLoraWeights, LoraConfig, TaskType, TokenIndices};
 pub use markdown::features_markdown;
 pub use model::{ModelDtype, ModelSection};
 pub use peft::PEFT_VERSION;

@@ -50,6 +50,9 @@ pub struct LoraConfig {
     /// Modules that are trained whole and saved with the adapter.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "one_or_many")]
     pub modules_to_save: Option<Vec<String>>,
+    /// Tokens whose rows of the embedding are trained and saved with the adapter.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trainable_token_indices: Option<TokenIndices>,
     /// Weight-decomposed adaptation (DoRA).
     pub use_dora: bool,
     /// Whether the base weight is stored `[in, out]` (GPT-2's `Conv1D`).
@@ -72,6 +75,28 @@ pub enum Bias {
     LoraOnly,
 }
 
+/// Tokens of the embedding, or of a module by its name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum TokenIndices {
+    /// Of the embedding.
+    Embedding(Vec<usize>),
+    /// Of a module.
+    Module(BTreeMap<String, Vec<usize>>),
+}
+
+impl TokenIndices {
+    /// The tokens, and the module where one is named.
+    pub fn by_module(&self) -> Vec<(Option<&str>, &[usize])> {
+        match self {
+            Self::Embedding(indices) => vec![(None, indices)],
+            Self::Module(modules) => {
+                modules.iter().map(|(name, indices)| (Some(name.as_str()), &indices[..])).collect()
+            }
+        }
+    }
+}
+
 /// PEFT's `TaskType`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs)]
@@ -90,7 +115,7 @@ pub enum TaskType {
     FeatureExtraction,
 }
 
-/// How `A` and `B` begin; `true`, `false` or `"gaussian"` in a file.
+/// How `A` and `B` begin; `true`, `false`, `"gaussian"`, `"pissa"`, `"pissa_niter_16"` or `"olora"` in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InitLoraWeights {
     /// `true`: `A` Kaiming uniform with `a = sqrt(5)`, `B` zero. `false`: both as a new linear layer begins, so that
@@ -98,6 +123,11 @@ pub enum InitLoraWeights {
     Bool(bool),
     /// `A` normal with deviation `1 / r`, `B` zero.
     Gaussian,
+    /// PiSSA (Meng et al., 2024): both from the largest singular values of the weight, which loses them; with a number, by so many rounds of
+    /// subspace iteration (`pissa_niter_16`), which is quicker.
+    Pissa(Option<u32>),
+    /// OLoRA (Büyükakyüz, 2024): both from the weight's QR decomposition, which it loses.
+    Olora,
 }
 
 impl LoraConfig {
@@ -121,6 +151,24 @@ impl LoraConfig {
         let rank = self.rank(module_path) as f64;
         self.alpha(module_path) / if self.use_rslora { rank.sqrt() } else { rank }
     }
+
+    /// The configuration of a plain adapter that is this one less what it took from the base weights at its beginning: twice the rank, the
+    /// same scale. For [`InitLoraWeights::changes_the_base`], as PEFT's `path_initial_model_for_weight_conversion` has it.
+    pub fn converted(&self) -> Self {
+        let more = if self.use_rslora { std::f64::consts::SQRT_2 } else { 2.0 };
+        Self {
+            r: self.r * 2,
+            lora_alpha: self.lora_alpha * more,
+            rank_pattern: self.rank_pattern.iter().map(|(key, rank)| (key.clone(), rank * 2)).collect(),
+            alpha_pattern: self
+                .alpha_pattern
+                .iter()
+                .map(|(key, alpha)| (key.clone(), alpha * more))
+                .collect(),
+            init_lora_weights: InitLoraWeights::Bool(true),
+            ..self.clone()
+        }
+    }
 }
 
 impl Default for LoraConfig {
@@ -140,10 +188,28 @@ impl Default for LoraConfig {
             alpha_pattern: BTreeMap::new(),
             init_lora_weights: InitLoraWeights::default(),
             modules_to_save: None,
+            trainable_token_indices: None,
             use_dora: false,
             fan_in_fan_out: false,
             lora_bias: false,
         }
+    }
+}
+
+impl InitLoraWeights {
+    /// The initialisation of that name.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        match name {
+            "gaussian" => Some(Self::Gaussian),
+            "pissa" => Some(Self::Pissa(None)),
+            "olora" => Some(Self::Olora),
+            _ => name.strip_prefix("pissa_niter_")?.parse().ok().map(|rounds| Self::Pissa(Some(rounds))),
+        }
+    }
+
+    /// Whether the adapter takes a part of the base weights away from them.
+    pub fn changes_the_base(self) -> bool {
+        matches!(self, Self::Pissa(_) | Self::Olora)
     }
 }
 
@@ -158,6 +224,9 @@ impl Serialize for InitLoraWeights {
         match self {
             Self::Bool(flag) => serializer.serialize_bool(*flag),
             Self::Gaussian => serializer.serialize_str("gaussian"),
+            Self::Pissa(None) => serializer.serialize_str("pissa"),
+            Self::Pissa(Some(rounds)) => serializer.serialize_str(&format!("pissa_niter_{rounds}")),
+            Self::Olora => serializer.serialize_str("olora"),
         }
     }
 }
@@ -172,8 +241,9 @@ impl<'de> Deserialize<'de> for InitLoraWeights {
         }
         match Form::deserialize(deserializer)? {
             Form::Flag(flag) => Ok(Self::Bool(flag)),
-            Form::Name(name) if name == "gaussian" => Ok(Self::Gaussian),
-            Form::Name(name) => Err(D::Error::custom(format!("unknown initialisation {name:?}"))),
+            Form::Name(name) => {
+                Self::named(&name).ok_or_else(|| D::Error::custom(format!("unknown initialisation {name:?}")))
+            }
         }
     }
 }

@@ -80,7 +80,7 @@ impl LoraConfig {
             ("target_modules", target_modules),
             ("target_parameters", Json::Null),
             ("task_type", json!(self.task_type)),
-            ("trainable_token_indices", Json::Null),
+            ("trainable_token_indices", json!(self.trainable_token_indices)),
             ("use_bdlora", Json::Null),
             ("use_dora", json!(self.use_dora)),
             ("use_qalora", json!(false)),

@@ -100,7 +100,7 @@ fn value(field: &Field, text: &str) -> Result<Json, RecipeError> {
         Kind::Number(_) => {
             text.parse().ok().and_then(serde_json::Number::from_f64).map_or_else(word, Json::Number)
         }
-        Kind::Indices => list()
+        Kind::Indices | Kind::TokenIndices => list()
             .map(|index| index.parse::<u64>().ok().map(Json::from))
             .collect::<Option<Vec<_>>>()
             .map_or_else(word, Json::Array),

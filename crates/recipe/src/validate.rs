@@ -100,7 +100,7 @@ impl LoraConfig {
             return Err(RecipeError::new("lora.lora_bias", "lora_bias cannot be used with use_dora")
                 .with_help("PEFT refuses it too; leave one of them out"));
         }
-        if self.lora_bias && self.init_lora_weights == InitLoraWeights::Gaussian {
+        if self.lora_bias && !matches!(self.init_lora_weights, InitLoraWeights::Bool(_)) {
             return Err(RecipeError::new(
                 "lora.lora_bias",
                 "lora_bias needs init_lora_weights = true or false",

@@ -56,10 +56,10 @@ fn what_we_do_not_have_is_an_error_that_names_it() {
     };
     for (key, value) in [
         ("ensure_weight_tying", true.into()),
-        ("bias", "all".into()),
-        ("init_lora_weights", "pissa".into()),
-        ("init_lora_weights", "pissa_niter_16".into()),
-        ("modules_to_save", serde_json::json!(["lm_head"])),
+        ("bias", "some".into()),
+        ("init_lora_weights", "corda".into()),
+        ("init_lora_weights", "pissa_niter_x".into()),
+        ("trainable_token_indices", serde_json::json!([-1])),
         ("task_type", "QUESTION_ANS".into()),
         ("peft_type", "IA3".into()),
         ("r", 0.into()),
@@ -77,7 +77,12 @@ fn what_we_do_not_have_is_an_error_that_names_it() {
     for (key, value) in [
         ("a_later_setting", serde_json::json!({ "x": [1] })),
         ("modules_to_save", serde_json::json!([])),
-        ("modules_to_save", serde_json::json!(["classifier", "score"])),
+        ("modules_to_save", serde_json::json!(["lm_head"])),
+        ("bias", "all".into()),
+        ("init_lora_weights", "pissa_niter_16".into()),
+        ("init_lora_weights", "olora".into()),
+        ("trainable_token_indices", serde_json::json!([3, 1])),
+        ("trainable_token_indices", serde_json::json!({ "embed_tokens": [3, 1] })),
         ("task_type", "SEQ_CLS".into()),
         ("loftq_config", Json::Null),
         ("fan_in_fan_out", true.into()),

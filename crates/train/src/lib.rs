@@ -3,6 +3,7 @@
 
 mod card;
 mod checkpoint;
+mod classification;
 mod error;
 mod host;
 mod optimizer;

@@ -2,13 +2,18 @@
 
 use std::collections::BTreeMap;
 
+use burn::tensor::Tensor;
 use lorelei_formats::{
-    Adapter, AdapterTensor, Dtype, TensorData, TensorSpec, adapter_key, to_bytes, write_adapter,
+    Adapter, AdapterTensor, Dtype, TensorData, TensorSpec, config::Task, parameter_key, to_bytes,
+    write_adapter,
 };
 use lorelei_models::Model;
-use lorelei_recipe::LoraConfig;
+use lorelei_recipe::TaskType;
 
 use crate::{Job, Optimizer, TrainError};
+
+/// The modules that PEFT trains whole with a classifier.
+const HEADS: [&str; 2] = ["classifier", "score"];
 
 /// `adapter_model.safetensors` and `adapter_config.json` as PEFT writes them, or `model.safetensors` after full fine-tuning.
 ///
@@ -30,25 +35,72 @@ pub async fn adapter_files(
             });
         }
     }
-    let shapes: BTreeMap<String, Vec<usize>> = job.model.parameter_names().into_iter().collect();
+    let mut shapes: BTreeMap<String, Vec<usize>> = job.model.parameter_names().into_iter().collect();
     let Some(lora) = &job.lora else {
         return Ok(vec![("model.safetensors".into(), whole_model(values, &shapes)?)]);
     };
+    let mut values: BTreeMap<String, Vec<f32>> = values.into_iter().collect();
+    let mut lora = lora.clone();
+    if lora.init_lora_weights.changes_the_base() {
+        convert(&job.model, &mut values, &mut shapes, step).await?;
+        lora = lora.converted();
+    }
     let mut adapter = Adapter::new();
     for (name, values) in values {
-        // A part may have a dot: lora_B.bias.
-        let (path, part) = name.split_at(name.rfind(".lora_").unwrap_or(name.len()));
-        let part = part.trim_start_matches('.');
         let shape = shapes[&name].clone();
-        adapter.insert(adapter_key(path, part), AdapterTensor { shape, values });
+        adapter.insert(parameter_key(&name), AdapterTensor { shape, values });
     }
     // PEFT finds it out likewise, and says so in the file.
-    let lora = LoraConfig { fan_in_fan_out: job.model.config().stored_in_out, ..lora.clone() };
+    lora.fan_in_fan_out = job.model.config().stored_in_out;
+    // So that PEFT makes the model with the head, and takes the head out of the file.
+    let task = match job.model.config().task {
+        Task::CausalLm | Task::FeatureExtraction => None,
+        Task::SequenceClassification => Some(TaskType::SeqCls),
+        Task::TokenClassification => Some(TaskType::TokenCls),
+    };
+    if let Some(task) = task {
+        lora.task_type = Some(task);
+        let named = lora.modules_to_save.take().unwrap_or_default();
+        let own = HEADS
+            .map(str::to_owned)
+            .into_iter()
+            .chain(named.into_iter().filter(|name| !HEADS.contains(&name.as_str())));
+        lora.modules_to_save = Some(own.collect());
+    }
     let config = lora.to_peft_json(&job.base_model, &job.target_modules);
     Ok(vec![
         ("adapter_model.safetensors".into(), write_adapter(&adapter)?),
         ("adapter_config.json".into(), config.into_bytes()),
     ])
+}
+
+/// Makes of adapters that began as a part of the base weights plain ones of twice the rank, `[B, -B₀]·[A; A₀]`, that fit the base as it was.
+async fn convert(
+    model: &Model,
+    values: &mut BTreeMap<String, Vec<f32>>,
+    shapes: &mut BTreeMap<String, Vec<usize>>,
+    step: usize,
+) -> Result<(), TrainError> {
+    for (path, (a, b)) in model.beginnings() {
+        let [r, _] = a.dims();
+        let (name_a, name_b) = (format!("{path}.lora_A"), format!("{path}.lora_B"));
+        let read = async |tensor: &Tensor<2>| {
+            let data = tensor.clone().into_data_async().await;
+            data.map(|data| data.iter::<f32>().collect::<Vec<f32>>())
+                .map_err(|error| TrainError::Device { step, reason: format!("{error:?}") })
+        };
+        let (first_a, first_b) = (read(a).await?, read(b).await?);
+        if let (Some(a), Some(b)) = (values.remove(&name_a), values.remove(&name_b)) {
+            let rows = b.chunks(r).zip(first_b.chunks(r));
+            let both =
+                rows.flat_map(|(now, first)| now.iter().copied().chain(first.iter().map(|value| -value)));
+            values.insert(name_b.clone(), both.collect());
+            values.insert(name_a.clone(), [a, first_a].concat());
+        }
+        shapes.entry(name_a).and_modify(|shape| shape[0] = 2 * r);
+        shapes.entry(name_b).and_modify(|shape| shape[1] = 2 * r);
+    }
+    Ok(())
 }
 
 fn whole_model(

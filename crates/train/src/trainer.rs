@@ -2,6 +2,7 @@
 
 use burn::tensor::{Device, FloatDType, Tensor, TensorData};
 use lorelei_data::{Batch, Padding, SequenceRow, collate, micro_batches, sampling_order};
+use lorelei_formats::config::Task;
 use lorelei_kernels::gpu;
 use lorelei_models::{ForwardMode, Model, Regularization, Tokens};
 use lorelei_recipe::{LoraConfig, StepPlan, TrainingArguments};
@@ -9,6 +10,7 @@ use lorelei_recipe::{LoraConfig, StepPlan, TrainingArguments};
 use crate::{
     Checkpoint, Evaluation, Event, Finished, Host, LossScale, Optimizer, Sampled, Saved, Signal, Started,
     StepLog, TrainError, TrainerState, Warned,
+    classification::{Confusion, targets},
     save::{adapter_files, state_files},
     state::Sums,
 };
@@ -315,7 +317,7 @@ async fn optimizer_step(
     step: u64,
     loss_scale: Option<&mut LossScale>,
 ) -> Result<(Tensor<1>, Tensor<1>), TrainError> {
-    let targets: Vec<_> = batches.iter().map(Batch::targets).collect();
+    let targets: Vec<_> = batches.iter().map(|batch| targets(&job.model, batch)).collect();
     let items: usize = targets.iter().map(|(_, targets)| targets.len()).sum();
     let mut total: Option<Tensor<1>> = None;
     let scale = loss_scale.as_ref().map_or(1.0, |scale| scale.scale);
@@ -390,13 +392,20 @@ pub async fn evaluate(
 ) -> Result<Evaluation, TrainError> {
     let began = host.seconds();
     let (mut sum, mut counted) = (0f64, 0usize);
+    let classifies =
+        matches!(job.model.config().task, Task::SequenceClassification | Task::TokenClassification);
+    let mut confusion = classifies.then(|| Confusion::new(job.model.config().num_labels));
     for rows in job.validation.chunks(job.arguments.per_device_eval_batch_size) {
         let batch = collate(&rows.iter().collect::<Vec<_>>(), job.padding);
-        let (positions, targets) = batch.targets();
+        let (positions, targets) = targets(&job.model, &batch);
         if targets.is_empty() {
             continue;
         }
         let hidden = job.model.hidden_states(&tokens(&batch), ForwardMode::Evaluation)?;
+        if let Some(confusion) = &mut confusion {
+            let found = job.model.classes(hidden.clone(), &positions).await?;
+            targets.iter().zip(found).for_each(|(actual, found)| confusion.add(*actual, found));
+        }
         let loss = job.model.loss(hidden, &positions, &targets)?;
         let loss = read(Some(loss)).await.map_err(|reason| TrainError::Device { step, reason })?;
         sum += loss / targets.len() as f64 * rows.len() as f64;
@@ -412,6 +421,8 @@ pub async fn evaluate(
         eval_loss: sum / counted as f64,
         eval_runtime,
         eval_samples_per_second: counted as f64 / eval_runtime.max(1e-9),
+        eval_accuracy: confusion.as_ref().map(Confusion::accuracy),
+        eval_f1: confusion.as_ref().map(Confusion::macro_f1),
     })
 }
 

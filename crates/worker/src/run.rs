@@ -64,6 +64,7 @@ async fn run(recipe: Recipe, resume: bool, sample: Option<SamplePrompt>) -> Resu
     let mut model = loaded.model.clone().in_dtype(dtype);
     let target_modules =
         model.inject_lora(&recipe.lora, recipe.training.seed).map_err(|error| text(&error))?;
+    model.begin_from_weights(&recipe.lora, recipe.training.seed).await.map_err(|error| text(&error))?;
     let mut log = String::new();
     let checkpoint = match resume {
         false => None,

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fs::File, path::PathBuf};
 
 use lorelei_data::{Example, collate, one_per_row};
 use lorelei_formats::{
-    Dtype, SafetensorsFile, TensorData, TensorSource, TensorSpec, adapter_key, config::Task, to_bytes,
+    Dtype, SafetensorsFile, TensorData, TensorSource, TensorSpec, config::Task, parameter_key, to_bytes,
 };
 use lorelei_models::{ForwardMode, Storage};
 use lorelei_train::tokens;
@@ -136,8 +136,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
                     Some(gradient) => gradient.into_data().try_into_vec::<f32>().unwrap_or_default(),
                     None => vec![0.0; shape.iter().product()],
                 };
-                let (path, part) = name.rsplit_once('.').unwrap_or((name, ""));
-                out.push((spec(&format!("grad.{}", adapter_key(path, part)), shape), values));
+                out.push((spec(&format!("grad.{}", parameter_key(name)), shape), values));
             });
         }
     } else if arguments.gradients {

@@ -1,8 +1,9 @@
 //! `lorelei params`.
 
 use burn::tensor::Device;
-use lorelei_formats::adapter_key;
+use lorelei_formats::parameter_key;
 use lorelei_models::Storage;
+use lorelei_recipe::FinetuningType;
 use miette::Result;
 
 use crate::{adapter, recipe_file::RecipeArguments, source, terminal::parameters_line};
@@ -22,17 +23,16 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<()> {
     let recipe = arguments.recipe.read()?;
     let source = source::open(&recipe.model.model_name_or_path)?;
-    let mut model = source::load(&source, &Device::flex(), Storage::SINGLE)?;
+    let purpose = source::Purpose { task: recipe.lora.task_type, num_labels: None };
+    let mut model = source::load_for(&source, &Device::flex(), Storage::SINGLE, purpose)?;
     adapter::adapt(&mut model, &recipe)?;
+    let is_full = recipe.training.finetuning_type == FinetuningType::Full;
     let (trainable, all) = model.parameter_counts();
     say!("{}", parameters_line(trainable, all));
     for (name, shape) in model.parameter_names() {
         // An adapter's tensors by the names that they have in its file.
-        let name = match name.rfind(".lora_") {
-            Some(at) => adapter_key(&name[..at], &name[at + 1..]),
-            None => name,
-        };
-        say!("{name} {shape:?}");
+        let key = if is_full { name } else { parameter_key(&name) };
+        say!("{key} {shape:?}");
     }
     Ok(())
 }

@@ -4,13 +4,14 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 use lorelei_data::Tokenizer;
+use lorelei_formats::config::Task;
 use lorelei_kernels::gpu;
 use lorelei_models::Storage;
 use lorelei_recipe::{
     FinetuningType, Hint, ModelDtype, Recipe, ReportTo, StepPlan, TrainingArguments, hints,
 };
 use lorelei_train::{Finished, Job, train};
-use miette::Result;
+use miette::{Result, miette};
 
 use crate::{
     adapter, checkpoint, dataset, device, disk, recipe_file::RecipeArguments, report, source,
@@ -58,15 +59,41 @@ impl Prepared {
         let source = source::open(name.as_deref().unwrap_or(&recipe.model.model_name_or_path))?;
         let tokenizer = source::tokenizer(&source)?;
         let vocab_size = source.model_config().map_err(report)?.vocab_size;
-        let (train, validation) = dataset::rows(&recipe, &tokenizer, vocab_size)?;
+        let mut purpose = source::Purpose { task: recipe.lora.task_type, num_labels: None };
+        let (train, validation) = match source::task(&source, purpose)? {
+            Task::SequenceClassification => {
+                let (train, validation, classes) = dataset::classified(&recipe, &tokenizer)?;
+                purpose.num_labels = Some(classes.names().len());
+                say!("{} classes: {}", classes.names().len(), classes.names().join(", "));
+                (train, validation)
+            }
+            Task::TokenClassification => {
+                let (train, validation) = dataset::rows(&recipe, &tokenizer, vocab_size)?;
+                let labels = train.iter().flat_map(|row| &row.documents).flat_map(|text| &text.labels);
+                purpose.num_labels = labels.max().map(|largest| (*largest).max(1) as usize + 1);
+                (train, validation)
+            }
+            Task::CausalLm => dataset::rows(&recipe, &tokenizer, vocab_size)?,
+            Task::FeatureExtraction => {
+                return Err(miette!(
+                    "the model has no head to train: set lora.task_type to \"SEQ_CLS\" (rows of text and label) or \
+                     \"TOKEN_CLS\" (rows of input_ids and labels)"
+                ));
+            }
+        };
         let (dtype, warning) =
             pollster::block_on(lorelei_train::base_dtype(&recipe.training, device)).map_err(report)?;
         if let Some(warning) = warning {
             eprintln!("warning: {warning}");
         }
         let keep_packed = recipe.model.dtype == ModelDtype::Auto && !is_full && gpu::runs_on(device);
-        let mut model = source::load(&source, device, Storage { keep_packed, dtype })?;
+        let mut model = source::load_for(&source, device, Storage { keep_packed, dtype }, purpose)?;
         let (lora, target_modules) = adapter::adapt(&mut model, &recipe)?;
+        // An adapter that was trained before has begun already.
+        if let Some(lora) = lora.as_ref().filter(|_| recipe.model.adapter_name_or_path.is_none()) {
+            let begun = model.begin_from_weights(lora, recipe.training.seed);
+            pollster::block_on(begun).map_err(report)?;
+        }
         if let Some(folder) = resume.filter(|_| !is_full) {
             adapter::restore(&mut model, folder)?;
         }

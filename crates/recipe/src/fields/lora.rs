@@ -17,20 +17,18 @@ pub(super) const FIELDS: &[Field] = rows! { Lora;
     layers_to_transform: Indices => "null", Supported, "The layers that get an adapter.";
     layers_pattern: Names => "null", Supported, "The name before a layer's number.";
     init_lora_weights: Init => "true", Supported,
-        "How A and B begin. Initialisations that change the base weights (pissa, olora, corda, loftq, lora_ga), and eva, orthogonal and mica, are refused.";
+        "How A and B begin. pissa and olora take them from the base weights; what is saved is a plain adapter of twice the rank, which fits the base as it was. corda, loftq, lora_ga, eva, orthogonal and mica are refused.";
     task_type: Choice { takes: &["CAUSAL_LM", "SEQ_CLS", "TOKEN_CLS", "FEATURE_EXTRACTION"], later: &["SEQ_2_SEQ_LM", "QUESTION_ANS"] }
         => "null", Supported, "What the model is for.";
-    bias: Choice { takes: &["none"], later: &["all", "lora_only"] } => "\"none\"", Supported, "Which biases are trained too.";
+    bias: Choice { takes: &["none", "all", "lora_only"], later: &[] } => "\"none\"", Supported, "Which biases are trained too.";
     inference_mode: Any => "false" also ["true"], Ignored("PEFT sets it when it saves"), "Whether the adapter is only used, not trained.";
 
     fan_in_fan_out: Bool => "false", Ignored("the model itself says how its weights are stored"),
         "Whether the base weight is stored [in, out].";
-    modules_to_save: Names => "null" also ["[]", "[\"classifier\", \"score\"]"], Refused("training whole modules beside the adapter is not there yet"),
-        "Modules trained whole and saved with the adapter.";
+    modules_to_save: Names => "null", Supported, "Modules trained whole and saved with the adapter.";
     use_dora: Bool => "false", Supported, "Weight-decomposed adaptation (DoRA).";
     lora_bias: Bool => "false", Supported, "Whether B has a bias.";
-    trainable_token_indices: Any => "null" also ["[]"], Refused("training single rows of the embedding is not there yet"),
-        "Tokens whose embeddings are trained.";
+    trainable_token_indices: TokenIndices => "null", Supported, "Tokens whose embeddings are trained.";
     target_parameters: Any => "null" also ["[]"], Refused("adapters of bare parameters (fused experts) are not there yet"),
         "Parameters, rather than modules, that get an adapter.";
     ensure_weight_tying: Any => "false", Refused("adapters of tied embeddings are not there yet"), "Keep tied weights tied.";
