@@ -38,10 +38,10 @@ impl EventFile {
     ///
     /// If the file cannot be written.
     pub fn write(&mut self, event: &Event) -> io::Result<()> {
-        let (step, values): (usize, &[(&str, f64)]) = match event {
+        let (step, mut values): (usize, Vec<(&str, f64)>) = match event {
             Event::Step(log) => (
                 log.step,
-                &[
+                vec![
                     ("train/loss", log.loss),
                     ("train/grad_norm", log.grad_norm),
                     ("train/learning_rate", log.learning_rate),
@@ -51,7 +51,7 @@ impl EventFile {
             ),
             Event::Evaluated(evaluation) => (
                 evaluation.step,
-                &[
+                vec![
                     ("eval/loss", evaluation.eval_loss),
                     ("eval/runtime", evaluation.eval_runtime),
                     ("eval/samples_per_second", evaluation.eval_samples_per_second),
@@ -59,10 +59,17 @@ impl EventFile {
             ),
             Event::Finished(finished) => (
                 finished.steps,
-                &[("train/train_loss", finished.train_loss), ("train/train_runtime", finished.train_runtime)],
+                vec![
+                    ("train/train_loss", finished.train_loss),
+                    ("train/train_runtime", finished.train_runtime),
+                ],
             ),
             _ => return Ok(()),
         };
+        if let Event::Evaluated(evaluation) = event {
+            let of_classes = [("eval/accuracy", evaluation.eval_accuracy), ("eval/f1", evaluation.eval_f1)];
+            values.extend(of_classes.into_iter().filter_map(|(tag, value)| Some((tag, value?))));
+        }
         let summary: Vec<u8> = values
             .iter()
             .flat_map(|(tag, value)| {

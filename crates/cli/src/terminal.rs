@@ -26,6 +26,8 @@ pub struct Terminal {
     companions: Vec<(String, Vec<u8>)>,
     /// With `report_to = "tensorboard"`.
     events: Option<EventFile>,
+    /// With `disable_tqdm`.
+    without_bar: bool,
     /// Held as long as the run goes on.
     _claim: Claim,
 }
@@ -58,8 +60,14 @@ impl Terminal {
             bar: ProgressBar::hidden(),
             companions,
             events: None,
+            without_bar: false,
             _claim: claim,
         })
+    }
+
+    /// Shows no progress bar.
+    pub fn without_bar(&mut self) {
+        self.without_bar = true;
     }
 
     /// Writes TensorBoard's files into `folder`, too.
@@ -145,7 +153,10 @@ impl Host for Terminal {
                     started.effective_batch_size,
                     started.warmup_steps
                 );
-                self.bar = ProgressBar::new(started.total_steps as u64);
+                self.bar = match self.without_bar {
+                    true => ProgressBar::hidden(),
+                    false => ProgressBar::new(started.total_steps as u64),
+                };
                 let style = "{bar:30} {pos}/{len} {msg} [{elapsed} gone, {eta} left]";
                 if let Ok(style) = ProgressStyle::with_template(style) {
                     self.bar.set_style(style);
@@ -168,7 +179,10 @@ impl Host for Terminal {
                 }
             }
             Event::Evaluated(evaluation) => {
-                self.say(&format!("step {}: eval_loss {:.4}", evaluation.step, evaluation.eval_loss));
+                let classes = evaluation.eval_accuracy.zip(evaluation.eval_f1);
+                let classes = classes.map(|(accuracy, f1)| format!(", accuracy {accuracy:.4}, F1 {f1:.4}"));
+                let (step, loss) = (evaluation.step, evaluation.eval_loss);
+                self.say(&format!("step {step}: eval_loss {loss:.4}{}", classes.unwrap_or_default()));
                 if let Err(error) = disk::save(&self.output, &[eval_results(evaluation)]) {
                     self.say(&format!("warning: {error}"));
                 }

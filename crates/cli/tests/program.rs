@@ -99,7 +99,7 @@ fn the_demonstration_learns() {
     }
     assert_eq!(
         names(&output),
-        ["adapter_config.json", "adapter_model.safetensors", "recipe.toml", "trainer_log.jsonl"]
+        ["README.md", "adapter_config.json", "adapter_model.safetensors", "recipe.toml", "trainer_log.jsonl"]
     );
     // The recipe that it leaves runs.
     let recipe = output.join("recipe.toml").display().to_string();
@@ -121,6 +121,7 @@ fn a_run_leaves_an_adapter_a_log_and_checkpoints() {
     assert_eq!(
         names(&out),
         [
+            "README.md",
             "adapter_config.json",
             "adapter_model.safetensors",
             "checkpoint-2",
@@ -380,7 +381,11 @@ fn a_classifier_learns_classes_and_is_measured() {
         &validation,
         "training.max_steps=30",
         "training.eval_strategy=steps",
-        "training.eval_steps=30",
+        "training.eval_steps=10",
+        "training.eval_delay=15",
+        "training.save_steps=10",
+        "training.load_best_model_at_end=true",
+        "training.metric_for_best_model=accuracy",
         "training.per_device_train_batch_size=4",
         "training.learning_rate=0.01",
     ];
@@ -392,11 +397,26 @@ fn a_classifier_learns_classes_and_is_measured() {
         (Some(1.0), Some(1.0)),
         "{results}"
     );
+    let state = json(&run.output().join("checkpoint-30").join("trainer_state.json"));
+    assert_eq!(
+        (state["best_metric"].as_f64(), state["best_global_step"].as_u64()),
+        (Some(1.0), Some(20)),
+        "{state}"
+    );
+    let evaluations =
+        state["log_history"].as_array().unwrap().iter().filter(|line| line.get("eval_f1").is_some());
+    assert_eq!(evaluations.count(), 2, "step 10 is before eval_delay");
+    let card = fs::read_to_string(run.output().join("README.md")).unwrap();
+    assert!(card.contains(r#"id2label={0: "air", 1: "water"}"#), "{card}");
     let config = json(&run.output().join("adapter_config.json"));
     assert_eq!(config["task_type"], "SEQ_CLS");
     assert_eq!(config["modules_to_save"], serde_json::json!(["classifier", "score"]));
     let adapter = open(&run.output().join("adapter_model.safetensors"));
     assert_eq!(adapter.info("base_model.model.score.weight").unwrap().shape[0], 2);
+
+    // What a classifier has is no measure of a text.
+    let text = ["training.metric_for_best_model=f1", "training.max_steps=1"];
+    run.train(&text).refused(&["metric_for_best_model", "writes text"]);
 
     // A label that training never saw is named with its line.
     fs::write(run.path("validation.jsonl"), row("a stone", "earth")).unwrap();

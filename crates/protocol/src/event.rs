@@ -134,6 +134,18 @@ pub struct Evaluation {
     pub eval_f1: Option<f64>,
 }
 
+impl Evaluation {
+    /// The metric of that name (`loss`, `accuracy`, `f1`), where the model has it.
+    pub fn metric(&self, name: &str) -> Option<f64> {
+        match name {
+            "loss" => Some(self.eval_loss),
+            "accuracy" => self.eval_accuracy,
+            "f1" => self.eval_f1,
+            _ => None,
+        }
+    }
+}
+
 /// The end of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Finished {

@@ -26,6 +26,7 @@ pub struct StepPlan {
     logging: Interval,
     logging_first_step: bool,
     eval: Interval,
+    eval_delay: f64,
     save: Interval,
     schedule: (LrSchedulerType, LrSchedulerKwargs, f64),
 }
@@ -96,6 +97,7 @@ impl StepPlan {
             logging: Interval::new(args.logging_strategy, args.logging_steps, total_steps),
             logging_first_step: args.logging_first_step,
             eval: Interval::new(args.eval_strategy, eval_steps, total_steps),
+            eval_delay: args.eval_delay,
             save: Interval::new(args.save_strategy, args.save_steps, total_steps),
             schedule: (args.lr_scheduler_type, args.lr_scheduler_kwargs, args.learning_rate),
         })
@@ -142,9 +144,12 @@ impl StepPlan {
         step == 1 && self.logging_first_step || self.logging.includes(self, step)
     }
 
-    /// Whether there is an evaluation after `step`; always after the last one, when there are any.
+    /// Whether there is an evaluation after `step`, once `eval_delay` is over; also after the last one, when there are any.
     pub fn is_eval_step(&self, step: u64) -> bool {
-        self.eval.includes(self, step) || self.eval != Interval::Never && step == self.total_steps
+        let gone = if self.eval == Interval::Epoch { self.epoch_at(step) } else { step as f64 };
+        let is_due =
+            self.eval.includes(self, step) || self.eval != Interval::Never && step == self.total_steps;
+        is_due && self.eval_delay <= gone
     }
 
     /// Whether a checkpoint is saved after `step`; always after the last one, when there are any.

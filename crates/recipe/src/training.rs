@@ -85,6 +85,9 @@ pub struct TrainingArguments {
     /// Optimizer steps between two evaluations; as `logging_steps` when absent.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "whole_option")]
     pub eval_steps: Option<f64>,
+    /// Steps, or epochs with that `eval_strategy`, before the first evaluation.
+    #[serde(skip_serializing_if = "is_zero", serialize_with = "whole")]
+    pub eval_delay: f64,
     /// Whether to evaluate before the first step.
     #[serde(skip_serializing_if = "is_false")]
     pub eval_on_start: bool,
@@ -99,7 +102,10 @@ pub struct TrainingArguments {
     /// Go back to the best checkpoint at the end.
     #[serde(skip_serializing_if = "is_false")]
     pub load_best_model_at_end: bool,
-    /// What best means: `loss`, which is all that an evaluation gives.
+    /// Whether to show no progress bar.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disable_tqdm: Option<bool>,
+    /// What best means: `loss`, or of a classifier `accuracy` or `f1`, each also behind `eval_`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metric_for_best_model: Option<String>,
     /// Whether more of it is better; absent, not for a loss.
@@ -203,7 +209,13 @@ impl TrainingArguments {
 
     /// Whether more of `metric_for_best_model` is better: not of a loss, unless told so.
     pub fn more_is_better(&self) -> bool {
-        self.greater_is_better.unwrap_or(false)
+        self.greater_is_better.unwrap_or(!self.best_metric().ends_with("loss"))
+    }
+
+    /// `metric_for_best_model` without its prefix.
+    pub fn best_metric(&self) -> &str {
+        let name = self.metric_for_best_model.as_deref().unwrap_or("loss");
+        name.strip_prefix("eval_").unwrap_or(name)
     }
 }
 
@@ -242,11 +254,13 @@ impl Default for TrainingArguments {
             run_name: None,
             eval_strategy: IntervalStrategy::No,
             eval_steps: None,
+            eval_delay: 0.0,
             eval_on_start: false,
             save_strategy: IntervalStrategy::Steps,
             save_steps: 500.0,
             save_total_limit: None,
             load_best_model_at_end: false,
+            disable_tqdm: None,
             metric_for_best_model: None,
             greater_is_better: None,
             early_stopping_patience: None,

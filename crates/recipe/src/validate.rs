@@ -36,11 +36,11 @@ impl Recipe {
         let mut warnings = self.lora.validate()?;
         check_table(Table::Training, &serde_json::to_value(&self.training).map_err(json)?)?;
         check_training(&self.training, &mut warnings)?;
-        self.check_together(&mut warnings);
+        self.check_together(&mut warnings)?;
         Ok(warnings)
     }
 
-    fn check_together(&self, warnings: &mut Vec<Warning>) {
+    fn check_together(&self, warnings: &mut Vec<Warning>) -> Result<(), RecipeError> {
         let data = &self.data;
         if data.validation_file.is_some() && data.validation_split_percentage.is_some() {
             warnings.push(Warning::new(
@@ -55,16 +55,33 @@ impl Recipe {
                 "eval_strategy has nothing to evaluate on: give data.validation_file or data.validation_split_percentage",
             ));
         }
+        if self.training.loraplus_lr_ratio.is_some() && self.lora.names_an_embedding() {
+            let message =
+                "loraplus_lr_ratio has a rate of its own for adapters of embeddings, which is not there";
+            return Err(RecipeError::new("training.loraplus_lr_ratio", message)
+                .with_help("leave it out, or take the embedding out of target_modules"));
+        }
         if self.training.finetuning_type == FinetuningType::Full && self.lora != LoraConfig::default() {
             warnings.push(Warning::new(
                 "training.finetuning_type",
                 "[lora] has no effect: finetuning_type = \"full\" trains every weight",
             ));
         }
+        Ok(())
     }
 }
 
 impl LoraConfig {
+    fn names_an_embedding(&self) -> bool {
+        let known = ["embed_tokens", "wte", "word_embeddings", "tok_embeddings", "embedding"];
+        match &self.target_modules {
+            Some(TargetModules::List(names)) => {
+                names.iter().any(|name| known.iter().any(|known| name.ends_with(known)))
+            }
+            _ => false,
+        }
+    }
+
     /// Checks this section alone; part of [`Recipe::validate`].
     ///
     /// # Errors

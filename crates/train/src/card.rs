@@ -1,20 +1,26 @@
 //! The README that goes with an adapter.
 
-use lorelei_recipe::Recipe;
+use lorelei_recipe::{Recipe, TaskType};
 
-/// A model card in the form that hubs read: which base the adapter is for, how it was trained, and how it is loaded.
-pub fn model_card(recipe: &Recipe) -> String {
+/// A model card in the form that hubs read: which base the adapter is for, how it was trained, and how it is loaded. `labels` are a
+/// classifier's, in the order of their numbers.
+pub fn model_card(recipe: &Recipe, labels: &[String]) -> String {
     let base = &recipe.model.model_name_or_path;
-    // YAML reads a JSON string as it is, whatever is in it.
+    // YAML and Python read a JSON string as it is, whatever is in it.
     let quoted = serde_json::Value::from(base.as_str());
+    let (class, options) = match recipe.lora.task_type {
+        Some(TaskType::SeqCls) => ("AutoModelForSequenceClassification", classes(labels)),
+        Some(TaskType::TokenCls) => ("AutoModelForTokenClassification", classes(labels)),
+        _ => ("AutoModelForCausalLM", String::new()),
+    };
     format!(
         "---\nlibrary_name: peft\nbase_model: {quoted}\ntags:\n- lora\n- lorelei\n---\n\n\
          # A LoRA adapter\n\n\
          For the model `{}`. Trained with Lorelei {} by `recipe.toml`; `trainer_log.jsonl` has how it went.\n\n\
          ```python\n\
          from peft import PeftModel\n\
-         from transformers import AutoModelForCausalLM\n\n\
-         model = AutoModelForCausalLM.from_pretrained({quoted})\n\
+         from transformers import {class}\n\n\
+         model = {class}.from_pretrained({quoted}{options})\n\
          model = PeftModel.from_pretrained(model, \"this folder\")\n\
          ```\n\n\
          ## Recipe\n\n```toml\n{}```\n",
@@ -22,4 +28,30 @@ pub fn model_card(recipe: &Recipe) -> String {
         env!("CARGO_PKG_VERSION"),
         recipe.to_toml(),
     )
+}
+
+/// How `from_pretrained` is told of them.
+fn classes(labels: &[String]) -> String {
+    let named = labels
+        .iter()
+        .enumerate()
+        .map(|(number, label)| format!("{number}: {}", serde_json::Value::from(label.as_str())));
+    let named = named.collect::<Vec<_>>().join(", ");
+    format!(", num_labels={}, id2label={{{named}}}", labels.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_card_says_how_the_adapter_is_loaded() {
+        let mut recipe = Recipe::default();
+        let card = model_card(&recipe, &[]);
+        assert!(card.contains("AutoModelForCausalLM.from_pretrained(\"builtin:tiny\")\n"), "{card}");
+        recipe.lora.task_type = Some(TaskType::SeqCls);
+        let card = model_card(&recipe, &["air".into(), "\"sea\"".into()]);
+        assert!(card.contains("import AutoModelForSequenceClassification\n"), "{card}");
+        assert!(card.contains(r#"num_labels=2, id2label={0: "air", 1: "\"sea\""})"#), "{card}");
+    }
 }

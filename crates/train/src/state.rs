@@ -60,21 +60,27 @@ impl TrainerState {
         rows: usize,
     ) -> bool {
         let batches = rows.div_ceil(arguments.per_device_eval_batch_size.max(1));
-        self.log_history.push(json!({
+        let mut line = json!({
             "epoch": evaluation.epoch,
             "eval_loss": evaluation.eval_loss,
             "eval_runtime": evaluation.eval_runtime,
             "eval_samples_per_second": evaluation.eval_samples_per_second,
             "eval_steps_per_second": batches as f64 / evaluation.eval_runtime.max(1e-9),
             "step": evaluation.step,
-        }));
+        });
+        for (key, value) in [("eval_accuracy", evaluation.eval_accuracy), ("eval_f1", evaluation.eval_f1)] {
+            if let Some(value) = value {
+                line[key] = value.into();
+            }
+        }
+        self.log_history.push(line);
         // The evaluation before the first step is only looked at.
         if evaluation.step == 0 {
             return false;
         }
         let more = arguments.more_is_better();
+        let value = evaluation.metric(arguments.best_metric()).unwrap_or(evaluation.eval_loss);
         let is_better = |best: f64, least: f64| {
-            let value = evaluation.eval_loss;
             (if more { value > best } else { value < best }) && (value - best).abs() > least
         };
         // EarlyStoppingCallback looks before the best is renewed.
@@ -83,7 +89,7 @@ impl TrainerState {
         self.patience_counter = if improved { 0 } else { self.patience_counter + 1 };
         // Transformers compares without a threshold.
         if self.best_metric.is_none_or(|best| is_better(best, 0.0)) {
-            (self.best_metric, self.best_global_step) = (Some(evaluation.eval_loss), Some(evaluation.step));
+            (self.best_metric, self.best_global_step) = (Some(value), Some(evaluation.step));
         }
         arguments.early_stopping_patience.is_some_and(|patience| self.patience_counter >= patience)
     }

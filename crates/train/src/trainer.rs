@@ -88,6 +88,11 @@ impl Interval {
     }
 }
 
+/// Whether evaluation can tell accuracy and F1.
+fn classifies(model: &Model) -> bool {
+    matches!(model.config().task, Task::SequenceClassification | Task::TokenClassification)
+}
+
 /// Leaves `save_total_limit` checkpoints; the best one is kept beside the newest.
 async fn rotate(job: &Job, host: &mut impl Host, state: &TrainerState, newest: &str) {
     let Some(limit) = job.arguments.save_total_limit.filter(|limit| *limit > 0) else { return };
@@ -108,6 +113,12 @@ pub async fn train(job: &mut Job, host: &mut impl Host) -> Result<Finished, Trai
         return Err(TrainError::Data(
             "no token of the training data is learnt: every label is masked; is max_length too short for the prompts?".into(),
         ));
+    }
+    if !classifies(&job.model) && job.arguments.best_metric() != "loss" {
+        let metric = job.arguments.best_metric();
+        return Err(TrainError::Data(format!(
+            "training.metric_for_best_model = {metric:?} is a classifier's, and this model writes text; leave it at \"loss\""
+        )));
     }
     let mut optimizer = Optimizer::new(&mut job.model, &job.arguments);
     let (mut state, mut best) = (TrainerState::default(), Vec::new());
@@ -273,7 +284,8 @@ pub async fn train(job: &mut Job, host: &mut impl Host) -> Result<Finished, Trai
         }
         if is_enough {
             let message = format!(
-                "stopped at step {done}: eval_loss was no better for {} evaluations",
+                "stopped at step {done}: eval_{} was no better for {} evaluations",
+                job.arguments.best_metric(),
                 state.patience_counter
             );
             host.event(&Event::Warned(Warned { message }));
@@ -285,8 +297,10 @@ pub async fn train(job: &mut Job, host: &mut impl Host) -> Result<Finished, Trai
     if let (true, Some(step), Some(metric)) = (!best.is_empty(), state.best_global_step, state.best_metric) {
         optimizer.set_values(&mut job.model, &best);
         let folder = state.best_model_checkpoint.unwrap_or_default();
-        let message =
-            format!("the best was eval_loss {metric:.4} at step {step}: what was learnt is that of {folder}");
+        let message = format!(
+            "the best was eval_{} {metric:.4} at step {step}: what was learnt is that of {folder}",
+            job.arguments.best_metric()
+        );
         host.event(&Event::Warned(Warned { message }));
     }
     let files = adapter_files(job, &optimizer, done).await?;
@@ -392,9 +406,7 @@ pub async fn evaluate(
 ) -> Result<Evaluation, TrainError> {
     let began = host.seconds();
     let (mut sum, mut counted) = (0f64, 0usize);
-    let classifies =
-        matches!(job.model.config().task, Task::SequenceClassification | Task::TokenClassification);
-    let mut confusion = classifies.then(|| Confusion::new(job.model.config().num_labels));
+    let mut confusion = classifies(&job.model).then(|| Confusion::new(job.model.config().num_labels));
     for rows in job.validation.chunks(job.arguments.per_device_eval_batch_size) {
         let batch = collate(&rows.iter().collect::<Vec<_>>(), job.padding);
         let (positions, targets) = targets(&job.model, &batch);

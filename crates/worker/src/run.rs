@@ -3,7 +3,7 @@
 use lorelei_data::{Padding, Tokenizer};
 use lorelei_models::{AdapterValues, Model, read_adapter};
 use lorelei_protocol::{Event, InterruptedRun, Reply, SamplePrompt, Sampled, Warned};
-use lorelei_recipe::{FinetuningType, Recipe};
+use lorelei_recipe::{FinetuningType, Recipe, TaskType};
 use lorelei_train::{Checkpoint, Host, Job, Sample, SaveError, Signal, base_dtype, train};
 
 use crate::{browser, desk, port, store};
@@ -52,6 +52,9 @@ async fn run(recipe: Recipe, resume: bool, sample: Option<SamplePrompt>) -> Resu
         return Err(
             "training.finetuning_type = \"full\" trains every weight: the page trains adapters only".into()
         );
+    }
+    if !matches!(recipe.lora.task_type, None | Some(TaskType::CausalLm)) {
+        return Err("lora.task_type: the page trains models that write text (CAUSAL_LM); the others are trained by `lorelei train`".into());
     }
     let loaded = desk::with(|desk| desk.model.clone()).ok_or("load a model first")?;
     let (rows, validation) = desk::with(|desk| desk.data.clone())

@@ -42,6 +42,8 @@ pub struct Prepared {
     pub tokenizer: Tokenizer,
     recipe: Recipe,
     terminal: Terminal,
+    /// A classifier's.
+    labels: Vec<String>,
 }
 
 impl Prepared {
@@ -60,11 +62,13 @@ impl Prepared {
         let tokenizer = source::tokenizer(&source)?;
         let vocab_size = source.model_config().map_err(report)?.vocab_size;
         let mut purpose = source::Purpose { task: recipe.lora.task_type, num_labels: None };
+        let mut labels = Vec::new();
         let (train, validation) = match source::task(&source, purpose)? {
             Task::SequenceClassification => {
                 let (train, validation, classes) = dataset::classified(&recipe, &tokenizer)?;
                 purpose.num_labels = Some(classes.names().len());
                 say!("{} classes: {}", classes.names().len(), classes.names().join(", "));
+                labels = classes.names().to_vec();
                 (train, validation)
             }
             Task::TokenClassification => {
@@ -101,6 +105,9 @@ impl Prepared {
             if lora.is_none() { source.companions("float32").map_err(report)? } else { Vec::new() };
         let first_step = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.step);
         let mut terminal = Terminal::new(PathBuf::from(&recipe.training.output_dir), companions, first_step)?;
+        if recipe.training.disable_tqdm == Some(true) {
+            terminal.without_bar();
+        }
         if recipe.training.report_to == ReportTo::Tensorboard {
             terminal.report_to_tensorboard(&logging_dir(&recipe.training))?;
         }
@@ -117,7 +124,7 @@ impl Prepared {
             checkpoint,
             sample: None,
         };
-        Ok(Self { job, tokenizer, recipe, terminal })
+        Ok(Self { job, tokenizer, recipe, terminal, labels })
     }
 
     /// Trains, and saves what was learnt with the recipe.
@@ -128,7 +135,12 @@ impl Prepared {
     pub fn train(&mut self) -> Result<Finished> {
         let finished = pollster::block_on(train(&mut self.job, &mut self.terminal)).map_err(report)?;
         let recipe = self.recipe.to_toml().into_bytes();
-        disk::save(self.terminal.output(), &[("recipe.toml".into(), recipe)]).map_err(report)?;
+        let mut files = vec![("recipe.toml".to_owned(), recipe)];
+        if self.job.lora.is_some() {
+            let card = lorelei_train::model_card(&self.recipe, &self.labels);
+            files.push(("README.md".into(), card.into_bytes()));
+        }
+        disk::save(self.terminal.output(), &files).map_err(report)?;
         Ok(finished)
     }
 
