@@ -3,6 +3,7 @@
 use std::{
     io::{BufRead as _, BufReader},
     net::TcpListener,
+    os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -10,11 +11,14 @@ use std::{
 
 use fantoccini::{Client, ClientBuilder, Locator, elements::Element, wd::WebDriverCompatibleCommand};
 
-/// A process that ends with the test.
+/// A process that ends with the test, and those that it has started.
 struct Ended(Child);
 
 impl Drop for Ended {
     fn drop(&mut self) {
+        // A driver that is killed leaves its browser behind.
+        let group = format!("-{}", self.0.id());
+        let _ = Command::new("kill").args(["-9", "--", &group]).status();
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
@@ -77,7 +81,7 @@ impl Browser {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
         let mut server = Command::new(program());
         server.args(["serve", "--port", "0", "--dir"]).arg(root.join("dist")).stdout(Stdio::piped());
-        let mut server = Ended(server.spawn().expect("lorelei serve starts"));
+        let mut server = Ended(server.process_group(0).spawn().expect("lorelei serve starts"));
         let mut address = String::new();
         let stdout = server.0.stdout.take().expect("it is piped");
         BufReader::new(stdout).read_line(&mut address).expect("it prints its address");
@@ -89,7 +93,8 @@ impl Browser {
         let port = free_port();
         let mut driver = Command::new("chromedriver");
         driver.arg(format!("--port={port}")).stdout(Stdio::null()).stderr(Stdio::null());
-        let driver = Ended(driver.spawn().expect("chromedriver is installed: `cargo xtask setup`"));
+        let driver =
+            Ended(driver.process_group(0).spawn().expect("chromedriver is installed: `cargo xtask setup`"));
         let downloads = tempfile::tempdir().expect("a folder for downloads");
         let profile = downloads.path().join("profile").display().to_string();
         let capabilities = serde_json::json!({

@@ -8,6 +8,9 @@ use std::{
     thread,
 };
 
+/// The commit that every revision is.
+const COMMIT: &str = "x-repo-commit: 0123456789abcdef0123456789abcdef01234567\r\n";
+
 /// What the hub has, and how it behaves.
 #[derive(Debug, Default)]
 pub struct Shelf {
@@ -122,21 +125,24 @@ impl Shelf {
         }
         let Some(file) = self.files.get(&key) else { return nothing(404) };
         if stored.is_none() && key.ends_with(".safetensors") {
-            return (302, format!("location: /stored/{key}\r\n"), Vec::new(), 0);
+            return (302, format!("location: /stored/{key}\r\n{COMMIT}"), Vec::new(), 0);
         }
-        let etag = format!("etag: \"{:x}\"\r\naccept-ranges: bytes\r\n", file.len());
-        let from =
-            range.and_then(|range| range.strip_prefix("bytes=")?.strip_suffix('-')?.parse::<usize>().ok());
-        let (status, headers, body) = match from {
+        let etag = format!("etag: \"{:x}\"\r\naccept-ranges: bytes\r\n{COMMIT}", file.len());
+        let range = range.and_then(|range| {
+            let (from, to) = range.strip_prefix("bytes=")?.split_once('-')?;
+            Some((from.parse::<usize>().ok()?, to.parse::<usize>().unwrap_or(usize::MAX)))
+        });
+        let (status, headers, body) = match range {
             None => (200, etag, file.clone()),
-            Some(from) if from >= file.len() => return nothing(416),
-            Some(from) => {
-                let total = file.len();
-                let headers = format!("{etag}content-range: bytes {from}-{}/{total}\r\n", total - 1);
-                (206, headers, file[from..].to_vec())
+            Some((from, _)) if from >= file.len() => return nothing(416),
+            Some((from, to)) => {
+                let (total, last) = (file.len(), to.min(file.len() - 1));
+                let headers = format!("{etag}content-range: bytes {from}-{last}/{total}\r\n");
+                (206, headers, file[from..=last].to_vec())
             }
         };
-        let sent = if self.cut.remove(&key) { body.len() / 2 } else { body.len() };
+        // A look at a file's first byte does not break off.
+        let sent = if body.len() > 1 && self.cut.remove(&key) { body.len() / 2 } else { body.len() };
         (status, headers, body, sent)
     }
 }

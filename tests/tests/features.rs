@@ -8,3 +8,29 @@ fn features_md_has_the_reader_s_own_tables() {
     let wanted = lorelei_recipe::features_markdown();
     assert!(tables == wanted, "FEATURES.md is stale: put the output of `lorelei features` below its marker");
 }
+
+#[test]
+fn the_examples_are_recipes_with_data_and_a_place_in_their_table() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples");
+    let table = std::fs::read_to_string(format!("{folder}/README.md")).unwrap();
+    let mut recipes = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "toml") {
+            continue;
+        }
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let (recipe, warnings) = lorelei_recipe::Recipe::from_toml(&text, &name).unwrap();
+        assert_eq!(warnings, [], "{name}");
+        let kinds = ["chat-en", "chat-zh", "sentiment", "spam", "text"];
+        assert!(
+            kinds.iter().any(|kind| text.contains(&format!("examples/data.py {kind}\n"))),
+            "{name}: its data"
+        );
+        assert!(recipe.data.train_file.is_some_and(|file| file.starts_with("data/")), "{name}");
+        assert!(table.contains(&format!("`{name}`")), "{name} is not in the table");
+        recipes += 1;
+    }
+    assert_eq!(table.matches(".toml`").count(), recipes, "recipes in the table");
+}

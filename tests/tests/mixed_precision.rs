@@ -10,7 +10,7 @@ use lorelei_recipe::{LoraConfig, TrainingArguments};
 use lorelei_tests::{Recorder, examples, fixture, open};
 use lorelei_train::{Job, TrainError, base_dtype, tokens, train};
 
-const HALF: Storage = Storage { keep_packed: false, dtype: FloatDType::F16 };
+const HALF: Storage = Storage { dtype: FloatDType::F16, ..Storage::SINGLE };
 
 fn wgpu() -> Device {
     Device::wgpu(DeviceKind::DefaultDevice)
@@ -163,7 +163,7 @@ fn ten_steps_stay_within_a_hundredth() {
         file("optimizer.safetensors"),
         std::str::from_utf8(&file("trainer_state.json")).unwrap(),
     );
-    let scale = checkpoint.unwrap().loss_scale.unwrap();
+    let scale = checkpoint.unwrap().state.loss_scale.unwrap();
     assert_eq!((scale.scale, scale.growth_tracker, scale.skipped_steps), (65536.0, 3, 0));
 }
 

@@ -42,11 +42,14 @@ fn devices() -> [(&'static str, Device); 2] {
 }
 
 fn model(arch: &str, config: &str, device: &Device) -> Model {
+    stored(arch, config, device, Storage::SINGLE)
+}
+
+fn stored(arch: &str, config: &str, device: &Device, storage: Storage) -> Model {
     let folder = fixture(arch);
     let config =
         ModelConfig::from_json(&std::fs::read_to_string(folder.join(config)).unwrap(), config).unwrap();
-    Model::load(config, &open(&folder.join("model.safetensors")), device, Storage::SINGLE, &mut |_| {})
-        .unwrap()
+    Model::load(config, &open(&folder.join("model.safetensors")), device, storage, &mut |_| {}).unwrap()
 }
 
 /// The rows of a table without their padding.
@@ -63,10 +66,13 @@ fn adapter_values(path: &Path) -> AdapterValues {
 }
 
 fn with_adapter(arch: &str, name: &str, device: &Device) -> (Model, LoraConfig) {
+    adapted(model(arch, "config.json", device), arch, name)
+}
+
+fn adapted(mut model: Model, arch: &str, name: &str) -> (Model, LoraConfig) {
     let folder = fixture(arch).join(name);
     let config = std::fs::read_to_string(folder.join("adapter_config.json")).unwrap();
     let (lora, _) = LoraConfig::from_peft_json(&config, "adapter_config.json").unwrap();
-    let mut model = model(arch, "config.json", device);
     model.inject_lora(&lora, 1).unwrap();
     pollster::block_on(model.begin_from_weights(&lora, 1)).unwrap();
     model.set_adapter(&adapter_values(&folder.join("adapter_model.safetensors"))).unwrap();
@@ -187,6 +193,39 @@ fn adapters_logits_gradients_and_merge() {
             let merged = if reference.info("logits_merged").is_some() { "logits_merged" } else { "logits" };
             let want = kept(&reference.read_f32(merged).unwrap(), &batch);
             assert_close(&format!("{what} merged"), &logits(&model, &batch), &want, 2e-5);
+        }
+    }
+}
+
+#[test]
+fn embedding_and_head_in_pieces_give_the_same() {
+    // 100 rows of 64 single floats: six pieces, the last of them shorter.
+    let storage = Storage { largest: Some(100 * 64 * 4), ..Storage::SINGLE };
+    for (device_name, device) in devices() {
+        for (arch, name) in
+            [("llama", "adapter"), ("qwen2", "adapter_all_linear"), ("gemma3_text", "adapter")]
+        {
+            let what = format!("{arch}/{name} in pieces on {device_name}");
+            let reference = open(&fixture(arch).join(name).join("ref.safetensors"));
+            let batch = batch(&rows(&fixture(arch).join("ref.safetensors")));
+            let (mut model, _) = adapted(stored(arch, "config.json", &device, storage), arch, name);
+            let want = kept(&reference.read_f32("logits").unwrap(), &batch);
+            assert_close(&what, &logits(&model, &batch), &want, 2e-5);
+            for checkpointing in [false, true] {
+                let (loss, gradients) = loss_and_gradients(&mut model, &batch, checkpointing);
+                let wanted = json(&fixture(arch).join(name).join("ref.json"))["loss"].as_f64().unwrap();
+                assert!((loss - wanted).abs() < 1e-5 * wanted, "{what}: loss {loss} is not {wanted}");
+                for (key, got) in &gradients {
+                    let want = reference.read_f32(&format!("grad.{}", parameter_key(key))).unwrap();
+                    assert_close(&format!("{what} {key}"), got, &want, 1e-4);
+                }
+            }
+            let got = pollster::block_on(model.generate(&[5, 9, 3], 6, &[])).unwrap();
+            assert_eq!(got, read_anew(&with_adapter(arch, name, &device).0, &[5, 9, 3], 6), "{what}");
+            // What would have to be whole says so.
+            let whole = LoraConfig { modules_to_save: Some(vec!["lm_head".into()]), ..LoraConfig::default() };
+            let refused = stored(arch, "config.json", &device, storage).inject_lora(&whole, 1);
+            assert!(refused.unwrap_err().to_string().contains("another device"), "{what}");
         }
     }
 }

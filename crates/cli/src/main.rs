@@ -21,6 +21,7 @@ mod source;
 mod speak;
 mod tensorboard;
 mod terminal;
+mod tui;
 
 use clap::{Parser, Subcommand};
 
@@ -41,6 +42,8 @@ enum Command {
     Data(commands::data::Arguments),
     /// Print how many parameters a recipe trains, and which.
     Params(commands::params::Arguments),
+    /// Predict what memory a run needs, and say what would make it less.
+    Fit(commands::fit::Arguments),
     /// Compute logits, loss and adapter gradients of given tokens: to hold against PEFT's.
     Forward(commands::forward::Arguments),
     /// Answer a prompt, with and without an adapter.
@@ -81,6 +84,7 @@ fn main() -> miette::Result<()> {
         Command::Train(arguments) => commands::train::run(&arguments),
         Command::Data(arguments) => commands::data::run(&arguments),
         Command::Params(arguments) => commands::params::run(&arguments),
+        Command::Fit(arguments) => commands::fit::run(&arguments),
         Command::Forward(arguments) => commands::forward::run(&arguments),
         Command::Generate(arguments) => commands::generate::run(&arguments),
         Command::Chat(arguments) => commands::chat::run(&arguments),

@@ -118,6 +118,8 @@ pub fn tokenizer(source: &ModelSource) -> Result<Tokenizer> {
 /// Fetches a model's files into the hub's own cache and returns their folder.
 fn from_hub(id: &str) -> Result<PathBuf> {
     let repo = hf_hub::api::sync::ApiBuilder::from_env()
+        // A transfer that breaks off goes on where it was.
+        .with_retries(5)
         .build()
         .map_err(|error| miette!("the hub's cache cannot be used: {error}"))?
         .model(id.to_owned());

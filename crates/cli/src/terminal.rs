@@ -8,10 +8,10 @@ use std::{
 };
 
 use indicatif::{ProgressBar, ProgressStyle};
-use lorelei_train::{Evaluation, Event, Host, SaveError};
+use lorelei_train::{Evaluation, Event, Host, SaveError, Signal};
 use miette::{Context, IntoDiagnostic, Result};
 
-use crate::{checkpoint, claim::Claim, disk, report, tensorboard::EventFile};
+use crate::{checkpoint, claim::Claim, disk, report, tensorboard::EventFile, tui::Tui};
 
 /// The logged steps, a line each.
 const LOG: &str = "trainer_log.jsonl";
@@ -28,6 +28,8 @@ pub struct Terminal {
     events: Option<EventFile>,
     /// With `disable_tqdm`.
     without_bar: bool,
+    /// With `--tui`, in place of the bar.
+    tui: Option<Tui>,
     /// Held as long as the run goes on.
     _claim: Claim,
 }
@@ -61,6 +63,7 @@ impl Terminal {
             companions,
             events: None,
             without_bar: false,
+            tui: None,
             _claim: claim,
         })
     }
@@ -68,6 +71,16 @@ impl Terminal {
     /// Shows no progress bar.
     pub fn without_bar(&mut self) {
         self.without_bar = true;
+    }
+
+    /// Shows the curves in place of a bar.
+    ///
+    /// # Errors
+    ///
+    /// If there is no terminal.
+    pub fn with_curves(&mut self) -> Result<()> {
+        self.tui = Some(Tui::new()?);
+        Ok(())
     }
 
     /// Writes TensorBoard's files into `folder`, too.
@@ -84,10 +97,11 @@ impl Terminal {
     }
 
     /// A line above the bar; where there is no terminal for a bar, a line.
-    fn say(&self, line: &str) {
-        match self.bar.is_hidden() {
-            true => say!("{line}"),
-            false => self.bar.println(line),
+    fn say(&mut self, line: &str) {
+        match &mut self.tui {
+            Some(tui) => tui.say(line),
+            None if self.bar.is_hidden() => say!("{line}"),
+            None => self.bar.println(line),
         }
     }
 
@@ -143,17 +157,20 @@ impl Host for Terminal {
             self.events = None;
             self.say(&format!("warning: TensorBoard's file cannot be written, and ends here: {error}"));
         }
+        if let Some(tui) = &mut self.tui {
+            tui.event(event);
+        }
         match event {
             Event::Started(started) => {
-                say!("{}", parameters_line(started.trainable_parameters, started.all_parameters));
-                say!(
+                self.say(&parameters_line(started.trainable_parameters, started.all_parameters));
+                self.say(&format!(
                     "{} rows, {} optimizer steps of {} rows, {} of them warm-up",
                     grouped(started.num_examples),
                     grouped(started.total_steps),
                     started.effective_batch_size,
                     started.warmup_steps
-                );
-                self.bar = match self.without_bar {
+                ));
+                self.bar = match self.without_bar || self.tui.is_some() {
                     true => ProgressBar::hidden(),
                     false => ProgressBar::new(started.total_steps as u64),
                 };
@@ -167,7 +184,7 @@ impl Host for Terminal {
             Event::Step(log) => {
                 self.bar.set_position(log.step as u64);
                 let progress = format!("loss {:.4}, {:.0} tokens/s", log.loss, log.tokens_per_second);
-                if self.bar.is_hidden() {
+                if self.bar.is_hidden() && self.tui.is_none() {
                     let total = self.bar.length().unwrap_or_default();
                     say!("{}/{total} {progress}, {:.0} s left", log.step, log.remaining_seconds);
                 }
@@ -195,6 +212,8 @@ impl Host for Terminal {
             Event::Warned(warned) => self.say(&format!("warning: {}", warned.message)),
             Event::Finished(finished) => {
                 self.bar.finish_and_clear();
+                // What follows stays on the screen.
+                self.tui = None;
                 say!(
                     "{} steps in {:.1} s, mean loss {:.4}, {:.0} tokens/s, peak memory {} MiB",
                     grouped(finished.steps),
@@ -204,6 +223,13 @@ impl Host for Terminal {
                     finished.memory_bytes >> 20
                 );
             }
+        }
+    }
+
+    async fn next_step(&mut self) -> Signal {
+        match self.tui.as_mut().is_some_and(Tui::is_over) {
+            true => Signal::Stop,
+            false => Signal::Continue,
         }
     }
 

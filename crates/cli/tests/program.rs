@@ -422,3 +422,31 @@ fn a_classifier_learns_classes_and_is_measured() {
     fs::write(run.path("validation.jsonl"), row("a stone", "earth")).unwrap();
     run.train(&arguments).refused(&["validation.jsonl:1", "earth", "air, water"]);
 }
+
+#[test]
+fn fit_predicts_the_peak_and_says_what_would_be_less() {
+    let run = Run::new();
+    let long: String = (0..200).map(|_| "a ship at sea and a whale ").collect();
+    run.data(&format!("{}\n", serde_json::json!({ "text": long })));
+    let set = ["training.per_device_train_batch_size=4"];
+    let said = Said::of(run.command("fit", &set).args(["--device", "cpu"]).output().unwrap()).ok();
+    let number = |name: &str| -> f64 {
+        let line =
+            said.out.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("{}", said.out));
+        line[name.len()..].split_whitespace().next().unwrap().parse().unwrap()
+    };
+    let parts = ["model", "adapter and optimizer", "activations", "scratch", "allocator"].map(number);
+    assert!((parts.iter().sum::<f64>() - number("peak")).abs() <= 3.0, "{}", said.out);
+    assert!(said.out.contains("4 x "), "{}", said.out);
+    assert!(said.out.contains("--set training.gradient_checkpointing=true"), "{}", said.out);
+    // What it names is what the recipe takes.
+    let smaller = said.out.lines().find(|line| line.contains("per_device_train_batch_size=2")).unwrap();
+    let assignments: Vec<&str> =
+        smaller.split("--set ").skip(1).map(|part| part.split(' ').next().unwrap()).collect();
+    let again = Said::of(run.command("fit", &assignments).args(["--device", "cpu"]).output().unwrap()).ok();
+    assert!(again.out.contains("2 x "), "{}", again.out);
+    Said::of(run.command("fit", &set).args(["--device", "cpu", "--memory", "1MB"]).output().unwrap())
+        .refused(&["the run needs", "--memory is 1 MiB"]);
+    // Curves want a terminal.
+    Said::of(run.command("train", &[]).arg("--tui").output().unwrap()).refused(&["--tui needs a terminal"]);
+}

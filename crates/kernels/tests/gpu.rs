@@ -29,12 +29,16 @@ fn values<const D: usize>(tensor: DispatchTensor) -> Vec<f32> {
 
 /// Runs `operation` on the GPU and on the CPU and compares all that it gives.
 fn same(what: &str, operation: impl Fn(&Device) -> Vec<Vec<f32>>) {
+    same_within(TOLERANCE, what, operation);
+}
+
+fn same_within(tolerance: f32, what: &str, operation: impl Fn(&Device) -> Vec<Vec<f32>>) {
     let before = gpu::launches();
     let got = operation(&common::wgpu());
     assert!(gpu::launches() > before, "{what} launched no kernel");
     let want = operation(&Device::flex());
     for (index, (got, want)) in got.iter().zip(&want).enumerate() {
-        assert_close(&format!("{what}.{index}"), got, want, TOLERANCE);
+        assert_close(&format!("{what}.{index}"), got, want, tolerance);
     }
 }
 
@@ -68,6 +72,7 @@ fn low_rank_adapters() {
         (33, 130, 257, 16),
         (40, 96, 70, 33),
         (65, 64, 64, 64),
+        (33, 300, 280, 256),
     ] {
         let (x, w) = (random.data([n, size_in]), random.data([size_out, size_in]));
         let (a, b) = (random.data([r, size_in]), random.data([size_out, r]));
@@ -176,10 +181,14 @@ fn attention() {
 #[test]
 fn cross_entropy_and_adamw() {
     let mut random = Random::new("cross_entropy_and_adamw");
-    for (n, h, vocab) in [(1, 3, 2), (7, 33, 101), (1030, 8, 40), (5, 16, 3001)] {
+    for (n, h, vocab) in
+        [(1, 3, 2), (7, 33, 101), (1030, 8, 40), (5, 16, 3001), (3, 16, 49152), (2, 8, 151_936)]
+    {
         let (hidden, head) = (random.data([n, h]), random.data([vocab, h]));
         let targets = random.ints([n], vocab as u32);
-        same(&format!("cross_entropy {n} {h} {vocab}"), |device| {
+        // The gradient sums a term a token: over so many, single floats themselves leave more than 1e-5.
+        let tolerance = if vocab > 10_000 { 3.0 * TOLERANCE } else { TOLERANCE };
+        same_within(tolerance, &format!("cross_entropy {n} {h} {vocab}"), |device| {
             let (hidden, head) = (float::<2>(&hidden, device), float::<2>(&head, device));
             let targets = int::<1>(&targets, device);
             let alone = Dispatch::cross_entropy(hidden.clone(), head.clone(), targets.clone());
@@ -234,7 +243,9 @@ fn same_in_halves(
 fn half_floats() {
     let mut random = Random::new("half_floats");
     let single = |tensor| Dispatch::float_cast(tensor, FloatDType::F32);
-    for (n, size_in, size_out, r) in [(1, 3, 5, 1), (33, 130, 257, 16), (65, 64, 72, 40), (7, 36, 16, 4)] {
+    for (n, size_in, size_out, r) in
+        [(1, 3, 5, 1), (33, 130, 257, 16), (65, 64, 72, 40), (7, 36, 16, 4), (9, 264, 260, 256)]
+    {
         let (x, w) = (random.data([n, size_in]), random.data([size_out, size_in]));
         let (a, b) = (random.data([r, size_in]), random.data([size_out, r]));
         let g = random.data([n, size_out]);
@@ -291,7 +302,9 @@ fn half_floats() {
             .map(|t| values::<2>(single(t)))
             .collect()
     });
-    for (batch, seq, heads, kv, d) in [(1, 1, 1, 1, 16), (2, 33, 4, 2, 64), (1, 40, 2, 1, 80)] {
+    for (batch, seq, heads, kv, d) in
+        [(1, 1, 1, 1, 16), (2, 33, 4, 2, 64), (1, 40, 2, 1, 80), (1, 7, 2, 1, 128)]
+    {
         let (q, g) = (random.data([batch, seq, heads, d]), random.data([batch, seq, heads, d]));
         let (k, v) = (random.data([batch, seq, kv, d]), random.data([batch, seq, kv, d]));
         let (cos, sin) = (random.data([batch, seq, d / 2]), random.data([batch, seq, d / 2]));

@@ -7,7 +7,7 @@ use burn::tensor::{FloatDType, IndexingUpdateOp, Int, Tensor, TensorData};
 use lorelei_recipe::{Bias, LoraConfig};
 
 use crate::{
-    Model, ModelError, Parameter, Tokens, Weight,
+    Model, ModelError, Parameter, Rows, Tokens, Weight,
     classifier::Classifier,
     precision::{cast, cast_in_place, kind, single},
 };
@@ -60,6 +60,9 @@ impl Model {
             if is_saved(config, &path) && matches!(linear.weight, Weight::Packed { .. }) {
                 linear.weight = Weight::Dense(linear.weight.dense());
             }
+        }
+        if is_saved(config, &embedding) || self.generates() && is_saved(config, head) {
+            self.in_one_piece(&embedding)?;
         }
         // PEFT copies what it trains whole: what was one tensor is two from then on.
         if self.lm_head.is_none()
@@ -141,8 +144,9 @@ impl Model {
             });
         }
         if !ids.is_empty() {
+            self.in_one_piece(embedding)?;
             let ids: Vec<i32> = ids.iter().map(|id| *id as i32).collect();
-            let rows = single(self.embed_tokens.clone().select(0, self.index(&ids)));
+            let rows = single(self.embed_tokens.select(&ids, &self.device));
             self.beside.tokens = Some(TokenRows { ids, rows });
         }
         Ok(())
@@ -169,13 +173,15 @@ impl Model {
     /// Elements of the head that a checkpoint does not have, because it is the embedding there.
     pub(crate) fn tied_twice(&self) -> usize {
         let head = self.lm_head.as_ref().filter(|_| self.beside.was_tied);
-        head.map_or(0, |head| head.shape().num_elements())
+        head.map_or(0, |head| head.dims().iter().product())
     }
 
     /// Puts the rows that learnt into the embedding, and into the head where it is the same.
     pub(crate) fn merge_tokens(&mut self) {
-        if let Some(tokens) = self.beside.tokens.take() {
-            self.embed_tokens = tokens.put_into(self.embed_tokens.clone(), self.index(&tokens.ids));
+        if let Some(tokens) = self.beside.tokens.take()
+            && let Some(matrix) = self.embed_tokens.one()
+        {
+            self.embed_tokens = Rows::whole(tokens.put_into(matrix.clone(), self.index(&tokens.ids)));
         }
     }
 
@@ -196,11 +202,34 @@ impl Model {
     }
 
     /// The head `[vocab, hidden]`; where it is the embedding, with the learnt rows in place.
-    pub(crate) fn head(&self) -> Tensor<2> {
-        match (&self.lm_head, &self.beside.tokens) {
-            (Some(head), _) => head.clone(),
-            (None, None) => self.embed_tokens.clone(),
-            (None, Some(tokens)) => tokens.put_into(self.embed_tokens.clone(), self.index(&tokens.ids)),
+    pub(crate) fn head(&self) -> Rows {
+        match (&self.lm_head, &self.beside.tokens, self.embed_tokens.one()) {
+            (Some(head), ..) => head.clone(),
+            (None, Some(tokens), Some(matrix)) => {
+                Rows::whole(tokens.put_into(matrix.clone(), self.index(&tokens.ids)))
+            }
+            _ => self.embed_tokens.clone(),
+        }
+    }
+
+    /// As [`Model::head`], in one tensor: for what [`Model::in_one_piece`] has let through.
+    pub(crate) fn whole_head(&self) -> Tensor<2> {
+        Tensor::cat(self.head().pieces().to_vec(), 0)
+    }
+
+    /// What learns in the embedding or the head wants it in one piece.
+    ///
+    /// # Errors
+    ///
+    /// If the device cannot bind that.
+    pub(crate) fn in_one_piece(&self, path: &str) -> Result<(), ModelError> {
+        let matrices = [Some(&self.embed_tokens), self.lm_head.as_ref()];
+        match matrices.into_iter().flatten().all(|rows| rows.one().is_some()) {
+            true => Ok(()),
+            false => Err(ModelError::Unsupported(format!(
+                "{path} cannot learn on this device, which does not bind a tensor that large; leave it frozen, or take \
+                 another device"
+            ))),
         }
     }
 

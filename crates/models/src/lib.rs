@@ -22,6 +22,7 @@ mod parameter;
 mod precision;
 mod regularization;
 mod rotation;
+mod rows;
 mod sampler;
 mod weight;
 
@@ -36,5 +37,6 @@ pub use lora::AdapterValues;
 pub use model::{ForwardMode, Model, Tokens};
 pub use parameter::Parameter;
 pub use regularization::Regularization;
+pub use rows::Rows;
 pub use sampler::Sampling;
 pub use weight::Weight;

@@ -6,6 +6,8 @@ use lorelei_formats::{
     config::{NormKind, SublayerNames},
 };
 
+use lorelei_kernels as kernels;
+
 use crate::{
     Linear, Model, ModelError, Weight,
     beside::Beside,
@@ -13,6 +15,7 @@ use crate::{
     init::Draw,
     model::{Layer, Sublayer},
     norm::Norm,
+    rows::Rows,
 };
 
 /// How a checkpoint's weights lie on the device.
@@ -22,11 +25,13 @@ pub struct Storage {
     pub keep_packed: bool,
     /// What all others are: `F32`, or in mixed precision a half type that the device holds.
     pub dtype: FloatDType,
+    /// Bytes of the largest tensor to make of embedding and head, which are cut into pieces by rows above it; none asks the device.
+    pub largest: Option<u64>,
 }
 
 impl Storage {
     /// Everything in single floats.
-    pub const SINGLE: Self = Self { keep_packed: false, dtype: FloatDType::F32 };
+    pub const SINGLE: Self = Self { keep_packed: false, dtype: FloatDType::F32, largest: None };
 }
 
 /// Transformers' default `initializer_range`.
@@ -39,6 +44,11 @@ trait Supply {
     /// Whether there is a tensor of this name and shape.
     fn has(&self, _name: &str, _shape: &[usize]) -> bool {
         true
+    }
+
+    /// A matrix with a row a token.
+    fn rows(&mut self, name: &str, shape: [usize; 2]) -> Result<Rows, ModelError> {
+        Ok(Rows::whole(self.tensor(name, shape)?))
     }
 
     /// The weight of a linear layer.
@@ -75,6 +85,24 @@ impl Supply for FromSource<'_> {
         let values = self.source.read_f32(place.as_deref().unwrap_or(name))?;
         let dtype = DType::from(self.storage.dtype);
         Ok(Tensor::from_data(TensorData::new(values, shape), (self.device, dtype)))
+    }
+
+    fn rows(&mut self, name: &str, shape: [usize; 2]) -> Result<Rows, ModelError> {
+        let [rows, columns] = shape;
+        let dtype = DType::from(self.storage.dtype);
+        let limit = self.storage.largest.or_else(|| kernels::gpu::largest_tensor(self.device));
+        let each = Rows::rows_each(rows, columns * dtype.size(), limit);
+        if each == rows {
+            return Ok(Rows::whole(self.tensor(name, shape)?));
+        }
+        (self.progress)(name);
+        let place = self.config.find(self.source, name);
+        let values = self.source.read_f32(place.as_deref().unwrap_or(name))?;
+        let piece = |values: &[f32]| {
+            let data = TensorData::new(values.to_vec(), [values.len() / columns, columns]);
+            Tensor::from_data(data, (self.device, dtype))
+        };
+        Ok(Rows::of(values.chunks(each * columns).map(piece).collect()))
     }
 
     fn weight(&mut self, name: &str, shape: [usize; 2]) -> Result<Weight, ModelError> {
@@ -172,7 +200,7 @@ impl Model {
     fn build(config: ModelConfig, device: &Device, supply: &mut impl Supply) -> Result<Self, ModelError> {
         let (names, vocab, hidden) = (config.names, config.vocab_size, config.hidden_size);
         let weight = |part: &str| config.path(part) + ".weight";
-        let embed_tokens = supply.tensor(&weight(names.embedding), [vocab, hidden])?;
+        let embed_tokens = supply.rows(&weight(names.embedding), [vocab, hidden])?;
         let positions = match names.positions {
             None => None,
             Some(name) => Some(supply.tensor(&weight(name), [config.max_position_embeddings, hidden])?),
@@ -190,7 +218,7 @@ impl Model {
         let final_norm = norm(&config, names.final_norm.map(|name| config.path(name)), hidden, supply)?;
         let lm_head = match config.has_own_head() {
             false => None,
-            true => Some(supply.tensor(&format!("{}.weight", names.head), [vocab, hidden])?),
+            true => Some(supply.rows(&format!("{}.weight", names.head), [vocab, hidden])?),
         };
         let classifier = classifier(&config, device, supply)?;
         Ok(Self {

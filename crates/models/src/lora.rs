@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor};
 use lorelei_recipe::{InitLoraWeights, LoraConfig, TargetModules};
 
 use crate::{
-    Dora, Linear, LoraAdapter, Model, ModelError, Parameter, Weight,
+    Dora, Linear, LoraAdapter, Model, ModelError, Parameter, Rows, Weight,
     beside::is_saved,
     init::{Draw, fnv1a},
     precision::{cast, kind, single},
@@ -64,21 +64,25 @@ impl Model {
             Err(ModelError::Unsupported(format!("target_modules selects {path}: {why}")))
         };
         if selects(&embedding) {
+            self.in_one_piece(&embedding)?;
             if config.use_dora || config.lora_bias || config.init_lora_weights.changes_the_base() {
                 return refuse(
                     &embedding,
                     "use_dora, lora_bias, pissa and olora are for linear layers; leave the embedding out",
                 );
             }
-            self.embed_lora = Some(fresh_embedding(config, &embedding, &self.embed_tokens, seed));
+            let dims = self.embed_tokens.dims();
+            self.embed_lora = Some(fresh_embedding(config, &embedding, dims, &self.device, seed));
             selected.push(last_part(&embedding));
         }
         if self.generates() && selects(head) {
+            self.in_one_piece(head)?;
             if config.init_lora_weights.changes_the_base() {
                 return refuse(head, "pissa and olora are for the blocks' linear layers; leave the head out");
             }
             let device = self.device.clone();
-            self.head_lora = Some(fresh(config, head, &Weight::Dense(self.head()), seed, &device));
+            let weight = Weight::Dense(self.whole_head());
+            self.head_lora = Some(fresh(config, head, &weight, seed, &device));
             selected.push(last_part(head));
         }
         Ok(selected)
@@ -171,14 +175,22 @@ impl Model {
             if self.generates() {
                 self.lm_head.get_or_insert(head.clone());
             }
-            let change = lora.b.matmul(lora.a).transpose() * lora.scale;
-            let dtype = kind(&self.embed_tokens);
-            self.embed_tokens = cast(single(self.embed_tokens.clone()) + change, dtype);
+            let mut change = lora.b.matmul(lora.a).transpose() * lora.scale;
+            for piece in self.embed_tokens.pieces_mut() {
+                let [rows, _] = piece.dims();
+                let (dtype, all) = (kind(piece), change.dims()[0]);
+                let part = change.clone().slice_dim(0, 0..rows);
+                *piece = cast(single(piece.clone()) + part, dtype);
+                if rows < all {
+                    change = change.slice_dim(0, rows..all);
+                }
+            }
         }
         if let Some(lora) = self.head_lora.take() {
-            let mut linear = Linear { weight: Weight::Dense(head), bias: None, lora: Some(lora) };
+            let mut linear =
+                Linear { weight: Weight::Dense(self.whole_head()), bias: None, lora: Some(lora) };
             merge(&mut linear);
-            self.lm_head = Some(linear.weight.dense());
+            self.lm_head = Some(Rows::whole(linear.weight.dense()));
         }
     }
 
@@ -216,11 +228,17 @@ fn last_part(path: &str) -> String {
 }
 
 /// Of an embedding `[vocab, hidden]`: `A [r, vocab]` zero, `B [hidden, r]` normal, as PEFT begins it.
-fn fresh_embedding(config: &LoraConfig, path: &str, embedding: &Tensor<2>, seed: u64) -> LoraAdapter {
-    let ([vocab, hidden], device, r) = (embedding.dims(), embedding.device(), config.rank(path));
+fn fresh_embedding(
+    config: &LoraConfig,
+    path: &str,
+    [vocab, hidden]: [usize; 2],
+    device: &Device,
+    seed: u64,
+) -> LoraAdapter {
+    let r = config.rank(path);
     LoraAdapter {
-        a: Tensor::zeros([r, vocab], &device),
-        b: Draw::new(seed, path).tensor([hidden, r], &device, |draw| draw.normal(1.0)),
+        a: Tensor::zeros([r, vocab], device),
+        b: Draw::new(seed, path).tensor([hidden, r], device, |draw| draw.normal(1.0)),
         bias: None,
         dora: None,
         beginning: None,
@@ -230,13 +248,7 @@ fn fresh_embedding(config: &LoraConfig, path: &str, embedding: &Tensor<2>, seed:
     }
 }
 
-fn fresh(
-    config: &LoraConfig,
-    path: &str,
-    weight: &Weight,
-    seed: u64,
-    device: &burn::tensor::Device,
-) -> LoraAdapter {
+fn fresh(config: &LoraConfig, path: &str, weight: &Weight, seed: u64, device: &Device) -> LoraAdapter {
     let (size_in, size_out) = weight.sizes();
     let r = config.rank(path);
     let draw = Draw::new(seed, path);

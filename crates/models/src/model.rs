@@ -8,15 +8,15 @@ use lorelei_formats::{
     ModelConfig,
     config::{LayerKind, Task},
 };
-use lorelei_kernels as kernels;
 
 use crate::{
     Linear, LoraAdapter, ModelError, Regularization, Weight, attend,
     beside::Beside,
     classifier::Classifier,
     norm::Norm,
-    precision::{cast, kind, single},
+    precision::{cast, single},
     rotation::Rotation,
+    rows::Rows,
 };
 
 /// Whether a forward pass trains.
@@ -69,7 +69,7 @@ pub struct Model {
     pub(crate) config: ModelConfig,
     pub(crate) device: Device,
     /// `[vocab, hidden]`.
-    pub(crate) embed_tokens: Tensor<2>,
+    pub(crate) embed_tokens: Rows,
     /// `[positions, hidden]`, where they are learnt.
     pub(crate) positions: Option<Tensor<2>>,
     /// `[segments, hidden]`, where there are any.
@@ -78,7 +78,7 @@ pub struct Model {
     pub(crate) layers: Vec<Layer>,
     pub(crate) norm: Option<Norm>,
     /// `[vocab, hidden]`; none where the embedding serves as head.
-    pub(crate) lm_head: Option<Tensor<2>>,
+    pub(crate) lm_head: Option<Rows>,
     pub(crate) classifier: Option<Classifier>,
     /// `A [r, vocab]`, `B [hidden, r]`.
     pub(crate) embed_lora: Option<LoraAdapter>,
@@ -173,12 +173,11 @@ impl Model {
 
     /// The residual stream before the first layer, in single floats as all of it.
     pub(crate) fn embed(&self, tokens: &Tokens) -> Tensor<2> {
-        let ids = self.index(&tokens.input_ids);
-        let mut hidden = single(self.embed_tokens.clone().select(0, ids.clone()));
+        let mut hidden = single(self.embed_tokens.select(&tokens.input_ids, &self.device));
         hidden = self.with_token_rows(hidden, tokens);
         if let Some(lora) = &self.embed_lora {
             // Of an embedding, PEFT drops nothing.
-            let low = lora.a.clone().select(1, ids).transpose();
+            let low = lora.a.clone().select(1, self.index(&tokens.input_ids)).transpose();
             hidden = hidden + low.matmul(lora.b.clone().transpose()) * lora.scale;
         }
         if self.config.embedding_scale != 1.0 {
@@ -211,9 +210,9 @@ impl Model {
         }
         let normed = self.normed(hidden);
         let logits = match &self.head_lora {
-            None => kernels::linear(normed, self.head()),
+            None => self.head().product(normed),
             Some(lora) => {
-                let weight = Weight::Dense(self.head());
+                let weight = Weight::Dense(self.whole_head());
                 Linear { weight, bias: None, lora: Some(lora.clone()) }.forward(normed, mode)
             }
         };
@@ -261,8 +260,8 @@ impl Model {
         let plain = self.classifier.is_none() && self.head_lora.is_none();
         if self.config.logits_softcap.is_none() && plain {
             let (normed, head) = (self.normed(chosen), self.head());
-            let loss = kernels::cross_entropy(normed.clone(), head.clone(), self.index(targets));
-            return Ok(match self.smoothing(normed, head, self.index(targets)) {
+            let loss = head.cross_entropy(normed.clone(), targets, &self.device);
+            return Ok(match self.smoothing(normed, &head, targets) {
                 None => loss,
                 Some(more) => loss + more,
             });
@@ -280,7 +279,7 @@ impl Model {
     /// Rows of the residual stream as the head reads them, in numbers of its kind.
     pub(crate) fn normed(&self, hidden: Tensor<2>) -> Tensor<2> {
         let head = self.lm_head.as_ref().unwrap_or(&self.embed_tokens);
-        cast(Norm::apply(&self.norm, hidden), kind(head))
+        cast(Norm::apply(&self.norm, hidden), head.kind())
     }
 
     pub(crate) fn check(&self, tokens: &Tokens) -> Result<(), ModelError> {

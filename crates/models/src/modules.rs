@@ -102,7 +102,7 @@ impl Model {
         let config = &self.config;
         let names = config.names;
         let weight = |part: &str| config.path(part) + ".weight";
-        visit(&weight(names.embedding), Parameter::Matrix(&mut self.embed_tokens));
+        visit(&weight(names.embedding), Parameter::Rows(&mut self.embed_tokens));
         if let (Some(name), Some(positions)) = (names.positions, &mut self.positions) {
             visit(&weight(name), Parameter::Matrix(positions));
         }
@@ -142,7 +142,7 @@ impl Model {
             norm(&config.path(name), layer, visit);
         }
         if let Some(head) = &mut self.lm_head {
-            visit(&format!("{}.weight", names.head), Parameter::Matrix(head));
+            visit(&format!("{}.weight", names.head), Parameter::Rows(head));
         }
         self.visit_classifier(true, visit);
     }

@@ -2,6 +2,8 @@
 
 use burn::tensor::{Device, Gradients, Shape, Tensor, TensorData};
 
+use crate::Rows;
+
 /// A tensor that learns, of rank 1 (a norm, a bias) or 2 (a matrix).
 #[derive(Debug)]
 pub enum Parameter<'a> {
@@ -11,6 +13,8 @@ pub enum Parameter<'a> {
     Matrix(&'a mut Tensor<2>),
     /// A matrix that its file has the other way round (GPT-2's `Conv1D`): here `[out, in]`, in every other respect `[in, out]`.
     Transposed(&'a mut Tensor<2>),
+    /// A matrix in pieces of whole rows.
+    Rows(&'a mut Rows),
 }
 
 impl Parameter<'_> {
@@ -23,6 +27,7 @@ impl Parameter<'_> {
                 let [rows, columns] = tensor.dims();
                 Shape::new([columns, rows])
             }
+            Self::Rows(rows) => Shape::new(rows.dims()),
         }
     }
 
@@ -48,6 +53,10 @@ impl Parameter<'_> {
                 let count = tensor.shape().num_elements();
                 tensor.transpose().reshape([count])
             }
+            Self::Rows(rows) => {
+                let [count, columns] = rows.dims();
+                Tensor::cat(rows.pieces().iter().map(bare).collect(), 0).reshape([count * columns])
+            }
         }
     }
 
@@ -64,6 +73,15 @@ impl Parameter<'_> {
                 let lying: Tensor<2> = values.reshape([columns, rows]);
                 // Reshaped there and back, so that its elements lie as its shape says.
                 **tensor = lying.transpose().reshape([rows * columns]).reshape([rows, columns]);
+            }
+            Self::Rows(rows) => {
+                let all: Tensor<2> = values.reshape(rows.dims());
+                let mut from = 0;
+                for piece in rows.pieces_mut() {
+                    let to = from + piece.dims()[0];
+                    *piece = all.clone().slice_dim(0, from..to);
+                    from = to;
+                }
             }
         }
     }
@@ -83,6 +101,7 @@ impl Parameter<'_> {
         match self {
             Self::Vector(tensor) => leaf(tensor),
             Self::Matrix(tensor) | Self::Transposed(tensor) => leaf(tensor),
+            Self::Rows(rows) => rows.pieces_mut().iter_mut().for_each(leaf),
         }
     }
 
@@ -104,6 +123,13 @@ impl Parameter<'_> {
                 let count = grad.shape().num_elements();
                 grad.transpose().reshape([count])
             }),
+            Self::Rows(rows) => {
+                let parts = rows.pieces().iter().map(|piece| piece.grad_remove(gradients));
+                let parts: Vec<Tensor<2>> = parts.collect::<Option<_>>()?;
+                let grad = Tensor::cat(parts, 0);
+                let count = grad.shape().num_elements();
+                Some(grad.reshape([count]))
+            }
         }
     }
 }

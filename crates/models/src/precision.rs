@@ -24,6 +24,9 @@ pub(crate) fn cast_in_place(parameter: Parameter<'_>, dtype: FloatDType) {
     match parameter {
         Parameter::Vector(tensor) => *tensor = cast(tensor.clone(), dtype),
         Parameter::Matrix(tensor) | Parameter::Transposed(tensor) => *tensor = cast(tensor.clone(), dtype),
+        Parameter::Rows(rows) => {
+            rows.pieces_mut().iter_mut().for_each(|piece| *piece = cast(piece.clone(), dtype));
+        }
     }
 }
 
@@ -33,7 +36,7 @@ impl Model {
         // An embedding that learns is in single floats.
         let frozen =
             |(_, linear): (String, &crate::Linear)| linear.dtype().filter(|dtype| *dtype != FloatDType::F32);
-        self.linears().find_map(frozen).unwrap_or_else(|| kind(&self.embed_tokens))
+        self.linears().find_map(frozen).unwrap_or_else(|| self.embed_tokens.kind())
     }
 
     /// The model with its base in numbers of kind `dtype`. Adapters, packed weights and a classifying head stay as they are.

@@ -2,7 +2,7 @@
 
 use burn::tensor::{Int, Tensor, activation::log_softmax};
 
-use crate::{ForwardMode, Model, Tokens, init::Draw, precision::single};
+use crate::{ForwardMode, Model, Rows, Tokens, init::Draw, precision::single};
 
 /// See the module. Zero is none.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -39,15 +39,10 @@ impl Model {
     ///
     /// `(1 - e) nll + e mean(-log p)` is that, as `-log p_v` is `nll + x_t - x_v`. And `x = W h`, so that of `h` `[n, hidden]` and the
     /// head `[vocab, hidden]` no logits are needed: `e sum(h (W_t - mean(W)))`.
-    pub(crate) fn smoothing(
-        &self,
-        h: Tensor<2>,
-        head: Tensor<2>,
-        targets: Tensor<1, Int>,
-    ) -> Option<Tensor<1>> {
+    pub(crate) fn smoothing(&self, h: Tensor<2>, head: &Rows, targets: &[i32]) -> Option<Tensor<1>> {
         let share = self.regularization.label_smoothing;
         (share > 0.0).then(|| {
-            let apart = single(head.clone().select(0, targets)) - single(head.mean_dim(0));
+            let apart = single(head.select(targets, &self.device)) - head.mean();
             (single(h) * apart).sum() * share
         })
     }

@@ -62,6 +62,21 @@ impl Weight {
         }
     }
 
+    /// How a tensor of shape `[size_out, size_in]` is packed in its source, where the kernels take that.
+    pub fn packed_form(
+        source: &dyn TensorSource,
+        name: &str,
+        [size_out, size_in]: [usize; 2],
+    ) -> Option<PackedForm> {
+        let kind = match source.info(name)?.dtype {
+            StoredDtype::Blocks(GgmlType::Q8_0) => PackedKind::Q8_0,
+            StoredDtype::Blocks(GgmlType::Q4_0) => PackedKind::Q4_0,
+            StoredDtype::Blocks(GgmlType::Q4_1) => PackedKind::Q4_1,
+            _ => return None,
+        };
+        PackedForm::new(kind, size_out, size_in)
+    }
+
     /// The blocks of a tensor of shape `[size_out, size_in]`, where its source has them and the kernels take them.
     pub(crate) fn packed(
         source: &dyn TensorSource,
@@ -69,13 +84,7 @@ impl Weight {
         [size_out, size_in]: [usize; 2],
         device: &Device,
     ) -> Result<Option<Self>, ModelError> {
-        let kind = match source.info(name).map(|info| info.dtype) {
-            Some(StoredDtype::Blocks(GgmlType::Q8_0)) => PackedKind::Q8_0,
-            Some(StoredDtype::Blocks(GgmlType::Q4_0)) => PackedKind::Q4_0,
-            Some(StoredDtype::Blocks(GgmlType::Q4_1)) => PackedKind::Q4_1,
-            _ => return Ok(None),
-        };
-        let Some(form) = PackedForm::new(kind, size_out, size_in) else { return Ok(None) };
+        let Some(form) = Self::packed_form(source, name, [size_out, size_in]) else { return Ok(None) };
         let Some(bytes) = source.read_blocks(name)? else { return Ok(None) };
         let Some(words) = form.words(&bytes) else { return Ok(None) };
         let count = words.len();

@@ -6,12 +6,14 @@
 //! `Uint8Array` where the reply says so.
 
 mod event;
+mod memory;
 mod reply;
 mod request;
 
 pub use event::{Evaluation, Event, Finished, Sampled, Saved, Started, StepLog, Warned};
+pub use memory::{Memory, Parameters, RowShape, Saving, memory, parameters, savings};
 pub use reply::{
-    AdapterInfo, BadRow, CachedModel, Capabilities, DataInfo, InterruptedRun, ModelInfo, ModuleInfo,
+    AdapterInfo, BadRow, CachedModel, Capabilities, DataInfo, Input, InterruptedRun, ModelInfo, ModuleInfo,
     PreviewRow, PreviewToken, Reply,
 };
 pub use request::{DataChoice, DeviceChoice, ModelChoice, Request, SamplePrompt};

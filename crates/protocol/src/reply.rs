@@ -133,6 +133,10 @@ pub struct ModelInfo {
     pub device: String,
     /// All parameters.
     pub parameters: u64,
+    /// Those of them that lie as numbers.
+    pub dense_parameters: u64,
+    /// Bytes of the others, which lie in blocks of a few bits.
+    pub packed_bytes: u64,
     /// Tokens.
     pub vocab_size: usize,
     /// Width of the residual stream.
@@ -141,6 +145,18 @@ pub struct ModelInfo {
     pub intermediate_size: usize,
     /// Layers.
     pub num_hidden_layers: usize,
+    /// Query heads.
+    pub heads: usize,
+    /// Key and value heads.
+    pub kv_heads: usize,
+    /// Width of a head.
+    pub head_dim: usize,
+    /// Whether the MLP is SwiGLU, which has a kernel of its own.
+    pub swiglu: bool,
+    /// Whether the norms are LayerNorm rather than RMSNorm.
+    pub layer_norms: bool,
+    /// Whether attention is of several operations, with scores in memory: windows, soft caps, encoders.
+    pub composed: bool,
     /// Longest context.
     pub max_position_embeddings: usize,
     /// Whether conversations are rendered by the model's own template.
@@ -160,6 +176,21 @@ pub struct ModuleInfo {
     pub size_in: usize,
     /// Rows of its weight.
     pub size_out: usize,
+    /// What it reads.
+    pub input: Input,
+}
+
+/// What a linear layer of a block reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Input {
+    /// The attention's input: queries, keys and values do.
+    Attention,
+    /// What attention has mixed.
+    AttentionOutput,
+    /// The MLP's input: gate and up do.
+    Mlp,
+    /// What the MLP's two halves give.
+    MlpOutput,
 }
 
 /// Data that was read.

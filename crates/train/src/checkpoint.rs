@@ -2,7 +2,7 @@
 
 use lorelei_formats::{SafetensorsFile, TensorSource};
 
-use crate::{LossScale, Moments, TrainError, TrainerState};
+use crate::{Moments, TrainError, TrainerState};
 
 /// A checkpoint's optimizer and step. Data order and dropout follow from the recipe's seed and the step.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -15,8 +15,6 @@ pub struct Checkpoint {
     pub state: TrainerState,
     /// The values of the best checkpoint by parameter, where `load_best_model_at_end` will want them.
     pub best: Vec<(String, Vec<f32>)>,
-    /// Of a run in fp16.
-    pub loss_scale: Option<LossScale>,
 }
 
 impl Checkpoint {
@@ -38,9 +36,6 @@ impl Checkpoint {
                 moments.push((name.to_owned(), file.read_f32(&info.name)?, square));
             }
         }
-        // Beside Transformers' fields.
-        let whole: serde_json::Value = serde_json::from_str(trainer_state).unwrap_or_default();
-        let loss_scale = serde_json::from_value(whole["loss_scale"].clone()).ok();
-        Ok(Self { step, moments, state, best, loss_scale })
+        Ok(Self { step, moments, state, best })
     }
 }

@@ -4,6 +4,7 @@
 mod card;
 mod checkpoint;
 mod classification;
+mod describe;
 mod error;
 mod host;
 mod optimizer;
@@ -15,6 +16,7 @@ mod trainer;
 
 pub use card::model_card;
 pub use checkpoint::Checkpoint;
+pub use describe::describe;
 pub use error::{SaveError, TrainError};
 pub use host::{Host, Signal};
 pub use lorelei_protocol::{Evaluation, Event, Finished, Sampled, Saved, Started, StepLog, Warned};

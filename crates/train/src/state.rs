@@ -5,7 +5,7 @@ use lorelei_recipe::{StepPlan, TrainingArguments};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
-use crate::{Evaluation, StepLog, TrainError};
+use crate::{Evaluation, LossScale, StepLog, TrainError};
 
 /// What a run knows of its past, beside the optimizer.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -22,6 +22,8 @@ pub struct TrainerState {
     pub patience_counter: usize,
     /// What the next log line and the end need of the steps before.
     pub sums: Sums,
+    /// Of a run in fp16.
+    pub loss_scale: Option<LossScale>,
 }
 
 /// Sums over steps whose numbers are not logged yet.
@@ -112,7 +114,7 @@ impl TrainerState {
                 "attributes": { "early_stopping_patience_counter": self.patience_counter },
             });
         }
-        json!({
+        let mut file = json!({
             "best_global_step": self.best_global_step,
             "best_metric": self.best_metric,
             "best_model_checkpoint": self.best_model_checkpoint,
@@ -134,7 +136,11 @@ impl TrainerState {
             "trial_name": null,
             "trial_params": null,
             "lorelei": self.sums,
-        })
+        });
+        if let Some(scale) = &self.loss_scale {
+            file["loss_scale"] = json!(scale);
+        }
+        file
     }
 
     /// Reads the file: the step, and the rest.
@@ -156,6 +162,7 @@ impl TrainerState {
             best_model_checkpoint: state["best_model_checkpoint"].as_str().map(str::to_owned),
             patience_counter: counter.as_u64().and_then(|count| usize::try_from(count).ok()).unwrap_or(0),
             // A file that another trainer wrote says nothing of the losses before.
+            loss_scale: serde_json::from_value(state["loss_scale"].clone()).ok(),
             sums: sums.unwrap_or(Sums { counted_from: step, ..Sums::default() }),
         };
         Ok((step, read))

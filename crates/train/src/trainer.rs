@@ -133,7 +133,7 @@ pub async fn train(job: &mut Job, host: &mut impl Host) -> Result<Finished, Trai
         }
         Some(checkpoint) => {
             optimizer.restore(&checkpoint, job.model.device())?;
-            if let (Some(scale), Some(restored)) = (&mut loss_scale, checkpoint.loss_scale.clone()) {
+            if let (Some(scale), Some(restored)) = (&mut loss_scale, checkpoint.state.loss_scale.clone()) {
                 *scale = restored;
             }
             (state, best) = (checkpoint.state, checkpoint.best);
@@ -272,10 +272,8 @@ pub async fn train(job: &mut Job, host: &mut impl Host) -> Result<Finished, Trai
                 interval_steps: interval.steps,
                 interval_tokens: interval.tokens,
             };
-            let mut trainer_state = state.to_json(&plan, &job.arguments, done, epoch);
-            if let Some(scale) = &loss_scale {
-                trainer_state["loss_scale"] = serde_json::json!(scale);
-            }
+            state.loss_scale = loss_scale.clone();
+            let trainer_state = state.to_json(&plan, &job.arguments, done, epoch);
             let mut files = adapter_files(job, &optimizer, done).await?;
             files.extend(state_files(&mut job.model, &optimizer, &best, done, &trainer_state).await?);
             host.save(&directory, files).await?;

@@ -6,7 +6,8 @@ use lorelei_data::Tokenizer;
 use lorelei_formats::{ModelConfig, ModelSource};
 use lorelei_kernels::gpu;
 use lorelei_models::{Model, Storage};
-use lorelei_protocol::{DeviceChoice, ModelChoice, ModelInfo, ModuleInfo, Reply};
+use lorelei_protocol::{DeviceChoice, ModelChoice, Reply};
+use lorelei_train::describe;
 use web_sys::File;
 
 use crate::{blob::BlobReader, desk, device, port, store};
@@ -44,8 +45,10 @@ pub async fn load(choice: ModelChoice, device: DeviceChoice, files: Vec<File>) -
         &mut progress,
     )
     .map_err(|error| error.to_string())?;
+    let has_template = !tokenizer.uses_default_template();
+    let info =
+        describe(&name, &device_name, has_template, model.config(), &*source.tensors, gpu::runs_on(&device));
     let loaded = Loaded { model, tokenizer, name };
-    let info = info(&loaded, device_name);
     desk::with(|desk| desk.model = Some(loaded));
     port::post(&Reply::Loaded(info));
     Ok(())
@@ -102,29 +105,4 @@ fn read(source: &ModelSource) -> Result<(ModelConfig, Tokenizer), String> {
         Tokenizer::from_files(json, source.tokenizer_config.as_deref(), source.chat_template.as_deref())
             .map_err(|error| error.to_string())?;
     Ok((config, tokenizer))
-}
-
-fn info(loaded: &Loaded, device: String) -> ModelInfo {
-    let mut model = loaded.model.clone();
-    let (_, parameters) = model.parameter_counts();
-    let modules = model.linears().map(|(path, linear)| {
-        let (size_in, size_out) = linear.sizes();
-        let layer = path.split('.').find_map(|part| part.parse().ok()).unwrap_or(0);
-        ModuleInfo { path, layer, size_in, size_out }
-    });
-    let modules = modules.collect();
-    let config = loaded.model.config();
-    ModelInfo {
-        name: loaded.name.clone(),
-        model_type: config.model_type.into(),
-        device,
-        parameters: parameters as u64,
-        vocab_size: config.vocab_size,
-        hidden_size: config.hidden_size,
-        intermediate_size: config.intermediate_size,
-        num_hidden_layers: config.num_hidden_layers,
-        max_position_embeddings: config.max_position_embeddings,
-        has_chat_template: !loaded.tokenizer.uses_default_template(),
-        modules,
-    }
 }

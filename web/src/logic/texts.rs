@@ -207,7 +207,8 @@ texts! {
     effective_batch: "Rows a step", "每步行数";
     memory: "Memory", "显存";
     about: "about {size}", "约 {size}";
-    memory_parts: "A rough estimate, in 32-bit floats and for rows of full length: model {weights}, adapter and optimizer {learning}, activations {activations}, scratch {scratch}.", "按 32 位浮点、行长取最大值粗略估计：模型 {weights}，适配器与优化器 {learning}，激活 {activations}，临时 {scratch}。";
+    memory_less: "To need less: {ways}.", "若要更省：{ways}。";
+    memory_parts: "For rows of full length: model {weights}, adapter and optimizer {learning}, activations {activations}, scratch {scratch}.", "按行长取最大值估计：模型 {weights}，适配器与优化器 {learning}，激活 {activations}，临时 {scratch}。";
     buffer_too_large: "A single tensor may need {size}, and this device takes {limit} at most: lower max_length or the batch size.", "单个张量可能需要 {size}，而此设备上限为 {limit}：请减小 max_length 或批大小。";
     no_module: "target_modules names no module of this model.", "target_modules 没有匹配到该模型的任何模块。";
 

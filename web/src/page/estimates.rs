@@ -1,9 +1,10 @@
 //! What the run will be, while one types.
 
 use leptos::prelude::*;
+use lorelei_protocol::{self as protocol, Memory, Parameters, RowShape, Saving};
 
 use super::state::Page;
-use crate::logic::estimate::{self, Memory, Parameters};
+use crate::logic::estimate;
 use crate::logic::format::{bytes, grouped, percent};
 use crate::logic::texts::{Texts, fill};
 
@@ -29,6 +30,7 @@ pub fn estimates(page: Page) -> impl IntoView {
             })}
         </dl>
         <p class="hint">{move || memory(page).map(|memory| parts(page, &memory))}</p>
+        <p class="hint" data-testid="estimate-memory-savings">{move || less(page)}</p>
         <p class="warning" data-testid="estimate-memory-warning" aria-live="polite">{move || too_large(page)}</p>
         <p class="warning" data-testid="estimate-trainable-warning" aria-live="polite">
             {move || parameters(page).filter(|parameters| parameters.trainable == 0).map(|_| page.t().no_module)}
@@ -38,12 +40,31 @@ pub fn estimates(page: Page) -> impl IntoView {
 
 fn parameters(page: Page) -> Option<Parameters> {
     let info = page.model.info.get()?;
-    page.form.recipe.with(|recipe| estimate::parameters(recipe, &info)).ok()
+    page.form.recipe.with(|recipe| protocol::parameters(recipe, &info)).ok()
 }
 
 fn memory(page: Page) -> Option<Memory> {
-    let (info, parameters) = (page.model.info.get()?, parameters(page)?);
-    Some(page.form.recipe.with(|recipe| estimate::memory(recipe, &info, parameters)))
+    let info = page.model.info.get()?;
+    page.form.recipe.with(|recipe| {
+        let mut memory = protocol::memory(recipe, &info, RowShape::largest(recipe, &info)).ok()?;
+        if recipe.training.fp16 || recipe.training.bf16 {
+            // The page keeps the model as it was loaded beside the one that is trained.
+            memory.weights += info.dense_parameters as f64 * 4.0;
+        }
+        Some(memory)
+    })
+}
+
+/// What would need less, and how much.
+fn less(page: Page) -> Option<String> {
+    let info = page.model.info.get()?;
+    let savings = page
+        .form
+        .recipe
+        .with(|recipe| protocol::savings(recipe, &info, RowShape::largest(recipe, &info)).ok())?;
+    let line = |saving: &Saving| format!("{} → {}", saving.assignments.join(", "), size(saving.total));
+    let lines: Vec<String> = savings.iter().map(line).collect();
+    (!lines.is_empty()).then(|| fill(page.t().memory_less, &[("ways", &lines.join("; "))]))
 }
 
 fn trainable(page: Page) -> String {
@@ -70,7 +91,7 @@ fn parts(page: Page, memory: &Memory) -> String {
             ("weights", &size(memory.weights)),
             ("learning", &size(memory.learning)),
             ("activations", &size(memory.activations)),
-            ("scratch", &size(memory.scratch)),
+            ("scratch", &size(memory.scratch + memory.slack)),
         ],
     )
 }

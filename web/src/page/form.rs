@@ -149,7 +149,7 @@ fn judge(recipe: &Recipe, mistakes: &BTreeMap<Key, RecipeError>, model: Model, d
         Err(error) => verdict.add_error(&error),
     }
     if let Some(info) = model.info.get()
-        && let Err(error) = estimate::parameters(recipe, &info)
+        && let Err(error) = lorelei_protocol::parameters(recipe, &info)
     {
         verdict.add_error(&error);
     }

@@ -5,6 +5,7 @@ pub mod convert;
 pub mod data;
 pub mod demo;
 pub mod export_config;
+pub mod fit;
 pub mod forward;
 pub mod generate;
 pub mod import;

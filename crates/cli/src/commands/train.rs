@@ -29,6 +29,9 @@ pub struct Arguments {
     /// Go on from a checkpoint: from the newest in training.output_dir, or from the folder given.
     #[arg(long, value_name = "CHECKPOINT", num_args = 0..=1, default_missing_value = LAST)]
     resume_from_checkpoint: Option<PathBuf>,
+    /// Draw the curves in the terminal while it trains; q ends the run and saves.
+    #[arg(long)]
+    tui: bool,
 }
 
 /// What stands for the newest checkpoint, as in `trainer.train(resume_from_checkpoint=True)`.
@@ -91,7 +94,8 @@ impl Prepared {
             eprintln!("warning: {warning}");
         }
         let keep_packed = recipe.model.dtype == ModelDtype::Auto && !is_full && gpu::runs_on(device);
-        let mut model = source::load_for(&source, device, Storage { keep_packed, dtype }, purpose)?;
+        let mut model =
+            source::load_for(&source, device, Storage { keep_packed, dtype, ..Storage::SINGLE }, purpose)?;
         let (lora, target_modules) = adapter::adapt(&mut model, &recipe)?;
         // An adapter that was trained before has begun already.
         if let Some(lora) = lora.as_ref().filter(|_| recipe.model.adapter_name_or_path.is_none()) {
@@ -188,6 +192,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let device = device::choose(&arguments.device)?;
     let mut prepared = Prepared::new(recipe, &device, resume.as_deref())?;
     say_hints(&prepared);
+    if arguments.tui {
+        prepared.terminal.with_curves()?;
+    }
     prepared.train()?;
     say!("saved in {}", prepared.terminal.output().display());
     Ok(())

@@ -28,6 +28,12 @@ pub fn takes(alike: &[&CubeTensor], singles: &[&CubeTensor]) -> bool {
         && singles.iter().all(|tensor| tensor.dtype == DType::F32 && is_here(tensor))
 }
 
+/// Bytes of the largest tensor that a device can bind; none where there is no limit, or it does not say.
+pub fn largest_tensor(device: &Device) -> Option<u64> {
+    // What wgpu binds is what cubecl allocates in one page.
+    device.memory_pool_report()?.iter().map(|pool| pool.page_size).max()
+}
+
 /// Whether this project's kernels are what computes on a device, found by computing something.
 pub fn runs_on(device: &Device) -> bool {
     let before = launches();

@@ -1,0 +1,137 @@
+//! `lorelei fit`: whether a run fits its device.
+
+use lorelei_formats::config::Task;
+use lorelei_kernels::gpu;
+use lorelei_protocol::{Memory, RowShape, memory, parameters, savings};
+use lorelei_recipe::{FinetuningType, ModelDtype, Recipe};
+use lorelei_train::describe;
+use miette::{Result, miette};
+
+use crate::{dataset, device, recipe_file::RecipeArguments, report, source, terminal::parameters_line};
+
+/// Arguments of `lorelei fit`.
+#[derive(clap::Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    recipe: RecipeArguments,
+    /// auto, cpu, wgpu or wgpu:N.
+    #[arg(long, default_value = "auto")]
+    device: String,
+    /// What the device has, such as 8GiB or 500MB: fails if the run needs more.
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    memory: Option<f64>,
+}
+
+/// Runs the command.
+///
+/// # Errors
+///
+/// If the recipe, the model or the data is wrong, or the run needs more than `--memory`.
+pub fn run(arguments: &Arguments) -> Result<()> {
+    let recipe = arguments.recipe.read()?;
+    let device = device::choose(&arguments.device)?;
+    let source = source::open(&recipe.model.model_name_or_path)?;
+    let purpose = source::Purpose { task: recipe.lora.task_type, num_labels: None };
+    let task = source::task(&source, purpose)?;
+    let config = source.model_config().map_err(report)?;
+    let config = config.clone().for_task(task, config.num_labels).map_err(report)?;
+    let is_full = recipe.training.finetuning_type == FinetuningType::Full;
+    let keep_packed = recipe.model.dtype == ModelDtype::Auto && !is_full && gpu::runs_on(&device);
+    let name = &recipe.model.model_name_or_path;
+    let model = describe(name, &arguments.device, false, &config, &*source.tensors, keep_packed);
+    let rows = match longest(&recipe, &source, task)? {
+        Some(length) => {
+            RowShape { length: length.min(recipe.data.max_length), ..RowShape::largest(&recipe, &model) }
+        }
+        None => RowShape::largest(&recipe, &model),
+    };
+
+    let counted = parameters(&recipe, &model).map_err(report)?;
+    let needed = memory(&recipe, &model, rows).map_err(report)?;
+    say!("{}", parameters_line(counted.trainable as usize, counted.all as usize));
+    let Memory { weights, learning, activations, scratch, slack, .. } = needed;
+    let parts = [
+        ("model", weights),
+        ("adapter and optimizer", learning),
+        ("activations", activations),
+        ("scratch", scratch),
+        ("allocator", slack),
+        ("peak", needed.total()),
+    ];
+    for (part, bytes) in parts {
+        let rows = match part {
+            "activations" => format!("  {} x {} tokens", rows.rows, rows.length),
+            _ => String::new(),
+        };
+        say!("{part:<22} {:>10}{rows}", mebibytes(bytes));
+    }
+    let savings = savings(&recipe, &model, rows).map_err(report)?;
+    if !savings.is_empty() {
+        say!("\nto need less:");
+    }
+    for saving in savings {
+        let fits = match arguments.memory {
+            Some(limit) if saving.total > limit => " (still too much)",
+            _ => "",
+        };
+        let set: Vec<String> =
+            saving.assignments.iter().map(|assignment| format!("--set {assignment}")).collect();
+        say!("{:>10}  {}  # {}{fits}", mebibytes(saving.total), set.join(" "), saving.cost);
+    }
+    match arguments.memory {
+        Some(limit) if needed.total() > limit => {
+            Err(miette!("the run needs {} and --memory is {}", mebibytes(needed.total()), mebibytes(limit)))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Tokens of the longest row; none where the recipe names no data, or the model classifies.
+fn longest(recipe: &Recipe, source: &lorelei_formats::ModelSource, task: Task) -> Result<Option<usize>> {
+    if recipe.data.train_file.is_none() || task != Task::CausalLm {
+        return Ok(None);
+    }
+    let vocab_size = source.model_config().map_err(report)?.vocab_size;
+    let (train, validation) = dataset::rows(recipe, &source::tokenizer(source)?, vocab_size)?;
+    let lengths = train.iter().chain(&validation).map(lorelei_data::SequenceRow::num_tokens);
+    Ok(lengths.max())
+}
+
+fn mebibytes(bytes: f64) -> String {
+    format!("{:.0} MiB", bytes / f64::from(1 << 20))
+}
+
+/// A number of bytes with its unit.
+fn size(text: &str) -> Result<f64, String> {
+    let text = text.trim();
+    let end = text.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(text.len());
+    let (number, unit) = text.split_at(end);
+    let unit = match unit.trim().to_ascii_lowercase().as_str() {
+        "" | "b" => 1.0,
+        "k" | "kib" => 1024.0,
+        "kb" => 1e3,
+        "m" | "mib" => f64::from(1 << 20),
+        "mb" => 1e6,
+        "g" | "gib" => f64::from(1 << 30),
+        "gb" => 1e9,
+        other => return Err(format!("{other:?} is no unit: write KiB, MiB, GiB, kB, MB or GB")),
+    };
+    match number.parse::<f64>() {
+        Ok(number) if number > 0.0 && number.is_finite() => Ok(number * unit),
+        _ => Err("write a size such as 8GiB".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_units() {
+        assert_eq!(size("8GiB"), Ok(8.0 * 1024.0 * 1024.0 * 1024.0));
+        assert_eq!((size("1.5 MB"), size("100")), (Ok(1.5e6), Ok(100.0)));
+        assert!(
+            size("8 apples").is_err() && size("GiB").is_err() && size("-1").is_err() && size("0").is_err()
+        );
+    }
+}

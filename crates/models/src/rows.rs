@@ -1,0 +1,166 @@
+//! A matrix of many rows, the vocabulary's, in pieces that a device can bind.
+
+use burn::tensor::{Device, FloatDType, Int, Tensor, TensorData};
+use lorelei_kernels as kernels;
+
+use crate::precision::{kind, single};
+
+/// Logits that may exist at once, as the kernels cut the cross entropy.
+const MAX_LOGITS: usize = 1 << 24;
+
+/// `[rows, columns]` in pieces of whole rows, all of the same number but the last. One piece, where the device binds that.
+#[derive(Debug, Clone)]
+pub struct Rows(Vec<Tensor<2>>);
+
+impl Rows {
+    /// All in one.
+    pub(crate) fn whole(matrix: Tensor<2>) -> Self {
+        Self(vec![matrix])
+    }
+
+    /// Rows a piece, so that none has more than `largest` bytes; all of them where there is no limit.
+    pub(crate) fn rows_each(rows: usize, row_bytes: usize, largest: Option<u64>) -> usize {
+        let fitting = largest.map_or(usize::MAX, |largest| {
+            usize::try_from(largest / row_bytes.max(1) as u64).unwrap_or(usize::MAX)
+        });
+        match rows.div_ceil(fitting.max(1)) {
+            0 | 1 => rows,
+            pieces => rows.div_ceil(pieces),
+        }
+    }
+
+    /// From pieces, which all but the last have as many rows.
+    pub(crate) fn of(pieces: Vec<Tensor<2>>) -> Self {
+        Self(pieces)
+    }
+
+    /// The pieces.
+    pub(crate) fn pieces(&self) -> &[Tensor<2>] {
+        &self.0
+    }
+
+    /// As [`Self::pieces`].
+    pub(crate) fn pieces_mut(&mut self) -> &mut [Tensor<2>] {
+        &mut self.0
+    }
+
+    /// The matrix, where it is in one piece.
+    pub(crate) fn one(&self) -> Option<&Tensor<2>> {
+        match &self.0[..] {
+            [matrix] => Some(matrix),
+            _ => None,
+        }
+    }
+
+    /// What its numbers are.
+    pub(crate) fn kind(&self) -> FloatDType {
+        self.0.first().map_or(FloatDType::F32, kind)
+    }
+
+    /// `[rows, columns]`.
+    pub fn dims(&self) -> [usize; 2] {
+        let rows = self.0.iter().map(|piece| piece.dims()[0]).sum();
+        [rows, self.0.first().map_or(0, |piece| piece.dims()[1])]
+    }
+
+    /// Some rows `[ids, columns]`, in the order of `ids`.
+    pub(crate) fn select(&self, ids: &[i32], device: &Device) -> Tensor<2> {
+        let index = |values: Vec<i32>| -> Tensor<1, Int> {
+            let count = values.len();
+            Tensor::from_data(TensorData::new(values, [count]), device)
+        };
+        if let Some(matrix) = self.one() {
+            return matrix.clone().select(0, index(ids.to_vec()));
+        }
+        let each = self.0[0].dims()[0] as i32;
+        let (mut found, mut places, mut parts) = (0, vec![0i32; ids.len()], Vec::new());
+        for (number, piece) in (0..).zip(&self.0) {
+            let here: Vec<usize> = (0..ids.len()).filter(|at| ids[*at] / each == number).collect();
+            if here.is_empty() {
+                continue;
+            }
+            for (place, at) in (found..).zip(&here) {
+                places[*at] = place;
+            }
+            found += here.len() as i32;
+            parts.push(piece.clone().select(0, index(here.iter().map(|at| ids[*at] % each).collect())));
+        }
+        Tensor::cat(parts, 0).select(0, index(places))
+    }
+
+    /// `x·Wᵀ`, `[n, rows]` of `x [n, columns]`.
+    pub(crate) fn product(&self, x: Tensor<2>) -> Tensor<2> {
+        let parts: Vec<Tensor<2>> =
+            self.0.iter().map(|piece| kernels::linear(x.clone(), piece.clone())).collect();
+        if parts.len() == 1 { parts.into_iter().next().unwrap_or(x) } else { Tensor::cat(parts, 1) }
+    }
+
+    /// The mean of all rows, `[1, columns]` in single floats.
+    pub(crate) fn mean(&self) -> Tensor<2> {
+        let [rows, columns] = self.dims();
+        let sum = self.0.iter().map(|piece| single(piece.clone()).sum_dim(0)).reduce(|sum, part| sum + part);
+        sum.map_or_else(|| Tensor::zeros([1, columns], &self.0[0].device()), |sum| sum / rows as f32)
+    }
+
+    /// Cross entropy summed over rows, `[1]`, of `hidden [n, columns]` whose logits are `hidden·Wᵀ`. Frozen pieces keep no logits: the gradient
+    /// of `hidden` is computed with the loss, from a few logits at a time.
+    pub(crate) fn cross_entropy(&self, hidden: Tensor<2>, targets: &[i32], device: &Device) -> Tensor<1> {
+        let index = |values: &[i32]| -> Tensor<1, Int> {
+            Tensor::from_data(TensorData::new(values.to_vec(), [values.len()]), device)
+        };
+        if let Some(matrix) = self.one() {
+            return kernels::cross_entropy(hidden, matrix.clone(), index(targets));
+        }
+        let tracked = hidden.is_autodiff();
+        let bare = if tracked { hidden.clone().inner() } else { hidden.clone() };
+        let each = (MAX_LOGITS / self.dims()[0].max(1)).clamp(1, 1024);
+        let (mut loss, mut gradients) = (None::<Tensor<1>>, Vec::new());
+        for (start, targets) in (0..).step_by(each).zip(targets.chunks(each)) {
+            let x = bare.clone().slice_dim(0, start..start + targets.len());
+            let logits = single(self.product(x));
+            let chances = burn::tensor::activation::log_softmax(logits, 1);
+            let targets: Tensor<2, Int> = index(targets).unsqueeze_dim(1);
+            let part = chances.clone().gather(1, targets.clone()).sum().neg();
+            loss = Some(match loss {
+                None => part,
+                Some(sum) => sum + part,
+            });
+            if tracked {
+                // softmax - onehot, times W.
+                let ones = Tensor::ones(targets.dims(), device);
+                let gradient =
+                    chances.exp().scatter(1, targets, ones.neg(), burn::tensor::IndexingUpdateOp::Add);
+                let (mut from, mut sum) = (0, None::<Tensor<2>>);
+                for piece in &self.0 {
+                    let to = from + piece.dims()[0];
+                    let part = gradient.clone().slice_dim(1, from..to).matmul(single(piece.clone()));
+                    (from, sum) = (to, Some(sum.map_or(part.clone(), |sum| sum + part)));
+                }
+                gradients.extend(sum);
+            }
+        }
+        let loss = loss.unwrap_or_else(|| Tensor::zeros([1], device));
+        if !tracked {
+            return loss;
+        }
+        // A sum whose value is the loss and whose gradient is the one that was computed.
+        let dtype = kind(&hidden);
+        let gradient = crate::precision::cast(Tensor::cat(gradients, 0), dtype);
+        let apart = hidden - Tensor::from_inner(bare);
+        Tensor::from_inner(loss) + single(apart * Tensor::from_inner(gradient)).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_are_as_few_and_as_even_as_the_limit_lets_them_be() {
+        assert_eq!(Rows::rows_each(10, 4, None), 10);
+        assert_eq!(Rows::rows_each(10, 4, Some(40)), 10);
+        assert_eq!(Rows::rows_each(10, 4, Some(39)), 5);
+        assert_eq!(Rows::rows_each(10, 4, Some(12)), 3);
+        assert_eq!(Rows::rows_each(10, 4, Some(1)), 1);
+    }
+}

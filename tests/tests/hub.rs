@@ -1,0 +1,92 @@
+//! A model by its hub id, natively: fetched into the hub's own cache, found there again, and what a hub refuses.
+
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Output},
+};
+
+use lorelei_tests::{browser::program, hub::Hub};
+
+const ID: &str = "lorelei/tiny";
+
+/// A hub that has `builtin:tiny`.
+fn hub() -> Hub {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/builtin/tiny");
+    Hub::open(
+        ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"]
+            .map(|name| (format!("{ID}/{name}"), fs::read(folder.join(name)).unwrap())),
+    )
+}
+
+/// `lorelei params` of a recipe for a model of the hub at `address`, with a cache in `folder`.
+fn params(address: &str, folder: &Path, id: &str) -> Output {
+    let recipe = folder.join("recipe.toml");
+    fs::write(&recipe, format!("[model]\nmodel_name_or_path = \"{id}\"\n")).unwrap();
+    Command::new(program())
+        .args(["params"])
+        .arg(recipe)
+        .env("HF_ENDPOINT", address)
+        .env("HF_HOME", folder.join("cache"))
+        .env_remove("HF_HUB_CACHE")
+        .output()
+        .unwrap()
+}
+
+fn ok(output: &Output) -> String {
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn refused(output: &Output, words: &[&str]) {
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success());
+    for word in words {
+        assert!(errors.contains(word), "no {word:?} in\n{errors}");
+    }
+    assert!(!errors.contains("panicked"), "{errors}");
+}
+
+#[test]
+fn a_model_is_fetched_once_and_found_again_without_the_hub() {
+    let (hub, folder) = (hub(), tempfile::tempdir().unwrap());
+    // The connection breaks off half-way through the weights: they go on where they were.
+    hub.shelf.lock().unwrap().cut.insert(format!("{ID}/model.safetensors"));
+    let said = ok(&params(&hub.address, folder.path(), ID));
+    assert!(said.starts_with("trainable params: "), "{said}");
+    let requests = hub.shelf.lock().unwrap().requests.clone();
+    let goes_on = |(path, range): &(String, Option<String>)| {
+        let from = range.as_deref().and_then(|range| range.strip_prefix("bytes=")?.strip_suffix('-'));
+        path.ends_with("model.safetensors") && from.is_some_and(|from| from != "0")
+    };
+    assert!(requests.iter().any(goes_on), "{requests:?}");
+    // Where every tool of the hub's looks.
+    let snapshots = folder.path().join("cache/hub/models--lorelei--tiny/snapshots");
+    let [commit] =
+        &fs::read_dir(&snapshots).unwrap().map(|entry| entry.unwrap().path()).collect::<Vec<_>>()[..]
+    else {
+        panic!("one commit in {}", snapshots.display());
+    };
+    let weights = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/builtin/tiny/model.safetensors");
+    assert_eq!(fs::read(commit.join("model.safetensors")).unwrap(), fs::read(weights).unwrap());
+
+    // Nothing answers at this address.
+    let again = ok(&params("http://127.0.0.1:9", folder.path(), ID));
+    assert_eq!(again, said);
+}
+
+#[test]
+fn what_the_hub_does_not_give_is_said_with_its_name() {
+    let (hub, folder) = (hub(), tempfile::tempdir().unwrap());
+    let nothing = params(&hub.address, folder.path(), "lorelei/none");
+    refused(&nothing, &["lorelei/none", "config.json", "404"]);
+    hub.shelf.lock().unwrap().refused.insert(format!("{ID}/config.json"), 401);
+    refused(&params(&hub.address, folder.path(), ID), &[ID, "config.json", "401"]);
+    hub.shelf.lock().unwrap().refused.clear();
+    hub.shelf.lock().unwrap().refused.insert(format!("{ID}/model.safetensors"), 429);
+    refused(&params(&hub.address, folder.path(), ID), &[ID, "model.safetensors", "429"]);
+    // What was fetched before is not lost, and the rest comes when the hub gives it.
+    hub.shelf.lock().unwrap().refused.clear();
+    ok(&params(&hub.address, folder.path(), ID));
+}
