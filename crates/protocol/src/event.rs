@@ -96,7 +96,7 @@ pub struct StepLog {
     pub remaining_seconds: f64,
     /// What the process holds at its peak so far, as the host measures it; 0 where it cannot.
     pub memory_bytes: u64,
-    /// What the runtime has taken of the GPU's memory by now, the part held for reuse too; 0 on the CPU.
+    /// What the runtime held of the GPU's memory in this step, at its most behind a backward pass, the part held for reuse too; 0 on the CPU.
     #[serde(default)]
     pub device_memory_bytes: u64,
     /// Floating-point operations of this step's products and attention, where this project's GPU kernels did them.

@@ -12,9 +12,9 @@ const MAX_LOGITS: f64 = (1 << 24) as f64;
 /// Rows of such a piece, at most.
 const MAX_LOGIT_ROWS: f64 = 1024.0;
 /// Share of what comes and goes that the allocator holds beside.
-const SLACK_SHARE: f64 = 0.35;
+const SLACK_SHARE: f64 = 0.5;
 /// And the most of that.
-const MOST_SLACK: f64 = 64.0 * 1024.0 * 1024.0;
+const MOST_SLACK: f64 = 96.0 * 1024.0 * 1024.0;
 /// Bytes of an `f32`.
 const F32: f64 = 4.0;
 

@@ -192,7 +192,10 @@ pub async fn train(job: &mut Job, host: &mut impl Host) -> Result<Finished, Trai
         let learning_rate = plan.learning_rate(step - skipped.min(step - 1));
         let scale = loss_scale.as_mut();
         let counted = gpu::counters();
-        let (loss, norm) = optimizer_step(job, &mut optimizer, &batches, learning_rate, step, scale).await?;
+        let measures = plan.is_logging_step(step);
+        let taken =
+            optimizer_step(job, &mut optimizer, &batches, learning_rate, step, scale, measures).await?;
+        let Taken { loss, norm, .. } = taken;
         let now = gpu::counters();
         let counters =
             (now.launches > counted.launches).then(|| (now.flops - counted.flops, now.bytes - counted.bytes));
@@ -229,11 +232,7 @@ pub async fn train(job: &mut Job, host: &mut impl Host) -> Result<Finished, Trai
                 elapsed_seconds: elapsed,
                 remaining_seconds: elapsed / (done - first) as f64 * (total - done) as f64,
                 memory_bytes: host.memory_bytes(),
-                device_memory_bytes: job
-                    .model
-                    .device()
-                    .memory_pool_usage()
-                    .map_or(0, |usage| usage.bytes_reserved),
+                device_memory_bytes: taken.device_memory.max(device_memory(job.model.device())),
                 kernel_flops: counters.map(|(flops, _)| flops),
                 kernel_bytes: counters.map(|(_, bytes)| bytes),
                 loss_scale: loss_scale.as_ref().map(|scale| scale.scale),
@@ -317,7 +316,20 @@ pub async fn train(job: &mut Job, host: &mut impl Host) -> Result<Finished, Trai
     Ok(finished)
 }
 
-/// Forward and backward of every micro-batch, then the update. Returns the step's loss and gradient norm, on the device.
+/// What a step gave, on the device.
+struct Taken {
+    loss: Tensor<1>,
+    norm: Tensor<1>,
+    /// The most that the device's allocator held behind a backward pass, where that was asked for.
+    device_memory: u64,
+}
+
+/// What a device's allocator holds.
+fn device_memory(device: &Device) -> u64 {
+    device.memory_pool_usage().map_or(0, |usage| usage.bytes_reserved)
+}
+
+/// Forward and backward of every micro-batch, then the update.
 ///
 /// The loss is summed over the labelled tokens of all micro-batches and divided by their number, as Transformers does
 /// (`num_items_in_batch`).
@@ -328,10 +340,12 @@ async fn optimizer_step(
     learning_rate: f64,
     step: u64,
     loss_scale: Option<&mut LossScale>,
-) -> Result<(Tensor<1>, Tensor<1>), TrainError> {
+    measures: bool,
+) -> Result<Taken, TrainError> {
     let targets: Vec<_> = batches.iter().map(|batch| targets(&job.model, batch)).collect();
     let items: usize = targets.iter().map(|(_, targets)| targets.len()).sum();
     let mut total: Option<Tensor<1>> = None;
+    let mut most = 0;
     let scale = loss_scale.as_ref().map_or(1.0, |scale| scale.scale);
     for (micro, (batch, (rows, targets))) in batches.iter().zip(&targets).enumerate() {
         if targets.is_empty() {
@@ -346,6 +360,10 @@ async fn optimizer_step(
             (items as f64 / scale) as f32,
             job.arguments.gradient_checkpointing,
         )?;
+        if measures {
+            // Before pages that are free again are given back.
+            most = most.max(device_memory(job.model.device()));
+        }
         total = Some(match total {
             None => loss,
             Some(sum) => sum + loss,
@@ -358,7 +376,7 @@ async fn optimizer_step(
     let norm = optimizer.gradient_norm(&device);
     let Some(loss_scale) = loss_scale else {
         optimizer.step(&mut job.model, learning_rate, &norm, 1.0);
-        return Ok((loss, norm));
+        return Ok(Taken { loss, norm, device_memory: most });
     };
     let step = step as usize;
     // As torch's GradScaler, this waits for the device: whether the step is taken depends on it.
@@ -374,7 +392,7 @@ async fn optimizer_step(
     if loss_scale.is_lost() {
         return Err(diverged(optimizer, step, ("the loss scale", loss_scale.scale), ("", 0.0)).await);
     }
-    Ok((loss, norm / scale))
+    Ok(Taken { loss, norm: norm / scale, device_memory: most })
 }
 
 /// What is wrong with a step: the parameter whose gradient it is, where there is one, else the first of these numbers that is not finite.
