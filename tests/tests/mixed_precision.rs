@@ -6,7 +6,7 @@ use burn::tensor::{Device, DeviceKind, FloatDType};
 use lorelei_data::one_per_row;
 use lorelei_formats::{FormatError, ModelConfig, SafetensorsFile, TensorInfo, TensorSource};
 use lorelei_models::{ForwardMode, Model, Storage, read_adapter};
-use lorelei_recipe::{LoraConfig, TrainingArguments};
+use lorelei_recipe::{Bias, LoraConfig, TargetModules, TrainingArguments};
 use lorelei_tests::{Recorder, examples, fixture, open};
 use lorelei_train::{Job, TrainError, base_dtype, tokens, train};
 
@@ -208,6 +208,44 @@ fn a_run_that_is_no_number_stops_and_names_the_tensor() {
             let saved = read_adapter(adapter, "adapter_model.safetensors").unwrap();
             assert!(saved.values().all(|(_, values)| values.iter().all(|v| v.is_finite())), "{directory}");
         }
+    }
+}
+
+#[test]
+fn what_learns_beside_an_adapter_is_in_single_floats() {
+    let lora = LoraConfig {
+        target_modules: Some(TargetModules::List(vec!["q_proj".into(), "down_proj".into()])),
+        modules_to_save: Some(vec![
+            "norm".into(),
+            "gate_proj".into(),
+            "o_proj".into(),
+            "embed_tokens".into(),
+        ]),
+        bias: Bias::All,
+        ..LoraConfig::default()
+    };
+    for arch in ["qwen3", "llama_bias"] {
+        let folder = fixture(arch);
+        let config = std::fs::read_to_string(folder.join("config.json")).unwrap();
+        let config = ModelConfig::from_json(&config, "config.json").unwrap();
+        let weights = open(&folder.join("model.safetensors"));
+        let loss = |storage: Storage| {
+            let mut model = Model::load(config.clone(), &weights, &wgpu(), storage, &mut |_| {}).unwrap();
+            model.inject_lora(&lora, 1).unwrap();
+            let rows = one_per_row(examples(&folder.join("ref.safetensors")));
+            let batch = lorelei_data::collate(&rows.iter().collect::<Vec<_>>(), 0);
+            let (rows, targets) = batch.targets();
+            let mode = ForwardMode::Training { dropout_seed: 0 };
+            let (loss, mut gradients) =
+                model.loss_and_gradients(&tokens(&batch), mode, &rows, &targets, 1.0, false).unwrap();
+            model.visit_parameters(&mut |name, parameter| {
+                assert_eq!(FloatDType::from(parameter.flat().dtype()), FloatDType::F32, "{name}");
+                assert!(gradients.take(&parameter).is_some(), "{name}");
+            });
+            f64::from(loss.into_scalar::<f32>())
+        };
+        let (half, single) = (loss(HALF), loss(Storage::SINGLE));
+        assert!((half - single).abs() < 0.01 * single, "{arch}: {half} is not {single}");
     }
 }
 

@@ -34,8 +34,12 @@ pub(crate) struct TokenRows {
 /// Whether PEFT's `modules_to_save` means a module or one that it is in: it asks how a path ends.
 pub(crate) fn is_saved(config: &LoraConfig, path: &str) -> bool {
     let names = config.modules_to_save.as_deref().unwrap_or_default();
+    names.iter().any(|name| means(name, path))
+}
+
+fn means(name: &str, path: &str) -> bool {
     let ends = path.match_indices('.').map(|(at, _)| at).chain([path.len()]);
-    ends.map(|end| &path[..end]).any(|path| names.iter().any(|name| path.ends_with(name.as_str())))
+    ends.map(|end| &path[..end]).any(|path| path.ends_with(name))
 }
 
 impl Model {
@@ -84,16 +88,9 @@ impl Model {
                 Bias::All => leaf == "bias",
                 Bias::LoraOnly => leaf == "bias" && adapted.contains(path),
             };
-            let saved = is_saved(config, path);
-            if saved {
-                let alone = |name: &&String| {
-                    is_saved(
-                        &LoraConfig { modules_to_save: Some(vec![(*name).clone()]), ..config.clone() },
-                        path,
-                    )
-                };
-                found.extend(named.iter().filter(alone).cloned());
-            }
+            let meant = || named.iter().filter(|name| means(name, path));
+            let saved = meant().next().is_some();
+            found.extend(meant().cloned());
             if bias || saved {
                 let name_there = match bias && adapted.contains(path) {
                     true => format!("{path}.base_layer.{leaf}"),

@@ -10,7 +10,7 @@ use crate::{
     cache::{self, LayerCache},
     model::{Layer, Pass, Sublayer},
     norm::Norm,
-    precision::{cast, single},
+    precision::{cast, kind, single},
 };
 
 impl Model {
@@ -48,6 +48,8 @@ impl Model {
         };
         let (q, k) = (normed(&layer.query_norm, q, heads), normed(&layer.key_norm, k, kv_heads));
         let v = v.reshape([batch, seq, kv_heads, d]);
+        // The norm of a head may be in single floats, where it learns.
+        let (q, k) = (cast(q, kind(&v)), cast(k, kind(&v)));
         let (q, k) = match layer.kind.rope {
             None => (q, k),
             Some(rope) => (pass.rotations[rope].apply(q), pass.rotations[rope].apply(k)),

@@ -4,7 +4,10 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use lorelei_formats::{StoredDtype, TensorSource, gguf::GgmlType};
 use lorelei_kernels::{self as kernels, Dropout, PackedForm, PackedKind};
 
-use crate::{LoraAdapter, ModelError};
+use crate::{
+    LoraAdapter, ModelError,
+    precision::{cast, kind},
+};
 
 /// A matrix `[out, in]`.
 #[derive(Debug, Clone)]
@@ -35,7 +38,7 @@ impl Weight {
     /// `x·Wᵀ`.
     pub(crate) fn applied(&self, x: Tensor<2>) -> Tensor<2> {
         match self {
-            Weight::Dense(weight) => kernels::linear(x, weight.clone()),
+            Weight::Dense(weight) => like(x, weight, |x| kernels::linear(x, weight.clone())),
             Weight::Packed { words, form } => kernels::packed_linear(x, words.clone(), *form),
         }
     }
@@ -44,7 +47,9 @@ impl Weight {
     pub(crate) fn adapted(&self, x: Tensor<2>, lora: &LoraAdapter, dropout: Dropout) -> Tensor<2> {
         let (a, b, scale) = (lora.a.clone(), lora.b.clone(), lora.scale);
         match self {
-            Weight::Dense(weight) => kernels::lora_linear(x, weight.clone(), a, b, scale, dropout),
+            Weight::Dense(weight) => {
+                like(x, weight, |x| kernels::lora_linear(x, weight.clone(), a, b, scale, dropout))
+            }
             Weight::Packed { words, form } => {
                 kernels::packed_lora_linear(x, words.clone(), *form, a, b, scale, dropout)
             }
@@ -91,4 +96,10 @@ impl Weight {
         let words = Tensor::from_data(TensorData::new(words, [count]), device);
         Ok(Some(Weight::Packed { words, form }))
     }
+}
+
+/// What `product` gives of `x` in numbers of the weight's kind, in those of `x`: a weight that learns is in single floats among halves.
+fn like(x: Tensor<2>, weight: &Tensor<2>, product: impl FnOnce(Tensor<2>) -> Tensor<2>) -> Tensor<2> {
+    let dtype = kind(&x);
+    cast(product(cast(x, kind(weight))), dtype)
 }
