@@ -5,9 +5,11 @@ pub mod hub;
 
 use std::path::{Path, PathBuf};
 
-use lorelei_data::Example;
+use lorelei_data::{Example, SequenceRow};
 use lorelei_formats::{SafetensorsFile, TensorSource as _};
-use lorelei_train::{Event, Host, SaveError, StepLog};
+use lorelei_models::Model;
+use lorelei_recipe::{LoraConfig, TrainingArguments};
+use lorelei_train::{Event, Host, Job, SaveError, StepLog};
 
 /// A file or folder under `tests/fixtures`.
 pub fn fixture(name: &str) -> PathBuf {
@@ -42,6 +44,23 @@ pub fn assert_close(what: &str, got: &[f32], want: &[f32], tolerance: f32) {
     for (i, (g, w)) in got.iter().zip(want).enumerate() {
         let close = (g - w).abs() <= tolerance * scale;
         assert!(close, "{what}[{i}]: {g} is not {w} (scale {scale}, tolerance {tolerance:e})");
+    }
+}
+
+/// A job on a tiny Llama: `train` in its order, nothing to evaluate on, from the first step.
+pub fn job(model: Model, lora: LoraConfig, arguments: TrainingArguments, train: Vec<SequenceRow>) -> Job {
+    Job {
+        model,
+        lora: Some(lora),
+        target_modules: vec!["q_proj".into(), "v_proj".into()],
+        base_model: "tiny/llama".into(),
+        arguments,
+        train,
+        validation: Vec::new(),
+        shuffle: false,
+        padding: 0.into(),
+        checkpoint: None,
+        sample: None,
     }
 }
 

@@ -122,19 +122,12 @@ fn job(change: fn(f32) -> f32, device: &Device, storage: Storage, max_steps: usi
         "learning_rate": 0.002, "weight_decay": 0.01, "logging_steps": 1.0, "save_steps": 3.0
     }))
     .unwrap();
-    Job {
+    lorelei_tests::job(
         model,
-        lora: Some(lora),
-        target_modules: vec!["q_proj".into(), "v_proj".into()],
-        base_model: "tiny/llama".into(),
+        lora,
         arguments,
-        train: one_per_row(examples(&fixture("llama/trainer_run/data.safetensors"))),
-        validation: Vec::new(),
-        shuffle: false,
-        padding: 0.into(),
-        checkpoint: None,
-        sample: None,
-    }
+        one_per_row(examples(&fixture("llama/trainer_run/data.safetensors"))),
+    )
 }
 
 #[test]

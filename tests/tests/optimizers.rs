@@ -26,19 +26,7 @@ fn job(arguments: TrainingArguments, device: &Device) -> Job {
     model.inject_lora(&lora, 1).unwrap();
     let adapter = std::fs::read(folder.join("adapter/adapter_model.safetensors")).unwrap();
     model.set_adapter(&read_adapter(&adapter, "adapter").unwrap()).unwrap();
-    Job {
-        model,
-        lora: Some(lora),
-        target_modules: vec!["q_proj".into(), "v_proj".into()],
-        base_model: "tiny/llama".into(),
-        arguments,
-        train: one_per_row(examples(&folder.join("ref.safetensors"))),
-        validation: Vec::new(),
-        shuffle: false,
-        padding: 0.into(),
-        checkpoint: None,
-        sample: None,
-    }
+    lorelei_tests::job(model, lora, arguments, one_per_row(examples(&folder.join("ref.safetensors"))))
 }
 
 /// The run's arguments with a schedule whose rates are these: a run of one step each, resumed, so that all states go through a

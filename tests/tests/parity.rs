@@ -439,19 +439,7 @@ fn what_pissa_leaves_is_saved_as_a_plain_adapter() {
 
         let arguments = TrainingArguments::default();
         let optimizer = Optimizer::new(&mut model, &arguments);
-        let mut job = Job {
-            model,
-            lora: Some(lora.clone()),
-            target_modules: Vec::new(),
-            base_model: "tiny/llama".into(),
-            arguments,
-            train: Vec::new(),
-            validation: Vec::new(),
-            shuffle: false,
-            padding: 0.into(),
-            checkpoint: None,
-            sample: None,
-        };
+        let mut job = lorelei_tests::job(model, lora.clone(), arguments, Vec::new());
         let files = pollster::block_on(adapter_files(&mut job, &optimizer, 1)).unwrap();
         let file = |name: &str| &files.iter().find(|(known, _)| known == name).unwrap().1;
         let config = String::from_utf8(file("adapter_config.json").clone()).unwrap();
@@ -518,19 +506,7 @@ fn transformers_trainer_over_epochs_with_accumulation() {
             "logging_steps": 1.0, "save_steps": 3.0
         }))
         .unwrap();
-        let mut job = Job {
-            model,
-            lora: Some(lora),
-            target_modules: vec!["q_proj".into(), "v_proj".into()],
-            base_model: "tiny/llama".into(),
-            arguments,
-            train: rows(&folder.join("data.safetensors")),
-            validation: Vec::new(),
-            shuffle: false,
-            padding: 0.into(),
-            checkpoint: None,
-            sample: None,
-        };
+        let mut job = lorelei_tests::job(model, lora, arguments, rows(&folder.join("data.safetensors")));
         let mut host = Recorder::default();
         pollster::block_on(train(&mut job, &mut host)).unwrap();
         let reference = json(&folder.join("log.json"));
@@ -593,17 +569,8 @@ fn resumable(device: &Device) -> Job {
     }))
     .unwrap();
     Job {
-        model,
-        lora: Some(lora),
-        target_modules: vec!["q_proj".into(), "v_proj".into()],
-        base_model: "tiny/llama".into(),
-        arguments,
-        train: rows(&fixture("llama/trainer_run/data.safetensors")),
-        validation: Vec::new(),
         shuffle: true,
-        padding: 0.into(),
-        checkpoint: None,
-        sample: None,
+        ..lorelei_tests::job(model, lora, arguments, rows(&fixture("llama/trainer_run/data.safetensors")))
     }
 }
 

@@ -3,6 +3,25 @@
 use burn::tensor::{Device, DeviceKind};
 use miette::{Result, miette};
 
+/// A device on the command line.
+#[derive(clap::Args)]
+pub struct DeviceArguments {
+    /// auto, cpu, wgpu or wgpu:N.
+    #[arg(long, default_value = "auto")]
+    pub device: String,
+}
+
+impl DeviceArguments {
+    /// As [`choose`].
+    ///
+    /// # Errors
+    ///
+    /// If there is no such device.
+    pub fn choose(&self) -> Result<Device> {
+        choose(&self.device)
+    }
+}
+
 /// The adapters that wgpu finds, in its order.
 fn adapters() -> Vec<wgpu::Adapter> {
     let instance = wgpu::Instance::default();
@@ -32,7 +51,7 @@ fn cuda(name: &str) -> Option<Result<Device>> {
 /// # Errors
 ///
 /// If there is no such device.
-pub fn choose(name: &str) -> Result<Device> {
+fn choose(name: &str) -> Result<Device> {
     if let Some(device) = cuda(name) {
         return device;
     }

@@ -8,9 +8,10 @@ use std::{
 
 use burn::tensor::Device;
 use lorelei_data::Tokenizer;
-use lorelei_formats::{ModelSource, config::Task, shard_names};
+use lorelei_formats::{ModelConfig, ModelSource, config::Task, shard_names};
+use lorelei_kernels::gpu;
 use lorelei_models::{Model, Storage};
-use lorelei_recipe::TaskType;
+use lorelei_recipe::{FinetuningType, ModelDtype, Recipe, TaskType};
 use miette::{Context, IntoDiagnostic, Result, miette};
 
 use crate::report;
@@ -81,16 +82,30 @@ pub fn task(source: &ModelSource, purpose: Purpose) -> Result<Task> {
     })
 }
 
+/// The model's configuration for what it is to do.
+///
+/// # Errors
+///
+/// If it is wrong, or the model has no head for the task.
+pub fn config_for(source: &ModelSource, purpose: Purpose) -> Result<ModelConfig> {
+    let config = source.model_config().map_err(report)?;
+    let num_labels = purpose.num_labels.unwrap_or(config.num_labels);
+    config.for_task(task(source, purpose)?, num_labels).map_err(report)
+}
+
+/// Whether a recipe's run keeps linear layers in the blocks of their GGUF file: what learns whole cannot, and the kernels must be there.
+pub fn keeps_packed(recipe: &Recipe, device: &Device) -> bool {
+    let is_full = recipe.training.finetuning_type == FinetuningType::Full;
+    recipe.model.dtype == ModelDtype::Auto && !is_full && gpu::runs_on(device)
+}
+
 /// As [`load`], for a task.
 ///
 /// # Errors
 ///
 /// If the weights do not fit the configuration, or the model has no head for the task.
 pub fn load_for(source: &ModelSource, device: &Device, storage: Storage, purpose: Purpose) -> Result<Model> {
-    let config = source.model_config().map_err(report)?;
-    let task = task(source, purpose)?;
-    let num_labels = purpose.num_labels.unwrap_or(config.num_labels);
-    let config = config.for_task(task, num_labels).map_err(report)?;
+    let config = config_for(source, purpose)?;
     let unexpected = config.unexpected_tensors(&*source.tensors);
     if !unexpected.is_empty() {
         // Transformers says so too, and goes on: they belong to a head that this task has no use for.

@@ -10,6 +10,7 @@ use crate::{
     Model, ModelError, Parameter, Rows, Tokens, Weight,
     classifier::Classifier,
     precision::{cast, cast_in_place, kind, single},
+    rows::index,
 };
 
 /// See the module. Empty where only adapters learn.
@@ -67,14 +68,11 @@ impl Model {
         }
         if is_saved(config, &embedding) || self.generates() && is_saved(config, head) {
             self.in_one_piece(&embedding)?;
-        }
-        // PEFT copies what it trains whole: what was one tensor is two from then on.
-        if self.lm_head.is_none()
-            && self.generates()
-            && (is_saved(config, &embedding) || is_saved(config, head))
-        {
-            self.lm_head = Some(self.embed_tokens.clone());
-            self.beside.was_tied = true;
+            // PEFT copies what it trains whole: what was one tensor is two from then on.
+            if self.generates() && self.lm_head.is_none() {
+                self.lm_head = Some(self.embed_tokens.clone());
+                self.beside.was_tied = true;
+            }
         }
         let adapted: BTreeSet<String> =
             self.linears().filter(|(_, linear)| linear.lora.is_some()).map(|(path, _)| path).collect();
@@ -231,7 +229,7 @@ impl Model {
     }
 
     pub(crate) fn index(&self, values: &[i32]) -> Tensor<1, Int> {
-        Tensor::from_data(TensorData::new(values.to_vec(), [values.len()]), &self.device)
+        index(values, &self.device)
     }
 }
 

@@ -1,6 +1,6 @@
 //! The head that classifies texts or tokens.
 
-use burn::tensor::{Int, Tensor, TensorData, activation};
+use burn::tensor::{Tensor, activation};
 use lorelei_formats::config::{HeadNames, Squash, Task};
 
 use crate::{
@@ -22,11 +22,11 @@ pub(crate) struct Classifier {
 
 /// The modules that PEFT trains whole for a classifying task, whatever the recipe names. It asks how a path ends, and so means DistilBERT's
 /// `pre_classifier` too.
-const WHOLE: [&str; 2] = ["classifier", "score"];
+pub const CLASSIFIER_HEADS: [&str; 2] = ["classifier", "score"];
 
 impl Classifier {
     pub(crate) fn learns(path: &str) -> bool {
-        path.split('.').any(|part| WHOLE.iter().any(|whole| part.ends_with(whole)))
+        path.split('.').any(|part| CLASSIFIER_HEADS.iter().any(|whole| part.ends_with(whole)))
     }
 
     /// Logits `[n, labels]` of residual-stream rows `[n, hidden]`.
@@ -83,9 +83,7 @@ impl Model {
     ///
     /// If the device fails.
     pub async fn classes(&self, hidden: Tensor<2>, rows: &[i32]) -> Result<Vec<i32>, ModelError> {
-        let rows: Tensor<1, Int> =
-            Tensor::from_data(TensorData::new(rows.to_vec(), [rows.len()]), &self.device);
-        let found = self.logits(hidden.select(0, rows)).argmax(1).into_data_async().await;
+        let found = self.logits(hidden.select(0, self.index(rows))).argmax(1).into_data_async().await;
         let failed =
             |error: String| ModelError::Input(format!("the device failed while classifying: {error}"));
         let found = found.map_err(|error| failed(format!("{error:?}")))?;
@@ -99,9 +97,7 @@ impl Model {
             Task::CausalLm | Task::TokenClassification => self.logits(hidden),
             Task::SequenceClassification => {
                 let rows = self.text_rows(tokens);
-                let count = rows.len();
-                let rows: Tensor<1, Int> = Tensor::from_data(TensorData::new(rows, [count]), &self.device);
-                self.logits(hidden.select(0, rows))
+                self.logits(hidden.select(0, self.index(&rows)))
             }
             Task::FeatureExtraction => single(self.normed(hidden)),
         }

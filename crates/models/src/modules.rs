@@ -88,12 +88,7 @@ impl Model {
         let dense = head.dense.as_mut().filter(|_| all || head.dense_learns);
         let dense = dense.zip(names.dense).map(|(dense, (path, _))| (path, dense));
         for (path, linear) in dense.into_iter().chain([(names.output, &mut head.output)]) {
-            if let Weight::Dense(weight) = &mut linear.weight {
-                visit(&format!("{path}.weight"), Parameter::Matrix(weight));
-            }
-            if let Some(bias) = &mut linear.bias {
-                visit(&format!("{path}.bias"), Parameter::Vector(bias));
-            }
+            visit_linear(path, linear, false, visit);
         }
     }
 
@@ -122,17 +117,7 @@ impl Model {
         let norms = names.layer_norms(config.hidden_size, config.head_dim);
         for (index, layer) in self.layers.iter_mut().enumerate() {
             for (part, linear) in linears.iter().zip(layer.linears_mut()) {
-                let path = config.layer_path(index, part);
-                if let Weight::Dense(weight) = &mut linear.weight {
-                    let parameter = match config.stored_in_out {
-                        true => Parameter::Transposed(weight),
-                        false => Parameter::Matrix(weight),
-                    };
-                    visit(&format!("{path}.weight"), parameter);
-                }
-                if let Some(bias) = &mut linear.bias {
-                    visit(&format!("{path}.bias"), Parameter::Vector(bias));
-                }
+                visit_linear(&config.layer_path(index, part), linear, config.stored_in_out, visit);
             }
             for ((part, _), layer) in norms.iter().zip(layer.norms_mut()) {
                 norm(&config.layer_path(index, part), layer, visit);
@@ -170,6 +155,17 @@ impl Model {
             own += if name.ends_with(".bias") { p.shape().num_elements() } else { 0 };
         });
         (trainable, if self.learns_whole { all } else { base + trainable - own })
+    }
+}
+
+/// Weight, where it is not packed, and bias; `in_out` says how the file has the weight.
+fn visit_linear(path: &str, linear: &mut Linear, in_out: bool, visit: &mut dyn FnMut(&str, Parameter<'_>)) {
+    if let Weight::Dense(weight) = &mut linear.weight {
+        let parameter = if in_out { Parameter::Transposed(weight) } else { Parameter::Matrix(weight) };
+        visit(&format!("{path}.weight"), parameter);
+    }
+    if let Some(bias) = &mut linear.bias {
+        visit(&format!("{path}.bias"), Parameter::Vector(bias));
     }
 }
 

@@ -1,12 +1,9 @@
 //! A matrix of many rows, the vocabulary's, in pieces that a device can bind.
 
 use burn::tensor::{Device, FloatDType, Int, Tensor, TensorData};
-use lorelei_kernels as kernels;
+use lorelei_kernels::{self as kernels, portable::cross_entropy::chunk_len};
 
 use crate::precision::{kind, single};
-
-/// Logits that may exist at once, as the kernels cut the cross entropy.
-const MAX_LOGITS: usize = 1 << 24;
 
 /// `[rows, columns]` in pieces of whole rows, all of the same number but the last. One piece, where the device binds that.
 #[derive(Debug, Clone)]
@@ -65,12 +62,8 @@ impl Rows {
 
     /// Some rows `[ids, columns]`, in the order of `ids`.
     pub(crate) fn select(&self, ids: &[i32], device: &Device) -> Tensor<2> {
-        let index = |values: Vec<i32>| -> Tensor<1, Int> {
-            let count = values.len();
-            Tensor::from_data(TensorData::new(values, [count]), device)
-        };
         if let Some(matrix) = self.one() {
-            return matrix.clone().select(0, index(ids.to_vec()));
+            return matrix.clone().select(0, index(ids, device));
         }
         let each = self.0[0].dims()[0] as i32;
         let (mut found, mut places, mut parts) = (0, vec![0i32; ids.len()], Vec::new());
@@ -83,9 +76,10 @@ impl Rows {
                 places[*at] = place;
             }
             found += here.len() as i32;
-            parts.push(piece.clone().select(0, index(here.iter().map(|at| ids[*at] % each).collect())));
+            let inside: Vec<i32> = here.iter().map(|at| ids[*at] % each).collect();
+            parts.push(piece.clone().select(0, index(&inside, device)));
         }
-        Tensor::cat(parts, 0).select(0, index(places))
+        Tensor::cat(parts, 0).select(0, index(&places, device))
     }
 
     /// `x·Wᵀ`, `[n, rows]` of `x [n, columns]`.
@@ -105,21 +99,18 @@ impl Rows {
     /// Cross entropy summed over rows, `[1]`, of `hidden [n, columns]` whose logits are `hidden·Wᵀ`. Frozen pieces keep no logits: the gradient
     /// of `hidden` is computed with the loss, from a few logits at a time.
     pub(crate) fn cross_entropy(&self, hidden: Tensor<2>, targets: &[i32], device: &Device) -> Tensor<1> {
-        let index = |values: &[i32]| -> Tensor<1, Int> {
-            Tensor::from_data(TensorData::new(values.to_vec(), [values.len()]), device)
-        };
         if let Some(matrix) = self.one() {
-            return kernels::cross_entropy(hidden, matrix.clone(), index(targets));
+            return kernels::cross_entropy(hidden, matrix.clone(), index(targets, device));
         }
         let tracked = hidden.is_autodiff();
         let bare = if tracked { hidden.clone().inner() } else { hidden.clone() };
-        let each = (MAX_LOGITS / self.dims()[0].max(1)).clamp(1, 1024);
+        let each = chunk_len(self.dims()[0]);
         let (mut loss, mut gradients) = (None::<Tensor<1>>, Vec::new());
         for (start, targets) in (0..).step_by(each).zip(targets.chunks(each)) {
             let x = bare.clone().slice_dim(0, start..start + targets.len());
             let logits = single(self.product(x));
             let chances = burn::tensor::activation::log_softmax(logits, 1);
-            let targets: Tensor<2, Int> = index(targets).unsqueeze_dim(1);
+            let targets: Tensor<2, Int> = index(targets, device).unsqueeze_dim(1);
             let part = chances.clone().gather(1, targets.clone()).sum().neg();
             loss = Some(match loss {
                 None => part,
@@ -149,6 +140,11 @@ impl Rows {
         let apart = hidden - Tensor::from_inner(bare);
         Tensor::from_inner(loss) + single(apart * Tensor::from_inner(gradient)).sum()
     }
+}
+
+/// Numbers of rows, on a device.
+pub(crate) fn index(values: &[i32], device: &Device) -> Tensor<1, Int> {
+    Tensor::from_data(TensorData::new(values.to_vec(), [values.len()]), device)
 }
 
 #[cfg(test)]

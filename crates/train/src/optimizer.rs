@@ -308,8 +308,8 @@ fn clipped(grad: Tensor<1>, norm: &Tensor<1>, max_grad_norm: f64) -> Tensor<1> {
     grad * factor
 }
 
-/// A flat tensor's elements.
-async fn host(tensor: &Tensor<1>) -> Result<Vec<f32>, String> {
+/// A tensor's elements, row by row.
+pub(crate) async fn host<const D: usize>(tensor: &Tensor<D>) -> Result<Vec<f32>, String> {
     let data = tensor.to_data_async().await.map_err(|error| format!("{error:?}"))?;
     data.try_into_vec::<f32>().map_err(|error| format!("{error:?}"))
 }

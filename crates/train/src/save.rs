@@ -2,18 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use burn::tensor::Tensor;
 use lorelei_formats::{
     Adapter, AdapterTensor, Dtype, TensorData, TensorSpec, config::Task, parameter_key, to_bytes,
     write_adapter,
 };
-use lorelei_models::Model;
+use lorelei_models::{CLASSIFIER_HEADS, Model};
 use lorelei_recipe::TaskType;
 
-use crate::{Job, Optimizer, TrainError};
-
-/// The modules that PEFT trains whole with a classifier.
-const HEADS: [&str; 2] = ["classifier", "score"];
+use crate::{Job, Optimizer, TrainError, optimizer::host};
 
 /// `adapter_model.safetensors` and `adapter_config.json` as PEFT writes them, or `model.safetensors` after full fine-tuning.
 ///
@@ -61,10 +57,10 @@ pub async fn adapter_files(
     if let Some(task) = task {
         lora.task_type = Some(task);
         let named = lora.modules_to_save.take().unwrap_or_default();
-        let own = HEADS
+        let own = CLASSIFIER_HEADS
             .map(str::to_owned)
             .into_iter()
-            .chain(named.into_iter().filter(|name| !HEADS.contains(&name.as_str())));
+            .chain(named.into_iter().filter(|name| !CLASSIFIER_HEADS.contains(&name.as_str())));
         lora.modules_to_save = Some(own.collect());
     }
     let config = lora.to_peft_json(&job.base_model, &job.target_modules);
@@ -84,12 +80,8 @@ async fn convert(
     for (path, (a, b)) in model.beginnings() {
         let [r, _] = a.dims();
         let (name_a, name_b) = (format!("{path}.lora_A"), format!("{path}.lora_B"));
-        let read = async |tensor: &Tensor<2>| {
-            let data = tensor.clone().into_data_async().await;
-            data.map(|data| data.iter::<f32>().collect::<Vec<f32>>())
-                .map_err(|error| TrainError::Device { step, reason: format!("{error:?}") })
-        };
-        let (first_a, first_b) = (read(a).await?, read(b).await?);
+        let failed = |reason| TrainError::Device { step, reason };
+        let (first_a, first_b) = (host(a).await.map_err(failed)?, host(b).await.map_err(failed)?);
         if let (Some(a), Some(b)) = (values.remove(&name_a), values.remove(&name_b)) {
             let rows = b.chunks(r).zip(first_b.chunks(r));
             let both =

@@ -7,7 +7,7 @@ use lorelei_kernels::gpu;
 use lorelei_models::Storage;
 use miette::{IntoDiagnostic, Result};
 
-use crate::{adapter, device, report, source, speak::SpeakArguments};
+use crate::{adapter, device::DeviceArguments, report, source, speak::SpeakArguments};
 
 /// Arguments of `lorelei chat`.
 #[derive(clap::Args)]
@@ -23,9 +23,8 @@ pub struct Arguments {
     system: Option<String>,
     #[command(flatten)]
     speak: SpeakArguments,
-    /// auto, cpu, wgpu or wgpu:N.
-    #[arg(long, default_value = "auto")]
-    device: String,
+    #[command(flatten)]
+    device: DeviceArguments,
 }
 
 const HELP: &str = "/adapter on|off   with or without the adapter\n/reset            forget what was said\n/quit             end";
@@ -37,7 +36,7 @@ const HELP: &str = "/adapter on|off   with or without the adapter\n/reset       
 /// If the model or the adapter is wrong, or the device fails.
 pub fn run(arguments: &Arguments) -> Result<()> {
     arguments.speak.sampling()?;
-    let device = device::choose(&arguments.device)?;
+    let device = arguments.device.choose()?;
     let source = source::open(&arguments.model)?;
     let tokenizer = source::tokenizer(&source)?;
     let base =

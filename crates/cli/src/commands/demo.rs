@@ -7,7 +7,7 @@ use lorelei_models::Model;
 use miette::{IntoDiagnostic, Result, WrapErr};
 
 use super::train::Prepared;
-use crate::{device, recipe_file, report};
+use crate::{device::DeviceArguments, recipe_file, report};
 
 /// Arguments of `lorelei demo`.
 #[derive(clap::Args)]
@@ -21,9 +21,8 @@ pub struct Arguments {
     /// Replace a value of the recipe: table.key=value.
     #[arg(long = "set", value_name = "TABLE.KEY=VALUE")]
     set: Vec<String>,
-    /// auto, cpu, wgpu or wgpu:N.
-    #[arg(long, default_value = "auto")]
-    device: String,
+    #[command(flatten)]
+    device: DeviceArguments,
 }
 
 const MAX_NEW_TOKENS: usize = 48;
@@ -41,7 +40,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         recipe.model.model_name_or_path,
         recipe.data.train_file.as_deref().unwrap_or_default()
     );
-    let mut prepared = Prepared::new(recipe, &device::choose(&arguments.device)?, None)?;
+    let mut prepared = Prepared::new(recipe, &arguments.device.choose()?, None)?;
     let ask = |prepared: &Prepared| answer(&prepared.job.model, &prepared.tokenizer, &arguments.prompt);
     let (loss_before, answer_before) = (prepared.evaluate()?, ask(&prepared)?);
     prepared.train()?;

@@ -1,22 +1,22 @@
 //! `lorelei fit`: whether a run fits its device.
 
 use lorelei_formats::config::Task;
-use lorelei_kernels::gpu;
 use lorelei_protocol::{Memory, RowShape, memory, parameters, savings};
-use lorelei_recipe::{FinetuningType, ModelDtype, Recipe};
+use lorelei_recipe::Recipe;
 use lorelei_train::describe;
 use miette::{Result, miette};
 
-use crate::{dataset, device, recipe_file::RecipeArguments, report, source, terminal::parameters_line};
+use crate::{
+    dataset, device::DeviceArguments, recipe_file::RecipeArguments, report, source, terminal::parameters_line,
+};
 
 /// Arguments of `lorelei fit`.
 #[derive(clap::Args)]
 pub struct Arguments {
     #[command(flatten)]
     recipe: RecipeArguments,
-    /// auto, cpu, wgpu or wgpu:N.
-    #[arg(long, default_value = "auto")]
-    device: String,
+    #[command(flatten)]
+    device: DeviceArguments,
     /// What the device has, such as 8GiB or 500MB: fails if the run needs more.
     #[arg(long, value_name = "SIZE", value_parser = size)]
     memory: Option<f64>,
@@ -29,17 +29,14 @@ pub struct Arguments {
 /// If the recipe, the model or the data is wrong, or the run needs more than `--memory`.
 pub fn run(arguments: &Arguments) -> Result<()> {
     let recipe = arguments.recipe.read()?;
-    let device = device::choose(&arguments.device)?;
+    let device = arguments.device.choose()?;
     let source = source::open(&recipe.model.model_name_or_path)?;
     let purpose = source::Purpose { task: recipe.lora.task_type, num_labels: None };
-    let task = source::task(&source, purpose)?;
-    let config = source.model_config().map_err(report)?;
-    let config = config.clone().for_task(task, config.num_labels).map_err(report)?;
-    let is_full = recipe.training.finetuning_type == FinetuningType::Full;
-    let keep_packed = recipe.model.dtype == ModelDtype::Auto && !is_full && gpu::runs_on(&device);
+    let config = source::config_for(&source, purpose)?;
+    let keep_packed = source::keeps_packed(&recipe, &device);
     let name = &recipe.model.model_name_or_path;
-    let model = describe(name, &arguments.device, false, &config, &*source.tensors, keep_packed);
-    let rows = match longest(&recipe, &source, task)? {
+    let model = describe(name, &arguments.device.device, false, &config, &*source.tensors, keep_packed);
+    let rows = match longest(&recipe, &source, config.task)? {
         Some(length) => {
             RowShape { length: length.min(recipe.data.max_length), ..RowShape::largest(&recipe, &model) }
         }

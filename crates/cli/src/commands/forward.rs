@@ -10,7 +10,7 @@ use lorelei_models::{ForwardMode, Storage};
 use lorelei_train::tokens;
 use miette::{Context, IntoDiagnostic, Result, miette};
 
-use crate::{adapter, device, disk, report, source};
+use crate::{adapter, device::DeviceArguments, disk, report, source};
 
 /// Arguments of `lorelei forward`.
 #[derive(clap::Args)]
@@ -30,9 +30,8 @@ pub struct Arguments {
     /// Write the gradient of every adapter tensor as grad.<PEFT key>.
     #[arg(long)]
     pub gradients: bool,
-    /// auto, cpu, wgpu or wgpu:N.
-    #[arg(long, default_value = "auto")]
-    pub device: String,
+    #[command(flatten)]
+    pub device: DeviceArguments,
 }
 
 /// Runs the command.
@@ -80,7 +79,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     });
     let rows = one_per_row(rows.collect::<Result<Vec<_>>>()?);
     let batch_rows = collate(&rows.iter().collect::<Vec<_>>(), 0);
-    let device = device::choose(&arguments.device)?;
+    let device = arguments.device.choose()?;
     let purpose = match &arguments.adapter {
         Some(folder) => adapter::purpose(folder)?,
         None => source::Purpose::default(),

@@ -6,7 +6,7 @@ use lorelei_kernels::gpu;
 use lorelei_models::Storage;
 use miette::{IntoDiagnostic, Result};
 
-use crate::{adapter, device, report, source, speak::SpeakArguments};
+use crate::{adapter, device::DeviceArguments, report, source, speak::SpeakArguments};
 
 /// Arguments of `lorelei generate`.
 #[derive(clap::Args)]
@@ -28,9 +28,8 @@ pub struct Arguments {
     compare: bool,
     #[command(flatten)]
     speak: SpeakArguments,
-    /// auto, cpu, wgpu or wgpu:N.
-    #[arg(long, default_value = "auto")]
-    device: String,
+    #[command(flatten)]
+    device: DeviceArguments,
 }
 
 /// Runs the command.
@@ -45,7 +44,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         std::io::stdin().read_to_string(&mut prompt).into_diagnostic()?;
     }
     arguments.speak.sampling()?;
-    let device = device::choose(&arguments.device)?;
+    let device = arguments.device.choose()?;
     let source = source::open(&arguments.model)?;
     let tokenizer = source::tokenizer(&source)?;
     let mut model =

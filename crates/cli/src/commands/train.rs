@@ -5,17 +5,14 @@ use std::path::{Path, PathBuf};
 use burn::tensor::Device;
 use lorelei_data::Tokenizer;
 use lorelei_formats::config::Task;
-use lorelei_kernels::gpu;
 use lorelei_models::Storage;
-use lorelei_recipe::{
-    FinetuningType, Hint, ModelDtype, Recipe, ReportTo, StepPlan, TrainingArguments, hints,
-};
+use lorelei_recipe::{FinetuningType, Hint, Recipe, ReportTo, StepPlan, TrainingArguments, hints};
 use lorelei_train::{Finished, Job, train};
 use miette::{Result, miette};
 
 use crate::{
-    adapter, checkpoint, dataset, device, disk, recipe_file::RecipeArguments, report, source,
-    terminal::Terminal,
+    adapter, checkpoint, dataset, device::DeviceArguments, disk, recipe_file::RecipeArguments, report,
+    source, terminal::Terminal,
 };
 
 /// Arguments of `lorelei train`.
@@ -23,9 +20,8 @@ use crate::{
 pub struct Arguments {
     #[command(flatten)]
     recipe: RecipeArguments,
-    /// auto, cpu, wgpu or wgpu:N.
-    #[arg(long, default_value = "auto")]
-    device: String,
+    #[command(flatten)]
+    device: DeviceArguments,
     /// Go on from a checkpoint: from the newest in training.output_dir, or from the folder given.
     #[arg(long, value_name = "CHECKPOINT", num_args = 0..=1, default_missing_value = LAST)]
     resume_from_checkpoint: Option<PathBuf>,
@@ -93,7 +89,7 @@ impl Prepared {
         if let Some(warning) = warning {
             eprintln!("warning: {warning}");
         }
-        let keep_packed = recipe.model.dtype == ModelDtype::Auto && !is_full && gpu::runs_on(device);
+        let keep_packed = source::keeps_packed(&recipe, device);
         let mut model =
             source::load_for(&source, device, Storage { keep_packed, dtype, ..Storage::SINGLE }, purpose)?;
         let (lora, target_modules) = adapter::adapt(&mut model, &recipe)?;
@@ -189,7 +185,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         }
         given => given.clone(),
     };
-    let device = device::choose(&arguments.device)?;
+    let device = arguments.device.choose()?;
     let mut prepared = Prepared::new(recipe, &device, resume.as_deref())?;
     say_hints(&prepared);
     if arguments.tui {
