@@ -84,7 +84,7 @@ fn linear_layers() {
 fn packed_weights() {
     let mut random = Random::new("packed_weights");
     for kind in [PackedKind::Q8_0, PackedKind::Q4_0, PackedKind::Q4_1] {
-        for (n, size_in, size_out, r) in [(1, 32, 1, 1), (7, 64, 33, 3), (5, 96, 300, 8)] {
+        for (n, size_in, size_out, r) in [(1, 32, 5, 1), (5, 32, 1, 1), (7, 64, 33, 3), (5, 96, 300, 8)] {
             let form = PackedForm::new(kind, size_out, size_in).unwrap();
             let words = random.packed(form);
             // What the blocks hold, by the plain loop.

@@ -94,7 +94,9 @@ fn low_rank_adapters() {
 fn packed_weights() {
     let mut random = Random::new("packed_weights");
     for kind in [PackedKind::Q8_0, PackedKind::Q4_0, PackedKind::Q4_1] {
-        for (n, size_in, size_out, r) in [(1, 32, 1, 1), (7, 64, 33, 3), (65, 160, 70, 8)] {
+        // One row and one output are not tested at once: a single sum may cancel to nothing, and then its
+        // rounding is not small beside it.
+        for (n, size_in, size_out, r) in [(1, 32, 5, 1), (5, 32, 1, 1), (7, 64, 33, 3), (65, 160, 70, 8)] {
             let form = PackedForm::new(kind, size_out, size_in).unwrap();
             let words = TensorData::new(random.packed(form), [form.bytes().div_ceil(4)]);
             let (x, g) = (random.data([n, size_in]), random.data([n, size_out]));
