@@ -133,6 +133,7 @@ impl Browser {
     /// The text, or the value, of the element with this `data-testid`; empty where there is none.
     pub async fn text(&self, id: &str) -> String {
         let script = "const e = document.querySelector(`[data-testid=\"${arguments[0]}\"]`); \
+                      if (e && e.type === 'checkbox') return String(e.checked); \
                       return e ? String(/^(INPUT|SELECT|TEXTAREA)$/.test(e.tagName) ? e.value : e.textContent) : '';";
         let value = self.client.execute(script, vec![id.into()]).await.expect("the page runs scripts");
         value.as_str().unwrap_or_default().trim().to_owned()

@@ -32,6 +32,7 @@ pub fn examples(path: &Path) -> Vec<Example> {
         Example {
             input_ids: kept.iter().map(|i| ids[*i] as u32).collect(),
             labels: kept.iter().map(|i| labels[*i]).collect(),
+            ..Example::default()
         }
     };
     (0..ids.len() / width).map(row).collect()

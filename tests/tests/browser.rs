@@ -64,6 +64,92 @@ fn step(text: &str) -> u64 {
     text.split(' ').next().and_then(|step| step.parse().ok()).unwrap_or(0)
 }
 
+/// What people bring from a notebook.
+const SNIPPET: &str = r#"
+from peft import LoraConfig, TaskType
+from transformers import TrainingArguments
+
+lora_config = LoraConfig(task_type=TaskType.CAUSAL_LM, r=8, lora_alpha=32, lora_dropout=0.05)
+training_args = TrainingArguments(
+    output_dir="./pasted",
+    per_device_train_batch_size=4,
+    gradient_accumulation_steps=8,
+    learning_rate=5e-4,
+    num_train_epochs=3,
+    warmup_ratio=0.1,
+    fp16=True,
+    logging_steps=10,
+    save_strategy="epoch",
+    evaluation_strategy="epoch",
+)
+trainer = Trainer(model=model, args=training_args, train_dataset=train, callbacks=[Speak()])
+"#;
+
+#[tokio::test]
+#[ignore = "needs the page and Chromium: cargo xtask test"]
+async fn a_pasted_snippet_trains() {
+    let browser = Browser::open(1200, 1400).await;
+    browser.visit("?kernels=wgsl").await;
+    browser.wait("model-status", 120, |status| status.contains("is loaded")).await;
+    browser.choose("model-device", "web_gpu").await;
+    browser.wait("model-placed", 120, |place| place.contains("WebGPU")).await;
+
+    // 80 rows, 8 of them held out: two whole steps of 32 rows and a last one of eight, three times.
+    let rows: String = (0..80)
+        .map(|i| format!("{{\"prompt\": \"What comes after {i}?\", \"completion\": \"{}\"}}\n", i + 1))
+        .collect();
+    let path = browser.downloads.path().join("counting.jsonl");
+    fs::write(&path, rows).unwrap();
+    browser.pick("data-files", &[&path]).await;
+    browser.wait("data-status", 60, |status| status.contains("counting.jsonl was read")).await;
+
+    browser.run("document.querySelector('[data-testid=paste]').open = true").await;
+    browser.fill("paste-text", SNIPPET).await;
+    browser.click("paste-take").await;
+    for (field, value) in [
+        ("lora-r", "8"),
+        ("lora-lora_alpha", "32"),
+        ("lora-lora_dropout", "0.05"),
+        ("training-per_device_train_batch_size", "4"),
+        ("training-gradient_accumulation_steps", "8"),
+        ("training-learning_rate", "0.0005"),
+        ("training-num_train_epochs", "3"),
+        ("training-warmup_ratio", "0.1"),
+        ("training-fp16", "true"),
+        ("training-logging_steps", "10"),
+        ("training-save_strategy", "epoch"),
+        ("training-eval_strategy", "epoch"),
+    ] {
+        browser.wait(&format!("field-{field}"), 10, |text| text == value).await;
+    }
+    // What a recipe cannot hold is listed, with its line.
+    let told = browser.text("paste-left-out").await;
+    assert!(told.contains("19: ") && told.contains("callbacks"), "{told}");
+    browser.screenshot("pasted").await;
+    // The data and the model that were chosen stay.
+    assert_eq!(browser.text("model-name").await, "builtin:tiny");
+    browser.fill("field-data-validation_split_percentage", "10").await;
+    browser.wait("data-validation-rows", 60, |rows| rows == "8").await;
+    browser.wait("estimate-steps", 30, |text| text.contains('9')).await;
+
+    browser.click("run-start").await;
+    browser.wait("run-status", 300, |status| status.contains('9')).await;
+    browser.click("download-zip").await;
+    let home = browser.downloads.path().join("home");
+    unzipped(&browser.download("pasted.zip").await, &home);
+    assert_eq!(browser.console().await, [""; 0]);
+
+    let config: Value = serde_json::from_slice(&fs::read(home.join("adapter_config.json")).unwrap()).unwrap();
+    assert_eq!((&config["r"], &config["lora_alpha"]), (&8.into(), &32.into()));
+    let log = fs::read_to_string(home.join("trainer_log.jsonl")).unwrap();
+    let evaluations: Vec<f64> = log
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).unwrap()["eval_loss"].as_f64())
+        .collect();
+    assert_eq!(evaluations.len(), 3, "{log}");
+    assert!(evaluations[2] < evaluations[0], "{log}");
+}
+
 #[tokio::test]
 #[ignore = "needs the page and Chromium: cargo xtask test"]
 async fn the_whole_way() {

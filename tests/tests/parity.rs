@@ -307,7 +307,11 @@ fn classified(path: &Path, task: Task) -> (Batch, Tokens, Vec<i32>, Vec<i32>) {
     let seq = file.info("input_ids").unwrap().shape[1];
     let rows = ids.chunks(seq).zip(mask.chunks(seq)).map(|(ids, mask)| {
         let kept = || ids.iter().zip(mask).filter(|(_, mask)| **mask == 1).map(|(id, _)| *id);
-        Example { input_ids: kept().map(|id| id as u32).collect(), labels: kept().collect() }
+        Example {
+            input_ids: kept().map(|id| id as u32).collect(),
+            labels: kept().collect(),
+            ..Example::default()
+        }
     });
     let batch = batch(&one_per_row(rows.collect()));
     let mut tokens = tokens(&batch);

@@ -65,7 +65,9 @@ pub fn train(lorelei: &Path, root: &Path, work: &Path) -> Result<()> {
 fn card(trained: &Path, train: &[String], held_out: &[String]) -> Result<String> {
     let read = |name: &str| fs::read_to_string(trained.join(name)).with_context(|| name.to_owned());
     let log = read("trainer_log.jsonl")?;
-    let last: Value = serde_json::from_str(log.lines().last().context("trainer_log.jsonl is empty")?)?;
+    let lines: Vec<Value> = log.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
+    // The last step; an evaluation may come after it.
+    let last = lines.iter().rfind(|line| line["loss"].is_f64()).context("trainer_log.jsonl has no step")?;
     let results: Value = serde_json::from_str(&read("eval_results.json")?)?;
     let number =
         |value: &Value, key: &str| value[key].as_f64().with_context(|| format!("no {key} in the log"));
@@ -84,9 +86,9 @@ fn card(trained: &Path, train: &[String], held_out: &[String]) -> Result<String>
          - Made again by `cargo xtask train-tiny` with `crates/builtin/tiny-recipe.toml`.\n",
         megabytes(train),
         train.len(),
-        number(&last, "step")?,
-        number(&last, "epoch")?.round(),
-        number(&last, "elapsed_seconds")? / 60.0,
+        number(last, "step")?,
+        number(last, "epoch")?.round(),
+        number(last, "elapsed_seconds")? / 60.0,
         held_out.len(),
         megabytes(held_out),
         number(&results, "eval_loss")?,

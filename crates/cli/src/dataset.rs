@@ -7,9 +7,10 @@ use std::{
 };
 
 use lorelei_data::{
-    Classes, Encoded, Encoder, Example, Loader, Padding, Row, Rows, SequenceRow, Tokenizer, is_known,
+    DataError, Encoded, Encoder, Labels, Loader, Padding, Row, Rows, SequenceRow, Tokenizer, is_known,
     is_parquet, read_parquet, read_rows, training_rows,
 };
+use lorelei_formats::config::Task;
 use lorelei_recipe::{DataSection, Recipe};
 use miette::{Context, IntoDiagnostic, Result, miette};
 
@@ -18,89 +19,119 @@ use crate::report;
 /// Bad rows that are told of.
 const SHOWN: usize = 8;
 
-/// `(train, validation)` in tokens of a model with `vocab_size` of them; the second is empty where the recipe asks for none.
-///
-/// # Errors
-///
-/// If a file cannot be read, a row is wrong, or there is nothing to learn.
-pub fn rows(
-    recipe: &Recipe,
-    tokenizer: &Tokenizer,
-    vocab_size: usize,
-) -> Result<(Vec<SequenceRow>, Vec<SequenceRow>)> {
-    let (train, validation) = encoded(recipe, tokenizer, vocab_size)?;
-    let validation = validation.map(|validation| validation.examples);
-    Ok(training_rows(train.examples, validation, &recipe.data, recipe.training.shuffle_seed()))
+/// What a recipe's files hold, in tokens, before it is split and packed.
+pub struct Dataset {
+    /// What is learnt.
+    pub train: Encoded,
+    /// What the run is judged by, where the recipe names a file of it.
+    pub validation: Option<Encoded>,
+    /// A classifier's.
+    pub labels: Option<Labels>,
 }
 
-/// A classifier's `(train, validation)`, and the classes of its training rows.
-///
-/// # Errors
-///
-/// If a file cannot be read, or a row has no label or one that no training row has.
-pub fn classified(
-    recipe: &Recipe,
-    tokenizer: &Tokenizer,
-) -> Result<(Vec<SequenceRow>, Vec<SequenceRow>, Classes)> {
-    let read = |path: &str| -> Result<Vec<(String, usize, Row)>> {
-        let mut rows = Vec::new();
-        for file in files(path)? {
-            for row in open(&file, &recipe.data)? {
-                let (line, row) = row.map_err(report)?;
-                rows.push((file.clone(), line, row));
-            }
+impl Dataset {
+    /// Reads the files for a model of `vocab_size` tokens and that task. Warns of rows that were cut or left out.
+    ///
+    /// # Errors
+    ///
+    /// If a file cannot be read, a row is wrong, or there is nothing to learn.
+    pub fn read(recipe: &Recipe, tokenizer: &Tokenizer, vocab_size: usize, task: Task) -> Result<Self> {
+        let encoder = Encoder::of_section(tokenizer, &recipe.data).with_vocab_size(vocab_size);
+        let validation = recipe.data.validation_file.as_deref();
+        if !matches!(task, Task::SequenceClassification | Task::TokenClassification) {
+            let read = |path: &str| {
+                let mut loader = Loader::new(encoder, &recipe.data);
+                for file in files(path)? {
+                    loader.add(open(&file, &recipe.data)?, &file).map_err(report)?;
+                }
+                finish(loader, path, recipe)
+            };
+            let train = read(train_file(recipe)?)?;
+            return Ok(Self { train, validation: validation.map(read).transpose()?, labels: None });
         }
-        Ok(rows)
-    };
-    let train = read(train_file(recipe)?)?;
-    let classes = Classes::of(train.iter().map(|(_, _, row)| row)).map_err(report)?;
-    let encode = |rows: Vec<(String, usize, Row)>| -> Result<Vec<Example>> {
-        let encode = |(file, line, row): &(String, usize, Row)| {
-            let example = classes.encode(row, tokenizer, recipe.data.max_length);
-            example.map_err(|error| report(error.at(file, *line)))
+        // All rows must be seen before the number of a label is known.
+        let path = train_file(recipe)?;
+        let train = FileRows::all(path, recipe)?;
+        let labels = train.labels(task)?;
+        let encoder = match &labels {
+            Some(labels) => encoder.with_labels(labels),
+            None => encoder,
         };
-        rows.iter().map(encode).collect()
-    };
-    let validation = recipe.data.validation_file.as_deref().map(read).transpose()?;
-    let validation = validation.map(encode).transpose()?;
-    let train = encode(train)?;
-    let (train, validation) = training_rows(train, validation, &recipe.data, recipe.training.shuffle_seed());
-    Ok((train, validation, classes))
+        let encode = |files: FileRows, path: &str| {
+            let mut loader = Loader::new(encoder, &recipe.data);
+            for (file, rows) in files.0 {
+                loader.add(rows.into_iter(), &file).map_err(report)?;
+            }
+            finish(loader, path, recipe)
+        };
+        let train = encode(train, path)?;
+        let validation = validation.map(|path| encode(FileRows::all(path, recipe)?, path)).transpose()?;
+        let labels = labels.unwrap_or_else(|| Labels::numbered(&train.examples));
+        Ok(Self { train, validation, labels: Some(labels) })
+    }
+
+    /// `(train, validation)` as a run goes through them; the second is empty where the recipe asks for none.
+    pub fn rows(self, recipe: &Recipe) -> (Vec<SequenceRow>, Vec<SequenceRow>) {
+        let validation = self.validation.map(|validation| validation.examples);
+        let by_class = matches!(self.labels, Some(Labels::Classes(_)));
+        let seed = recipe.training.shuffle_seed();
+        training_rows(self.train.examples, validation, &recipe.data, seed, by_class)
+    }
 }
 
-/// What the files have, before it is split and packed: `(train, validation)`. Warns of rows that were cut or left out.
-///
-/// # Errors
-///
-/// As [`rows`].
-pub fn encoded(
-    recipe: &Recipe,
-    tokenizer: &Tokenizer,
-    vocab_size: usize,
-) -> Result<(Encoded, Option<Encoded>)> {
-    let encoder = Encoder::of_section(tokenizer, &recipe.data).with_vocab_size(vocab_size);
-    let read = |path: &str| {
-        let mut loader = Loader::new(encoder, &recipe.data);
-        for file in files(path)? {
-            loader.add(open(&file, &recipe.data)?, &file).map_err(report)?;
+/// The rows of some files, good and bad.
+struct FileRows(Vec<(String, Vec<Result<(usize, Row), DataError>>)>);
+
+impl FileRows {
+    fn all(path: &str, recipe: &Recipe) -> Result<Self> {
+        let read = |file: String| Ok((file.clone(), open(&file, &recipe.data)?.collect()));
+        files(path)?.into_iter().map(read).collect::<Result<_>>().map(Self)
+    }
+
+    /// What their labels are; `None` where all rows are tokens with the numbers of their classes.
+    fn labels(&self, task: Task) -> Result<Option<Labels>> {
+        let rows = || self.0.iter().flat_map(|(_, rows)| rows).filter_map(|row| row.as_ref().ok());
+        let are_numbers = rows().all(|(_, row)| matches!(row, Row::Tokens { .. }));
+        match task == Task::TokenClassification && are_numbers {
+            true => Ok(None),
+            false => Labels::of(rows().map(|(_, row)| row)).map(Some).map_err(report),
         }
-        let encoded = loader.finish().map_err(report)?;
-        warn(path, &encoded, recipe.data.max_length);
-        Ok::<_, miette::Report>(encoded)
-    };
-    let validation = recipe.data.validation_file.as_deref();
-    Ok((read(train_file(recipe)?)?, validation.map(read).transpose()?))
+    }
 }
 
-/// The first `count` examples of the training files and what is wrong with the rows before them; no more is read than that takes.
+fn finish(loader: Loader<'_>, path: &str, recipe: &Recipe) -> Result<Encoded> {
+    let encoded = loader.finish().map_err(report)?;
+    warn(path, &encoded, recipe.data.max_length);
+    Ok(encoded)
+}
+
+/// The first `count` examples of the training files and what is wrong with the rows before them; no more is read than that takes, except
+/// for a classifier, whose labels stand in all rows.
 ///
 /// # Errors
 ///
 /// If a file cannot be read, or has nothing to learn.
-pub fn first(recipe: &Recipe, tokenizer: &Tokenizer, vocab_size: usize, count: usize) -> Result<Encoded> {
+pub fn first(
+    recipe: &Recipe,
+    tokenizer: &Tokenizer,
+    vocab_size: usize,
+    task: Task,
+    count: usize,
+) -> Result<Encoded> {
     let encoder = Encoder::of_section(tokenizer, &recipe.data).with_vocab_size(vocab_size);
+    let path = train_file(recipe)?;
+    let labels = match task {
+        Task::SequenceClassification | Task::TokenClassification => {
+            FileRows::all(path, recipe)?.labels(task)?
+        }
+        _ => None,
+    };
+    let encoder = match &labels {
+        Some(labels) => encoder.with_labels(labels),
+        None => encoder,
+    };
     let mut loader = Loader::survey(encoder, &recipe.data);
-    for file in files(train_file(recipe)?)? {
+    for file in files(path)? {
         loader.add_first(open(&file, &recipe.data)?, &file, count).map_err(report)?;
     }
     let (mut encoded, errors) = loader.finish_survey();
@@ -121,7 +152,7 @@ pub fn padding(recipe: &Recipe, tokenizer: &Tokenizer) -> Padding {
 fn train_file(recipe: &Recipe) -> Result<&str> {
     recipe.data.train_file.as_deref().ok_or_else(|| {
         miette!(
-            "the recipe names no data.train_file; name a JSONL, JSON, CSV, text or Parquet file, a folder of them, or \
+            "the recipe names no data.train_file; name a JSONL, JSON, CSV, text, Parquet or Arrow file, a folder of them, or \
              builtin:english to try it"
         )
     })

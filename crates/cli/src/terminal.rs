@@ -8,12 +8,12 @@ use std::{
 };
 
 use indicatif::{ProgressBar, ProgressStyle};
-use lorelei_train::{Evaluation, Event, Host, SaveError, Signal};
+use lorelei_train::{Evaluation, Event, Host, LogLine, SaveError, Signal};
 use miette::{Context, IntoDiagnostic, Result};
 
 use crate::{checkpoint, claim::Claim, disk, report, tensorboard::EventFile, tui::Tui};
 
-/// The logged steps, a line each.
+/// The logged steps and the evaluations, a line each.
 const LOG: &str = "trainer_log.jsonl";
 
 /// See the module.
@@ -160,6 +160,11 @@ impl Host for Terminal {
         if let Some(tui) = &mut self.tui {
             tui.event(event);
         }
+        if let Some(line) = LogLine::of(event).and_then(|line| serde_json::to_string(&line).ok())
+            && let Err(error) = writeln!(self.log, "{line}")
+        {
+            self.say(&format!("warning: {LOG} cannot be written: {error}"));
+        }
         match event {
             Event::Started(started) => {
                 self.say(&parameters_line(started.trainable_parameters, started.all_parameters));
@@ -189,11 +194,6 @@ impl Host for Terminal {
                     say!("{}/{total} {progress}, {:.0} s left", log.step, log.remaining_seconds);
                 }
                 self.bar.set_message(progress);
-                if let Ok(line) = serde_json::to_string(log)
-                    && let Err(error) = writeln!(self.log, "{line}")
-                {
-                    self.say(&format!("warning: trainer_log.jsonl cannot be written: {error}"));
-                }
             }
             Event::Evaluated(evaluation) => {
                 let classes = evaluation.eval_accuracy.zip(evaluation.eval_f1);

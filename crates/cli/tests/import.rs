@@ -56,6 +56,11 @@ fn curves_of_two_runs_and_tensorboard_s_files() {
     let picture = fs::read_to_string(&svg).unwrap();
     assert!(picture.starts_with("<svg") && picture.matches("<polyline").count() >= 2, "{picture}");
     assert!(picture.contains("trainer_log.jsonl") && picture.contains("loss"));
+    // The same as a PNG, by its name.
+    let png = run.path("plot.png").display().to_string();
+    lorelei(&["plot", &out, "--output", &png]).ok();
+    let bytes = fs::read(&png).unwrap();
+    assert!(bytes.starts_with(b"\x89PNG\r\n") && bytes.len() > 5000, "{} bytes", bytes.len());
     lorelei(&["plot", &out, "--metric", "nothing", "--output", &svg]).refused(&["no line with nothing"]);
     lorelei(&["plot", "/nowhere"]).refused(&["cannot read", "output_dir of a run"]);
 }

@@ -26,7 +26,8 @@ const SETTINGS: &[&str] = &[
 fn losses(run: &Run) -> Vec<(u64, f64)> {
     let log = fs::read_to_string(run.output().join("trainer_log.jsonl")).unwrap();
     let line = |line: &str| -> serde_json::Value { serde_json::from_str(line).unwrap() };
-    log.lines().map(line).map(|l| (l["step"].as_u64().unwrap(), l["loss"].as_f64().unwrap())).collect()
+    let steps = log.lines().map(line).filter(|line| !line["loss"].is_null());
+    steps.map(|l| (l["step"].as_u64().unwrap(), l["loss"].as_f64().unwrap())).collect()
 }
 
 fn has_checkpoint(run: &Run) -> bool {

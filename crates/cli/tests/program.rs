@@ -137,8 +137,13 @@ fn a_run_leaves_an_adapter_a_log_and_checkpoints() {
     );
     let log = fs::read_to_string(out.join("trainer_log.jsonl")).unwrap();
     let lines: Vec<serde_json::Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert_eq!(lines.len(), 3);
-    for (line, step) in lines.iter().zip(1..) {
+    // An evaluation stands behind the step that it comes after.
+    let evaluations: Vec<_> = lines.iter().skip(1).step_by(2).collect();
+    assert!(evaluations.iter().all(|line| line["eval_loss"].is_number()), "{log}");
+    assert_eq!(evaluations.iter().map(|line| line["step"].as_u64()).collect::<Vec<_>>(), [1, 2, 3].map(Some));
+    let steps: Vec<_> = lines.iter().step_by(2).collect();
+    assert_eq!(steps.len(), 3);
+    for (line, step) in steps.into_iter().zip(1..) {
         assert_eq!(line["step"], step);
         for key in [
             "epoch",
@@ -416,11 +421,79 @@ fn a_classifier_learns_classes_and_is_measured() {
 
     // What a classifier has is no measure of a text.
     let text = ["training.metric_for_best_model=f1", "training.max_steps=1"];
-    run.train(&text).refused(&["metric_for_best_model", "writes text"]);
+    run.train(&text).refused(&["metric_for_best_model", "has no classes"]);
 
     // A label that training never saw is named with its line.
     fs::write(run.path("validation.jsonl"), row("a stone", "earth")).unwrap();
     run.train(&arguments).refused(&["validation.jsonl:1", "earth", "air, water"]);
+}
+
+#[test]
+fn numbers_several_classes_pairs_and_words_are_learnt() {
+    let learns = |task: &str, rows: &[serde_json::Value], metric: &str| {
+        let run = Run::new();
+        let rows = rows.iter().cycle().take(12).map(|row| row.to_string() + "\n").collect::<String>();
+        run.data(&rows);
+        let validation = run.path("validation.jsonl");
+        fs::write(&validation, rows).unwrap();
+        let said = run.train(&[
+            &format!("lora.task_type={task}"),
+            &format!("data.validation_file={}", validation.display()),
+            "training.max_steps=40",
+            "training.eval_strategy=steps",
+            "training.eval_steps=40",
+            "training.eval_on_start=true",
+            "training.save_strategy=no",
+            "training.per_device_train_batch_size=4",
+            "training.learning_rate=0.01",
+        ]);
+        let log = fs::read_to_string(run.output().join("trainer_log.jsonl"));
+        let said = said.ok();
+        let evaluations: Vec<serde_json::Value> = log
+            .unwrap()
+            .lines()
+            .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
+            .filter(|line| line["eval_loss"].is_number())
+            .collect();
+        let of =
+            |line: &serde_json::Value| line[metric].as_f64().unwrap_or_else(|| panic!("no {metric}: {line}"));
+        let card = fs::read_to_string(run.output().join("README.md")).unwrap();
+        let head = open(&run.output().join("adapter_model.safetensors"));
+        let labels = head.info("base_model.model.score.weight").unwrap().shape[0];
+        (of(&evaluations[0]), of(&evaluations[1]), said.out + &card, labels)
+    };
+    use serde_json::json;
+    let (before, after, said, labels) = learns(
+        "SEQ_CLS",
+        &[json!({"text": "a fish swims", "label": 1.5}), json!({"text": "a bird flies", "label": -2.0})],
+        "eval_loss",
+    );
+    assert!(after < 0.1 && before > 1.0 && labels == 1, "{before} to {after}, {labels} labels");
+    assert!(said.contains("mean squared error") && said.contains("num_labels=1)"), "{said}");
+    let several = [
+        json!({"text": "a fish swims", "label": ["water", "animal"]}),
+        json!({"text": "a stone falls", "label": []}),
+        json!({"text": "a bird flies", "label": ["animal"]}),
+    ];
+    let (_, after, said, labels) = learns("SEQ_CLS", &several, "eval_accuracy");
+    assert!(after == 1.0 && labels == 2, "{after}, {labels} labels");
+    assert!(
+        said.contains("2 classes: animal, water") && said.contains("multi_label_classification"),
+        "{said}"
+    );
+    let pairs = [
+        json!({"text": "a fish", "text_pair": "it swims", "label": "true"}),
+        json!({"text": "a fish", "text_pair": "it flies", "label": "false"}),
+    ];
+    let (_, after, _, labels) = learns("SEQ_CLS", &pairs, "eval_accuracy");
+    assert!(after == 1.0 && labels == 2, "{after}, {labels} labels");
+    let words = [
+        json!({"tokens": ["the", "whale", "swims"], "ner_tags": ["O", "ANIMAL", "O"]}),
+        json!({"tokens": ["a", "bird", "in", "Spain"], "ner_tags": ["O", "ANIMAL", "O", "PLACE"]}),
+    ];
+    let (_, after, said, labels) = learns("TOKEN_CLS", &words, "eval_accuracy");
+    assert!(after == 1.0 && labels == 3, "{after}, {labels} labels");
+    assert!(said.contains("3 classes: ANIMAL, O, PLACE"), "{said}");
 }
 
 #[test]

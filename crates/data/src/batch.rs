@@ -6,7 +6,7 @@ use crate::encode::{Example, IGNORE_INDEX};
 use crate::split::hold_out;
 
 /// One row of a batch: a single document, or several packed one after the other.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct SequenceRow {
     /// The documents, in their order in the row. None is empty where [`pack`] or [`one_per_row`] made the row.
     pub documents: Vec<Example>,
@@ -28,7 +28,7 @@ impl SequenceRow {
 ///
 /// Padding is on the right: the pad id, label -100, position 0, segment 0. Documents are segments 1, 2, ... of their
 /// row and their positions start at 0; a token attends only to its own segment.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Batch {
     /// Rows.
     pub batch_size: usize,
@@ -42,6 +42,10 @@ pub struct Batch {
     pub position_ids: Vec<i32>,
     /// Which document of the row, from 1; 0 is padding.
     pub segment_ids: Vec<i32>,
+    /// Which of two texts each token is of; empty where no document is a pair.
+    pub token_type_ids: Vec<i32>,
+    /// What the documents have for [`Example::values`], one after the other.
+    pub values: Vec<f32>,
 }
 
 impl Batch {
@@ -95,6 +99,7 @@ pub fn collate(rows: &[&SequenceRow], padding: impl Into<Padding>) -> Batch {
     let padding = padding.into();
     let seq_len = padding.length(rows.iter().map(|row| row.num_tokens()).max().unwrap_or(0));
     let mut batch = Batch { batch_size: rows.len(), seq_len, ..Batch::default() };
+    let has_pairs = rows.iter().flat_map(|row| &row.documents).any(|text| !text.token_type_ids.is_empty());
     for (row, end) in rows.iter().zip((1..).map(|row| row * seq_len)) {
         for (document, segment) in row.documents.iter().zip(1..) {
             let length = document.input_ids.len();
@@ -102,11 +107,17 @@ pub fn collate(rows: &[&SequenceRow], padding: impl Into<Padding>) -> Batch {
             batch.labels.extend_from_slice(&document.labels);
             batch.position_ids.extend(0..length as i32);
             batch.segment_ids.extend(std::iter::repeat_n(segment, length));
+            batch.values.extend_from_slice(&document.values);
+            if has_pairs {
+                let types = document.token_type_ids.iter().map(|&id| id as i32);
+                batch.token_type_ids.extend(types.chain(std::iter::repeat(0)).take(length));
+            }
         }
         batch.input_ids.resize(end, padding.id as i32);
         batch.labels.resize(end, IGNORE_INDEX);
         batch.position_ids.resize(end, 0);
         batch.segment_ids.resize(end, 0);
+        batch.token_type_ids.resize(if has_pairs { end } else { 0 }, 0);
     }
     batch
 }
@@ -122,16 +133,17 @@ pub fn sequences(examples: Vec<Example>, max_length: usize, packing: bool) -> Ve
 }
 
 /// The rows to learn from and those to evaluate on, as a recipe's `[data]` says: `validation`, or what is held out of `train`;
-/// packed or not.
+/// packed or not. With `by_class`, each class has its share among the rows held out.
 pub fn training_rows(
     train: Vec<Example>,
     validation: Option<Vec<Example>>,
     section: &DataSection,
     seed: u64,
+    by_class: bool,
 ) -> (Vec<SequenceRow>, Vec<SequenceRow>) {
     let (train, validation) = match validation {
         Some(validation) => (train, validation),
-        None => hold_out(train, section.validation_split_percentage, seed),
+        None => hold_out(train, section.validation_split_percentage, seed, by_class),
     };
     let rows = |examples| sequences(examples, section.max_length, section.packing);
     (rows(train), rows(validation))

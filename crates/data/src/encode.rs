@@ -6,6 +6,7 @@ use lorelei_recipe::{DataSection, TruncationSide};
 
 use crate::chat::{Conversation, Rendered};
 use crate::error::{DataError, DataErrorKind};
+use crate::labels::Labels;
 use crate::rows::Row;
 use crate::tokenizer::Tokenizer;
 
@@ -13,12 +14,16 @@ use crate::tokenizer::Tokenizer;
 pub const IGNORE_INDEX: i64 = -100;
 
 /// Token ids and a label for each: the id itself where it is learnt, -100 where not.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Example {
     /// Token ids.
     pub input_ids: Vec<u32>,
     /// As many labels, not shifted.
     pub labels: Vec<i64>,
+    /// Of a pair of texts, as many numbers that say which of the two a token is of, where the tokenizer tells (BERT's does); else empty.
+    pub token_type_ids: Vec<u32>,
+    /// Of a text with a number, that; of one with several classes, 1 or 0 for each class; else empty.
+    pub values: Vec<f32>,
 }
 
 impl Example {
@@ -33,17 +38,28 @@ impl Example {
             let surplus = self.input_ids.len().saturating_sub(max_length);
             self.input_ids.drain(..surplus);
             self.labels.drain(..surplus);
+            self.token_type_ids.drain(..surplus.min(self.token_type_ids.len()));
         }
         self.input_ids.truncate(max_length);
         self.labels.truncate(max_length);
+        self.token_type_ids.truncate(max_length);
     }
 
     /// All tokens from `start` on are learnt.
     pub(crate) fn learnt_from(input_ids: Vec<u32>, start: usize) -> Self {
         let label = |(at, &id): (usize, &u32)| if at < start { IGNORE_INDEX } else { i64::from(id) };
         let labels = input_ids.iter().enumerate().map(label).collect();
-        Self { input_ids, labels }
+        Self { input_ids, labels, ..Self::default() }
     }
+}
+
+/// An example that fits a row.
+pub(crate) struct Fitted {
+    pub(crate) example: Example,
+    /// Whether something was cut off.
+    pub(crate) was_cut: bool,
+    /// Labels that counted before.
+    pub(crate) num_targets: usize,
 }
 
 /// Encodes rows with one tokenizer.
@@ -55,6 +71,7 @@ pub struct Encoder<'t> {
     assistant_only_loss: bool,
     completion_only_loss: bool,
     vocab_size: usize,
+    labels: Option<&'t Labels>,
 }
 
 impl<'t> Encoder<'t> {
@@ -72,12 +89,23 @@ impl<'t> Encoder<'t> {
             assistant_only_loss: section.assistant_only_loss,
             completion_only_loss: section.completion_only_loss,
             vocab_size: tokenizer.vocab_size(),
+            labels: None,
         }
     }
 
     /// Checks ids against a model's embedding of `vocab_size` rows, which may be more than the tokenizer has tokens.
     pub fn with_vocab_size(self, vocab_size: usize) -> Self {
         Self { vocab_size, ..self }
+    }
+
+    /// Encodes for a classifier: what is learnt is the label of a row.
+    pub fn with_labels(self, labels: &'t Labels) -> Self {
+        Self { labels: Some(labels), ..self }
+    }
+
+    /// Whether it encodes for a classifier.
+    pub(crate) fn classifies(&self) -> bool {
+        self.labels.is_some()
     }
 
     /// Tokens and labels of `row`:
@@ -95,13 +123,22 @@ impl<'t> Encoder<'t> {
     /// A token id or label outside the vocabulary and a row without tokens are errors. Whether anything is left to
     /// learn is for the caller to see ([`Example::num_targets`]).
     pub fn encode(&self, row: &Row) -> Result<Example, DataError> {
-        let mut example = self.encode_whole(row)?;
-        example.truncate(self.max_length, self.truncation_side);
-        Ok(example)
+        Ok(self.fit(row)?.example)
     }
 
-    /// As [`Self::encode`], with nothing cut off.
-    pub(crate) fn encode_whole(&self, row: &Row) -> Result<Example, DataError> {
+    /// As [`Self::encode`], and what became of the row.
+    pub(crate) fn fit(&self, row: &Row) -> Result<Fitted, DataError> {
+        if let Some(labels) = self.labels {
+            return labels.encode(row, self.tokenizer, self.max_length, self.truncation_side);
+        }
+        let mut example = self.encode_whole(row)?;
+        let num_targets = example.num_targets();
+        let was_cut = example.input_ids.len() > self.max_length;
+        example.truncate(self.max_length, self.truncation_side);
+        Ok(Fitted { example, was_cut, num_targets })
+    }
+
+    fn encode_whole(&self, row: &Row) -> Result<Example, DataError> {
         let example = match row {
             Row::Text(text) | Row::Stream { text, .. } | Row::Labelled { text, text_pair: None, .. } => {
                 self.text(text)?
@@ -110,8 +147,9 @@ impl<'t> Encoder<'t> {
             Row::PromptCompletion { prompt, completion } => self.prompt_completion(prompt, completion)?,
             Row::Conversation(conversation) => self.conversation(conversation)?,
             Row::Tokens { input_ids, labels } => {
-                Example { input_ids: input_ids.clone(), labels: labels.clone() }
+                Example { input_ids: input_ids.clone(), labels: labels.clone(), ..Example::default() }
             }
+            Row::Words { words, .. } => self.text(&words.join(" "))?,
         };
         if example.input_ids.is_empty() {
             return Err(empty());
@@ -194,7 +232,7 @@ impl<'t> Encoder<'t> {
                 IGNORE_INDEX
             });
         }
-        Ok(Example { input_ids: ids, labels })
+        Ok(Example { input_ids: ids, labels, ..Example::default() })
     }
 
     /// Bytes of the rendered text that are learnt.

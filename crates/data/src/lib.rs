@@ -7,10 +7,10 @@
 
 mod batch;
 mod chat;
-mod classes;
 mod clock;
 mod encode;
 mod error;
+mod labels;
 mod loader;
 mod preview;
 mod python_json;
@@ -26,15 +26,15 @@ mod train_tokenizer;
 
 pub use batch::{Batch, Padding, SequenceRow, collate, one_per_row, pack, sequences, training_rows};
 pub use chat::{Conversation, Message};
-pub use classes::Classes;
 pub use encode::{Encoder, Example, IGNORE_INDEX};
 pub use error::{DataError, DataErrorKind};
+pub use labels::Labels;
 pub use loader::{Encoded, Loader, Place, encode_rows};
 pub use preview::{ShownToken, shown};
 pub use readers::{COMPRESSED, EXTENSIONS, Rows, is_known, is_parquet, read_jsonl, read_parquet, read_rows};
 pub use rows::Row;
 pub use sampler::{epoch_order, micro_batches, sampling_order};
-pub use split::{hold_out, split};
+pub use split::{hold_out, split, split_by};
 pub use statistics::{Bar, Statistics};
 pub use tokenizer::Tokenizer;
 pub use train_tokenizer::train_byte_level_bpe;

@@ -10,7 +10,7 @@ use std::{
 use lorelei_recipe::{DataSection, OnBadRow};
 
 use crate::{
-    encode::{Encoder, Example},
+    encode::{Encoder, Example, Fitted},
     error::{DataError, DataErrorKind},
     rows::Row,
 };
@@ -34,7 +34,7 @@ impl fmt::Display for Place {
 }
 
 /// The examples of some files.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Encoded {
     /// Examples with something to learn, in file order.
     pub examples: Vec<Example>,
@@ -149,15 +149,12 @@ impl<'t> Loader<'t> {
             self.stream.drain(..whole);
             return Ok(());
         }
-        self.encoded.labelled += usize::from(matches!(row, Row::Labelled { .. }));
-        let mut example = self.encoder.encode_whole(&row)?;
-        let targets = example.num_targets();
-        if example.input_ids.len() > self.encoder.max_length {
-            self.encoded.truncated += 1;
-            example.truncate(self.encoder.max_length, self.encoder.truncation_side);
-        }
+        let is_labelled = matches!(row, Row::Labelled { .. } | Row::Words { .. });
+        self.encoded.labelled += usize::from(is_labelled && !self.encoder.classifies());
+        let Fitted { example, was_cut, num_targets } = self.encoder.fit(&row)?;
+        self.encoded.truncated += usize::from(was_cut);
         if example.num_targets() == 0 {
-            self.cut_away += usize::from(targets > 0);
+            self.cut_away += usize::from(num_targets > 0);
             self.encoded.skipped.push(place.clone());
         } else if self.deduplicate && self.is_known(&example) {
             self.encoded.duplicates += 1;

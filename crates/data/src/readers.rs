@@ -1,6 +1,8 @@
-//! From a file's bytes to rows: JSONL, JSON, CSV, TSV, plain text and Parquet, told apart by the file's name, each as it is or
-//! inside gzip or zstd.
+//! From a file's bytes to rows: JSONL, JSON, CSV, TSV, plain text, Parquet and Arrow, told apart by the file's name, each as it is
+//! or inside gzip or zstd.
 
+mod arrow;
+mod arrow_messages;
 mod compressed;
 mod json;
 mod jsonl;
@@ -22,7 +24,8 @@ use crate::{
 };
 
 /// File names that [`read_rows`] knows end so; what ends otherwise is read as JSONL.
-pub const EXTENSIONS: [&str; 8] = ["jsonl", "ndjson", "json", "csv", "tsv", "txt", "text", "parquet"];
+pub const EXTENSIONS: [&str; 11] =
+    ["jsonl", "ndjson", "json", "csv", "tsv", "txt", "text", "parquet", "arrow", "ipc", "feather"];
 
 /// What a name may have after that: the file is compressed.
 pub const COMPRESSED: [&str; 3] = ["gz", "zst", "zstd"];
@@ -33,9 +36,9 @@ pub type Rows<'a> = Box<dyn Iterator<Item = Result<(usize, Row), DataError>> + '
 /// Reads rows with the number of the line on which each begins, from 1.
 ///
 /// `.csv` and `.tsv` have a first line that names the columns; what a row of `.txt` is says `section.sample_by`; `.json` is one array
-/// of objects, or lines as in JSONL; Parquet is found by its first bytes, and is then read into memory whole ([`read_parquet`]
-/// reads it in place); everything else is JSONL. gzip and zstd are found by their first bytes too. `section.columns` says which
-/// column is which field. A bad row is an error and the next item is the row after it; where the file itself breaks off the
+/// of objects, or lines as in JSONL; Arrow and Parquet are found by their first bytes, and Parquet is then read into memory whole
+/// ([`read_parquet`] reads it in place); everything else is JSONL. gzip and zstd are found by their first bytes too.
+/// `section.columns` says which column is which field. A bad row is an error and the next item is the row after it; where the file itself breaks off the
 /// rows end with an error of kind [`crate::DataErrorKind::Read`]. No row may be longer than 64 MiB.
 pub fn read_rows<'a>(reader: impl BufRead + 'a, file_name: &str, section: &DataSection) -> Rows<'a> {
     let columns = Columns(section.columns.clone());
@@ -45,6 +48,7 @@ pub fn read_rows<'a>(reader: impl BufRead + 'a, file_name: &str, section: &DataS
     };
     match format(file_name).as_str() {
         _ if parquet::begins(&mut reader) => parquet::read_stream(reader, file_name, columns),
+        _ if arrow::begins(&mut reader) => arrow::read(reader, file_name, columns),
         "csv" => Box::new(table::read_table(reader, file_name, b',', columns)),
         "tsv" => Box::new(table::read_table(reader, file_name, b'\t', columns)),
         "txt" | "text" => text::read_text(reader, file_name, section.sample_by),

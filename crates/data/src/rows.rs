@@ -3,6 +3,7 @@
 mod conversation;
 mod field;
 mod tokens;
+mod words;
 
 use std::collections::BTreeMap;
 
@@ -47,6 +48,13 @@ pub enum Row {
         /// A label for each token, -100 where nothing is learnt.
         labels: Vec<i64>,
     },
+    /// `{"tokens", "tags"}` (or `ner_tags`, `labels`): words, and what each is: for a classifier of tokens. A language model learns the words.
+    Words {
+        /// The words.
+        words: Vec<String>,
+        /// A number or a name for each.
+        tags: Vec<Value>,
+    },
     /// A piece of a text that is one stream: the rows are cut from its tokens, not from its lines.
     Stream {
         /// The piece.
@@ -56,8 +64,10 @@ pub enum Row {
     },
 }
 
-const FORMS: &str =
-    "messages, conversations, prompt + completion, instruction + output, input_ids, text + label or text";
+const FORMS: &str = "messages, conversations, prompt + completion, instruction + output, input_ids, tokens + tags, text + label or text";
+
+/// What a list of tags may be called, the first that is there.
+const TAGS: [&str; 3] = ["tags", "ner_tags", "labels"];
 
 /// Which column of a file each field of a row is (`data.columns`); empty takes the fields by their own names.
 #[derive(Debug, Clone, Default)]
@@ -125,14 +135,22 @@ pub(crate) fn from_fields(fields: Map<String, Value>, columns: &Columns) -> Resu
     if let Some(ids) = get(&fields, "input_ids") {
         return tokens::parse(ids, &fields);
     }
+    let tags = TAGS.into_iter().find_map(|name| Some((name, get(&fields, name)?)));
+    if let (Some(words), Some((name, tags))) = (get(&fields, "tokens"), tags) {
+        return words::parse(words, name, tags);
+    }
     if let Some(text) = get(&fields, "text") {
         let text = string("text", text)?;
-        return Ok(match get(&fields, "label") {
-            Some(label @ (Value::String(_) | Value::Number(_) | Value::Bool(_))) => Row::Labelled {
-                text,
-                text_pair: get(&fields, "text_pair").map(|pair| string("text_pair", pair)).transpose()?,
-                label: label.clone(),
-            },
+        let label =
+            get(&fields, "label").or_else(|| get(&fields, "labels").filter(|labels| labels.is_array()));
+        return Ok(match label {
+            Some(label @ (Value::String(_) | Value::Number(_) | Value::Bool(_) | Value::Array(_))) => {
+                Row::Labelled {
+                    text,
+                    text_pair: get(&fields, "text_pair").map(|pair| string("text_pair", pair)).transpose()?,
+                    label: label.clone(),
+                }
+            }
             _ => Row::Text(text),
         });
     }

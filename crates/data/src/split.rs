@@ -1,11 +1,26 @@
 //! Holding rows back for validation.
 
-use crate::random::{Stream, generator, permutation};
+use std::collections::BTreeMap;
 
-/// (train, validation) of `rows`, drawn by [`split`]; without a percentage nothing is held back.
-pub fn hold_out<T>(rows: Vec<T>, validation_split_percentage: Option<f64>, seed: u64) -> (Vec<T>, Vec<T>) {
+use crate::{
+    encode::Example,
+    random::{Stream, generator, permutation},
+};
+
+/// (train, validation) of `rows`, drawn by [`split`], or with `by_class` by [`split_by`] the label of a text's last token; without a
+/// percentage nothing is held back.
+pub fn hold_out(
+    rows: Vec<Example>,
+    validation_split_percentage: Option<f64>,
+    seed: u64,
+    by_class: bool,
+) -> (Vec<Example>, Vec<Example>) {
     let Some(percentage) = validation_split_percentage else { return (rows, Vec::new()) };
-    let (_, held) = split(rows.len(), percentage, seed);
+    let class = |row: &Example| row.labels.last().copied().unwrap_or_default();
+    let (_, held) = match by_class {
+        true => split_by(&rows.iter().map(class).collect::<Vec<_>>(), percentage, seed),
+        false => split(rows.len(), percentage, seed),
+    };
     let (mut train, mut validation) = (Vec::new(), Vec::new());
     for (index, row) in rows.into_iter().enumerate() {
         let side = if held.binary_search(&index).is_ok() { &mut validation } else { &mut train };
@@ -18,15 +33,59 @@ pub fn hold_out<T>(rows: Vec<T>, validation_split_percentage: Option<f64>, seed:
 /// (rounded) drawn at random for validation. Each side gets at least one row when there are two; a percentage of 0 or
 /// less, or not a number, holds nothing back. Deterministic in its arguments.
 pub fn split(n: usize, validation_split_percentage: f64, seed: u64) -> (Vec<usize>, Vec<usize>) {
-    let none = validation_split_percentage.is_nan() || validation_split_percentage <= 0.0;
-    if none || n < 2 {
-        return ((0..n).collect(), Vec::new());
-    }
-    let share = n as f64 * validation_split_percentage / 100.0;
-    let held_back = (share.round() as usize).clamp(1, n - 1);
-    let mut validation = permutation(n, &mut generator(seed, Stream::Split));
+    let held_back = held_back(n, validation_split_percentage);
+    let mut validation = match held_back {
+        0 => (0..n).collect(),
+        _ => permutation(n, &mut generator(seed, Stream::Split)),
+    };
     let mut train = validation.split_off(held_back);
     train.sort_unstable();
     validation.sort_unstable();
     (train, validation)
+}
+
+/// As [`split`], with each class's share among the rows held back as it is among all, as near as whole rows allow: the rows that are left
+/// over go to the classes whose share was cut most, as in scikit-learn's `stratify`. A class of one row stays in training.
+pub fn split_by(classes: &[i64], validation_split_percentage: f64, seed: u64) -> (Vec<usize>, Vec<usize>) {
+    let n = classes.len();
+    let held_back = held_back(n, validation_split_percentage);
+    let mut members = BTreeMap::<i64, Vec<usize>>::new();
+    for (row, class) in classes.iter().enumerate() {
+        members.entry(*class).or_default().push(row);
+    }
+    let most = |rows: &[usize]| rows.len() - 1;
+    let share = |rows: &[usize]| rows.len() as f64 * held_back as f64 / n.max(1) as f64;
+    let mut counts: Vec<usize> =
+        members.values().map(|rows| (share(rows) as usize).min(most(rows))).collect();
+    let mut by_rest: Vec<usize> = (0..counts.len()).collect();
+    let rest: Vec<f64> =
+        members.values().zip(&counts).map(|(rows, count)| share(rows) - *count as f64).collect();
+    by_rest.sort_by(|a, b| rest[*b].total_cmp(&rest[*a]));
+    let limits: Vec<usize> = members.values().map(|rows| most(rows)).collect();
+    while let Some(class) = by_rest.iter().copied().find(|class| counts[*class] < limits[*class])
+        && counts.iter().sum::<usize>() < held_back
+    {
+        counts[class] += 1;
+        // The next of them has its turn before this one has another.
+        by_rest.retain(|other| *other != class);
+        by_rest.push(class);
+    }
+    let mut generator = generator(seed, Stream::Split);
+    let (mut train, mut validation) = (Vec::new(), Vec::new());
+    for (rows, count) in members.values().zip(counts) {
+        let order = permutation(rows.len(), &mut generator);
+        validation.extend(order[..count].iter().map(|at| rows[*at]));
+        train.extend(order[count..].iter().map(|at| rows[*at]));
+    }
+    train.sort_unstable();
+    validation.sort_unstable();
+    (train, validation)
+}
+
+/// How many of `n` rows that percentage is.
+fn held_back(n: usize, percentage: f64) -> usize {
+    if percentage.is_nan() || percentage <= 0.0 || n < 2 {
+        return 0;
+    }
+    ((n as f64 * percentage / 100.0).round() as usize).clamp(1, n - 1)
 }

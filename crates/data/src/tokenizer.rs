@@ -2,6 +2,12 @@
 
 use std::ops::Range;
 
+use lorelei_recipe::TruncationSide;
+use tokenizers::{
+    Encoding, PostProcessor as _, TruncationDirection, TruncationParams, TruncationStrategy,
+    tokenizer::truncate_encodings,
+};
+
 use crate::chat::{ChatTemplate, Conversation, DEFAULT_TEMPLATE, Message, Rendered};
 use crate::error::{DataError, DataErrorKind};
 use crate::tokenizer_config::TokenizerConfig;
@@ -15,6 +21,17 @@ pub struct Tokenizer {
     chat: Result<ChatTemplate, DataError>,
     /// The template for conversations with tools, where the model has one of its own for them.
     tool_use: Option<Result<ChatTemplate, DataError>>,
+}
+
+/// Tokens with the special ones around them.
+pub(crate) struct Surrounded {
+    pub(crate) ids: Vec<u32>,
+    /// Which of two texts each is of.
+    pub(crate) type_ids: Vec<u32>,
+    /// Which word each is of.
+    pub(crate) words: Vec<Option<usize>>,
+    /// Whether something was cut off.
+    pub(crate) was_cut: bool,
 }
 
 fn refused(problem: String, help: &str) -> DataError {
@@ -77,6 +94,98 @@ impl Tokenizer {
             }
         }
         Ok(ids)
+    }
+
+    /// A text, or two, with the special tokens around them, cut to `max_length` tokens in all: of two the longer one is cut, as Transformers'
+    /// `truncation=True` has it, and what stands around the texts stays.
+    pub(crate) fn encode_texts(
+        &self,
+        text: &str,
+        text_pair: Option<&str>,
+        max_length: usize,
+        side: TruncationSide,
+    ) -> Result<Surrounded, DataError> {
+        let plain = |text: &str| self.inner.encode(text, false).map_err(|error| encode_error(&error));
+        self.surround(plain(text)?, text_pair.map(plain).transpose()?, max_length, side)
+    }
+
+    /// Words with the special tokens around them, cut to `max_length` tokens in all.
+    pub(crate) fn encode_words(
+        &self,
+        words: &[String],
+        max_length: usize,
+        side: TruncationSide,
+    ) -> Result<Surrounded, DataError> {
+        let encode = |words: &[&str]| self.inner.encode(words, false).map_err(|error| encode_error(&error));
+        // Where a word's space belongs to its token (GPT-2, RoBERTa), a word without one is the inside of another.
+        let alone = |words: &[&str]| encode(words).map(|encoding| encoding.get_ids().to_vec());
+        let spaced = alone(&["a", " b"])? == alone(&["a b"])? && alone(&["a", "b"])? != alone(&["a b"])?;
+        let encoding = match spaced {
+            true => {
+                let words: Vec<String> = words.iter().map(|word| format!(" {word}")).collect();
+                encode(&words.iter().map(String::as_str).collect::<Vec<_>>())?
+            }
+            false => encode(&words.iter().map(String::as_str).collect::<Vec<_>>())?,
+        };
+        self.surround(encoding, None, max_length, side)
+    }
+
+    fn surround(
+        &self,
+        text: Encoding,
+        pair: Option<Encoding>,
+        max_length: usize,
+        side: TruncationSide,
+    ) -> Result<Surrounded, DataError> {
+        let lacks_bos = self.config.add_bos_token == Some(true)
+            && self.inner.post_process(Encoding::default(), None, true).is_ok_and(|around| around.is_empty());
+        let bos = self.bos_id().filter(|_| lacks_bos);
+        let around = self.inner.get_post_processor().map_or(0, |added| added.added_tokens(pair.is_some()))
+            + usize::from(bos.is_some());
+        let room = max_length.checked_sub(around + 1).ok_or_else(|| {
+            refused(
+                format!("max_length = {max_length} has no room for a text: {around} tokens stand around it"),
+                "raise data.max_length",
+            )
+        })? + 1;
+        let length = text.len() + pair.as_ref().map_or(0, Encoding::len);
+        let first = text.get_ids().first().copied();
+        let (text, pair) = match length > room {
+            false => (text, pair),
+            true => {
+                let direction = match side {
+                    TruncationSide::Left => TruncationDirection::Left,
+                    TruncationSide::Right => TruncationDirection::Right,
+                };
+                let params = TruncationParams {
+                    max_length: room,
+                    strategy: TruncationStrategy::LongestFirst,
+                    stride: 0,
+                    direction,
+                };
+                truncate_encodings(text, pair, &params).map_err(|error| encode_error(&error))?
+            }
+        };
+        let whole = self.inner.post_process(text, pair, true).map_err(|error| encode_error(&error))?;
+        let word = |word: &Option<u32>| word.map(|word| word as usize);
+        let mut all = Surrounded {
+            ids: whole.get_ids().to_vec(),
+            type_ids: whole.get_type_ids().to_vec(),
+            words: whole.get_word_ids().iter().map(word).collect(),
+            was_cut: length > room,
+        };
+        if let Some(bos) = bos {
+            all.ids.insert(0, bos);
+            all.type_ids.insert(0, 0);
+            all.words.insert(0, None);
+        } else if self.config.add_bos_token == Some(false)
+            && self.bos_id().is_some_and(|bos| all.ids.first() == Some(&bos) && first != Some(bos))
+        {
+            all.ids.remove(0);
+            all.type_ids.remove(0);
+            all.words.remove(0);
+        }
+        Ok(all)
     }
 
     fn starts_with_bos(&self, text: &str) -> bool {

@@ -2,18 +2,22 @@
 
 use lorelei_data::{
     Batch, Example, Padding, SequenceRow, Statistics, collate, epoch_order, micro_batches, one_per_row, pack,
-    sampling_order, split,
+    sampling_order, split, split_by,
 };
 use lorelei_recipe::{SamplingStrategy, TrainingArguments};
 use proptest::prelude::*;
 
 fn example(ids: &[u32]) -> Example {
-    Example { input_ids: ids.to_vec(), labels: ids.iter().map(|&id| i64::from(id)).collect() }
+    Example {
+        input_ids: ids.to_vec(),
+        labels: ids.iter().map(|&id| i64::from(id)).collect(),
+        ..Example::default()
+    }
 }
 
 #[test]
 fn padded_and_packed() {
-    let masked = Example { input_ids: vec![4, 5, 6], labels: vec![-100, 5, -100] };
+    let masked = Example { input_ids: vec![4, 5, 6], labels: vec![-100, 5, -100], ..Example::default() };
     let rows = [
         SequenceRow { documents: vec![example(&[1, 2]), masked] },
         SequenceRow { documents: vec![example(&[7, 8, 9])] },
@@ -26,6 +30,7 @@ fn padded_and_packed() {
         labels: vec![1, 2, -100, 5, -100, 7, 8, 9, -100, -100],
         position_ids: vec![0, 1, 0, 1, 2, 0, 1, 2, 0, 0],
         segment_ids: vec![1, 1, 2, 2, 2, 1, 1, 1, 0, 0],
+        ..Batch::default()
     };
     assert_eq!(batch, expected);
     // Not 7, the first of a row, nor what masks and padding hide.
@@ -174,6 +179,30 @@ fn splits() {
     }
 }
 
+#[test]
+fn each_class_has_its_share_among_the_rows_held_out() {
+    // 60 of class 0, 30 of 1, 9 of 2 and one of 3.
+    let classes: Vec<i64> = (0..100)
+        .map(|row| match row {
+            0..60 => 0,
+            60..90 => 1,
+            90..99 => 2,
+            _ => 3,
+        })
+        .collect();
+    let (train, validation) = split_by(&classes, 20.0, 7);
+    let count = |rows: &[usize], class: i64| rows.iter().filter(|row| classes[**row] == class).count();
+    assert_eq!([0, 1, 2, 3].map(|class| count(&validation, class)), [12, 6, 2, 0]);
+    assert_eq!([0, 1, 2, 3].map(|class| count(&train, class)), [48, 24, 7, 1]);
+    assert_eq!(split_by(&classes, 20.0, 7), (train, validation.clone()));
+    assert_ne!(split_by(&classes, 20.0, 8).1, validation);
+    // Not the first rows of a class: what a file has at its front is drawn as any other.
+    assert_ne!(validation[..12], (0..12).collect::<Vec<_>>());
+    for (n, held) in [(0, 0), (1, 0)] {
+        assert_eq!(split_by(&vec![5; n], 50.0, 1).1.len(), held);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -198,6 +227,22 @@ proptest! {
         prop_assert_eq!(at.len(), targets.len());
         prop_assert_eq!(targets.len(), rows.iter().map(SequenceRow::num_targets).sum::<usize>());
         prop_assert_eq!(batch.num_tokens(), lengths.iter().sum::<usize>());
+    }
+
+    #[test]
+    fn splits_by_class_hold_each_index_once(
+        classes in prop::collection::vec(0i64..5, 0..60),
+        percentage in 0.0f64..110.0,
+        seed in any::<u64>(),
+    ) {
+        let (mut all, validation) = split_by(&classes, percentage, seed);
+        for class in 0..5 {
+            let left = all.iter().filter(|row| classes[**row] == class).count();
+            prop_assert!(left > 0 || !classes.contains(&class));
+        }
+        all.extend(validation);
+        all.sort_unstable();
+        prop_assert_eq!(all, (0..classes.len()).collect::<Vec<_>>());
     }
 
     #[test]

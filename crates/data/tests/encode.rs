@@ -120,7 +120,7 @@ fn the_mask_is_the_text_after_the_generation_prompt() {
     labels.extend(whole[prompt.len()..].iter().map(|&id| i64::from(id)));
     assert_eq!(
         encode(&tokenizer, &Row::Conversation(messages.to_vec().into())),
-        Example { input_ids: whole, labels }
+        Example { input_ids: whole, labels, ..Example::default() }
     );
 }
 
@@ -159,7 +159,10 @@ fn tokens_are_taken_as_they_are() {
     let tokenizer = smol();
     let row = Row::Tokens { input_ids: vec![1, 70, 2], labels: vec![-100, -100, 2] };
     let example = Encoder::new(&tokenizer, 99).encode(&row).unwrap();
-    assert_eq!(example, Example { input_ids: vec![1, 70, 2], labels: vec![-100, -100, 2] });
+    assert_eq!(
+        example,
+        Example { input_ids: vec![1, 70, 2], labels: vec![-100, -100, 2], ..Example::default() }
+    );
 }
 
 #[test]

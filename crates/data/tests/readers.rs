@@ -260,7 +260,43 @@ fn parquet() {
     assert!(cut[0].starts_with("x.parquet: the Parquet file cannot be read: "), "{cut:?}");
 }
 
+const ARROW: &[u8] = include_bytes!("fixtures/rows.arrow");
+const ARROW_STREAM: &[u8] = include_bytes!("fixtures/rows.stream.arrow");
+
+#[test]
+fn arrow() {
+    let expected = good(PARQUET, "x.parquet");
+    assert_eq!(good(ARROW, "x.arrow"), expected);
+    assert_eq!(good(ARROW_STREAM, "data-00000-of-00001.arrow"), expected);
+    assert_eq!(good(&gzip(ARROW), "x.feather.gz"), expected);
+    // By its first bytes, whatever its name is.
+    assert_eq!(good(ARROW_STREAM, "x"), expected);
+    for length in [3, 7, 40, ARROW.len() / 2, ARROW.len() - 1] {
+        let cut = errors(&ARROW[..length], "x.arrow");
+        assert!(cut.len() == 1 && cut[0].starts_with("x.arrow"), "{length}: {cut:?}");
+    }
+    let cut = errors(&ARROW[..ARROW.len() - 1], "x.arrow");
+    assert!(cut[0].contains("the Arrow file cannot be read: its end is missing"), "{cut:?}");
+    let half = errors(&ARROW_STREAM[..ARROW_STREAM.len() / 2], "x.arrow");
+    assert!(half[0].contains("is the file whole?") || half[0].contains("cannot be read"), "{half:?}");
+}
+
 proptest! {
+    #[test]
+    fn a_damaged_file_of_columns_ends(
+        which in 0usize..3,
+        damage in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+    ) {
+        let (bytes, name) = [(PARQUET, "x.parquet"), (ARROW, "x.arrow"), (ARROW_STREAM, "x.arrow")][which];
+        let mut bytes = bytes.to_vec();
+        for (at, byte) in damage {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+        }
+        // Rows or an error: no panic comes through, and nothing goes on for ever.
+        prop_assert!(read_rows(&bytes[..], name, &DataSection::default()).take(100_000).count() < 100_000);
+    }
+
     #[test]
     fn any_bytes_end_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200), kind in 0usize..5) {
         let name = ["x.json", "x.csv", "x.tsv", "x.txt", "x.jsonl"][kind];

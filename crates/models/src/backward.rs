@@ -2,7 +2,7 @@
 
 use burn::tensor::{Gradients, Tensor};
 
-use crate::{ForwardMode, Model, ModelError, Parameter, Tokens};
+use crate::{ForwardMode, Model, ModelError, Parameter, Targets, Tokens};
 
 /// The gradients of a batch, in one graph or in one a layer.
 pub struct BatchGradients(Vec<Gradients>);
@@ -18,7 +18,7 @@ impl BatchGradients {
 }
 
 impl Model {
-    /// Cross entropy of a batch, `[1]`, divided by `divisor`, and the gradients of everything that learns, whose tensors are leaves of a
+    /// The loss of a batch, `[1]`, divided by `divisor`, and the gradients of everything that learns, whose tensors are leaves of a
     /// graph from then on until [`Model::untrack`].
     ///
     /// With `checkpointing` only the input of each layer is kept, and the rest is computed once more on the way back, a layer at a time: memory
@@ -27,15 +27,16 @@ impl Model {
     /// # Errors
     ///
     /// As of [`Model::hidden_states`] and [`Model::loss`].
-    pub fn loss_and_gradients(
+    pub fn loss_and_gradients<'t>(
         &mut self,
         tokens: &Tokens,
         mode: ForwardMode,
         rows: &[i32],
-        targets: &[i32],
+        targets: impl Into<Targets<'t>>,
         divisor: f32,
         checkpointing: bool,
     ) -> Result<(Tensor<1>, BatchGradients), ModelError> {
+        let targets = targets.into();
         if !checkpointing {
             self.track();
             let loss = self.loss_in(mode, self.hidden_states(tokens, mode)?, rows, targets)? / divisor;

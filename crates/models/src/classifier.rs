@@ -90,6 +90,19 @@ impl Model {
         Ok(found.iter::<i32>().collect())
     }
 
+    /// The logits `[rows, labels]` of some rows of the residual stream, on the host.
+    ///
+    /// # Errors
+    ///
+    /// If the device fails.
+    pub async fn logits_of(&self, hidden: Tensor<2>, rows: &[i32]) -> Result<Vec<f32>, ModelError> {
+        let failed =
+            |error: String| ModelError::Input(format!("the device failed while classifying: {error}"));
+        let logits = self.logits(hidden.select(0, self.index(rows))).into_data_async().await;
+        let logits = logits.map_err(|error| failed(format!("{error:?}")))?;
+        Ok(logits.iter::<f32>().collect())
+    }
+
     /// What the model says of a batch: logits of every token `[batch * seq, vocab or labels]`, of every text `[texts, labels]`, or the
     /// residual stream `[batch * seq, hidden]`, by its task. For looking, not for training: see [`Model::loss`].
     pub fn outputs(&self, tokens: &Tokens, hidden: Tensor<2>) -> Tensor<2> {

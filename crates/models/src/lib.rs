@@ -24,6 +24,7 @@ mod regularization;
 mod rotation;
 mod rows;
 mod sampler;
+mod targets;
 mod weight;
 
 pub use adapter_file::read_adapter;
@@ -40,4 +41,5 @@ pub use parameter::Parameter;
 pub use regularization::Regularization;
 pub use rows::Rows;
 pub use sampler::Sampling;
+pub use targets::Targets;
 pub use weight::Weight;

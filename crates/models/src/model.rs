@@ -10,7 +10,7 @@ use lorelei_formats::{
 };
 
 use crate::{
-    Linear, LoraAdapter, ModelError, Regularization, Weight, attend,
+    Linear, LoraAdapter, ModelError, Regularization, Targets, Weight, attend,
     beside::Beside,
     classifier::Classifier,
     norm::Norm,
@@ -219,16 +219,21 @@ impl Model {
         self.capped(single(logits))
     }
 
-    /// Cross entropy summed over the labelled tokens or texts, `[1]`: row `rows[i]` of `hidden [n, hidden]` predicts `targets[i]`, a token or a
-    /// class. Of a classifier of texts, the rows are those of [`Model::text_rows`].
+    /// The loss summed over the labelled tokens or texts, `[1]`: row `rows[i]` of `hidden [n, hidden]` predicts `targets[i]`, a token, a class,
+    /// or numbers. Of a classifier of texts, the rows are those of [`Model::text_rows`].
     ///
     /// Only these rows pass through the head: a prompt that is not learnt costs nothing there.
     ///
     /// # Errors
     ///
     /// If there is no labelled token, or a target is not in the vocabulary.
-    pub fn loss(&self, hidden: Tensor<2>, rows: &[i32], targets: &[i32]) -> Result<Tensor<1>, ModelError> {
-        self.loss_in(ForwardMode::Evaluation, hidden, rows, targets)
+    pub fn loss<'t>(
+        &self,
+        hidden: Tensor<2>,
+        rows: &[i32],
+        targets: impl Into<Targets<'t>>,
+    ) -> Result<Tensor<1>, ModelError> {
+        self.loss_in(ForwardMode::Evaluation, hidden, rows, targets.into())
     }
 
     /// As [`Model::loss`], where the head may have an adapter that drops.
@@ -237,7 +242,7 @@ impl Model {
         mode: ForwardMode,
         hidden: Tensor<2>,
         rows: &[i32],
-        targets: &[i32],
+        targets: Targets<'_>,
     ) -> Result<Tensor<1>, ModelError> {
         let (known, what) = match self.config.task {
             Task::CausalLm => (self.config.vocab_size, "tokens"),
@@ -247,6 +252,16 @@ impl Model {
                     "task_type FEATURE_EXTRACTION has no loss to train by; train with SEQ_CLS or TOKEN_CLS"
                         .into(),
                 ));
+            }
+        };
+        let targets = match targets {
+            Targets::Ids(ids) => ids,
+            Targets::Values(_) if rows.is_empty() || self.config.task != Task::SequenceClassification => {
+                return Err(ModelError::Input("the batch has no text to learn from".into()));
+            }
+            Targets::Values(values) => {
+                let chosen = hidden.select(0, self.index(rows));
+                return self.loss_of_values(self.logits_in(mode, chosen), values);
             }
         };
         if targets.is_empty() || targets.len() != rows.len() {

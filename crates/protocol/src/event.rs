@@ -27,6 +27,36 @@ pub enum Event {
     Finished(Finished),
 }
 
+/// A line of `trainer_log.jsonl`: like Transformers' `log_history`, steps and evaluations in the order they came.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum LogLine {
+    /// A logged step.
+    Step(StepLog),
+    /// An evaluation.
+    Evaluated(Evaluation),
+}
+
+impl LogLine {
+    /// The line that an event leaves in the log, if it leaves one.
+    pub fn of(event: &Event) -> Option<Self> {
+        match event {
+            Event::Step(step) => Some(Self::Step(step.clone())),
+            Event::Evaluated(evaluation) => Some(Self::Evaluated(*evaluation)),
+            _ => None,
+        }
+    }
+}
+
+impl From<LogLine> for Event {
+    fn from(line: LogLine) -> Self {
+        match line {
+            LogLine::Step(step) => Self::Step(step),
+            LogLine::Evaluated(evaluation) => Self::Evaluated(evaluation),
+        }
+    }
+}
+
 /// An answer to the run's sample prompt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sampled {
@@ -75,7 +105,7 @@ pub struct Started {
     pub all_parameters: usize,
 }
 
-/// A line of `trainer_log.jsonl`.
+/// A logged step.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StepLog {
     /// Optimizer steps taken.

@@ -10,7 +10,7 @@ mod memory;
 mod reply;
 mod request;
 
-pub use event::{Evaluation, Event, Finished, Sampled, Saved, Started, StepLog, Warned};
+pub use event::{Evaluation, Event, Finished, LogLine, Sampled, Saved, Started, StepLog, Warned};
 pub use memory::{Memory, Parameters, RowShape, Saving, memory, parameters, savings};
 pub use reply::{
     AdapterInfo, BadRow, CachedModel, Capabilities, DataInfo, Input, InterruptedRun, ModelInfo, ModuleInfo,

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DataSection {
-    /// JSONL, JSON (one array), CSV or TSV (the first line names the columns), text or Parquet, gzip or zstd around it or not;
+    /// JSONL, JSON (one array), CSV or TSV (the first line names the columns), text, Parquet or Arrow, gzip or zstd around it or not;
     /// natively a folder or a glob of them too.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub train_file: Option<String>,

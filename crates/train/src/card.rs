@@ -1,10 +1,11 @@
 //! The README that goes with an adapter.
 
+use lorelei_data::Labels;
 use lorelei_recipe::{Recipe, TaskType};
 
 /// A model card in the form that hubs read: which base the adapter is for, how it was trained, and how it is loaded. `labels` are a
-/// classifier's, in the order of their numbers.
-pub fn model_card(recipe: &Recipe, labels: &[String]) -> String {
+/// classifier's.
+pub fn model_card(recipe: &Recipe, labels: Option<&Labels>) -> String {
     let base = &recipe.model.model_name_or_path;
     // YAML and Python read a JSON string as it is, whatever is in it.
     let quoted = serde_json::Value::from(base.as_str());
@@ -31,13 +32,20 @@ pub fn model_card(recipe: &Recipe, labels: &[String]) -> String {
 }
 
 /// How `from_pretrained` is told of them.
-fn classes(labels: &[String]) -> String {
+fn classes(labels: Option<&Labels>) -> String {
+    let Some(labels) = labels else { return String::new() };
+    let problem = match labels {
+        Labels::Number => return ", num_labels=1".to_owned(),
+        Labels::Several(_) => ", problem_type=\"multi_label_classification\"",
+        Labels::Classes(_) => "",
+    };
     let named = labels
+        .names()
         .iter()
         .enumerate()
         .map(|(number, label)| format!("{number}: {}", serde_json::Value::from(label.as_str())));
     let named = named.collect::<Vec<_>>().join(", ");
-    format!(", num_labels={}, id2label={{{named}}}", labels.len())
+    format!(", num_labels={}, id2label={{{named}}}{problem}", labels.num_labels())
 }
 
 #[cfg(test)]
@@ -47,11 +55,15 @@ mod tests {
     #[test]
     fn a_card_says_how_the_adapter_is_loaded() {
         let mut recipe = Recipe::default();
-        let card = model_card(&recipe, &[]);
+        let card = model_card(&recipe, None);
         assert!(card.contains("AutoModelForCausalLM.from_pretrained(\"builtin:tiny\")\n"), "{card}");
         recipe.lora.task_type = Some(TaskType::SeqCls);
-        let card = model_card(&recipe, &["air".into(), "\"sea\"".into()]);
+        let names = vec!["air".into(), "\"sea\"".into()];
+        let card = model_card(&recipe, Some(&Labels::Classes(names.clone())));
         assert!(card.contains("import AutoModelForSequenceClassification\n"), "{card}");
         assert!(card.contains(r#"num_labels=2, id2label={0: "air", 1: "\"sea\""})"#), "{card}");
+        let card = model_card(&recipe, Some(&Labels::Several(names)));
+        assert!(card.contains(r#"}, problem_type="multi_label_classification")"#), "{card}");
+        assert!(model_card(&recipe, Some(&Labels::Number)).contains("(\"builtin:tiny\", num_labels=1)"));
     }
 }

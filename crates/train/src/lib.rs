@@ -19,7 +19,7 @@ pub use checkpoint::Checkpoint;
 pub use describe::describe;
 pub use error::{SaveError, TrainError};
 pub use host::{Host, Signal};
-pub use lorelei_protocol::{Evaluation, Event, Finished, Sampled, Saved, Started, StepLog, Warned};
+pub use lorelei_protocol::{Evaluation, Event, Finished, LogLine, Sampled, Saved, Started, StepLog, Warned};
 pub use optimizer::{Moments, Optimizer};
 pub use precision::{LossScale, base_dtype};
 pub use save::adapter_files;

@@ -10,7 +10,7 @@ use lorelei_recipe::{LoraConfig, StepPlan, TrainingArguments};
 use crate::{
     Checkpoint, Evaluation, Event, Finished, Host, LossScale, Optimizer, Sampled, Saved, Signal, Started,
     StepLog, TrainError, TrainerState, Warned,
-    classification::{Confusion, targets},
+    classification::{Score, learnt},
     save::{adapter_files, state_files},
     state::Sums,
 };
@@ -62,7 +62,7 @@ pub fn tokens(batch: &Batch) -> Tokens {
         input_ids: batch.input_ids.clone(),
         position_ids: batch.position_ids.clone(),
         segment_ids: batch.segment_ids.clone(),
-        token_type_ids: Vec::new(),
+        token_type_ids: batch.token_type_ids.clone(),
     }
 }
 
@@ -86,6 +86,11 @@ impl Interval {
             began,
         }
     }
+}
+
+/// Whether a classifier learns numbers, or several classes a text.
+fn has_values(rows: &[SequenceRow]) -> bool {
+    rows.iter().flat_map(|row| &row.documents).any(|document| !document.values.is_empty())
 }
 
 /// Whether evaluation can tell accuracy and F1.
@@ -114,10 +119,11 @@ pub async fn train(job: &mut Job, host: &mut impl Host) -> Result<Finished, Trai
             "no token of the training data is learnt: every label is masked; is max_length too short for the prompts?".into(),
         ));
     }
-    if !classifies(&job.model) && job.arguments.best_metric() != "loss" {
+    let says_numbers = job.model.config().num_labels == 1 && has_values(&job.train);
+    if (!classifies(&job.model) || says_numbers) && job.arguments.best_metric() != "loss" {
         let metric = job.arguments.best_metric();
         return Err(TrainError::Data(format!(
-            "training.metric_for_best_model = {metric:?} is a classifier's, and this model writes text; leave it at \"loss\""
+            "training.metric_for_best_model = {metric:?} is a classifier's, and this model has no classes; leave it at \"loss\""
         )));
     }
     let mut optimizer = Optimizer::new(&mut job.model, &job.arguments);
@@ -342,21 +348,21 @@ async fn optimizer_step(
     loss_scale: Option<&mut LossScale>,
     measures: bool,
 ) -> Result<Taken, TrainError> {
-    let targets: Vec<_> = batches.iter().map(|batch| targets(&job.model, batch)).collect();
-    let items: usize = targets.iter().map(|(_, targets)| targets.len()).sum();
+    let learnt: Vec<_> = batches.iter().map(|batch| learnt(&job.model, batch)).collect();
+    let items: usize = learnt.iter().map(|learnt| learnt.rows.len()).sum();
     let mut total: Option<Tensor<1>> = None;
     let mut most = 0;
     let scale = loss_scale.as_ref().map_or(1.0, |scale| scale.scale);
-    for (micro, (batch, (rows, targets))) in batches.iter().zip(&targets).enumerate() {
-        if targets.is_empty() {
+    for (micro, (batch, learnt)) in batches.iter().zip(&learnt).enumerate() {
+        if learnt.rows.is_empty() {
             continue;
         }
         let dropout_seed = job.arguments.seed ^ (step << 20) ^ micro as u64;
         let (loss, mut gradients) = job.model.loss_and_gradients(
             &tokens(batch),
             ForwardMode::Training { dropout_seed },
-            rows,
-            targets,
+            &learnt.rows,
+            learnt.targets(),
             (items as f64 / scale) as f32,
             job.arguments.gradient_checkpointing,
         )?;
@@ -422,21 +428,21 @@ pub async fn evaluate(
 ) -> Result<Evaluation, TrainError> {
     let began = host.seconds();
     let (mut sum, mut counted) = (0f64, 0usize);
-    let mut confusion = classifies(&job.model).then(|| Confusion::new(job.model.config().num_labels));
+    let has_values = has_values(&job.validation);
+    let mut score = classifies(&job.model).then(|| Score::new(&job.model, has_values));
     for rows in job.validation.chunks(job.arguments.per_device_eval_batch_size) {
         let batch = collate(&rows.iter().collect::<Vec<_>>(), job.padding);
-        let (positions, targets) = targets(&job.model, &batch);
-        if targets.is_empty() {
+        let learnt = learnt(&job.model, &batch);
+        if learnt.rows.is_empty() {
             continue;
         }
         let hidden = job.model.hidden_states(&tokens(&batch), ForwardMode::Evaluation)?;
-        if let Some(confusion) = &mut confusion {
-            let found = job.model.classes(hidden.clone(), &positions).await?;
-            targets.iter().zip(found).for_each(|(actual, found)| confusion.add(*actual, found));
+        if let Some(score) = &mut score {
+            score.add(&job.model, hidden.clone(), &learnt).await?;
         }
-        let loss = job.model.loss(hidden, &positions, &targets)?;
+        let loss = job.model.loss(hidden, &learnt.rows, learnt.targets())?;
         let loss = read(Some(loss)).await.map_err(|reason| TrainError::Device { step, reason })?;
-        sum += loss / targets.len() as f64 * rows.len() as f64;
+        sum += loss / learnt.rows.len() as f64 * rows.len() as f64;
         counted += rows.len();
     }
     if counted == 0 {
@@ -449,8 +455,8 @@ pub async fn evaluate(
         eval_loss: sum / counted as f64,
         eval_runtime,
         eval_samples_per_second: counted as f64 / eval_runtime.max(1e-9),
-        eval_accuracy: confusion.as_ref().map(Confusion::accuracy),
-        eval_f1: confusion.as_ref().map(Confusion::macro_f1),
+        eval_accuracy: score.as_ref().and_then(Score::accuracy),
+        eval_f1: score.as_ref().and_then(Score::f1),
     })
 }
 

@@ -42,7 +42,7 @@ pub async fn preview(
         }
         None => None,
     };
-    let (train_rows, validation_rows) = training_rows(encoded.examples, validation, &section, seed);
+    let (train_rows, validation_rows) = training_rows(encoded.examples, validation, &section, seed, false);
     // Rows that the recipe has left out are shown, and do not keep the others from being learnt. What ends a file does.
     let skips = section.on_bad_row == OnBadRow::Skip;
     let usable = errors.iter().all(|error| skips && of_a_row(error));

@@ -2,13 +2,13 @@
 
 use lorelei_data::{Padding, Tokenizer};
 use lorelei_models::{AdapterValues, Model, read_adapter};
-use lorelei_protocol::{Event, InterruptedRun, Reply, SamplePrompt, Sampled, Warned};
+use lorelei_protocol::{Event, InterruptedRun, LogLine, Reply, SamplePrompt, Sampled, Warned};
 use lorelei_recipe::{FinetuningType, Recipe, TaskType};
 use lorelei_train::{Checkpoint, Host, Job, Sample, SaveError, Signal, base_dtype, train};
 
 use crate::{browser, desk, port, store};
 
-/// The logged steps, a line each, in the zip and beside a checkpoint.
+/// The logged steps and the evaluations, a line each, in the zip and beside a checkpoint.
 pub const LOG: &str = "trainer_log.jsonl";
 
 /// What the page wants of the run that goes on.
@@ -138,21 +138,19 @@ impl Host for Page {
                 self.total_steps = started.total_steps;
                 port::post(&Reply::Event { event });
                 // Of a run that goes on, what was logged before.
-                for step in self.log.lines().filter_map(|line| serde_json::from_str(line).ok()) {
-                    port::post(&Reply::Event { event: Event::Step(step) });
+                for line in self.log.lines().filter_map(|line| serde_json::from_str::<LogLine>(line).ok()) {
+                    port::post(&Reply::Event { event: line.into() });
                 }
                 return;
-            }
-            Event::Step(step) => {
-                if let Ok(line) = serde_json::to_string(step) {
-                    self.log += &line;
-                    self.log.push('\n');
-                }
             }
             Event::Sampled(Sampled { ids, text, .. }) => {
                 *text = self.tokenizer.decode(ids, true).unwrap_or_default()
             }
             _ => {}
+        }
+        if let Some(line) = LogLine::of(&event).and_then(|line| serde_json::to_string(&line).ok()) {
+            self.log += &line;
+            self.log.push('\n');
         }
         port::post(&Reply::Event { event });
     }

@@ -1,55 +1,65 @@
 //! All numbers that a run has reported.
 
-use lorelei_protocol::{Evaluation, StepLog};
+use lorelei_protocol::{Evaluation, LogLine, StepLog};
 
 use super::decimate::Point;
 
 /// The reports of a run, in their order.
 #[derive(Debug, Clone, Default)]
 pub struct History {
-    steps: Vec<StepLog>,
-    evaluations: Vec<Evaluation>,
+    lines: Vec<LogLine>,
 }
 
 impl History {
     /// A logged step.
     pub fn log(&mut self, step: StepLog) {
-        self.steps.push(step);
+        self.lines.push(LogLine::Step(step));
     }
 
     /// An evaluation.
     pub fn evaluate(&mut self, evaluation: Evaluation) {
-        self.evaluations.push(evaluation);
+        self.lines.push(LogLine::Evaluated(evaluation));
     }
 
     /// Whether no step was logged.
     pub fn is_empty(&self) -> bool {
-        self.steps.is_empty()
+        self.steps().next().is_none()
+    }
+
+    fn steps(&self) -> impl Iterator<Item = &StepLog> {
+        self.lines.iter().filter_map(|line| match line {
+            LogLine::Step(step) => Some(step),
+            LogLine::Evaluated(_) => None,
+        })
     }
 
     /// The losses of the steps.
     pub fn losses(&self) -> Vec<Point> {
-        self.steps.iter().map(|log| (log.step as f64, log.loss)).collect()
+        self.steps().map(|log| (log.step as f64, log.loss)).collect()
     }
 
     /// The learning rates of the steps.
     pub fn learning_rates(&self) -> Vec<Point> {
-        self.steps.iter().map(|log| (log.step as f64, log.learning_rate)).collect()
+        self.steps().map(|log| (log.step as f64, log.learning_rate)).collect()
     }
 
     /// The gradient norms of the steps.
     pub fn grad_norms(&self) -> Vec<Point> {
-        self.steps.iter().map(|log| (log.step as f64, log.grad_norm)).collect()
+        self.steps().map(|log| (log.step as f64, log.grad_norm)).collect()
     }
 
     /// The losses on the validation set.
     pub fn eval_losses(&self) -> Vec<Point> {
-        self.evaluations.iter().map(|eval| (eval.step as f64, eval.eval_loss)).collect()
+        let evaluations = self.lines.iter().filter_map(|line| match line {
+            LogLine::Evaluated(evaluation) => Some(evaluation),
+            LogLine::Step(_) => None,
+        });
+        evaluations.map(|eval| (eval.step as f64, eval.eval_loss)).collect()
     }
 
-    /// `trainer_log.jsonl`, as the program writes it: a line a logged step.
+    /// `trainer_log.jsonl`, as the program writes it: a line a logged step and an evaluation.
     pub fn jsonl(&self) -> String {
-        let lines = self.steps.iter().filter_map(|log| serde_json::to_string(log).ok());
+        let lines = self.lines.iter().filter_map(|line| serde_json::to_string(line).ok());
         lines.fold(String::new(), |text, line| text + &line + "\n")
     }
 }
@@ -59,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_log_has_a_line_a_step_and_reads_back() {
+    fn the_log_has_a_line_a_report_and_reads_back() {
         let log = |step| StepLog {
             step,
             epoch: 0.5,
@@ -80,9 +90,20 @@ mod tests {
         assert!(history.is_empty() && history.jsonl().is_empty());
         history.log(log(1));
         history.log(log(2));
+        let evaluation = Evaluation {
+            step: 2,
+            epoch: 1.0,
+            eval_loss: 1.5,
+            eval_runtime: 2.0,
+            eval_samples_per_second: 4.0,
+            eval_accuracy: None,
+            eval_f1: None,
+        };
+        history.evaluate(evaluation);
         assert_eq!(history.losses(), [(1.0, 1.25), (2.0, 1.25)]);
-        let lines: Vec<StepLog> =
+        assert_eq!(history.eval_losses(), [(2.0, 1.5)]);
+        let lines: Vec<LogLine> =
             history.jsonl().lines().map(|line| serde_json::from_str(line).expect("a line")).collect();
-        assert_eq!(lines, [log(1), log(2)]);
+        assert_eq!(lines, [LogLine::Step(log(1)), LogLine::Step(log(2)), LogLine::Evaluated(evaluation)]);
     }
 }

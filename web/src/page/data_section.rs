@@ -145,4 +145,4 @@ fn lines(page: Page, info: &Arc<DataInfo>) -> impl IntoView + use<> {
 const SHOWN: usize = 50;
 
 /// What files of rows are called.
-const ROWS: &str = ".jsonl,.ndjson,.json,.csv,.tsv,.txt,.text,.parquet,.gz,.zst";
+const ROWS: &str = ".jsonl,.ndjson,.json,.csv,.tsv,.txt,.text,.parquet,.arrow,.ipc,.feather,.gz,.zst";

@@ -7,7 +7,8 @@ use lorelei_train::describe;
 use miette::{Result, miette};
 
 use crate::{
-    dataset, device::DeviceArguments, recipe_file::RecipeArguments, report, source, terminal::parameters_line,
+    dataset::Dataset, device::DeviceArguments, recipe_file::RecipeArguments, report, source,
+    terminal::parameters_line,
 };
 
 /// Arguments of `lorelei fit`.
@@ -83,13 +84,14 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     }
 }
 
-/// Tokens of the longest row; none where the recipe names no data, or the model classifies.
+/// Tokens of the longest row; none where the recipe names no data.
 fn longest(recipe: &Recipe, source: &lorelei_formats::ModelSource, task: Task) -> Result<Option<usize>> {
-    if recipe.data.train_file.is_none() || task != Task::CausalLm {
+    if recipe.data.train_file.is_none() || task == Task::FeatureExtraction {
         return Ok(None);
     }
     let vocab_size = source.model_config().map_err(report)?.vocab_size;
-    let (train, validation) = dataset::rows(recipe, &source::tokenizer(source)?, vocab_size)?;
+    let data = Dataset::read(recipe, &source::tokenizer(source)?, vocab_size, task)?;
+    let (train, validation) = data.rows(recipe);
     let lengths = train.iter().chain(&validation).map(lorelei_data::SequenceRow::num_tokens);
     Ok(lengths.max())
 }

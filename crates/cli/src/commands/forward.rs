@@ -75,6 +75,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         Ok(Example {
             input_ids: ids[span.clone()].iter().map(|id| *id as u32).collect(),
             labels: labels[span].to_vec(),
+            ..Example::default()
         })
     });
     let rows = one_per_row(rows.collect::<Result<Vec<_>>>()?);

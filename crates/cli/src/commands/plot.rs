@@ -1,4 +1,4 @@
-//! `lorelei plot`: the curves of runs, side by side, as an SVG.
+//! `lorelei plot`: the curves of runs, side by side, as an SVG or a PNG.
 
 use std::{
     fs,
@@ -16,16 +16,25 @@ pub struct Arguments {
     /// Folders of runs, or their trainer_log.jsonl.
     #[arg(required = true)]
     runs: Vec<PathBuf>,
-    /// What is drawn: loss, learning_rate, grad_norm, tokens_per_second, or another number of the log.
+    /// What is drawn: loss (with eval_loss beside it), learning_rate, grad_norm, tokens_per_second, eval_accuracy, or another number
+    /// of the log.
     #[arg(long, default_value = "loss")]
     metric: String,
-    /// Where it is written.
+    /// Where it is written; what ends in .png is a PNG, anything else an SVG.
     #[arg(long, short, default_value = "plot.svg")]
     output: PathBuf,
 }
 
-/// A run's name, and the metric by step.
-type Curve = (String, Vec<(f64, f64)>);
+/// Pixels of a PNG for one of the SVG's.
+const PNG_SCALE: f32 = 2.0;
+
+/// A run's metric by step.
+struct Curve {
+    name: String,
+    points: Vec<(f64, f64)>,
+    /// The losses on the validation set, beside those of training.
+    evaluations: Vec<(f64, f64)>,
+}
 
 /// Runs the command.
 ///
@@ -37,9 +46,13 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         arguments.runs.iter().map(|run| curve(run, &arguments.metric)).collect::<Result<Vec<_>>>()?;
     let svg = picture(&curves, &arguments.metric).map_err(|error| miette!("cannot draw: {error}"))?;
     let path = &arguments.output;
+    let bytes = match path.extension().is_some_and(|end| end.eq_ignore_ascii_case("png")) {
+        true => png(&svg)?,
+        false => svg.into_bytes(),
+    };
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
     let name = name.ok_or_else(|| miette!("--output {} names no file", path.display()))?;
-    disk::save(disk::parent(path), &[(name, svg.into_bytes())]).map_err(report)?;
+    disk::save(disk::parent(path), &[(name, bytes)]).map_err(report)?;
     say!("wrote {}", path.display());
     Ok(())
 }
@@ -50,13 +63,49 @@ fn curve(run: &Path, metric: &str) -> Result<Curve> {
         .into_diagnostic()
         .wrap_err_with(|| format!("cannot read {}: is it the output_dir of a run?", path.display()))?;
     // The last line may be torn, of a run that goes on or was cut off.
-    let lines = text.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-    let points: Vec<_> =
-        lines.filter_map(|line| Some((line["step"].as_f64()?, line[metric].as_f64()?))).collect();
+    let lines = text.lines().filter_map(|line| serde_json::from_str(line).ok());
+    let lines: Vec<serde_json::Value> = lines.collect();
+    let by_step = |metric: &str| -> Vec<(f64, f64)> {
+        lines.iter().filter_map(|line| Some((line["step"].as_f64()?, line[metric].as_f64()?))).collect()
+    };
+    let points = by_step(metric);
     if points.is_empty() {
         return Err(miette!("{} has no line with {metric}", path.display()));
     }
-    Ok((run.display().to_string(), points))
+    let evaluations = if metric == "loss" { by_step("eval_loss") } else { Vec::new() };
+    Ok(Curve { name: run.display().to_string(), points, evaluations })
+}
+
+/// The picture in pixels.
+///
+/// # Errors
+///
+/// If the machine has no font: the names would be missing.
+fn png(svg: &str) -> Result<Vec<u8>> {
+    let mut options = resvg::usvg::Options::default();
+    options.fontdb_mut().load_system_fonts();
+    if options.fontdb.is_empty() {
+        return Err(miette!("a PNG needs a font, and this machine has none: write an .svg"));
+    }
+    // The drawing asks for a generic family; what is installed may not have the name that is looked for.
+    let named = options.fontdb.faces().find_map(|face| face.families.first()).map(|(name, _)| name.clone());
+    if let Some(name) = named
+        && options.fontdb.query(&sans_serif()).is_none()
+    {
+        options.fontdb_mut().set_sans_serif_family(name);
+    }
+    let tree = resvg::usvg::Tree::from_str(svg, &options).into_diagnostic()?;
+    let size = tree.size().to_int_size();
+    let scaled = size.scale_by(PNG_SCALE).unwrap_or(size);
+    let mut pixels = resvg::tiny_skia::Pixmap::new(scaled.width(), scaled.height())
+        .ok_or_else(|| miette!("the picture has no size"))?;
+    let scale = resvg::tiny_skia::Transform::from_scale(PNG_SCALE, PNG_SCALE);
+    resvg::render(&tree, scale, &mut pixels.as_mut());
+    pixels.encode_png().into_diagnostic()
+}
+
+fn sans_serif() -> resvg::usvg::fontdb::Query<'static> {
+    resvg::usvg::fontdb::Query { families: &[resvg::usvg::fontdb::Family::SansSerif], ..Default::default() }
 }
 
 /// The least and the greatest, never the same.
@@ -71,20 +120,30 @@ fn picture(curves: &[Curve], metric: &str) -> Result<String, Box<dyn std::error:
     {
         let area = SVGBackend::with_string(&mut svg, (960, 540)).into_drawing_area();
         area.fill(&WHITE)?;
-        let points = || curves.iter().flat_map(|(_, points)| points);
+        let points = || curves.iter().flat_map(|curve| curve.points.iter().chain(&curve.evaluations));
         let mut chart = ChartBuilder::on(&area)
             .margin(16)
             .x_label_area_size(40)
             .y_label_area_size(72)
             .build_cartesian_2d(range(points().map(|p| p.0)), range(points().map(|p| p.1)))?;
         chart.configure_mesh().x_desc("step").y_desc(metric).light_line_style(WHITE).draw()?;
-        for (index, (name, points)) in curves.iter().enumerate() {
+        for (index, Curve { name, points, evaluations }) in curves.iter().enumerate() {
             let colour = Palette99::pick(index).to_rgba();
             let line = LineSeries::new(points.iter().copied(), colour.stroke_width(2)).point_size(2);
             chart
                 .draw_series(line)?
                 .label(name)
                 .legend(move |(x, y)| PathElement::new([(x, y), (x + 20, y)], colour.stroke_width(2)));
+            if evaluations.is_empty() {
+                continue;
+            }
+            let dashes = DashedLineSeries::new(evaluations.iter().copied(), 6, 4, colour.stroke_width(2));
+            let dots = evaluations.iter().map(|point| Circle::new(*point, 4, colour.filled()));
+            chart.draw_series(dots)?;
+            chart
+                .draw_series(dashes)?
+                .label(format!("{name}: eval_loss"))
+                .legend(move |(x, y)| PathElement::new([(x, y), (x + 6, y)], colour.stroke_width(2)));
         }
         chart.configure_series_labels().background_style(WHITE.mix(0.8)).border_style(BLACK).draw()?;
         area.present()?;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
-use lorelei_data::Tokenizer;
+use lorelei_data::{Labels, Tokenizer};
 use lorelei_formats::config::Task;
 use lorelei_models::Storage;
 use lorelei_recipe::{FinetuningType, Hint, Recipe, ReportTo, StepPlan, TrainingArguments, hints};
@@ -11,8 +11,13 @@ use lorelei_train::{Finished, Job, train};
 use miette::{Result, miette};
 
 use crate::{
-    adapter, checkpoint, dataset, device::DeviceArguments, disk, recipe_file::RecipeArguments, report,
-    source, terminal::Terminal,
+    adapter, checkpoint,
+    dataset::{self, Dataset},
+    device::DeviceArguments,
+    disk,
+    recipe_file::RecipeArguments,
+    report, source,
+    terminal::Terminal,
 };
 
 /// Arguments of `lorelei train`.
@@ -42,7 +47,7 @@ pub struct Prepared {
     recipe: Recipe,
     terminal: Terminal,
     /// A classifier's.
-    labels: Vec<String>,
+    labels: Option<Labels>,
 }
 
 impl Prepared {
@@ -61,29 +66,22 @@ impl Prepared {
         let tokenizer = source::tokenizer(&source)?;
         let vocab_size = source.model_config().map_err(report)?.vocab_size;
         let mut purpose = source::Purpose { task: recipe.lora.task_type, num_labels: None };
-        let mut labels = Vec::new();
-        let (train, validation) = match source::task(&source, purpose)? {
-            Task::SequenceClassification => {
-                let (train, validation, classes) = dataset::classified(&recipe, &tokenizer)?;
-                purpose.num_labels = Some(classes.names().len());
-                say!("{} classes: {}", classes.names().len(), classes.names().join(", "));
-                labels = classes.names().to_vec();
-                (train, validation)
-            }
-            Task::TokenClassification => {
-                let (train, validation) = dataset::rows(&recipe, &tokenizer, vocab_size)?;
-                let labels = train.iter().flat_map(|row| &row.documents).flat_map(|text| &text.labels);
-                purpose.num_labels = labels.max().map(|largest| (*largest).max(1) as usize + 1);
-                (train, validation)
-            }
-            Task::CausalLm => dataset::rows(&recipe, &tokenizer, vocab_size)?,
-            Task::FeatureExtraction => {
-                return Err(miette!(
-                    "the model has no head to train: set lora.task_type to \"SEQ_CLS\" (rows of text and label) or \
-                     \"TOKEN_CLS\" (rows of input_ids and labels)"
-                ));
-            }
-        };
+        let task = source::task(&source, purpose)?;
+        if task == Task::FeatureExtraction {
+            return Err(miette!(
+                "the model has no head to train: set lora.task_type to \"SEQ_CLS\" (rows of text and label) or \
+                 \"TOKEN_CLS\" (rows of tokens and tags)"
+            ));
+        }
+        let data = Dataset::read(&recipe, &tokenizer, vocab_size, task)?;
+        let labels = data.labels.clone();
+        purpose.num_labels = labels.as_ref().map(Labels::num_labels);
+        match labels.as_ref().map(|labels| labels.names()) {
+            Some([]) => say!("the labels are numbers: the loss is the mean squared error"),
+            Some(names) => say!("{} classes: {}", names.len(), names.join(", ")),
+            None => {}
+        }
+        let (train, validation) = data.rows(&recipe);
         let (dtype, warning) =
             pollster::block_on(lorelei_train::base_dtype(&recipe.training, device)).map_err(report)?;
         if let Some(warning) = warning {
@@ -137,7 +135,7 @@ impl Prepared {
         let recipe = self.recipe.to_toml().into_bytes();
         let mut files = vec![("recipe.toml".to_owned(), recipe)];
         if self.job.lora.is_some() {
-            let card = lorelei_train::model_card(&self.recipe, &self.labels);
+            let card = lorelei_train::model_card(&self.recipe, self.labels.as_ref());
             files.push(("README.md".into(), card.into_bytes()));
         }
         disk::save(self.terminal.output(), &files).map_err(report)?;

@@ -15,7 +15,7 @@ pub(super) const MODEL: &[Field] = rows! { Model;
 
 pub(super) const DATA: &[Field] = rows! { Data;
     train_file: Text => "null", Supported,
-        "Examples: JSONL, JSON, CSV, TSV, text or Parquet; natively also a folder or a glob of them.";
+        "Examples: JSONL, JSON, CSV, TSV, text, Parquet or Arrow; natively also a folder or a glob of them.";
     validation_file: Text => "null", Supported, "Examples for evaluation.";
     validation_split_percentage: Number(PERCENTAGE) => "null" theirs "5", Supported,
         "Percentage of the examples set aside for evaluation when there is no validation_file.";

@@ -4,10 +4,14 @@ mod preview;
 mod stats;
 
 use lorelei_data::Tokenizer;
+use lorelei_formats::config::Task;
 use lorelei_recipe::Recipe;
 use miette::Result;
 
-use crate::{report, source};
+use crate::{
+    report,
+    source::{self, Purpose},
+};
 
 /// Arguments of `lorelei data`.
 #[derive(clap::Args)]
@@ -36,12 +40,13 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     }
 }
 
-/// The tokenizer of a recipe's model, and how many tokens the model has. The weights are not read.
-fn tokenizer(recipe: &Recipe) -> Result<(Tokenizer, usize)> {
+/// The tokenizer of a recipe's model, how many tokens the model has, and what it is to do. The weights are not read.
+fn tokenizer(recipe: &Recipe) -> Result<(Tokenizer, usize, Task)> {
     let source = source::open(&recipe.model.model_name_or_path)?;
     let tokenizer = source::tokenizer(&source)?;
     if tokenizer.uses_default_template() {
         eprintln!("note: the model has no chat template: conversations are written as ChatML");
     }
-    Ok((tokenizer, source.model_config().map_err(report)?.vocab_size))
+    let task = source::task(&source, Purpose { task: recipe.lora.task_type, num_labels: None })?;
+    Ok((tokenizer, source.model_config().map_err(report)?.vocab_size, task))
 }

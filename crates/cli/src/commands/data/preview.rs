@@ -52,8 +52,8 @@ impl Color {
 /// If the recipe, the model's tokenizer or the data is wrong.
 pub fn run(arguments: &Arguments) -> Result<()> {
     let recipe = arguments.recipe.read()?;
-    let (tokenizer, vocab_size) = tokenizer(&recipe)?;
-    let encoded = dataset::first(&recipe, &tokenizer, vocab_size, arguments.rows as usize)?;
+    let (tokenizer, vocab_size, task) = tokenizer(&recipe)?;
+    let encoded = dataset::first(&recipe, &tokenizer, vocab_size, task, arguments.rows as usize)?;
     let color = arguments.color.is_on();
     for error in &encoded.errors {
         eprintln!("bad row: {error}");

@@ -1,11 +1,15 @@
 //! `lorelei data stats`.
 
-use lorelei_data::{Encoded, SequenceRow, Statistics, sampling_order, sequences, training_rows};
+use lorelei_data::{Encoded, SequenceRow, Statistics, sampling_order, sequences};
 use lorelei_recipe::{Recipe, StepPlan};
 use miette::{Result, miette};
 
 use super::tokenizer;
-use crate::{dataset, recipe_file::RecipeArguments, report};
+use crate::{
+    dataset::{self, Dataset},
+    recipe_file::RecipeArguments,
+    report,
+};
 
 /// Arguments of `lorelei data stats`.
 #[derive(clap::Args)]
@@ -27,12 +31,13 @@ const WIDTH: usize = 40;
 /// If the recipe, the model's tokenizer or the data is wrong.
 pub fn run(arguments: &Arguments) -> Result<()> {
     let recipe = arguments.recipe.read()?;
-    let (tokenizer, vocab_size) = tokenizer(&recipe)?;
-    let (train, validation) = dataset::encoded(&recipe, &tokenizer, vocab_size)?;
-    rows(&train);
-    let seed = recipe.training.shuffle_seed();
-    let validation = validation.map(|validation| validation.examples);
-    let (train, validation) = training_rows(train.examples, validation, &recipe.data, seed);
+    let (tokenizer, vocab_size, task) = tokenizer(&recipe)?;
+    let data = Dataset::read(&recipe, &tokenizer, vocab_size, task)?;
+    rows(&data.train);
+    if let Some(labels) = data.labels.as_ref().filter(|labels| !labels.names().is_empty()) {
+        say!("classes     {}: {}", labels.names().len(), labels.names().join(", "));
+    }
+    let (train, validation) = data.rows(&recipe);
 
     let of = |rows: &[SequenceRow]| {
         let order = sampling_order(rows, &recipe.training, 0, recipe.data.shuffle);

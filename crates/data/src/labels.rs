@@ -1,0 +1,278 @@
+//! Texts and words with labels as what a classifier learns.
+
+use std::collections::BTreeSet;
+
+use lorelei_recipe::TruncationSide;
+use serde_json::Value;
+
+use crate::{
+    encode::{Example, Fitted, IGNORE_INDEX},
+    error::{DataError, DataErrorKind},
+    rows::{Row, bad},
+    tokenizer::{Surrounded, Tokenizer},
+};
+
+/// What the labels of a data set are: Transformers' `problem_type`, and the classes by their labels.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Labels {
+    /// A text, or a word, is of one class (`single_label_classification`).
+    Classes(Vec<String>),
+    /// A text is of any number of classes (`multi_label_classification`).
+    Several(Vec<String>),
+    /// A text has a number (`regression`).
+    Number,
+}
+
+/// Numbers above are names.
+const MOST: u64 = 1 << 16;
+
+impl Labels {
+    /// The labels of `rows`; rows that have none are passed over.
+    ///
+    /// Whole numbers from 0 are the classes themselves, all else is numbered in the order of the names. Where a label is a list, a text is of
+    /// several classes: those of the list, or, where it is of fractions (`[0.0, 1.0]`), those whose entry is 1. Where all labels are numbers and
+    /// one has a fraction (`2.5`, `3.0`), they are what is learnt.
+    ///
+    /// # Errors
+    ///
+    /// If no row has a label, or there is but one class.
+    pub fn of<'r>(rows: impl Iterator<Item = &'r Row>) -> Result<Self, DataError> {
+        let mut found = Found::default();
+        for row in rows {
+            match row {
+                Row::Labelled { label: Value::Array(several), .. } => {
+                    found.is_list = true;
+                    found.longest = found.longest.max(several.len());
+                    several.iter().for_each(|label| found.add(label));
+                }
+                Row::Labelled { label, .. } => found.add(label),
+                Row::Words { tags, .. } => tags.iter().for_each(|tag| found.add(tag)),
+                _ => {}
+            }
+        }
+        found.labels()
+    }
+
+    /// The classes of tokens whose labels are the numbers of their classes already.
+    pub fn numbered(examples: &[Example]) -> Self {
+        let largest = examples.iter().flat_map(|example| &example.labels).copied().max().unwrap_or(0);
+        Labels::Classes((0..=largest.max(1)).map(|class| class.to_string()).collect())
+    }
+
+    /// The labels of the classes, in the order of their numbers; of numbers, none.
+    pub fn names(&self) -> &[String] {
+        match self {
+            Labels::Classes(names) | Labels::Several(names) => names,
+            Labels::Number => &[],
+        }
+    }
+
+    /// The rows of the head.
+    pub fn num_labels(&self) -> usize {
+        self.names().len().max(1)
+    }
+
+    /// The tokens of a labelled row, at most `max_length` of them, the special ones that the tokenizer adds included.
+    ///
+    /// Of a text, or of two, the last token bears the class as its label, all others none; of several classes or a number it is in
+    /// [`Example::values`]. Of words, the first token of each bears its class, as in Transformers' `run_ner.py`.
+    ///
+    /// # Errors
+    ///
+    /// If it has no label, one that is not among the classes, or no token.
+    pub(crate) fn encode(
+        &self,
+        row: &Row,
+        tokenizer: &Tokenizer,
+        max_length: usize,
+        side: TruncationSide,
+    ) -> Result<Fitted, DataError> {
+        match row {
+            Row::Labelled { text, text_pair, label } => {
+                let texts = tokenizer.encode_texts(text, text_pair.as_deref(), max_length, side)?;
+                let (class, values) = self.class_and_values(label)?;
+                let Surrounded { ids, type_ids, was_cut, .. } = texts;
+                let mut labels = vec![IGNORE_INDEX; ids.len()];
+                match labels.last_mut() {
+                    // A label counts where a token stands before it.
+                    Some(last) if ids.len() > 1 => *last = class,
+                    _ => return Err(too_short()),
+                }
+                let token_type_ids = if type_ids.iter().all(|id| *id == 0) { Vec::new() } else { type_ids };
+                let example = Example { input_ids: ids, labels, token_type_ids, values };
+                Ok(Fitted { num_targets: 1, example, was_cut })
+            }
+            Row::Words { words, tags } => {
+                let Surrounded { ids, words, was_cut, .. } =
+                    tokenizer.encode_words(words, max_length, side)?;
+                let mut labels = Vec::with_capacity(ids.len());
+                let mut before = None;
+                for word in words {
+                    labels.push(match word.filter(|_| word != before).and_then(|word| tags.get(word)) {
+                        Some(tag) => self.class(tag)?,
+                        None => IGNORE_INDEX,
+                    });
+                    before = word;
+                }
+                let example = Example { input_ids: ids, labels, ..Example::default() };
+                match example.num_targets() {
+                    0 => Err(too_short()),
+                    num_targets => Ok(Fitted { num_targets, example, was_cut }),
+                }
+            }
+            _ => Err(bad(
+                "the row has no label".to_owned(),
+                "a classifier learns from rows of {\"text\", \"label\"}, {\"text\", \"text_pair\", \"label\"} or {\"tokens\", \"tags\"}: \
+                 say in data.columns which column is which",
+            )),
+        }
+    }
+
+    fn class_and_values(&self, label: &Value) -> Result<(i64, Vec<f32>), DataError> {
+        match (self, label) {
+            (Labels::Classes(_), _) => Ok((self.class(label)?, Vec::new())),
+            (Labels::Number, _) => match label.as_f64() {
+                Some(number) if number.is_finite() => Ok((0, vec![number as f32])),
+                _ => Err(bad(format!("label {label} is no number, as others are"), "correct it")),
+            },
+            (Labels::Several(names), Value::Array(several)) => {
+                let mut values = vec![0.0; names.len()];
+                let is_hot = several.len() == names.len() && several.iter().any(Value::is_f64);
+                for (at, label) in several.iter().enumerate() {
+                    match label.as_f64().filter(|_| is_hot) {
+                        Some(value @ (0.0 | 1.0)) => values[at] = value as f32,
+                        Some(value) => {
+                            return Err(bad(format!("label[{at}] is {value}, expected 0.0 or 1.0"), ""));
+                        }
+                        None => values[self.class(label)? as usize] = 1.0,
+                    }
+                }
+                Ok((0, values))
+            }
+            (Labels::Several(_), _) => {
+                Err(bad(format!("label {label} is no list, as others are"), "write it as a list of one"))
+            }
+        }
+    }
+
+    fn class(&self, label: &Value) -> Result<i64, DataError> {
+        let name = text(label);
+        let class = self.names().iter().position(|known| *known == name);
+        class.map(|class| class as i64).ok_or_else(|| {
+            bad(format!("label {name:?} is none of the training rows': {}", self.names().join(", ")), "")
+        })
+    }
+}
+
+fn too_short() -> DataError {
+    DataError::new(DataErrorKind::EmptyRow, "the text has too few tokens", "leave the row out")
+}
+
+/// What the labels of some rows are like.
+#[derive(Default)]
+struct Found {
+    names: BTreeSet<String>,
+    /// The largest, where all are whole numbers.
+    largest: u64,
+    has_name: bool,
+    has_fraction: bool,
+    is_list: bool,
+    longest: usize,
+}
+
+impl Found {
+    fn add(&mut self, label: &Value) {
+        self.has_fraction |= label.is_f64();
+        match label.as_u64().filter(|number| *number < MOST) {
+            Some(number) => self.largest = self.largest.max(number),
+            None if label.is_number() && label.as_u64().is_none() => self.has_name |= !label.is_f64(),
+            None => self.has_name = true,
+        }
+        self.names.insert(text(label));
+    }
+
+    fn labels(self) -> Result<Labels, DataError> {
+        if self.names.is_empty() {
+            return Err(DataError::new(
+                DataErrorKind::NothingToLearn,
+                "no row has a label",
+                "a classifier learns from rows of {\"text\", \"label\"}, {\"text\", \"text_pair\", \"label\"} or {\"tokens\", \"tags\"}: \
+                 say in data.columns which column is which",
+            ));
+        }
+        let numbered = |count: u64| (0..count).map(|class| class.to_string()).collect::<Vec<_>>();
+        let classes = match (self.has_name, self.has_fraction) {
+            (true, _) => self.names.into_iter().collect(),
+            (false, true) if self.is_list => numbered(self.longest as u64),
+            (false, true) => return Ok(Labels::Number),
+            (false, false) => numbered(self.largest + 1),
+        };
+        match (classes.len(), self.is_list) {
+            (_, true) => Ok(Labels::Several(classes)),
+            (0 | 1, false) => Err(DataError::new(
+                DataErrorKind::NothingToLearn,
+                "all rows have the same label",
+                "a classifier needs rows of at least two classes",
+            )),
+            _ => Ok(Labels::Classes(classes)),
+        }
+    }
+}
+
+fn text(label: &Value) -> String {
+    match label {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn row(label: Value) -> Row {
+        Row::Labelled { text: "a".to_owned(), text_pair: None, label }
+    }
+
+    fn of(labels: Vec<Value>) -> Result<Labels, DataError> {
+        let rows: Vec<Row> = labels.into_iter().map(row).collect();
+        Labels::of(rows.iter())
+    }
+
+    fn names(of: &[&str]) -> Vec<String> {
+        of.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    #[test]
+    fn numbers_are_classes_and_names_get_numbers() {
+        assert_eq!(of(vec![json!(2), json!(0)]).unwrap(), Labels::Classes(names(&["0", "1", "2"])));
+        let spam = of(vec![json!("spam"), json!("ham"), json!("spam")]).unwrap();
+        assert_eq!(spam, Labels::Classes(names(&["ham", "spam"])));
+        assert_eq!(of(vec![json!(true), json!(false)]).unwrap(), Labels::Classes(names(&["false", "true"])));
+        let mixed = of(vec![json!(-1), json!(1)]).unwrap();
+        assert_eq!(mixed, Labels::Classes(names(&["-1", "1"])));
+        assert!(of(vec![json!("one"), json!("one")]).is_err());
+        assert!(Labels::of([Row::Text("x".to_owned())].iter()).is_err());
+    }
+
+    #[test]
+    fn fractions_are_numbers_and_lists_are_several() {
+        let numbers = of(vec![json!(2), json!(2.5)]).unwrap();
+        assert_eq!(numbers, Labels::Number);
+        assert_eq!(numbers.class_and_values(&json!(2.5)).unwrap(), (0, vec![2.5]));
+        assert!(numbers.class_and_values(&json!("two")).is_err());
+        let several = of(vec![json!(["sport", "news"]), json!([])]).unwrap();
+        assert_eq!(several, Labels::Several(names(&["news", "sport"])));
+        assert_eq!(several.class_and_values(&json!(["sport"])).unwrap(), (0, vec![0.0, 1.0]));
+        assert!(several.class_and_values(&json!("sport")).is_err());
+        assert!(several.class_and_values(&json!(["art"])).is_err());
+        let hot = of(vec![json!([0.0, 1.0, 1.0]), json!([0.0, 0.0, 0.0])]).unwrap();
+        assert_eq!(hot, Labels::Several(names(&["0", "1", "2"])));
+        assert_eq!(hot.class_and_values(&json!([0.0, 1.0, 0.0])).unwrap(), (0, vec![0.0, 1.0, 0.0]));
+        assert!(hot.class_and_values(&json!([0.0, 0.5, 0.0])).is_err());
+        let numbered = of(vec![json!([0, 2]), json!([1])]).unwrap();
+        assert_eq!(numbered.class_and_values(&json!([0, 2])).unwrap(), (0, vec![1.0, 0.0, 1.0]));
+    }
+}

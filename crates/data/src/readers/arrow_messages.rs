@@ -1,0 +1,107 @@
+//! Arrow's messages, looked at before the library reads them: it makes room for as many bytes as a compressed buffer says that it holds.
+
+use std::io::{self, Read};
+
+use arrow_ipc::{MessageHeader, RecordBatch, root_as_message};
+
+/// What a message begins with, before the length of its description.
+pub const CONTINUATION: [u8; 4] = [0xff; 4];
+
+/// LZ4 makes no buffer longer than this many times its length.
+const MOST_LZ4: u64 = 255;
+
+/// Passes a stream's bytes on, a message at a time, each once it has been looked at.
+pub struct Checked<R> {
+    reader: R,
+    message: Vec<u8>,
+    at: usize,
+    /// Nothing that comes now is a message: after the end of the stream, what a file has behind it.
+    is_over: bool,
+}
+
+impl<R: Read> Checked<R> {
+    /// Of a reader that stands before a message.
+    pub fn new(reader: R) -> Self {
+        Self { reader, message: Vec::new(), at: 0, is_over: false }
+    }
+
+    /// Reads the next message whole. Nothing is reserved for bytes that have not come.
+    fn fill(&mut self) -> io::Result<()> {
+        self.message.clear();
+        self.at = 0;
+        self.take(4)?;
+        let begins = self.message == CONTINUATION;
+        self.take(if begins { 4 } else { 0 })?;
+        let length = self.message.last_chunk().map_or(0, |bytes| i32::from_le_bytes(*bytes));
+        let Some(length) = usize::try_from(length).ok().filter(|length| *length > 0) else {
+            self.is_over = true;
+            return Ok(());
+        };
+        let from = self.message.len();
+        self.take(length)?;
+        let wrong = |what: String| io::Error::new(io::ErrorKind::InvalidData, what);
+        let message = root_as_message(&self.message[from..]).map_err(|error| wrong(error.to_string()))?;
+        let body = usize::try_from(message.bodyLength());
+        let body =
+            body.map_err(|_| wrong(format!("a message says that it has {} bytes", message.bodyLength())))?;
+        let from = self.message.len();
+        self.take(body)?;
+        let message = &self.message[..from];
+        let described = &message[message.len() - length..];
+        let described = root_as_message(described).map_err(|error| wrong(error.to_string()))?;
+        let batch = match described.header_type() {
+            MessageHeader::RecordBatch => described.header_as_record_batch(),
+            MessageHeader::DictionaryBatch => {
+                described.header_as_dictionary_batch().and_then(|batch| batch.data())
+            }
+            _ => None,
+        };
+        match batch.is_none_or(|batch| is_sound(&batch, &self.message[from..])) {
+            true => Ok(()),
+            false => Err(wrong("a compressed buffer says that it holds more than it can".to_owned())),
+        }
+    }
+
+    fn take(&mut self, count: usize) -> io::Result<()> {
+        (&mut self.reader).take(count as u64).read_to_end(&mut self.message).map(|_| ())
+    }
+}
+
+impl<R: Read> Read for Checked<R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        if self.at == self.message.len() {
+            if self.is_over {
+                return self.reader.read(buf);
+            }
+            self.fill()?;
+        }
+        let count = (&self.message[self.at..]).read(buf)?;
+        self.at += count;
+        Ok(count)
+    }
+}
+
+/// Whether each compressed buffer of a batch can be as long as it says: its first eight bytes are its length, or -1 where it is plain.
+fn is_sound(batch: &RecordBatch<'_>, body: &[u8]) -> bool {
+    if batch.compression().is_none() {
+        return true;
+    }
+    batch.buffers().is_none_or(|buffers| {
+        buffers.iter().all(|buffer| {
+            let from = usize::try_from(buffer.offset()).ok();
+            let bytes = from
+                .zip(usize::try_from(buffer.length()).ok())
+                .and_then(|(from, length)| body.get(from..from.checked_add(length)?));
+            let Some(bytes) = bytes else { return false };
+            match bytes.first_chunk() {
+                None => bytes.is_empty(),
+                Some(length) => match i64::from_le_bytes(*length) {
+                    -1 => true,
+                    length => {
+                        u64::try_from(length).is_ok_and(|length| length <= bytes.len() as u64 * MOST_LZ4)
+                    }
+                },
+            }
+        })
+    })
+}

@@ -1,0 +1,139 @@
+//! What a classifier learns: texts, pairs of texts and words with their labels.
+
+mod common;
+
+use lorelei_data::{Encoder, Example, IGNORE_INDEX, Labels, Loader, Row, Tokenizer, read_rows};
+use lorelei_recipe::{DataSection, OnBadRow, TruncationSide};
+
+/// A BERT of a few words: [PAD] 0, [UNK] 1, [CLS] 2, [SEP] 3, then words and their pieces.
+fn bert() -> Tokenizer {
+    let words = ["the", "cat", "sat", "mat", "dog", "ran", "##s", "##ning", "run"];
+    let special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"];
+    let vocab: serde_json::Map<_, _> =
+        special.into_iter().chain(words).zip(0..).map(|(word, id)| (word.to_owned(), id.into())).collect();
+    let added: Vec<_> = special
+        .into_iter()
+        .zip(0..)
+        .map(|(content, id)| {
+            serde_json::json!({"id": id, "content": content, "single_word": false, "lstrip": false, "rstrip": false,
+                "normalized": false, "special": true})
+        })
+        .collect();
+    let json = serde_json::json!({
+        "version": "1.0", "truncation": null, "padding": null, "added_tokens": added,
+        "normalizer": null, "pre_tokenizer": {"type": "BertPreTokenizer"},
+        "post_processor": {"type": "BertProcessing", "sep": ["[SEP]", 3], "cls": ["[CLS]", 2]},
+        "decoder": {"type": "WordPiece", "prefix": "##", "cleanup": true},
+        "model": {"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##",
+            "max_input_chars_per_word": 100, "vocab": vocab},
+    });
+    Tokenizer::from_files(json.to_string().as_bytes(), None, None).unwrap()
+}
+
+fn rows(lines: &str) -> Vec<Row> {
+    read_rows(lines.as_bytes(), "x.jsonl", &DataSection::default()).map(|row| row.unwrap().1).collect()
+}
+
+fn encoded(lines: &str, section: &DataSection) -> Vec<Example> {
+    let (rows, tokenizer) = (rows(lines), bert());
+    let labels = Labels::of(rows.iter()).unwrap();
+    let encoder = Encoder::of_section(&tokenizer, section).with_labels(&labels);
+    rows.iter().map(|row| encoder.encode(row).unwrap()).collect()
+}
+
+fn limit(max_length: usize) -> DataSection {
+    DataSection { max_length, ..DataSection::default() }
+}
+
+#[test]
+fn a_text_bears_its_class_at_its_end() {
+    let lines =
+        "{\"text\": \"the cat sat\", \"label\": \"good\"}\n{\"text\": \"the dog ran\", \"label\": \"bad\"}";
+    let [cat, dog] = &encoded(lines, &limit(16))[..] else { panic!("two rows") };
+    assert_eq!(cat.input_ids, [2, 4, 5, 6, 3]);
+    assert_eq!(cat.labels, [IGNORE_INDEX, IGNORE_INDEX, IGNORE_INDEX, IGNORE_INDEX, 1]);
+    assert_eq!((dog.labels[4], &dog.token_type_ids[..], &dog.values[..]), (0, &[][..], &[][..]));
+    // Cut, it keeps what stands around it, on either side.
+    let left = DataSection { truncation_side: TruncationSide::Left, ..limit(4) };
+    assert_eq!(encoded(lines, &limit(4))[0].input_ids, [2, 4, 5, 3]);
+    assert_eq!(encoded(lines, &left)[0].input_ids, [2, 5, 6, 3]);
+}
+
+#[test]
+fn of_a_pair_the_tokens_say_which_text_is_theirs_and_the_longer_is_cut() {
+    let lines = "{\"text\": \"the cat sat\", \"text_pair\": \"the dog\", \"label\": 1}\n\
+                 {\"text\": \"the\", \"text_pair\": \"the dog ran\", \"label\": 0}";
+    let pairs = encoded(lines, &limit(16));
+    assert_eq!(pairs[0].input_ids, [2, 4, 5, 6, 3, 4, 8, 3]);
+    assert_eq!(pairs[0].token_type_ids, [0, 0, 0, 0, 0, 1, 1, 1]);
+    assert_eq!((pairs[0].labels[7], pairs[1].labels[5]), (1, IGNORE_INDEX));
+    // Of three and two words two are taken away: one of each, so that one is not longer than the other by more than one.
+    let cut = encoded(lines, &limit(6));
+    assert_eq!(cut[0].input_ids.len(), 6);
+    assert_eq!(cut[0].token_type_ids.iter().filter(|of| **of == 1).count(), 2);
+    assert_eq!(cut[1].input_ids, [2, 4, 3, 4, 8, 3]);
+}
+
+#[test]
+fn the_first_piece_of_a_word_bears_its_tag() {
+    let lines = "{\"tokens\": [\"the\", \"cats\", \"running\"], \"ner_tags\": [\"O\", \"B\", \"O\"]}";
+    let words = &encoded(lines, &limit(16))[0];
+    assert_eq!(words.input_ids, [2, 4, 5, 10, 12, 11, 3]);
+    let none = IGNORE_INDEX;
+    assert_eq!(words.labels, [none, 1, 0, none, 1, none, none]);
+    let cut = &encoded(lines, &limit(5))[0];
+    assert_eq!((&cut.input_ids[..], &cut.labels[..]), (&[2, 4, 5, 10, 3][..], &[none, 1, 0, none, none][..]));
+}
+
+#[test]
+fn words_of_a_byte_level_vocabulary_have_their_spaces() {
+    let tokenizer = common::smol();
+    let rows = rows("{\"tokens\": [\"the\", \"capital\", \"river\"], \"tags\": [0, 1, 2]}");
+    let labels = Labels::of(rows.iter()).unwrap();
+    let words = Encoder::new(&tokenizer, 64).with_labels(&labels).encode(&rows[0]).unwrap();
+    assert_eq!(tokenizer.decode(&words.input_ids, false).unwrap(), " the capital river");
+    let tags: Vec<i64> = words.labels.iter().copied().filter(|label| *label != IGNORE_INDEX).collect();
+    assert_eq!(tags, [0, 1, 2]);
+}
+
+#[test]
+fn bad_rows_are_skipped_and_counted_and_doubles_are_left_out() {
+    let lines = "{\"text\": \"the cat\", \"label\": \"a\"}\n{\"text\": \"the dog\"}\n\
+                 {\"text\": \"the cat\", \"label\": \"a\"}\n{\"text\": \"ran\", \"label\": \"b\"}\n{\"tokens\": [\"a\"], \"tags\": []}";
+    let mut section = limit(8);
+    let tokenizer = bert();
+    let rows: Vec<_> = read_rows(lines.as_bytes(), "x.jsonl", &section).collect();
+    let labels = Labels::of(rows.iter().filter_map(|row| row.as_ref().ok()).map(|(_, row)| row)).unwrap();
+    let load = |section: &DataSection| {
+        let mut loader = Loader::new(Encoder::of_section(&tokenizer, section).with_labels(&labels), section);
+        loader
+            .add(read_rows(lines.as_bytes(), "x.jsonl", section), "x.jsonl")
+            .map(|()| loader.finish().unwrap())
+    };
+    let error = load(&section).unwrap_err().to_string();
+    assert!(error.starts_with("x.jsonl:2: the row has no label"), "{error}");
+    section.on_bad_row = OnBadRow::Skip;
+    section.deduplicate = true;
+    let loaded = load(&section).unwrap();
+    assert_eq!((loaded.examples.len(), loaded.bad, loaded.duplicates, loaded.labelled), (2, 2, 1, 0));
+    assert!(
+        loaded.errors[1].to_string().contains("tags has 0 entries but tokens has 1"),
+        "{:?}",
+        loaded.errors
+    );
+}
+
+#[test]
+fn a_class_that_no_training_row_has_and_no_room_are_errors() {
+    let tokenizer = bert();
+    let train = rows("{\"text\": \"cat\", \"label\": \"a\"}\n{\"text\": \"dog\", \"label\": \"b\"}");
+    let labels = Labels::of(train.iter()).unwrap();
+    let other = &rows("{\"text\": \"cat\", \"label\": \"c\"}")[0];
+    let encoder = Encoder::new(&tokenizer, 8).with_labels(&labels);
+    assert!(encoder.encode(other).unwrap_err().to_string().contains("none of the training rows': a, b"));
+    let short = Encoder::new(&tokenizer, 2).with_labels(&labels).encode(&train[0]).unwrap_err();
+    assert!(short.to_string().contains("max_length = 2 has no room"), "{short}");
+    // A language model learns the words.
+    let words = Row::Words { words: vec!["the".into(), "cat".into()], tags: vec![0.into(), 1.into()] };
+    assert_eq!(Encoder::new(&tokenizer, 8).encode(&words).unwrap().input_ids, [2, 4, 5, 3]);
+}
