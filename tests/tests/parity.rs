@@ -7,7 +7,7 @@ use burn::tensor::{Device, DeviceKind};
 use lorelei_data::{Batch, Example, SequenceRow, collate, one_per_row};
 use lorelei_formats::{ModelConfig, TensorSource, config::Task, parameter_key, parameter_name};
 use lorelei_models::{
-    AdapterValues, ForwardMode, Generation, Model, Sampling, Storage, Tokens, read_adapter,
+    AdapterValues, ForwardMode, Generation, Model, Sampling, Storage, Targets, Tokens, read_adapter,
 };
 use lorelei_recipe::{LoraConfig, TrainingArguments};
 use lorelei_tests::{Recorder, assert_close, examples, fixture, open};
@@ -325,6 +325,54 @@ fn classified(path: &Path, task: Task) -> (Batch, Tokens, Vec<i32>, Vec<i32>) {
         classes.push(*class as i32);
     }
     (batch, tokens, if task == Task::SequenceClassification { Vec::new() } else { rows }, classes)
+}
+
+#[test]
+fn numbers_and_several_classes() {
+    for (device_name, device) in devices() {
+        for (name, num_labels) in [("number", 1), ("several", 3)] {
+            let what = format!("{name} on {device_name}");
+            let folder = fixture("llama");
+            let config = std::fs::read_to_string(folder.join("config.json")).unwrap();
+            let config = ModelConfig::from_json(&config, "config.json").unwrap();
+            let config = config.for_task(Task::SequenceClassification, num_labels).unwrap();
+            let tensors = open(&folder.join("model.safetensors"));
+            let base = Model::load(config, &tensors, &device, Storage::SINGLE, &mut |_| {}).unwrap();
+            let (mut model, _) = adapted(base, "llama", name);
+            let table = folder.join(name).join("ref.safetensors");
+            let (_, tokens, _, _) = classified(&table, Task::SequenceClassification);
+            let reference = open(&table);
+            let values = reference.read_f32("labels").unwrap();
+            let hidden = model.hidden_states(&tokens, ForwardMode::Evaluation).unwrap();
+            let said = model.outputs(&tokens, hidden).into_data().try_into_vec::<f32>().unwrap();
+            assert_close(&what, &said, &reference.read_f32("logits").unwrap(), 2e-5);
+            let rows = model.text_rows(&tokens);
+            let mode = ForwardMode::Training { dropout_seed: 0 };
+            for checkpointing in [false, true] {
+                let targets = Targets::Values(&values);
+                let divisor = rows.len() as f32;
+                let (loss, mut gradients) =
+                    model.loss_and_gradients(&tokens, mode, &rows, targets, divisor, checkpointing).unwrap();
+                let loss = loss.into_scalar::<f32>() as f64;
+                let wanted = json(&folder.join(name).join("ref.json"))["loss"].as_f64().unwrap();
+                assert!((loss - wanted).abs() < 1e-5 * wanted, "{what}: loss {loss} is not {wanted}");
+                let mut compared = 0;
+                model.visit_parameters(&mut |name, parameter| {
+                    let want = reference.read_f32(&format!("grad.{}", parameter_key(name))).unwrap();
+                    let got = gradients.take(&parameter).expect(name);
+                    let got = got.into_data().try_into_vec::<f32>().unwrap();
+                    assert_close(&format!("{what} {name}"), &got, &want, 1e-4);
+                    compared += 1;
+                });
+                model.untrack();
+                assert_eq!(compared, 9, "{what}: gradients in the table");
+            }
+            // As many numbers as texts and labels, or it is an error.
+            let short = Targets::Values(&values[1..]);
+            let error = model.loss_and_gradients(&tokens, mode, &rows, short, 1.0, false).err().unwrap();
+            assert!(error.to_string().contains("texts by a head with"), "{error}");
+        }
+    }
 }
 
 #[test]

@@ -79,8 +79,11 @@ impl Dataset {
     }
 }
 
-/// The rows of some files, good and bad.
-struct FileRows(Vec<(String, Vec<Result<(usize, Row), DataError>>)>);
+/// The rows of some files, good and bad, by the file's name.
+struct FileRows(Vec<(String, NumberedRows)>);
+
+/// Rows with their lines.
+type NumberedRows = Vec<Result<(usize, Row), DataError>>;
 
 impl FileRows {
     fn all(path: &str, recipe: &Recipe) -> Result<Self> {

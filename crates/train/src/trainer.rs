@@ -251,6 +251,7 @@ pub async fn train(job: &mut Job, host: &mut impl Host) -> Result<Finished, Trai
             host.event(&Event::Progress { step: done });
         }
         let epoch = plan.epoch_at(step);
+        let stepped = host.seconds();
         let mut is_enough = false;
         if plan.is_eval_step(step) && !job.validation.is_empty() {
             let evaluation = evaluate(job, host, done, epoch).await?;
@@ -285,6 +286,8 @@ pub async fn train(job: &mut Job, host: &mut impl Host) -> Result<Finished, Trai
             host.event(&Event::Saved(Saved { step: done, directory: directory.clone() }));
             rotate(job, host, &state, &directory).await;
         }
+        // Tokens a second are those of the steps alone.
+        interval.began += host.seconds() - stepped;
         if is_enough {
             let message = format!(
                 "stopped at step {done}: eval_{} was no better for {} evaluations",

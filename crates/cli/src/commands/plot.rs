@@ -126,7 +126,9 @@ fn picture(curves: &[Curve], metric: &str) -> Result<String, Box<dyn std::error:
             .x_label_area_size(40)
             .y_label_area_size(72)
             .build_cartesian_2d(range(points().map(|p| p.0)), range(points().map(|p| p.1)))?;
-        chart.configure_mesh().x_desc("step").y_desc(metric).light_line_style(WHITE).draw()?;
+        let mut mesh = chart.configure_mesh();
+        mesh.x_desc("step").x_label_formatter(&|step| format!("{step}")).y_desc(metric);
+        mesh.light_line_style(WHITE).draw()?;
         for (index, Curve { name, points, evaluations }) in curves.iter().enumerate() {
             let colour = Palette99::pick(index).to_rgba();
             let line = LineSeries::new(points.iter().copied(), colour.stroke_width(2)).point_size(2);
@@ -145,7 +147,9 @@ fn picture(curves: &[Curve], metric: &str) -> Result<String, Box<dyn std::error:
                 .label(format!("{name}: eval_loss"))
                 .legend(move |(x, y)| PathElement::new([(x, y), (x + 6, y)], colour.stroke_width(2)));
         }
-        chart.configure_series_labels().background_style(WHITE.mix(0.8)).border_style(BLACK).draw()?;
+        let mut names = chart.configure_series_labels();
+        names.position(SeriesLabelPosition::UpperRight);
+        names.background_style(WHITE.mix(0.8)).border_style(BLACK).draw()?;
         area.present()?;
     }
     Ok(svg)
