@@ -153,7 +153,7 @@ fn main() {
         }
     }
     seconds.sort_by(f64::total_cmp);
-    let median = seconds[seconds.len() / 2];
+    let median = seconds.get(seconds.len() / 2).copied().unwrap_or(f64::NAN);
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     let peak: u64 = peak.and_then(|l| l.split_whitespace().next()?.parse().ok()).unwrap_or(0);

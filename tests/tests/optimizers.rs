@@ -119,7 +119,7 @@ fn the_best_checkpoint_comes_back_and_early_stopping_stops() {
     .unwrap();
     let run = |arguments: &TrainingArguments, checkpoint: Option<(&Files, Checkpoint)>| {
         let mut job = job(arguments.clone(), &device);
-        job.validation = one_per_row(examples(&fixture("llama/trainer_run/data.safetensors")));
+        job.validation = one_per_row(examples(&fixture("llama/trainer_run/data.safetensors"))).into();
         if let Some((files, checkpoint)) = checkpoint {
             let adapter = &files.iter().find(|(name, _)| name == "adapter_model.safetensors").unwrap().1;
             job.model.set_adapter(&read_adapter(adapter, "adapter").unwrap()).unwrap();

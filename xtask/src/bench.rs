@@ -17,7 +17,7 @@ use crate::{command::run, download::cache, setup};
 pub struct Arguments {
     /// A Python with torch, transformers and peft: the rival. Without it only ours and burn's are measured.
     #[arg(long)]
-    python: Option<PathBuf>,
+    pub python: Option<PathBuf>,
     /// Devices.
     #[arg(long, value_delimiter = ',', default_values = ["cpu", "wgpu"])]
     devices: Vec<String>,
@@ -29,13 +29,16 @@ pub struct Arguments {
     pub lengths: Vec<usize>,
     /// Times that every contender runs, in turn.
     #[arg(long, default_value_t = 3)]
-    rounds: usize,
+    pub rounds: usize,
     /// Measured steps of a run, after one that is not.
     #[arg(long, default_value_t = 5)]
     pub steps: usize,
     /// Compare the kernels of a GPU instead: burn's apply_lora, burn's operations, and WGSL in its variants.
     #[arg(long)]
     pub kernels: bool,
+    /// Measure from text to packed tokens instead: MB a second and memory, beside Python's datasets and tokenizers.
+    #[arg(long)]
+    pub data: bool,
     /// Measure the page in Chromium instead: speed beside the program's, memory, and the modules' sizes.
     #[arg(long)]
     pub web: bool,

@@ -63,8 +63,8 @@ pub fn bench(arguments: &Arguments, lorelei: &Path) -> Result<()> {
         let mut rival: Option<(f64, f64)> = None;
         for way in &WAYS {
             println!("xtask: {length} tokens, {}", way.name);
-            // The launches of a step are the difference of two runs; the longer one is measured.
-            let (short, long) = (bench.run(way, 1)?, bench.run(way, 1 + arguments.steps)?);
+            // The launches of a step are the difference of two runs, of which the first has but its first step; the longer one is measured.
+            let (short, long) = (bench.run(way, 0)?, bench.run(way, arguments.steps)?);
             let launches = (long.launches - short.launches) / arguments.steps;
             let (seconds, memory) = *rival.get_or_insert((long.seconds, long.device_memory));
             let giga = |value: Option<f64>| value.map_or("".into(), |value| format!("{:.1}", value / 1e9));
@@ -96,7 +96,7 @@ struct Bench<'a> {
 }
 
 impl Bench<'_> {
-    /// `steps` steps and one before them.
+    /// `steps` steps and one before them, which is not measured.
     fn run(&self, way: &Way, steps: usize) -> Result<Run> {
         let log = self.work.join("launches.log");
         let _ = fs::remove_file(&log);
@@ -155,7 +155,10 @@ impl Bench<'_> {
         let output = command.current_dir(self.work).stderr(std::process::Stdio::inherit()).output()?;
         let text = String::from_utf8(output.stdout)?;
         let value: Value = serde_json::from_str(text.lines().last().context("apply_lora said nothing")?)?;
-        let number = |key: &str| value[key].as_f64().with_context(|| format!("no {key} in {text}"));
+        let number = |key: &str| match value.get(key) {
+            Some(value) => Ok(value.as_f64().unwrap_or(f64::NAN)),
+            None => bail!("no {key} in {text}"),
+        };
         Ok(Run {
             seconds: self.length as f64 / number("tokens_per_second")?,
             launches: 0,

@@ -1,6 +1,7 @@
 //! `cargo xtask`: set-up, tests and the making of `builtin:tiny`.
 
 mod bench;
+mod bench_data;
 mod bench_kernels;
 mod command;
 mod download;
@@ -80,6 +81,7 @@ fn main() -> Result<()> {
                     let bench = program.with_file_name("examples").join("bench_web");
                     run(Command::new(bench).env("XDG_RUNTIME_DIR", "/tmp").current_dir(root()))
                 }
+                false if arguments.data => bench_data::bench(&arguments, &root(), &program),
                 false if arguments.kernels => bench_kernels::bench(&arguments, &program),
                 false => bench::bench(&arguments, &root(), &program),
             }

@@ -4,27 +4,32 @@ use std::{
     fs::{self, File},
     io::{BufRead, BufReader, Read, Seek},
     path::{Path, PathBuf},
+    rc::Rc,
 };
 
 use lorelei_data::{
-    DataError, Encoded, Encoder, Labels, Loader, Padding, Row, Rows, SequenceRow, Tokenizer, is_known,
-    is_parquet, read_parquet, read_rows, training_rows,
+    DataError, Encoded, Encoder, ExampleStore, Labels, Loader, Padding, Row, RowSet, Rows, Tokenizer,
+    is_known, is_parquet, read_parquet, read_rows, training_rows,
 };
 use lorelei_formats::config::Task;
 use lorelei_recipe::{DataSection, Recipe};
 use miette::{Context, IntoDiagnostic, Result, miette};
 
-use crate::report;
+use crate::{report, shelf::Shelf};
 
 /// Bad rows that are told of.
 const SHOWN: usize = 8;
 
+/// Examples that are put away at a time.
+const AT_A_TIME: usize = 4096;
+
 /// What a recipe's files hold, in tokens, before it is split and packed.
 pub struct Dataset {
-    /// What is learnt.
+    /// What became of the rows to learn from; their examples are kept elsewhere.
     pub train: Encoded,
+    examples: Rc<dyn ExampleStore>,
     /// What the run is judged by, where the recipe names a file of it.
-    pub validation: Option<Encoded>,
+    validation: Option<Rc<dyn ExampleStore>>,
     /// A classifier's.
     pub labels: Option<Labels>,
 }
@@ -41,13 +46,22 @@ impl Dataset {
         if !matches!(task, Task::SequenceClassification | Task::TokenClassification) {
             let read = |path: &str| {
                 let mut loader = Loader::new(encoder, &recipe.data);
+                let mut shelf = Shelf::default();
                 for file in files(path)? {
-                    loader.add(open(&file, &recipe.data)?, &file).map_err(report)?;
+                    let mut rows = open(&file, &recipe.data)?;
+                    loader.begin(&file);
+                    while loader.add_some(&mut rows, &file, AT_A_TIME).map_err(report)? {
+                        shelf.extend(loader.take()).map_err(report)?;
+                    }
+                    loader.end();
+                    shelf.extend(loader.take()).map_err(report)?;
                 }
-                finish(loader, path, recipe)
+                let examples: Rc<dyn ExampleStore> = Rc::new(shelf);
+                Ok::<_, miette::Report>((finish(loader, path, recipe)?, examples))
             };
-            let train = read(train_file(recipe)?)?;
-            return Ok(Self { train, validation: validation.map(read).transpose()?, labels: None });
+            let (train, examples) = read(train_file(recipe)?)?;
+            let validation = validation.map(read).transpose()?.map(|(_, examples)| examples);
+            return Ok(Self { train, examples, validation, labels: None });
         }
         // All rows must be seen before the number of a label is known.
         let path = train_file(recipe)?;
@@ -64,18 +78,23 @@ impl Dataset {
             }
             finish(loader, path, recipe)
         };
-        let train = encode(train, path)?;
+        let mut train = encode(train, path)?;
         let validation = validation.map(|path| encode(FileRows::all(path, recipe)?, path)).transpose()?;
-        let labels = labels.unwrap_or_else(|| Labels::numbered(&train.examples));
-        Ok(Self { train, validation, labels: Some(labels) })
+        let validation = validation.map(|validation| Rc::new(validation.examples) as Rc<dyn ExampleStore>);
+        let examples = std::mem::take(&mut train.examples);
+        let labels = labels.unwrap_or_else(|| Labels::numbered(&examples));
+        Ok(Self { train, examples: Rc::new(examples), validation, labels: Some(labels) })
     }
 
     /// `(train, validation)` as a run goes through them; the second is empty where the recipe asks for none.
-    pub fn rows(self, recipe: &Recipe) -> (Vec<SequenceRow>, Vec<SequenceRow>) {
-        let validation = self.validation.map(|validation| validation.examples);
+    ///
+    /// # Errors
+    ///
+    /// If an example cannot be read back.
+    pub fn rows(self, recipe: &Recipe) -> Result<(RowSet, RowSet)> {
         let by_class = matches!(self.labels, Some(Labels::Classes(_)));
         let seed = recipe.training.shuffle_seed();
-        training_rows(self.train.examples, validation, &recipe.data, seed, by_class)
+        training_rows(self.examples, self.validation, &recipe.data, seed, by_class).map_err(report)
     }
 }
 

@@ -17,6 +17,7 @@ mod device;
 mod disk;
 mod model_folder;
 mod recipe_file;
+mod shelf;
 mod source;
 mod speak;
 mod tensorboard;

@@ -1,9 +1,8 @@
 //! Documents laid in rows, and rows padded to a rectangle.
 
-use lorelei_recipe::{DataSection, TruncationSide};
+use lorelei_recipe::TruncationSide;
 
 use crate::encode::{Example, IGNORE_INDEX};
-use crate::split::hold_out;
 
 /// One row of a batch: a single document, or several packed one after the other.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -127,44 +126,31 @@ pub fn one_per_row(examples: Vec<Example>) -> Vec<SequenceRow> {
     examples.into_iter().map(|example| SequenceRow { documents: vec![example] }).collect()
 }
 
-/// The rows of an epoch: [`pack`]ed, or [`one_per_row`].
-pub fn sequences(examples: Vec<Example>, max_length: usize, packing: bool) -> Vec<SequenceRow> {
-    if packing { pack(examples, max_length) } else { one_per_row(examples) }
-}
-
-/// The rows to learn from and those to evaluate on, as a recipe's `[data]` says: `validation`, or what is held out of `train`;
-/// packed or not. With `by_class`, each class has its share among the rows held out.
-pub fn training_rows(
-    train: Vec<Example>,
-    validation: Option<Vec<Example>>,
-    section: &DataSection,
-    seed: u64,
-    by_class: bool,
-) -> (Vec<SequenceRow>, Vec<SequenceRow>) {
-    let (train, validation) = match validation {
-        Some(validation) => (train, validation),
-        None => hold_out(train, section.validation_split_percentage, seed, by_class),
-    };
-    let rows = |examples| sequences(examples, section.max_length, section.packing);
-    (rows(train), rows(validation))
-}
-
-/// Packs examples into rows of at most `max_length` tokens: first fit decreasing (Johnson, 1973; at most 11/9 of the
-/// best possible number of rows, plus one). No document is split; one longer than `max_length` is cut there, an empty
-/// one is left out. Deterministic: equal lengths keep their order, and both the documents of a row and the rows
-/// themselves come in the order of `examples`.
+/// Packs examples into rows as [`pack_lengths`] says; one longer than `max_length` is cut there.
 pub fn pack(mut examples: Vec<Example>, max_length: usize) -> Vec<SequenceRow> {
     for example in &mut examples {
         example.truncate(max_length, TruncationSide::Right);
     }
-    let length = |index: usize| examples[index].input_ids.len();
-    let mut by_length: Vec<usize> = (0..examples.len()).filter(|&index| length(index) > 0).collect();
-    by_length.sort_by_key(|&index| std::cmp::Reverse(length(index)));
+    let lengths: Vec<usize> = examples.iter().map(|example| example.input_ids.len()).collect();
+    pack_lengths(&lengths, max_length)
+        .iter()
+        .map(|row| SequenceRow {
+            documents: row.iter().map(|&index| std::mem::take(&mut examples[index])).collect(),
+        })
+        .collect()
+}
+
+/// Which documents share a row of at most `max_length` tokens: first fit decreasing (Johnson, 1973; at most 11/9 of the best possible number
+/// of rows, plus one). No document is split, and none may be longer; an empty one is left out. Deterministic: equal lengths keep their order,
+/// and both the documents of a row and the rows themselves come in the order of `lengths`.
+pub(crate) fn pack_lengths(lengths: &[usize], max_length: usize) -> Vec<Vec<usize>> {
+    let mut by_length: Vec<usize> = (0..lengths.len()).filter(|&index| lengths[index] > 0).collect();
+    by_length.sort_by_key(|&index| std::cmp::Reverse(lengths[index]));
 
     let mut free = FreeSpace::new(by_length.len(), max_length);
     let mut rows: Vec<Vec<usize>> = Vec::new();
     for index in by_length {
-        let row = free.take_first(length(index));
+        let row = free.take_first(lengths[index].min(max_length));
         if row == rows.len() {
             rows.push(Vec::new());
         }
@@ -174,11 +160,7 @@ pub fn pack(mut examples: Vec<Example>, max_length: usize) -> Vec<SequenceRow> {
         row.sort_unstable();
     }
     rows.sort_unstable_by_key(|row| row[0]);
-    rows.iter()
-        .map(|row| SequenceRow {
-            documents: row.iter().map(|&index| std::mem::take(&mut examples[index])).collect(),
-        })
-        .collect()
+    rows
 }
 
 /// A maximum tree over the free space of the rows, so that the first row with room is found in `log n`.

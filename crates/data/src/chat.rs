@@ -65,6 +65,13 @@ impl From<Vec<Message>> for Conversation {
     }
 }
 
+impl Conversation {
+    /// About how many bytes of text it holds.
+    pub(crate) fn size(&self) -> usize {
+        self.messages.iter().map(|message| message.content.len()).sum()
+    }
+}
+
 /// A rendered conversation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Rendered {

@@ -49,7 +49,8 @@ fn way_out(help: &str) -> String {
 }
 
 impl DataError {
-    pub(crate) fn new(kind: DataErrorKind, problem: impl Into<String>, help: impl Into<String>) -> Self {
+    /// What is wrong, and the way out of it, which may be empty; no place yet.
+    pub fn new(kind: DataErrorKind, problem: impl Into<String>, help: impl Into<String>) -> Self {
         Self { kind, file: None, line: None, problem: problem.into(), help: help.into() }
     }
 

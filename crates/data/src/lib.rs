@@ -1,4 +1,4 @@
-//! From rows to batches: rows of JSONL, JSON, CSV, text or Parquet, the model's tokenizer and chat template, tokens with a loss mask, packed batches.
+//! From rows to batches: rows of JSONL, JSON, CSV, text, Parquet or Arrow, the model's tokenizer and chat template, tokens with a loss mask, packed batches.
 //!
 //! One direction: [`read_rows`] reads rows, an [`Encoder`] turns each into token ids and labels (rendering
 //! conversations with the model's chat template), [`pack`] lays several short ones in a row, [`sampling_order`] orders an
@@ -16,6 +16,7 @@ mod preview;
 mod python_json;
 mod random;
 mod readers;
+mod row_set;
 mod rows;
 mod sampler;
 mod split;
@@ -24,7 +25,7 @@ mod tokenizer;
 mod tokenizer_config;
 mod train_tokenizer;
 
-pub use batch::{Batch, Padding, SequenceRow, collate, one_per_row, pack, sequences, training_rows};
+pub use batch::{Batch, Padding, SequenceRow, collate, one_per_row, pack};
 pub use chat::{Conversation, Message};
 pub use encode::{Encoder, Example, IGNORE_INDEX};
 pub use error::{DataError, DataErrorKind};
@@ -32,9 +33,10 @@ pub use labels::Labels;
 pub use loader::{Encoded, Loader, Place, encode_rows};
 pub use preview::{ShownToken, shown};
 pub use readers::{COMPRESSED, EXTENSIONS, Rows, is_known, is_parquet, read_jsonl, read_parquet, read_rows};
+pub use row_set::{ExampleStore, Extent, RowSet, training_rows};
 pub use rows::Row;
 pub use sampler::{epoch_order, micro_batches, sampling_order};
-pub use split::{hold_out, split, split_by};
+pub use split::{split, split_by};
 pub use statistics::{Bar, Statistics};
 pub use tokenizer::Tokenizer;
 pub use train_tokenizer::train_byte_level_bpe;

@@ -1,7 +1,7 @@
 //! Files of rows to examples: what is counted, left out and refused on the way.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashSet,
     fmt,
     hash::{DefaultHasher, Hash, Hasher},
     sync::Arc,
@@ -17,6 +17,12 @@ use crate::{
 
 /// Most bad rows whose errors are kept; the others are counted.
 const MAX_ERRORS: usize = 100;
+
+/// Rows that are encoded side by side.
+const AT_A_TIME: usize = 512;
+
+/// And how much of them is held at once.
+const BYTES_AT_A_TIME: usize = 8 << 20;
 
 /// A line of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,7 +42,7 @@ impl fmt::Display for Place {
 /// The examples of some files.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Encoded {
-    /// Examples with something to learn, in file order.
+    /// Examples with something to learn, in file order; without those that were [taken](Loader::take).
     pub examples: Vec<Example>,
     /// Rows, good and bad.
     pub rows: usize,
@@ -59,8 +65,10 @@ pub struct Loader<'t> {
     encoder: Encoder<'t>,
     reads_on: bool,
     deduplicate: bool,
-    /// The examples there are, by a hash of their tokens and labels.
-    seen: HashMap<u64, Vec<usize>>,
+    /// Hashes of the examples there are: of 128 bits, so that two that differ are not taken for one.
+    seen: HashSet<u128>,
+    /// Examples that were taken.
+    taken: usize,
     /// Tokens of a stream that do not fill a row yet.
     stream: Vec<u32>,
     encoded: Encoded,
@@ -76,7 +84,8 @@ impl<'t> Loader<'t> {
             encoder,
             reads_on: section.on_bad_row == OnBadRow::Skip,
             deduplicate: section.deduplicate,
-            seen: HashMap::new(),
+            seen: HashSet::new(),
+            taken: 0,
             stream: Vec::new(),
             encoded: Encoded::default(),
             cut_away: 0,
@@ -113,33 +122,90 @@ impl<'t> Loader<'t> {
         file_name: &str,
         count: usize,
     ) -> Result<(), DataError> {
-        let name: Arc<str> = file_name.into();
-        self.names.push(name.clone());
-        while self.encoded.examples.len() < count
-            && let Some(row) = rows.next()
-        {
-            let goes_on = matches!(row, Ok((_, Row::Stream { begins: false, .. })));
-            self.encoded.rows += usize::from(!goes_on);
-            let added = row.and_then(|(line, row)| {
-                self.add_row(&Place { file: name.clone(), line }, row)
-                    .map_err(|error| error.at(file_name, line))
-            });
-            if let Err(error) = added {
-                if !self.reads_on || error.kind == DataErrorKind::Read {
-                    return Err(error);
-                }
-                self.encoded.bad += 1;
-                if self.encoded.errors.len() < MAX_ERRORS {
-                    self.encoded.errors.push(error);
-                }
-            }
-        }
-        self.end_stream();
+        self.begin(file_name);
+        self.add_some(&mut rows, file_name, count)?;
+        self.end();
         Ok(())
     }
 
-    fn add_row(&mut self, place: &Place, row: Row) -> Result<(), DataError> {
-        if let Row::Stream { text, begins } = &row {
+    /// A file begins, whose rows come in pieces.
+    pub fn begin(&mut self, file_name: &str) {
+        self.names.push(file_name.into());
+    }
+
+    /// Rows of the file that began, until there are `count` examples that were not taken; whether there are more.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::add`].
+    pub fn add_some(
+        &mut self,
+        rows: &mut dyn Iterator<Item = Result<(usize, Row), DataError>>,
+        file_name: &str,
+        count: usize,
+    ) -> Result<bool, DataError> {
+        let name = self.names.last().cloned().unwrap_or_default();
+        let mut pieces: Vec<Result<(usize, Row), DataError>> = Vec::new();
+        while self.encoded.examples.len() < count {
+            let mut weight = 0;
+            while pieces.len() < AT_A_TIME.min(count - self.encoded.examples.len())
+                && weight < BYTES_AT_A_TIME
+            {
+                let Some(row) = rows.next() else { break };
+                weight += row.as_ref().map_or(0, |(_, row)| row.size());
+                pieces.push(row);
+            }
+            if pieces.is_empty() {
+                return Ok(false);
+            }
+            let fitted = fit_all(&self.encoder, &pieces);
+            for (row, fitted) in pieces.drain(..).zip(fitted) {
+                self.encoded.rows += usize::from(!matches!(row, Ok((_, Row::Stream { begins: false, .. }))));
+                let added = row.and_then(|(line, row)| {
+                    self.add_row(&Place { file: name.clone(), line }, &row, fitted)
+                        .map_err(|error| error.at(file_name, line))
+                });
+                if let Err(error) = added {
+                    if !self.reads_on || error.kind == DataErrorKind::Read {
+                        return Err(error);
+                    }
+                    self.encoded.bad += 1;
+                    if self.encoded.errors.len() < MAX_ERRORS {
+                        self.encoded.errors.push(error);
+                    }
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// The file that began is over.
+    pub fn end(&mut self) {
+        let mut rest = std::mem::take(&mut self.stream);
+        if !rest.is_empty() {
+            rest.extend(self.encoder.tokenizer.eos_id().filter(|_| rest.len() < self.encoder.max_length));
+        }
+        // What is left of a stream is a row, too.
+        let rest = Example::learnt_from(rest, 0);
+        if rest.num_targets() > 0 {
+            self.encoded.examples.push(rest);
+        }
+    }
+
+    /// The examples since the last time, so that a host may keep them elsewhere.
+    pub fn take(&mut self) -> Vec<Example> {
+        self.taken += self.encoded.examples.len();
+        std::mem::take(&mut self.encoded.examples)
+    }
+
+    /// `fitted` is what the encoder made of the row; of a piece of a stream it is nothing.
+    fn add_row(
+        &mut self,
+        place: &Place,
+        row: &Row,
+        fitted: Option<Result<Fitted, DataError>>,
+    ) -> Result<(), DataError> {
+        if let Row::Stream { text, begins } = row {
             self.stream.extend(self.encoder.tokenizer.encode(text, *begins)?);
             let length = self.encoder.max_length;
             let whole = self.stream.len() - self.stream.len() % length;
@@ -151,41 +217,17 @@ impl<'t> Loader<'t> {
         }
         let is_labelled = matches!(row, Row::Labelled { .. } | Row::Words { .. });
         self.encoded.labelled += usize::from(is_labelled && !self.encoder.classifies());
-        let Fitted { example, was_cut, num_targets } = self.encoder.fit(&row)?;
+        let Fitted { example, was_cut, num_targets } = fitted.unwrap_or_else(|| self.encoder.fit(row))?;
         self.encoded.truncated += usize::from(was_cut);
         if example.num_targets() == 0 {
             self.cut_away += usize::from(num_targets > 0);
             self.encoded.skipped.push(place.clone());
-        } else if self.deduplicate && self.is_known(&example) {
+        } else if self.deduplicate && !self.seen.insert(hash(&example)) {
             self.encoded.duplicates += 1;
         } else {
             self.encoded.examples.push(example);
         }
         Ok(())
-    }
-
-    /// Whether there is such an example; if not, it is the next.
-    fn is_known(&mut self, example: &Example) -> bool {
-        let mut hasher = DefaultHasher::new();
-        (&example.input_ids, &example.labels).hash(&mut hasher);
-        let same = self.seen.entry(hasher.finish()).or_default();
-        let known = same.iter().any(|index| self.encoded.examples[*index] == *example);
-        if !known {
-            same.push(self.encoded.examples.len());
-        }
-        known
-    }
-
-    /// What is left of a stream is a row, too.
-    fn end_stream(&mut self) {
-        let mut rest = std::mem::take(&mut self.stream);
-        if !rest.is_empty() {
-            rest.extend(self.encoder.tokenizer.eos_id().filter(|_| rest.len() < self.encoder.max_length));
-        }
-        let rest = Example::learnt_from(rest, 0);
-        if rest.num_targets() > 0 {
-            self.encoded.examples.push(rest);
-        }
     }
 
     /// What was read.
@@ -212,7 +254,7 @@ impl<'t> Loader<'t> {
     /// Why there is nothing to train on, if so.
     fn problem(&self) -> Option<DataError> {
         let Encoded { examples, skipped, errors, bad, .. } = &self.encoded;
-        if !examples.is_empty() {
+        if !examples.is_empty() || self.taken > 0 {
             return None;
         }
         let several = self.names.iter().collect::<HashSet<_>>().len() > 1;
@@ -249,6 +291,34 @@ impl<'t> Loader<'t> {
             _ => error,
         })
     }
+}
+
+/// What the encoder makes of some rows: natively by as many threads as there are processors. None of what is no row by itself.
+fn fit_all(
+    encoder: &Encoder<'_>,
+    rows: &[Result<(usize, Row), DataError>],
+) -> Vec<Option<Result<Fitted, DataError>>> {
+    let fit = |row: &Result<(usize, Row), DataError>| match row {
+        Ok((_, row)) if !matches!(row, Row::Stream { .. }) => Some(encoder.fit(row)),
+        _ => None,
+    };
+    #[cfg(not(target_arch = "wasm32"))]
+    {
+        use rayon::prelude::*;
+        rows.par_iter().map(fit).collect()
+    }
+    #[cfg(target_arch = "wasm32")]
+    rows.iter().map(fit).collect()
+}
+
+fn hash(example: &Example) -> u128 {
+    let half = |salt: u64| {
+        let mut hasher = DefaultHasher::new();
+        (salt, &example.input_ids, &example.labels, &example.token_type_ids).hash(&mut hasher);
+        example.values.iter().for_each(|value| value.to_bits().hash(&mut hasher));
+        u128::from(hasher.finish())
+    };
+    half(0) << 64 | half(1)
 }
 
 /// Encodes every row of a file with nothing left out. The first bad row is the error, with its line; so is a file without

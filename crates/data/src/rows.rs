@@ -66,6 +66,20 @@ pub enum Row {
 
 const FORMS: &str = "messages, conversations, prompt + completion, instruction + output, input_ids, tokens + tags, text + label or text";
 
+impl Row {
+    /// About how many bytes of text it holds.
+    pub(crate) fn size(&self) -> usize {
+        match self {
+            Row::Text(text) | Row::Stream { text, .. } => text.len(),
+            Row::Labelled { text, text_pair, .. } => text.len() + text_pair.as_ref().map_or(0, String::len),
+            Row::PromptCompletion { prompt, completion } => prompt.len() + completion.len(),
+            Row::Conversation(conversation) => conversation.size(),
+            Row::Tokens { input_ids, .. } => 12 * input_ids.len(),
+            Row::Words { words, .. } => words.iter().map(String::len).sum(),
+        }
+    }
+}
+
 /// What a list of tags may be called, the first that is there.
 const TAGS: [&str; 3] = ["tags", "ner_tags", "labels"];
 

@@ -3,8 +3,8 @@
 use lorelei_recipe::{SamplingStrategy, TrainingArguments};
 
 use crate::{
-    batch::SequenceRow,
     random::{Stream, generator, permutation},
+    row_set::RowSet,
 };
 
 /// Every index of `0..n` once: in file order, or with `shuffle` in the order that `(seed, epoch)` draws. The same on
@@ -14,12 +14,7 @@ pub fn epoch_order(n: usize, seed: u64, epoch: u64, shuffle: bool) -> Vec<usize>
 }
 
 /// The order of `rows` in an epoch as `train_sampling_strategy` says; `shuffle = false` is file order, too.
-pub fn sampling_order(
-    rows: &[SequenceRow],
-    arguments: &TrainingArguments,
-    epoch: u64,
-    shuffle: bool,
-) -> Vec<usize> {
+pub fn sampling_order(rows: &RowSet, arguments: &TrainingArguments, epoch: u64, shuffle: bool) -> Vec<usize> {
     let seed = arguments.shuffle_seed();
     match arguments.train_sampling_strategy {
         SamplingStrategy::Random => epoch_order(rows.len(), seed, epoch, shuffle),
@@ -27,7 +22,7 @@ pub fn sampling_order(
         SamplingStrategy::GroupByLength => {
             let batch_size =
                 arguments.per_device_train_batch_size.saturating_mul(arguments.gradient_accumulation_steps);
-            let lengths: Vec<usize> = rows.iter().map(SequenceRow::num_tokens).collect();
+            let lengths: Vec<usize> = (0..rows.len()).map(|row| rows.num_tokens(row)).collect();
             group_by_length(epoch_order(rows.len(), seed, epoch, true), &lengths, batch_size)
         }
     }

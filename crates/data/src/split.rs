@@ -2,32 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{
-    encode::Example,
-    random::{Stream, generator, permutation},
-};
-
-/// (train, validation) of `rows`, drawn by [`split`], or with `by_class` by [`split_by`] the label of a text's last token; without a
-/// percentage nothing is held back.
-pub fn hold_out(
-    rows: Vec<Example>,
-    validation_split_percentage: Option<f64>,
-    seed: u64,
-    by_class: bool,
-) -> (Vec<Example>, Vec<Example>) {
-    let Some(percentage) = validation_split_percentage else { return (rows, Vec::new()) };
-    let class = |row: &Example| row.labels.last().copied().unwrap_or_default();
-    let (_, held) = match by_class {
-        true => split_by(&rows.iter().map(class).collect::<Vec<_>>(), percentage, seed),
-        false => split(rows.len(), percentage, seed),
-    };
-    let (mut train, mut validation) = (Vec::new(), Vec::new());
-    for (index, row) in rows.into_iter().enumerate() {
-        let side = if held.binary_search(&index).is_ok() { &mut validation } else { &mut train };
-        side.push(row);
-    }
-    (train, validation)
-}
+use crate::random::{Stream, generator, permutation};
 
 /// Splits `0..n` into (train, validation), each in file order, with `validation_split_percentage` percent of the rows
 /// (rounded) drawn at random for validation. Each side gets at least one row when there are two; a percentage of 0 or

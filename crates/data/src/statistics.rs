@@ -1,9 +1,6 @@
 //! How long the rows are, how much of them is learnt, and what padding costs.
 
-use crate::{
-    batch::{Padding, SequenceRow},
-    sampler::micro_batches,
-};
+use crate::{batch::Padding, row_set::RowSet, sampler::micro_batches};
 
 /// Numbers about the rows of a run.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,28 +41,28 @@ pub struct Bar {
 impl Statistics {
     /// Of `rows` that are batched in `order`, `batch_size` at a time; `None` where there is no row.
     pub fn new(
-        rows: &[SequenceRow],
+        rows: &RowSet,
         order: &[usize],
         batch_size: usize,
         padding: Padding,
         bars: usize,
     ) -> Option<Self> {
-        let documents = || rows.iter().flat_map(|row| &row.documents);
-        let mut lengths: Vec<usize> = documents().map(|document| document.input_ids.len()).collect();
+        let documents = || (0..rows.len()).flat_map(|row| rows.documents(row));
+        let mut lengths: Vec<usize> = documents().map(|document| document.tokens as usize).collect();
         lengths.sort_unstable();
         let (&shortest, &longest) = (lengths.first()?, lengths.last()?);
         let at = |share: f64| {
             lengths[((lengths.len() as f64 * share).ceil() as usize).clamp(1, lengths.len()) - 1]
         };
         let of_batch = |batch: &Vec<usize>| {
-            let lengths = || batch.iter().map(|row| rows[*row].num_tokens());
+            let lengths = || batch.iter().map(|row| rows.num_tokens(*row));
             padding.length(lengths().max().unwrap_or(0)) * batch.len() - lengths().sum::<usize>()
         };
         Some(Self {
             rows: rows.len(),
             documents: lengths.len(),
             tokens: lengths.iter().sum(),
-            learnt: rows.iter().map(SequenceRow::num_targets).sum(),
+            learnt: documents().map(|document| document.targets as usize).sum(),
             shortest,
             median: at(0.5),
             percentile_95: at(0.95),

@@ -1,8 +1,8 @@
 //! Rows, batches, orders and splits.
 
 use lorelei_data::{
-    Batch, Example, Padding, SequenceRow, Statistics, collate, epoch_order, micro_batches, one_per_row, pack,
-    sampling_order, split, split_by,
+    Batch, Example, Padding, RowSet, SequenceRow, Statistics, collate, epoch_order, micro_batches,
+    one_per_row, pack, sampling_order, split, split_by,
 };
 use lorelei_recipe::{SamplingStrategy, TrainingArguments};
 use proptest::prelude::*;
@@ -115,6 +115,7 @@ fn batches_of_like_length() {
     let rows: Vec<SequenceRow> = (0..200u32)
         .map(|at| SequenceRow { documents: vec![example(&vec![at; 1 + (at as usize * 37) % 61])] })
         .collect();
+    let rows = RowSet::from(rows);
     let arguments = TrainingArguments {
         train_sampling_strategy: SamplingStrategy::GroupByLength,
         per_device_train_batch_size: 2,
@@ -125,7 +126,7 @@ fn batches_of_like_length() {
     let mut sorted = order.clone();
     sorted.sort_unstable();
     assert_eq!(sorted, (0..200).collect::<Vec<_>>());
-    assert_eq!(rows[order[0]].num_tokens(), 61);
+    assert_eq!(rows.num_tokens(order[0]), 61);
     assert_ne!(order, sampling_order(&rows, &arguments, 1, true));
     let random = TrainingArguments { train_sampling_strategy: SamplingStrategy::Random, ..arguments.clone() };
     let padding = |order: &[usize]| {
@@ -136,7 +137,24 @@ fn batches_of_like_length() {
     assert!(grouped < 0.05 && random > 0.2, "{grouped} {random}");
     let sequential = TrainingArguments { train_sampling_strategy: SamplingStrategy::Sequential, ..arguments };
     assert_eq!(sampling_order(&rows, &sequential, 0, true), (0..200).collect::<Vec<_>>());
-    assert!(sampling_order(&[], &sequential, 0, true).is_empty());
+    assert!(sampling_order(&RowSet::from(Vec::new()), &sequential, 0, true).is_empty());
+}
+
+#[test]
+fn a_row_set_is_its_rows_and_packs_them() {
+    let examples: Vec<Example> = [3usize, 9, 1, 4, 4, 10, 2]
+        .iter()
+        .zip(1u32..)
+        .map(|(length, id)| example(&vec![id; *length]))
+        .collect();
+    let set = RowSet::from(one_per_row(examples.clone()));
+    assert_eq!((set.len(), set.num_tokens(5), set.num_targets(5)), (7, 10, 9));
+    let rows = |set: &RowSet| (0..set.len()).map(|row| set.row(row).unwrap()).collect::<Vec<_>>();
+    assert_eq!(rows(&set), one_per_row(examples.clone()));
+    assert_eq!(rows(&set.packed(10)), pack(examples, 10));
+    let packed = set.packed(10);
+    assert_eq!(rows(&RowSet::from(rows(&packed))), rows(&packed));
+    assert!(RowSet::from(Vec::new()).packed(4).is_empty());
 }
 
 #[test]
@@ -153,14 +171,15 @@ fn statistics_count_lengths_targets_and_padding() {
         .into_iter()
         .map(|length| SequenceRow { documents: vec![example(&vec![1; length])] })
         .collect();
-    let found = Statistics::new(&rows, &[0, 1, 2, 3], 2, Padding { id: 0, multiple_of: 4 }, 3).unwrap();
+    let found =
+        Statistics::new(&RowSet::from(rows), &[0, 1, 2, 3], 2, Padding { id: 0, multiple_of: 4 }, 3).unwrap();
     assert_eq!((found.rows, found.documents, found.tokens, found.learnt), (4, 4, 20, 16));
     assert_eq!((found.shortest, found.median, found.percentile_95, found.longest), (2, 4, 10, 10));
     // 2 and 4 in 4, 4 and 10 in 12.
     assert_eq!((found.padding, found.padding_share(), found.learnt_share()), (2 + 8 + 2, 0.375, 0.8));
     let bars: Vec<_> = found.histogram.iter().map(|bar| (bar.from, bar.to, bar.count)).collect();
     assert_eq!(bars, [(2, 4, 3), (5, 7, 0), (8, 10, 1)]);
-    assert_eq!(Statistics::new(&[], &[], 2, 0.into(), 3), None);
+    assert_eq!(Statistics::new(&RowSet::from(Vec::new()), &[], 2, 0.into(), 3), None);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Why a run ended before its time.
 
+use lorelei_data::DataError;
 use lorelei_formats::FormatError;
 use lorelei_models::ModelError;
 use lorelei_recipe::RecipeError;
@@ -39,6 +40,9 @@ pub enum TrainError {
     /// There is nothing to learn from.
     #[error("{0}")]
     Data(String),
+    /// A row could not be read back.
+    #[error(transparent)]
+    Rows(#[from] DataError),
     /// The numbers left the range of floats.
     #[error(
         "{what} is {value} at step {step}: the run has diverged; nothing was saved since the last checkpoint. \

@@ -1,7 +1,7 @@
 //! The loop.
 
 use burn::tensor::{Device, FloatDType, Tensor, TensorData};
-use lorelei_data::{Batch, Padding, SequenceRow, collate, micro_batches, sampling_order};
+use lorelei_data::{Batch, Padding, RowSet, collate, micro_batches, sampling_order};
 use lorelei_formats::config::Task;
 use lorelei_kernels::gpu;
 use lorelei_models::{ForwardMode, Model, Regularization, Tokens};
@@ -28,9 +28,9 @@ pub struct Job {
     /// Transformers' arguments.
     pub arguments: TrainingArguments,
     /// Rows to learn from.
-    pub train: Vec<SequenceRow>,
+    pub train: RowSet,
     /// Rows to evaluate on; may be empty.
-    pub validation: Vec<SequenceRow>,
+    pub validation: RowSet,
     /// Whether each epoch has an order of its own.
     pub shuffle: bool,
     /// Fills short rows up.
@@ -89,8 +89,16 @@ impl Interval {
 }
 
 /// Whether a classifier learns numbers, or several classes a text.
-fn has_values(rows: &[SequenceRow]) -> bool {
-    rows.iter().flat_map(|row| &row.documents).any(|document| !document.values.is_empty())
+fn has_values(rows: &RowSet) -> Result<bool, TrainError> {
+    // All are alike.
+    let first = if rows.is_empty() { None } else { Some(rows.row(0)?) };
+    Ok(first.is_some_and(|row| row.documents.iter().any(|document| !document.values.is_empty())))
+}
+
+/// Some rows as a batch.
+fn batch(rows: &RowSet, chosen: &[usize], padding: Padding) -> Result<Batch, TrainError> {
+    let rows = chosen.iter().map(|row| rows.row(*row)).collect::<Result<Vec<_>, _>>()?;
+    Ok(collate(&rows.iter().collect::<Vec<_>>(), padding))
 }
 
 /// Whether evaluation can tell accuracy and F1.
@@ -114,12 +122,12 @@ async fn rotate(job: &Job, host: &mut impl Host, state: &TrainerState, newest: &
 /// If the data has nothing to learn from, the numbers diverge, the device fails or a save does; what was saved before stands.
 pub async fn train(job: &mut Job, host: &mut impl Host) -> Result<Finished, TrainError> {
     let plan = StepPlan::new(job.train.len(), &job.arguments)?;
-    if job.train.iter().all(|row| row.num_targets() == 0) {
+    if (0..job.train.len()).all(|row| job.train.num_targets(row) == 0) {
         return Err(TrainError::Data(
             "no token of the training data is learnt: every label is masked; is max_length too short for the prompts?".into(),
         ));
     }
-    let says_numbers = job.model.config().num_labels == 1 && has_values(&job.train);
+    let says_numbers = job.model.config().num_labels == 1 && has_values(&job.train)?;
     if (!classifies(&job.model) || says_numbers) && job.arguments.best_metric() != "loss" {
         let metric = job.arguments.best_metric();
         return Err(TrainError::Data(format!(
@@ -186,13 +194,8 @@ pub async fn train(job: &mut Job, host: &mut impl Host) -> Result<Finished, Trai
             micro_batches_of = Some((epoch, of_epoch));
         }
         let of_epoch = micro_batches_of.as_ref().map(|(_, all)| all.as_slice()).unwrap_or_default();
-        let batches: Vec<Batch> = of_epoch[range]
-            .iter()
-            .map(|rows| {
-                let rows: Vec<&SequenceRow> = rows.iter().map(|row| &job.train[*row]).collect();
-                collate(&rows, job.padding)
-            })
-            .collect();
+        let batches = of_epoch[range].iter().map(|rows| batch(&job.train, rows, job.padding));
+        let batches: Vec<Batch> = batches.collect::<Result<_, _>>()?;
         // The schedule waits while steps are skipped, as with accelerate.
         let skipped = loss_scale.as_ref().map_or(0, |scale| scale.skipped_steps);
         let learning_rate = plan.learning_rate(step - skipped.min(step - 1));
@@ -431,10 +434,11 @@ pub async fn evaluate(
 ) -> Result<Evaluation, TrainError> {
     let began = host.seconds();
     let (mut sum, mut counted) = (0f64, 0usize);
-    let has_values = has_values(&job.validation);
+    let has_values = has_values(&job.validation)?;
+    let all: Vec<usize> = (0..job.validation.len()).collect();
     let mut score = classifies(&job.model).then(|| Score::new(&job.model, has_values));
-    for rows in job.validation.chunks(job.arguments.per_device_eval_batch_size) {
-        let batch = collate(&rows.iter().collect::<Vec<_>>(), job.padding);
+    for rows in all.chunks(job.arguments.per_device_eval_batch_size) {
+        let batch = batch(&job.validation, rows, job.padding)?;
         let learnt = learnt(&job.model, &batch);
         if learnt.rows.is_empty() {
             continue;

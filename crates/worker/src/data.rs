@@ -1,9 +1,12 @@
 //! Reading rows, and showing them as the model will see them.
 
-use std::io::{BufRead, BufReader};
+use std::{
+    io::{BufRead, BufReader},
+    rc::Rc,
+};
 
 use lorelei_data::{
-    DataError, DataErrorKind, Encoded, Encoder, Example, Loader, SequenceRow, ShownToken, Tokenizer,
+    DataError, DataErrorKind, Encoded, Encoder, Example, ExampleStore, Loader, ShownToken, Tokenizer,
     read_rows, shown, training_rows,
 };
 use lorelei_protocol::{BadRow, DataChoice, DataInfo, PreviewRow, PreviewToken, Reply};
@@ -38,19 +41,20 @@ pub async fn preview(
         Some(choice) => {
             let (encoded, more) = read(choice, &files, &encoder, &section)?;
             errors.extend(more);
-            Some(encoded.examples)
+            Some(Rc::new(encoded.examples) as Rc<dyn ExampleStore>)
         }
         None => None,
     };
-    let (train_rows, validation_rows) = training_rows(encoded.examples, validation, &section, seed, false);
+    let rows = training_rows(Rc::new(encoded.examples), validation, &section, seed, false);
+    let (train_rows, validation_rows) = rows.map_err(|error| error.to_string())?;
     // Rows that the recipe has left out are shown, and do not keep the others from being learnt. What ends a file does.
     let skips = section.on_bad_row == OnBadRow::Skip;
     let usable = errors.iter().all(|error| skips && of_a_row(error));
     let info = DataInfo {
         train_rows: if usable || !skips { train_rows.len() } else { 0 },
         validation_rows: validation_rows.len(),
-        tokens: train_rows.iter().map(SequenceRow::num_tokens).sum(),
-        learnt_tokens: train_rows.iter().map(SequenceRow::num_targets).sum(),
+        tokens: (0..train_rows.len()).map(|row| train_rows.num_tokens(row)).sum(),
+        learnt_tokens: (0..train_rows.len()).map(|row| train_rows.num_targets(row)).sum(),
         truncated,
         skipped,
         bad_rows: errors.iter().take(MAX_BAD_ROWS).map(bad_row).collect(),

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use lorelei_data::SequenceRow;
+use lorelei_data::RowSet;
 use lorelei_protocol::{Reply, Request};
 use web_sys::File;
 
@@ -24,7 +24,7 @@ pub struct Desk {
     /// The model.
     pub model: Option<Loaded>,
     /// Rows to train on, and rows held out.
-    pub data: Option<(Vec<SequenceRow>, Vec<SequenceRow>)>,
+    pub data: Option<(RowSet, RowSet)>,
     /// What the page wants of the run that goes on.
     pub control: Option<Control>,
     /// The last adapter.

@@ -34,6 +34,6 @@ fn zipped(trained: &Trained) -> zip::result::ZipResult<Vec<u8>> {
     }
     add("recipe.toml", trained.recipe.to_toml().as_bytes())?;
     add(run::LOG, trained.log.as_bytes())?;
-    add("README.md", lorelei_train::model_card(&trained.recipe, &[]).as_bytes())?;
+    add("README.md", lorelei_train::model_card(&trained.recipe, None).as_bytes())?;
     Ok(zip.finish()?.into_inner())
 }

@@ -1,5 +1,6 @@
 //! `lorelei fit`: whether a run fits its device.
 
+use lorelei_data::RowSet;
 use lorelei_formats::config::Task;
 use lorelei_protocol::{Memory, RowShape, memory, parameters, savings};
 use lorelei_recipe::Recipe;
@@ -91,9 +92,9 @@ fn longest(recipe: &Recipe, source: &lorelei_formats::ModelSource, task: Task) -
     }
     let vocab_size = source.model_config().map_err(report)?.vocab_size;
     let data = Dataset::read(recipe, &source::tokenizer(source)?, vocab_size, task)?;
-    let (train, validation) = data.rows(recipe);
-    let lengths = train.iter().chain(&validation).map(lorelei_data::SequenceRow::num_tokens);
-    Ok(lengths.max())
+    let (train, validation) = data.rows(recipe)?;
+    let longest = |rows: &RowSet| (0..rows.len()).map(|row| rows.num_tokens(row)).max();
+    Ok(longest(&train).max(longest(&validation)))
 }
 
 fn mebibytes(bytes: f64) -> String {

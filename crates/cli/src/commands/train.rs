@@ -81,7 +81,7 @@ impl Prepared {
             Some(names) => say!("{} classes: {}", names.len(), names.join(", ")),
             None => {}
         }
-        let (train, validation) = data.rows(&recipe);
+        let (train, validation) = data.rows(&recipe)?;
         let (dtype, warning) =
             pollster::block_on(lorelei_train::base_dtype(&recipe.training, device)).map_err(report)?;
         if let Some(warning) = warning {

@@ -1,6 +1,6 @@
 //! `lorelei data stats`.
 
-use lorelei_data::{Encoded, SequenceRow, Statistics, sampling_order, sequences};
+use lorelei_data::{Encoded, RowSet, Statistics, sampling_order};
 use lorelei_recipe::{Recipe, StepPlan};
 use miette::{Result, miette};
 
@@ -37,9 +37,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     if let Some(labels) = data.labels.as_ref().filter(|labels| !labels.names().is_empty()) {
         say!("classes     {}: {}", labels.names().len(), labels.names().join(", "));
     }
-    let (train, validation) = data.rows(&recipe);
+    let (train, validation) = data.rows(&recipe)?;
 
-    let of = |rows: &[SequenceRow]| {
+    let of = |rows: &RowSet| {
         let order = sampling_order(rows, &recipe.training, 0, recipe.data.shuffle);
         let size = recipe.training.per_device_train_batch_size;
         Statistics::new(rows, &order, size, dataset::padding(&recipe, &tokenizer), BARS)
@@ -49,8 +49,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     lengths(&statistics, &recipe);
     histogram(&statistics);
     if !recipe.data.packing {
-        let examples = train.iter().flat_map(|row| row.documents.clone()).collect();
-        if let Some(packed) = of(&sequences(examples, recipe.data.max_length, true)) {
+        if let Some(packed) = of(&train.packed(recipe.data.max_length)) {
             say!(
                 "packed      {} sequences, {} of a batch padding (data.packing = true)",
                 packed.rows,
