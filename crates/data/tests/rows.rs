@@ -79,7 +79,7 @@ fn bad_rows_say_what_is_wrong() {
         ("[1]", "expected a JSON object, found an array"),
         (
             "{\"txt\": \"a\", \"label\": 1}",
-            "looked for messages, conversations, prompt + completion, instruction + output, input_ids, text + label or text; found txt, label",
+            "looked for messages, conversations, prompt + completion, instruction + output, input_ids, tokens + tags, text + label or text; found txt, label",
         ),
         ("{}", "found none"),
         ("{\"text\": 1}", "text must be a string, found a number"),
