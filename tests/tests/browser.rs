@@ -81,18 +81,20 @@ training_args = TrainingArguments(
     logging_steps=10,
     save_strategy="epoch",
     evaluation_strategy="epoch",
+    deepspeed="zero.json",
 )
-trainer = Trainer(model=model, args=training_args, train_dataset=train, callbacks=[Speak()])
+trainer = Trainer(model=model, args=training_args, train_dataset=train)
 "#;
 
 #[tokio::test]
 #[ignore = "needs the page and Chromium: cargo xtask test"]
 async fn a_pasted_snippet_trains() {
     let browser = Browser::open(1200, 1400).await;
-    browser.visit("?kernels=wgsl").await;
+    browser.visit("").await;
     browser.wait("model-status", 120, |status| status.contains("is loaded")).await;
-    browser.choose("model-device", "web_gpu").await;
-    browser.wait("model-placed", 120, |place| place.contains("WebGPU")).await;
+    // The software driver takes minutes for a step of 32 rows.
+    browser.choose("model-device", "cpu").await;
+    browser.wait("model-placed", 120, |place| place.contains("CPU")).await;
 
     // 80 rows, 8 of them held out: two whole steps of 32 rows and a last one of eight, three times.
     let rows: String = (0..80)
@@ -106,14 +108,15 @@ async fn a_pasted_snippet_trains() {
     browser.run("document.querySelector('[data-testid=paste]').open = true").await;
     browser.fill("paste-text", SNIPPET).await;
     browser.click("paste-take").await;
+    // `r` and `num_train_epochs` are as the defaults have them.
     for (field, value) in [
-        ("lora-r", "8"),
+        ("lora-r", ""),
         ("lora-lora_alpha", "32"),
         ("lora-lora_dropout", "0.05"),
         ("training-per_device_train_batch_size", "4"),
         ("training-gradient_accumulation_steps", "8"),
         ("training-learning_rate", "0.0005"),
-        ("training-num_train_epochs", "3"),
+        ("training-num_train_epochs", ""),
         ("training-warmup_ratio", "0.1"),
         ("training-fp16", "true"),
         ("training-logging_steps", "10"),
@@ -124,7 +127,7 @@ async fn a_pasted_snippet_trains() {
     }
     // What a recipe cannot hold is listed, with its line.
     let told = browser.text("paste-left-out").await;
-    assert!(told.contains("19: ") && told.contains("callbacks"), "{told}");
+    assert!(told.contains("17: deepspeed was left out") && told.contains("16: eval_strategy has nothing"), "{told}");
     browser.screenshot("pasted").await;
     // The data and the model that were chosen stay.
     assert_eq!(browser.text("model-name").await, "builtin:tiny");
@@ -132,6 +135,8 @@ async fn a_pasted_snippet_trains() {
     browser.wait("data-validation-rows", 60, |rows| rows == "8").await;
     browser.wait("estimate-steps", 30, |text| text.contains('9')).await;
 
+    // The rows are read again after each digit.
+    browser.wait("run-obstacle", 60, str::is_empty).await;
     browser.click("run-start").await;
     browser.wait("run-status", 300, |status| status.contains('9')).await;
     browser.click("download-zip").await;
