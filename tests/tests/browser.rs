@@ -127,7 +127,10 @@ async fn a_pasted_snippet_trains() {
     }
     // What a recipe cannot hold is listed, with its line.
     let told = browser.text("paste-left-out").await;
-    assert!(told.contains("17: deepspeed was left out") && told.contains("16: eval_strategy has nothing"), "{told}");
+    assert!(
+        told.contains("17: deepspeed was left out") && told.contains("16: eval_strategy has nothing"),
+        "{told}"
+    );
     browser.screenshot("pasted").await;
     // The data and the model that were chosen stay.
     assert_eq!(browser.text("model-name").await, "builtin:tiny");

@@ -63,7 +63,7 @@ enum Command {
     Import(commands::import::Arguments),
     /// Print a recipe in another trainer's form.
     ExportConfig(commands::export_config::Arguments),
-    /// Draw the curves of one or more runs as an SVG.
+    /// Draw the curves of one or more runs as an SVG or a PNG.
     Plot(commands::plot::Arguments),
     /// List the devices that can be trained on.
     Devices,

@@ -13,6 +13,9 @@ use crate::tokenizer::Tokenizer;
 /// The label of a token that is not learnt.
 pub const IGNORE_INDEX: i64 = -100;
 
+/// Special tokens that a tokenizer puts around a text, at most.
+const MOST_AROUND: usize = 8;
+
 /// Token ids and a label for each: the id itself where it is learnt, -100 where not.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Example {
@@ -184,10 +187,11 @@ impl<'t> Encoder<'t> {
     }
 
     fn text(&self, text: &str) -> Result<Example, DataError> {
-        if self.tokenizer.encode(text, false)?.is_empty() {
+        let mut ids = self.tokenizer.encode(text, true)?;
+        // What stands around a text is no text.
+        if ids.len() <= MOST_AROUND && self.tokenizer.encode(text, false)?.is_empty() {
             return Err(empty());
         }
-        let mut ids = self.tokenizer.encode(text, true)?;
         self.append_eos(&mut ids);
         Ok(Example::learnt_from(ids, 0))
     }
