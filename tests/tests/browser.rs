@@ -158,6 +158,69 @@ async fn a_pasted_snippet_trains() {
     assert!(evaluations[2] < evaluations[0], "{log}");
 }
 
+/// Rows as tokens: the number of each, and whether it is learnt.
+type PreviewRows = Vec<Vec<(u64, bool)>>;
+
+/// What `lorelei data preview` shows of a file.
+fn preview_of_the_program(file: &Path, rows: usize) -> PreviewRows {
+    let recipe = file.with_extension("toml");
+    let text = format!("[model]\nmodel_name_or_path = \"builtin:tiny\"\n[data]\ntrain_file = {file:?}\n");
+    fs::write(&recipe, text).unwrap();
+    let mut preview = Command::new(program());
+    preview.args(["data", "preview", "--ids", "--color", "always", "--rows", &rows.to_string()]).arg(recipe);
+    let said = preview.output().unwrap();
+    assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+    let said = String::from_utf8(said.stdout).unwrap();
+    let examples = said.split("example ").skip(1);
+    let token = |piece: &str| {
+        let id = piece.rsplit_once('⟨')?.1.split_once('⟩')?.0.parse().ok()?;
+        // Bold is learnt, faint is not.
+        Some((id, piece.rsplit_once("\x1b[")?.1.starts_with('1')))
+    };
+    examples.map(|example| example.split("\x1b[0m").filter_map(token).collect()).collect()
+}
+
+#[tokio::test]
+#[ignore = "needs the page and Chromium: cargo xtask test"]
+async fn the_page_s_preview_is_the_program_s() {
+    let browser = Browser::open(1200, 1400).await;
+    browser.visit("").await;
+    browser.wait("model-status", 120, |status| status.contains("is loaded")).await;
+    for (name, text) in [
+        (
+            "chat.jsonl",
+            "{\"messages\": [{\"role\": \"user\", \"content\": \"What is the sea?\"}, {\"role\": \"assistant\", \"content\": \"Salt water.\"}]}\n",
+        ),
+        (
+            "chat-zh.json",
+            "[{\"instruction\": \"海是什么？\", \"input\": \"\", \"output\": \"咸的水。\"}, {\"instruction\": \"鲸\", \"output\": \"大\"}]",
+        ),
+        ("labels.csv", "text,label\nA fine day,positive\n\"A grey, wet day\",negative\n"),
+        ("book.txt", "Call me Ishmael.\nSome years ago, never mind how long precisely\n"),
+    ] {
+        let path = browser.downloads.path().join(name);
+        fs::write(&path, text).unwrap();
+        browser.pick("data-files", &[&path]).await;
+        browser.wait("data-status", 60, |status| status.contains(&format!("{name} was read"))).await;
+        browser.wait("data-preview", 10, |preview| !preview.is_empty()).await;
+        let lengths = browser.text("data-lengths").await;
+        assert!(lengths.contains("half have at most"), "{name}: {lengths}");
+        let script = "return [...document.querySelectorAll('[data-testid=data-preview] li')].map(row => \
+                      [...row.querySelectorAll('.token')].map(token => [Number(token.title.slice(3)), token.tagName === 'MARK']))";
+        let shown: PreviewRows = serde_json::from_value(browser.run(script).await).unwrap();
+        assert!(!shown.is_empty() && shown.iter().any(|row| row.iter().any(|(_, learnt)| *learnt)), "{name}");
+        // The page shows the beginning of a long row.
+        let program = preview_of_the_program(&path, shown.len());
+        let beginnings: PreviewRows = program
+            .iter()
+            .zip(&shown)
+            .map(|(row, shown)| row[..shown.len().min(row.len())].to_vec())
+            .collect();
+        assert_eq!(shown, beginnings, "{name}");
+    }
+    assert_eq!(browser.console().await, [""; 0]);
+}
+
 #[tokio::test]
 #[ignore = "needs the page and Chromium: cargo xtask test"]
 async fn the_whole_way() {

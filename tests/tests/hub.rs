@@ -71,6 +71,12 @@ fn a_model_is_fetched_once_and_found_again_without_the_hub() {
     let weights = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/builtin/tiny/model.safetensors");
     assert_eq!(fs::read(commit.join("model.safetensors")).unwrap(), fs::read(weights).unwrap());
 
+    // A revision is asked for by its name.
+    ok(&params(&hub.address, folder.path(), &format!("{ID}@v1.0")));
+    let requests = hub.shelf.lock().unwrap().requests.clone();
+    assert!(requests.iter().any(|(path, _)| path.contains("/resolve/v1.0/config.json")), "{requests:?}");
+    assert!(folder.path().join("cache/hub/models--lorelei--tiny/refs/v1.0").exists());
+
     // Nothing answers at this address.
     let again = ok(&params("http://127.0.0.1:9", folder.path(), ID));
     assert_eq!(again, said);

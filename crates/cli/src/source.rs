@@ -7,11 +7,12 @@ use std::{
 };
 
 use burn::tensor::Device;
+use hf_hub::{Repo, RepoType};
 use lorelei_data::Tokenizer;
 use lorelei_formats::{ModelConfig, ModelSource, config::Task, shard_names};
 use lorelei_kernels::gpu;
 use lorelei_models::{Model, Storage};
-use lorelei_recipe::{FinetuningType, ModelDtype, Recipe, TaskType};
+use lorelei_recipe::{FinetuningType, ModelDtype, Recipe, TaskType, id_and_revision};
 use miette::{Context, IntoDiagnostic, Result, miette};
 
 use crate::report;
@@ -34,11 +35,11 @@ pub fn open(name: &str) -> Result<ModelSource> {
     } else if name.starts_with("builtin:") {
         let known = lorelei_builtin::MODELS.join(", ");
         Err(miette!("there is no {name}; built in: {known}. Or name a folder, a .gguf file or a hub id"))
-    } else if name.split('/').count() == 2 && !name.starts_with(['.', '/']) {
+    } else if id_and_revision(name).0.split('/').count() == 2 && !name.starts_with(['.', '/']) {
         folder(&from_hub(name)?)
     } else {
         Err(miette!(
-            "there is no model at {name}: it is neither a folder, a .gguf file nor a hub id (owner/name)"
+            "there is no model at {name}: it is neither a folder, a .gguf file nor a hub id (owner/name, or owner/name@revision)"
         ))
     }
 }
@@ -131,14 +132,16 @@ pub fn tokenizer(source: &ModelSource) -> Result<Tokenizer> {
 }
 
 /// Fetches a model's files into the hub's own cache and returns their folder.
-fn from_hub(id: &str) -> Result<PathBuf> {
+fn from_hub(name: &str) -> Result<PathBuf> {
+    let (id, revision) = id_and_revision(name);
+    let revision = revision.unwrap_or("main").to_owned();
     let repo = hf_hub::api::sync::ApiBuilder::from_env()
         // A transfer that breaks off goes on where it was.
         .with_retries(5)
         .build()
         .map_err(|error| miette!("the hub's cache cannot be used: {error}"))?
-        .model(id.to_owned());
-    let get = |file: &str| repo.get(file).map_err(|error| miette!("{id} on the hub: {file}: {error}"));
+        .repo(Repo::with_revision(id.to_owned(), RepoType::Model, revision));
+    let get = |file: &str| repo.get(file).map_err(|error| miette!("{name} on the hub: {file}: {error}"));
     let config = get("config.json")?;
     match repo.get(ModelSource::INDEX) {
         Ok(index) => {

@@ -175,3 +175,22 @@ fn a_run_that_diverges_saves_nothing() {
         .refused(&["diverged", "learning_rate"]);
     assert!(!run.path("out/adapter_model.safetensors").exists());
 }
+
+#[test]
+fn values_at_their_ends() {
+    let run = Run::new();
+    run.train(&["lora.lora_dropout=1"]).refused(&["lora_dropout = 1 is out of range: 0 <= lora_dropout < 1"]);
+    // A rank above the layer's size is what it is in PEFT: more parameters than the layer has.
+    run.train(&["lora.r=512", "training.max_steps=1", "training.save_strategy=no"]).ok();
+    let config = fs::read_to_string(run.output().join("adapter_config.json")).unwrap();
+    assert!(config.contains("\"r\": 512"), "{config}");
+    // 512 rows of 192 and of what comes out, in two modules of four layers, four bytes each.
+    let size = fs::metadata(run.output().join("adapter_model.safetensors")).unwrap().len();
+    assert!(size > 4 * 512 * 192 * 4 * 2, "{size} bytes");
+    // Nothing predicts a row's one token.
+    run.data("{\"input_ids\": [5]}\n{\"input_ids\": [5, 6]}\n");
+    let said = run.train(&["training.max_steps=1"]).ok();
+    assert!(said.err.contains("1 rows have nothing to learn and are left out (lines 1)"), "{}", said.err);
+    run.data("{\"input_ids\": [5]}\n");
+    run.train(&[]).refused(&["train.jsonl", "every label is masked"]);
+}

@@ -62,6 +62,17 @@ fn statistics_count() {
     ] {
         assert!(said.out.contains(words), "no {words:?} in\n{}", said.out);
     }
+    assert!(said.out.contains("time        24 tokens to go through"), "{}", said.out);
+    let fast = [&arguments[..], &["--tokens-per-second=0.2"]].concat();
+    let said = data(&run, "stats", &fast).ok();
+    assert!(said.out.contains("time        2 minutes at 0 tokens/s (--tokens-per-second)"), "{}", said.out);
+    let slow = [&arguments[..], &["--tokens-per-second=1e-300"]].concat();
+    data(&run, "stats", &slow).ok();
+    assert!(data(&run, "stats", &["--tokens-per-second=0"]).err.contains("above 0"));
+    // Without it, what the last run was like.
+    run.train(&[]).ok();
+    let said = data(&run, "stats", &arguments).ok();
+    assert!(said.out.contains("trainer_log.jsonl), evaluations and saves not counted"), "{}", said.out);
 }
 
 #[test]

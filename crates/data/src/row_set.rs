@@ -77,6 +77,16 @@ impl RowSet {
         }
     }
 
+    /// A row for each of the examples that are chosen.
+    fn alone(examples: Rc<dyn ExampleStore>, extents: &[Extent], chosen: &[usize]) -> Self {
+        Self {
+            extents: chosen.iter().map(|index| extents[*index]).collect(),
+            documents: chosen.iter().map(|index| *index as u32).collect(),
+            ends: (1..=chosen.len() as u32).collect(),
+            examples,
+        }
+    }
+
     /// How many rows there are.
     pub fn len(&self) -> usize {
         self.ends.len()
@@ -178,17 +188,16 @@ pub fn training_rows(
         (None, Some(percentage)) => split(extents.len(), percentage, seed),
         _ => (all(extents.len()), Vec::new()),
     };
-    let rows = |examples: Rc<dyn ExampleStore>, extents: &[Extent], chosen: Vec<usize>| {
-        let alone: Vec<Vec<usize>> = chosen.into_iter().map(|index| vec![index]).collect();
-        let set = RowSet::of(examples, extents, &alone);
+    let rows = |examples: Rc<dyn ExampleStore>, extents: &[Extent], chosen: &[usize]| {
+        let set = RowSet::alone(examples, extents, chosen);
         if section.packing { set.packed(section.max_length) } else { set }
     };
     let validation = match validation {
         Some(validation) => {
             let extents = validation.extents().into_owned();
-            rows(validation, &extents, all(extents.len()))
+            rows(validation, &extents, &all(extents.len()))
         }
-        None => rows(train.clone(), &extents, held),
+        None => rows(train.clone(), &extents, &held),
     };
-    Ok((rows(train, &extents, kept), validation))
+    Ok((rows(train, &extents, &kept), validation))
 }

@@ -88,6 +88,11 @@ const TAGS: [&str; 3] = ["tags", "ner_tags", "labels"];
 pub(crate) struct Columns(pub(crate) BTreeMap<String, String>);
 
 impl Columns {
+    /// The column that is that field.
+    pub(crate) fn of<'c>(&'c self, field: &'c str) -> Option<&'c str> {
+        if self.0.is_empty() { Some(field) } else { self.0.get(field).map(String::as_str) }
+    }
+
     /// The fields of a row under their own names. With a map only the columns that it names are looked at.
     fn apply(&self, mut fields: Map<String, Value>) -> Result<Map<String, Value>, DataError> {
         if self.0.is_empty() {

@@ -86,6 +86,19 @@ fn the_first_piece_of_a_word_bears_its_tag() {
 }
 
 #[test]
+fn labels_of_a_table_are_numbers_where_they_look_so() {
+    let labels = |table: &str| {
+        let rows = read_rows(table.as_bytes(), "x.csv", &DataSection::default());
+        let rows: Vec<Row> = rows.map(|row| row.unwrap().1).collect();
+        Labels::of(rows.iter()).unwrap()
+    };
+    let names = |count: usize| (0..count).map(|class| class.to_string()).collect::<Vec<_>>();
+    assert_eq!(labels("text,label\nthe cat,10\nthe dog,2\n"), Labels::Classes(names(11)));
+    assert_eq!(labels("label,text\n2.5,the cat\n 3 ,the dog\n"), Labels::Number);
+    assert_eq!(labels("text,label\na,1\nb,one\n"), Labels::Classes(vec!["1".into(), "one".into()]));
+}
+
+#[test]
 fn words_of_a_byte_level_vocabulary_have_their_spaces() {
     let tokenizer = common::smol();
     let rows = rows("{\"tokens\": [\"the\", \"capital\", \"river\"], \"tags\": [0, 1, 2]}");

@@ -212,6 +212,25 @@ pub struct DataInfo {
     pub bad_rows: Vec<BadRow>,
     /// The first rows.
     pub preview: Vec<PreviewRow>,
+    /// How many examples have how many tokens: bars of equal width, the shortest first.
+    pub lengths: Vec<LengthBar>,
+    /// Tokens of the example in the middle.
+    pub median_length: usize,
+    /// At least 95 % of the examples have at most so many tokens.
+    pub percentile_95: usize,
+    /// Tokens of the longest example.
+    pub longest: usize,
+}
+
+/// Examples of about the same length.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LengthBar {
+    /// The fewest tokens.
+    pub from: usize,
+    /// The most.
+    pub to: usize,
+    /// How many examples.
+    pub count: usize,
 }
 
 /// A line that is no row.

@@ -43,7 +43,7 @@ pub use kind::{Bounds, Kind, ROW_FIELDS};
 pub use link::{decode_link, encode_link};
 pub use lora::{Bias, InitLoraWeights, LoraConfig, TaskType, TokenIndices};
 pub use markdown::features_markdown;
-pub use model::{ModelDtype, ModelSection};
+pub use model::{ModelDtype, ModelSection, id_and_revision};
 pub use peft::PEFT_VERSION;
 pub use plan::StepPlan;
 pub use recipe::Recipe;

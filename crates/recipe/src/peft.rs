@@ -3,6 +3,7 @@
 use serde_json::{Map, Value as Json, json};
 
 use crate::fields::Table;
+use crate::model::id_and_revision;
 use crate::read::{lora, place, section};
 use crate::source::{Source, Value};
 use crate::{LoraConfig, RecipeError};
@@ -37,6 +38,7 @@ impl LoraConfig {
     /// `target_modules` is `"all-linear"` or absent: PEFT, too, writes what these became. A list or a regex is
     /// written as it is, so that it selects the same modules when the adapter is loaded.
     pub fn to_peft_json(&self, base_model_name_or_path: &str, resolved_target_modules: &[String]) -> String {
+        let (base, revision) = id_and_revision(base_model_name_or_path);
         let target_modules = match &self.target_modules {
             Some(target) if !target.is_all_linear() => json!(target),
             _ => json!(resolved_target_modules),
@@ -49,7 +51,7 @@ impl LoraConfig {
             ("alpha_pattern", own("alpha_pattern", json!({}))),
             ("arrow_config", Json::Null),
             ("auto_mapping", Json::Null),
-            ("base_model_name_or_path", json!(base_model_name_or_path)),
+            ("base_model_name_or_path", json!(base)),
             ("bias", json!(self.bias)),
             ("corda_config", Json::Null),
             ("ensure_weight_tying", json!(false)),
@@ -76,7 +78,7 @@ impl LoraConfig {
             ("qalora_group_size", json!(16)),
             ("r", json!(self.r)),
             ("rank_pattern", own("rank_pattern", json!({}))),
-            ("revision", Json::Null),
+            ("revision", json!(revision)),
             ("target_modules", target_modules),
             ("target_parameters", Json::Null),
             ("task_type", json!(self.task_type)),

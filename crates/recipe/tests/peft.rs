@@ -35,6 +35,11 @@ fn what_peft_wrote_is_read_and_written_as_it_was() {
 #[test]
 fn an_alpha_that_is_not_whole_stays_so() {
     let config = LoraConfig { lora_alpha: 12.5, lora_dropout: 0.05, ..Default::default() };
+    let text = config.to_peft_json("owner/base@v1", &["q_proj".into()]);
+    assert!(
+        text.contains("\"base_model_name_or_path\": \"owner/base\"") && text.contains("\"revision\": \"v1\"")
+    );
+    assert!(config.to_peft_json("./odd@place", &[]).contains("\"./odd@place\""));
     let text = config.to_peft_json("base", &["q_proj".into()]);
     assert!(text.contains("\"lora_alpha\": 12.5,") && text.contains("\"lora_dropout\": 0.05,"), "{text}");
     assert!(text.contains("\"task_type\": null,") && text.contains("\"inference_mode\": true,"), "{text}");

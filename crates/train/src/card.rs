@@ -1,19 +1,21 @@
 //! The README that goes with an adapter.
 
 use lorelei_data::Labels;
-use lorelei_recipe::{Recipe, TaskType};
+use lorelei_recipe::{Recipe, TaskType, id_and_revision};
 
 /// A model card in the form that hubs read: which base the adapter is for, how it was trained, and how it is loaded. `labels` are a
 /// classifier's.
 pub fn model_card(recipe: &Recipe, labels: Option<&Labels>) -> String {
-    let base = &recipe.model.model_name_or_path;
+    let (base, revision) = id_and_revision(&recipe.model.model_name_or_path);
     // YAML and Python read a JSON string as it is, whatever is in it.
-    let quoted = serde_json::Value::from(base.as_str());
+    let quoted = serde_json::Value::from(base);
     let (class, options) = match recipe.lora.task_type {
         Some(TaskType::SeqCls) => ("AutoModelForSequenceClassification", classes(labels)),
         Some(TaskType::TokenCls) => ("AutoModelForTokenClassification", classes(labels)),
         _ => ("AutoModelForCausalLM", String::new()),
     };
+    let revision = revision.map(|revision| format!(", revision={}", serde_json::Value::from(revision)));
+    let options = revision.unwrap_or_default() + &options;
     format!(
         "---\nlibrary_name: peft\nbase_model: {quoted}\ntags:\n- lora\n- lorelei\n---\n\n\
          # A LoRA adapter\n\n\

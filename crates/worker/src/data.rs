@@ -6,10 +6,10 @@ use std::{
 };
 
 use lorelei_data::{
-    DataError, DataErrorKind, Encoded, Encoder, Example, ExampleStore, Loader, ShownToken, Tokenizer,
-    read_rows, shown, training_rows,
+    Bar, DataError, DataErrorKind, Encoded, Encoder, Example, ExampleStore, Loader, ShownToken, Statistics,
+    Tokenizer, read_rows, shown, training_rows,
 };
-use lorelei_protocol::{BadRow, DataChoice, DataInfo, PreviewRow, PreviewToken, Reply};
+use lorelei_protocol::{BadRow, DataChoice, DataInfo, LengthBar, PreviewRow, PreviewToken, Reply};
 use lorelei_recipe::{DataSection, OnBadRow};
 use web_sys::File;
 
@@ -20,6 +20,9 @@ use crate::{
 
 /// Most bad rows that are told of.
 const MAX_BAD_ROWS: usize = 100;
+
+/// Bars of the picture of lengths.
+const BARS: usize = 24;
 
 /// Reads the data; without bad rows it is what the next run trains on.
 pub async fn preview(
@@ -47,6 +50,9 @@ pub async fn preview(
     };
     let rows = training_rows(Rc::new(encoded.examples), validation, &section, seed, false);
     let (train_rows, validation_rows) = rows.map_err(|error| error.to_string())?;
+    let statistics = Statistics::new(&train_rows, &[], 1, 0.into(), BARS);
+    let of = |number: fn(&Statistics) -> usize| statistics.as_ref().map(number).unwrap_or_default();
+    let bar = |bar: &Bar| LengthBar { from: bar.from, to: bar.to, count: bar.count };
     // Rows that the recipe has left out are shown, and do not keep the others from being learnt. What ends a file does.
     let skips = section.on_bad_row == OnBadRow::Skip;
     let usable = errors.iter().all(|error| skips && of_a_row(error));
@@ -59,6 +65,10 @@ pub async fn preview(
         skipped,
         bad_rows: errors.iter().take(MAX_BAD_ROWS).map(bad_row).collect(),
         preview,
+        lengths: statistics.iter().flat_map(|found| found.histogram.iter().map(bar)).collect(),
+        median_length: of(|found| found.median),
+        percentile_95: of(|found| found.percentile_95),
+        longest: of(|found| found.longest),
     };
     desk::with(|desk| desk.data = usable.then_some((train_rows, validation_rows)));
     port::post(&Reply::Previewed(info));

@@ -178,6 +178,7 @@ texts! {
     fact_tokens: "Tokens an epoch", "每轮词元数";
     fact_learnt: "Learnt", "参与学习";
     fact_truncated: "Cut off", "被截断";
+    lengths: "Examples by their length in tokens: from {shortest} to {longest}; half have at most {median}, 95 % at most {percentile}.", "按词元数分布的样本：从 {shortest} 到 {longest}；一半不超过 {median}，95% 不超过 {percentile}。";
     fact_skipped: "Left out", "被跳过";
     bad_rows: "These lines are wrong:", "以下各行有误：";
     line: "line {line}: ", "第 {line} 行：";

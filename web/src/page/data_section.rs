@@ -13,7 +13,7 @@ use super::fact::fact;
 use super::notice::{Place, notice};
 use super::recipe_section::fields;
 use super::state::Page;
-use super::{drop, preview};
+use super::{drop, lengths, preview};
 use crate::logic::format::{grouped, percent};
 use crate::logic::texts::fill;
 
@@ -108,6 +108,7 @@ fn facts(page: Page, info: &Arc<DataInfo>) -> impl IntoView + use<> {
             {fact(page, "data-truncated", |t| t.fact_truncated, count(info.truncated))}
             {fact(page, "data-skipped", |t| t.fact_skipped, count(info.skipped.len()))}
         </dl>
+        {lengths::lengths(page, info)}
         {lines(page, info)}
         {preview::preview(page, info)}
     }

@@ -3,7 +3,7 @@
 
 use leptos::ev;
 use leptos::prelude::*;
-use lorelei_recipe::Recipe;
+use lorelei_recipe::{Recipe, id_and_revision};
 
 use super::notice::Place;
 use super::state::Page;
@@ -15,8 +15,10 @@ pub fn take_recipe(page: Page, recipe: Recipe) {
     let name = recipe.model.model_name_or_path.clone();
     page.form.replace(recipe);
     data::follow_recipe(page);
-    if is_hub_id(&name) {
-        page.model.hub_id.set(name);
+    let (id, revision) = id_and_revision(&name);
+    if is_hub_id(id) {
+        page.model.hub_id.set(id.to_owned());
+        page.model.hub_revision.set(revision.unwrap_or("main").to_owned());
     }
     load_named_builtin(page);
 }

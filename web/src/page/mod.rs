@@ -13,6 +13,7 @@ mod field;
 mod form;
 mod header;
 mod hub;
+mod lengths;
 mod link;
 mod model;
 mod model_section;

@@ -57,13 +57,26 @@ pub fn read_table<R: BufRead>(
     })
 }
 
-/// Every cell is text; where a list is expected, it is JSON.
+/// Every cell is text, but a label that is a number is one; where a list is expected, it is JSON.
 fn row(header: &[String], record: &csv::StringRecord, columns: &Columns) -> Result<Row, DataError> {
     if let Some((name, _)) = header.iter().zip(record).find(|(_, text)| text.contains('\0')) {
         return Err(bad(format!("column {name} has a NUL byte"), "is this a text file, in UTF-8?"));
     }
-    let cells = header.iter().zip(record).map(|(name, text)| (name.clone(), Value::from(text)));
+    let label = columns.of("label");
+    let value = |name: &str, text: &str| match label == Some(name) {
+        true => number(text).unwrap_or_else(|| text.into()),
+        false => text.into(),
+    };
+    let cells = header.iter().zip(record).map(|(name, text)| (name.clone(), value(name, text)));
     from_fields(cells.collect::<Map<_, _>>(), columns)
+}
+
+fn number(text: &str) -> Option<Value> {
+    let text = text.trim();
+    match text.parse::<i64>() {
+        Ok(whole) => Some(whole.into()),
+        Err(_) => serde_json::Number::from_f64(text.parse().ok()?).map(Value::Number),
+    }
 }
 
 fn broken(error: &csv::Error) -> DataError {

@@ -6,7 +6,7 @@ use crate::kind::Kind::*;
 use crate::kind::PERCENTAGE;
 
 pub(super) const MODEL: &[Field] = rows! { Model;
-    model_name_or_path: Text => "\"builtin:tiny\"" theirs "—", Supported, "A folder, a GGUF file, a hub id, or builtin:NAME.";
+    model_name_or_path: Text => "\"builtin:tiny\"" theirs "—", Supported, "A folder, a GGUF file, a hub id (owner/name, or owner/name@revision), or builtin:NAME.";
     adapter_name_or_path: Text => "null" theirs "—", Supported, "An adapter to go on from.";
     dtype: Choice { takes: &["auto", "float32", "float16", "bfloat16"], later: &[] } => "\"auto\"", Supported,
         "How the frozen weights are kept on the device.";

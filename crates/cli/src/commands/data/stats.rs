@@ -1,5 +1,8 @@
 //! `lorelei data stats`.
 
+use std::{fs, path::Path, time::Duration};
+
+use indicatif::HumanDuration;
 use lorelei_data::{Encoded, RowSet, Statistics, sampling_order};
 use lorelei_recipe::{Recipe, StepPlan};
 use miette::{Result, miette};
@@ -16,6 +19,16 @@ use crate::{
 pub struct Arguments {
     #[command(flatten)]
     recipe: RecipeArguments,
+    /// How fast the device trains, for the time that the run will take; without it, as fast as the last run in output_dir was.
+    #[arg(long, value_parser = speed)]
+    tokens_per_second: Option<f64>,
+}
+
+fn speed(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(speed) if speed > 0.0 && speed.is_finite() => Ok(speed),
+        _ => Err("write a number above 0".into()),
+    }
 }
 
 /// Bars of the histogram.
@@ -67,7 +80,31 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         plan.steps_per_epoch,
         plan.epoch_at(plan.total_steps)
     );
+    let tokens = statistics.tokens as f64 * plan.epoch_at(plan.total_steps);
+    let logged = Path::new(&recipe.training.output_dir).join("trainer_log.jsonl");
+    let (speed, whence) = match arguments.tokens_per_second {
+        Some(speed) => (Some(speed), "--tokens-per-second".to_owned()),
+        None => (logged_speed(&logged), logged.display().to_string()),
+    };
+    match speed {
+        Some(speed) => {
+            let time = HumanDuration(Duration::try_from_secs_f64(tokens / speed).unwrap_or(Duration::MAX));
+            say!("time        {time} at {speed:.0} tokens/s ({whence}), evaluations and saves not counted");
+        }
+        None => {
+            say!("time        {tokens:.0} tokens to go through; --tokens-per-second says how fast that is")
+        }
+    }
     Ok(())
+}
+
+/// The median speed of a run.
+fn logged_speed(log: &Path) -> Option<f64> {
+    let text = fs::read_to_string(log).ok()?;
+    let lines = text.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let mut speeds: Vec<f64> = lines.filter_map(|line| line["tokens_per_second"].as_f64()).collect();
+    speeds.sort_by(f64::total_cmp);
+    speeds.get(speeds.len() / 2).copied().filter(|speed| *speed > 0.0)
 }
 
 fn rows(train: &Encoded) {
