@@ -8,11 +8,11 @@ use std::{
 };
 
 use lorelei_data::{
-    DataError, Encoded, Encoder, ExampleStore, Labels, Loader, Padding, Row, RowSet, Rows, Tokenizer,
-    is_known, is_parquet, read_parquet, read_rows, training_rows,
+    DataError, DataErrorKind, Encoded, Encoder, ExampleStore, Labels, Loader, Padding, Row, RowSet, Rows,
+    Tokenizer, is_known, is_parquet, read_parquet, read_rows, training_rows,
 };
 use lorelei_formats::config::Task;
-use lorelei_recipe::{DataSection, Recipe};
+use lorelei_recipe::{DataSection, OnBadRow, Recipe};
 use miette::{Context, IntoDiagnostic, Result, miette};
 
 use crate::{report, shelf::Shelf};
@@ -106,8 +106,19 @@ type NumberedRows = Vec<Result<(usize, Row), DataError>>;
 
 impl FileRows {
     fn all(path: &str, recipe: &Recipe) -> Result<Self> {
-        let read = |file: String| Ok((file.clone(), open(&file, &recipe.data)?.collect()));
-        files(path)?.into_iter().map(read).collect::<Result<_>>().map(Self)
+        let stops = recipe.data.on_bad_row == OnBadRow::Error;
+        let mut all = Vec::new();
+        for file in files(path)? {
+            let mut rows = NumberedRows::new();
+            for row in open(&file, &recipe.data)? {
+                match row {
+                    Err(error) if stops || error.kind == DataErrorKind::Read => return Err(report(error)),
+                    row => rows.push(row),
+                }
+            }
+            all.push((file, rows));
+        }
+        Ok(Self(all))
     }
 
     /// What their labels are; `None` where all rows are tokens with the numbers of their classes.
@@ -116,6 +127,9 @@ impl FileRows {
         let are_numbers = rows().all(|(_, row)| matches!(row, Row::Tokens { .. }));
         match task == Task::TokenClassification && are_numbers {
             true => Ok(None),
+            false if task == Task::TokenClassification => {
+                Labels::of_words(rows().map(|(_, row)| row)).map(Some).map_err(report)
+            }
             false => Labels::of(rows().map(|(_, row)| row)).map(Some).map_err(report),
         }
     }

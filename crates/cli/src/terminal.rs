@@ -28,6 +28,8 @@ pub struct Terminal {
     events: Option<EventFile>,
     /// With `disable_tqdm`.
     without_bar: bool,
+    /// Whether the model does not write text, so that its loss is no perplexity's.
+    classifies: bool,
     /// With `--tui`, in place of the bar.
     tui: Option<Tui>,
     /// Held as long as the run goes on.
@@ -63,9 +65,15 @@ impl Terminal {
             companions,
             events: None,
             without_bar: false,
+            classifies: false,
             tui: None,
             _claim: claim,
         })
+    }
+
+    /// The model is a classifier.
+    pub fn classifies(&mut self) {
+        self.classifies = true;
     }
 
     /// Shows no progress bar.
@@ -131,7 +139,7 @@ fn grouped(number: usize) -> String {
 }
 
 /// The last evaluation, as Transformers' example scripts write it.
-fn eval_results(evaluation: &Evaluation) -> (String, Vec<u8>) {
+fn eval_results(evaluation: &Evaluation, classifies: bool) -> (String, Vec<u8>) {
     let mut results = serde_json::json!({
         "step": evaluation.step,
         "epoch": evaluation.epoch,
@@ -144,6 +152,7 @@ fn eval_results(evaluation: &Evaluation) -> (String, Vec<u8>) {
         (Some(accuracy), Some(f1)) => {
             (results["eval_accuracy"], results["eval_f1"]) = (accuracy.into(), f1.into());
         }
+        _ if classifies => {}
         _ => results["perplexity"] = evaluation.eval_loss.exp().into(),
     }
     ("eval_results.json".to_owned(), format!("{results:#}\n").into_bytes())
@@ -200,7 +209,7 @@ impl Host for Terminal {
                 let classes = classes.map(|(accuracy, f1)| format!(", accuracy {accuracy:.4}, F1 {f1:.4}"));
                 let (step, loss) = (evaluation.step, evaluation.eval_loss);
                 self.say(&format!("step {step}: eval_loss {loss:.4}{}", classes.unwrap_or_default()));
-                if let Err(error) = disk::save(&self.output, &[eval_results(evaluation)]) {
+                if let Err(error) = disk::save(&self.output, &[eval_results(evaluation, self.classifies)]) {
                     self.say(&format!("warning: {error}"));
                 }
             }

@@ -15,8 +15,10 @@ use crate::{
 /// What the labels of a data set are: Transformers' `problem_type`, and the classes by their labels.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Labels {
-    /// A text, or a word, is of one class (`single_label_classification`).
+    /// A text is of one class (`single_label_classification`).
     Classes(Vec<String>),
+    /// A word is of one class.
+    Tags(Vec<String>),
     /// A text is of any number of classes (`multi_label_classification`).
     Several(Vec<String>),
     /// A text has a number (`regression`).
@@ -27,7 +29,7 @@ pub enum Labels {
 const MOST: u64 = 1 << 16;
 
 impl Labels {
-    /// The labels of `rows`; rows that have none are passed over.
+    /// The labels of the texts among `rows`; rows that have none are passed over.
     ///
     /// Whole numbers from 0 are the classes themselves, all else is numbered in the order of the names. Where a label is a list, a text is of
     /// several classes: those of the list, or, where it is of fractions (`[0.0, 1.0]`), those whose entry is 1. Where all labels are numbers and
@@ -46,8 +48,22 @@ impl Labels {
                     several.iter().for_each(|label| found.add(label));
                 }
                 Row::Labelled { label, .. } => found.add(label),
-                Row::Words { tags, .. } => tags.iter().for_each(|tag| found.add(tag)),
                 _ => {}
+            }
+        }
+        found.labels()
+    }
+
+    /// As [`Self::of`], of the words among `rows`.
+    ///
+    /// # Errors
+    ///
+    /// If no word has a tag, or there is but one class.
+    pub fn of_words<'r>(rows: impl Iterator<Item = &'r Row>) -> Result<Self, DataError> {
+        let mut found = Found { of_words: true, ..Found::default() };
+        for row in rows {
+            if let Row::Words { tags, .. } = row {
+                tags.iter().for_each(|tag| found.add(tag));
             }
         }
         found.labels()
@@ -56,13 +72,13 @@ impl Labels {
     /// The classes of tokens whose labels are the numbers of their classes already.
     pub fn numbered(examples: &[Example]) -> Self {
         let largest = examples.iter().flat_map(|example| &example.labels).copied().max().unwrap_or(0);
-        Labels::Classes((0..=largest.max(1)).map(|class| class.to_string()).collect())
+        Labels::Tags((0..=largest.max(1)).map(|class| class.to_string()).collect())
     }
 
     /// The labels of the classes, in the order of their numbers; of numbers, none.
     pub fn names(&self) -> &[String] {
         match self {
-            Labels::Classes(names) | Labels::Several(names) => names,
+            Labels::Classes(names) | Labels::Tags(names) | Labels::Several(names) => names,
             Labels::Number => &[],
         }
     }
@@ -87,8 +103,11 @@ impl Labels {
         max_length: usize,
         side: TruncationSide,
     ) -> Result<Fitted, DataError> {
-        match row {
-            Row::Labelled { text, text_pair, label } => {
+        match (self, row) {
+            (
+                Labels::Classes(_) | Labels::Several(_) | Labels::Number,
+                Row::Labelled { text, text_pair, label },
+            ) => {
                 let texts = tokenizer.encode_texts(text, text_pair.as_deref(), max_length, side)?;
                 let (class, values) = self.class_and_values(label)?;
                 let Surrounded { ids, type_ids, was_cut, .. } = texts;
@@ -102,7 +121,7 @@ impl Labels {
                 let example = Example { input_ids: ids, labels, token_type_ids, values };
                 Ok(Fitted { num_targets: 1, example, was_cut })
             }
-            Row::Words { words, tags } => {
+            (Labels::Tags(_), Row::Words { words, tags }) => {
                 let Surrounded { ids, words, was_cut, .. } =
                     tokenizer.encode_words(words, max_length, side)?;
                 let mut labels = Vec::with_capacity(ids.len());
@@ -115,22 +134,19 @@ impl Labels {
                     before = word;
                 }
                 let example = Example { input_ids: ids, labels, ..Example::default() };
-                match example.num_targets() {
+                match example.labels.iter().filter(|label| **label != IGNORE_INDEX).count() {
                     0 => Err(too_short()),
                     num_targets => Ok(Fitted { num_targets, example, was_cut }),
                 }
             }
-            _ => Err(bad(
-                "the row has no label".to_owned(),
-                "a classifier learns from rows of {\"text\", \"label\"}, {\"text\", \"text_pair\", \"label\"} or {\"tokens\", \"tags\"}: \
-                 say in data.columns which column is which",
-            )),
+            (Labels::Tags(_), _) => Err(bad("the row has no words with tags".to_owned(), WORDS)),
+            _ => Err(bad("the row has no label".to_owned(), TEXTS)),
         }
     }
 
     fn class_and_values(&self, label: &Value) -> Result<(i64, Vec<f32>), DataError> {
         match (self, label) {
-            (Labels::Classes(_), _) => Ok((self.class(label)?, Vec::new())),
+            (Labels::Classes(_) | Labels::Tags(_), _) => Ok((self.class(label)?, Vec::new())),
             (Labels::Number, _) => match label.as_f64() {
                 Some(number) if number.is_finite() => Ok((0, vec![number as f32])),
                 _ => Err(bad(format!("label {label} is no number, as others are"), "correct it")),
@@ -164,6 +180,10 @@ impl Labels {
     }
 }
 
+const TEXTS: &str = "a classifier of texts learns from rows of {\"text\", \"label\"} or {\"text\", \"text_pair\", \"label\"}: say in data.columns which column is which";
+
+const WORDS: &str = "a classifier of tokens learns from rows of {\"tokens\", \"tags\"} or {\"input_ids\", \"labels\"}: say in data.columns which column is which";
+
 fn too_short() -> DataError {
     DataError::new(DataErrorKind::EmptyRow, "the text has too few tokens", "leave the row out")
 }
@@ -175,7 +195,10 @@ struct Found {
     /// The largest, where all are whole numbers.
     largest: u64,
     has_name: bool,
+    /// A whole number that is no class's number.
+    has_other: bool,
     has_fraction: bool,
+    of_words: bool,
     is_list: bool,
     longest: usize,
 }
@@ -185,7 +208,7 @@ impl Found {
         self.has_fraction |= label.is_f64();
         match label.as_u64().filter(|number| *number < MOST) {
             Some(number) => self.largest = self.largest.max(number),
-            None if label.is_number() && label.as_u64().is_none() => self.has_name |= !label.is_f64(),
+            None if label.is_number() => self.has_other |= !label.is_f64(),
             None => self.has_name = true,
         }
         self.names.insert(text(label));
@@ -195,25 +218,25 @@ impl Found {
         if self.names.is_empty() {
             return Err(DataError::new(
                 DataErrorKind::NothingToLearn,
-                "no row has a label",
-                "a classifier learns from rows of {\"text\", \"label\"}, {\"text\", \"text_pair\", \"label\"} or {\"tokens\", \"tags\"}: \
-                 say in data.columns which column is which",
+                if self.of_words { "no row has words with tags" } else { "no row has a label" },
+                if self.of_words { WORDS } else { TEXTS },
             ));
         }
         let numbered = |count: u64| (0..count).map(|class| class.to_string()).collect::<Vec<_>>();
         let classes = match (self.has_name, self.has_fraction) {
-            (true, _) => self.names.into_iter().collect(),
             (false, true) if self.is_list => numbered(self.longest as u64),
-            (false, true) => return Ok(Labels::Number),
-            (false, false) => numbered(self.largest + 1),
+            (false, true) if !self.of_words => return Ok(Labels::Number),
+            (false, false) if !self.has_other => numbered(self.largest + 1),
+            _ => self.names.into_iter().collect(),
         };
         match (classes.len(), self.is_list) {
-            (_, true) => Ok(Labels::Several(classes)),
-            (0 | 1, false) => Err(DataError::new(
+            (0 | 1, _) => Err(DataError::new(
                 DataErrorKind::NothingToLearn,
                 "all rows have the same label",
                 "a classifier needs rows of at least two classes",
             )),
+            (_, true) => Ok(Labels::Several(classes)),
+            _ if self.of_words => Ok(Labels::Tags(classes)),
             _ => Ok(Labels::Classes(classes)),
         }
     }
@@ -251,6 +274,8 @@ mod tests {
         let spam = of(vec![json!("spam"), json!("ham"), json!("spam")]).unwrap();
         assert_eq!(spam, Labels::Classes(names(&["ham", "spam"])));
         assert_eq!(of(vec![json!(true), json!(false)]).unwrap(), Labels::Classes(names(&["false", "true"])));
+        assert_eq!(of(vec![json!(-1), json!(0.5), json!(2)]).unwrap(), Labels::Number);
+        assert!(of(vec![json!(["only"]), json!([])]).is_err());
         let mixed = of(vec![json!(-1), json!(1)]).unwrap();
         assert_eq!(mixed, Labels::Classes(names(&["-1", "1"])));
         assert!(of(vec![json!("one"), json!("one")]).is_err());

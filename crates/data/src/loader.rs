@@ -147,16 +147,16 @@ impl<'t> Loader<'t> {
         let name = self.names.last().cloned().unwrap_or_default();
         let mut pieces: Vec<Result<(usize, Row), DataError>> = Vec::new();
         while self.encoded.examples.len() < count {
-            let mut weight = 0;
+            let (mut weight, mut is_over) = (0, false);
             while pieces.len() < AT_A_TIME.min(count - self.encoded.examples.len())
                 && weight < BYTES_AT_A_TIME
             {
-                let Some(row) = rows.next() else { break };
+                let Some(row) = rows.next() else {
+                    is_over = true;
+                    break;
+                };
                 weight += row.as_ref().map_or(0, |(_, row)| row.size());
                 pieces.push(row);
-            }
-            if pieces.is_empty() {
-                return Ok(false);
             }
             let fitted = fit_all(&self.encoder, &pieces);
             for (row, fitted) in pieces.drain(..).zip(fitted) {
@@ -174,6 +174,9 @@ impl<'t> Loader<'t> {
                         self.encoded.errors.push(error);
                     }
                 }
+            }
+            if is_over {
+                return Ok(false);
             }
         }
         Ok(true)
@@ -219,7 +222,8 @@ impl<'t> Loader<'t> {
         self.encoded.labelled += usize::from(is_labelled && !self.encoder.classifies());
         let Fitted { example, was_cut, num_targets } = fitted.unwrap_or_else(|| self.encoder.fit(row))?;
         self.encoded.truncated += usize::from(was_cut);
-        if example.num_targets() == 0 {
+        // Of words the first may be the only one that is learnt, which nothing has to predict.
+        if example.num_targets() == 0 && !self.encoder.classifies() {
             self.cut_away += usize::from(num_targets > 0);
             self.encoded.skipped.push(place.clone());
         } else if self.deduplicate && !self.seen.insert(hash(&example)) {

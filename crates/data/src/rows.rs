@@ -162,12 +162,21 @@ pub(crate) fn from_fields(fields: Map<String, Value>, columns: &Columns) -> Resu
         let text = string("text", text)?;
         let label =
             get(&fields, "label").or_else(|| get(&fields, "labels").filter(|labels| labels.is_array()));
+        let label = label.map(|label| match label {
+            // A list in a cell of a table.
+            Value::String(text) if text.starts_with('[') => {
+                serde_json::from_str(text).unwrap_or_else(|_| label.clone())
+            }
+            _ => label.clone(),
+        });
+        // An empty cell is none.
+        let label = label.filter(|label| label.as_str() != Some(""));
         return Ok(match label {
             Some(label @ (Value::String(_) | Value::Number(_) | Value::Bool(_) | Value::Array(_))) => {
                 Row::Labelled {
                     text,
                     text_pair: get(&fields, "text_pair").map(|pair| string("text_pair", pair)).transpose()?,
-                    label: label.clone(),
+                    label,
                 }
             }
             _ => Row::Text(text),

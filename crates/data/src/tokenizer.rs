@@ -163,7 +163,12 @@ impl Tokenizer {
                     stride: 0,
                     direction,
                 };
-                truncate_encodings(text, pair, &params).map_err(|error| encode_error(&error))?
+                let (mut text, mut pair) =
+                    truncate_encodings(text, pair, &params).map_err(|error| encode_error(&error))?;
+                // What was cut off is not gone, and would be laid out in every combination.
+                text.take_overflowing();
+                pair.as_mut().map(Encoding::take_overflowing);
+                (text, pair)
             }
         };
         let whole = self.inner.post_process(text, pair, true).map_err(|error| encode_error(&error))?;

@@ -36,7 +36,8 @@ fn rows(lines: &str) -> Vec<Row> {
 
 fn encoded(lines: &str, section: &DataSection) -> Vec<Example> {
     let (rows, tokenizer) = (rows(lines), bert());
-    let labels = Labels::of(rows.iter()).unwrap();
+    let of_words = rows.iter().any(|row| matches!(row, Row::Words { .. }));
+    let labels = if of_words { Labels::of_words(rows.iter()) } else { Labels::of(rows.iter()) }.unwrap();
     let encoder = Encoder::of_section(&tokenizer, section).with_labels(&labels);
     rows.iter().map(|row| encoder.encode(row).unwrap()).collect()
 }
@@ -96,17 +97,36 @@ fn labels_of_a_table_are_numbers_where_they_look_so() {
     assert_eq!(labels("text,label\nthe cat,10\nthe dog,2\n"), Labels::Classes(names(11)));
     assert_eq!(labels("label,text\n2.5,the cat\n 3 ,the dog\n"), Labels::Number);
     assert_eq!(labels("text,label\na,1\nb,one\n"), Labels::Classes(vec!["1".into(), "one".into()]));
+    let several = labels("text,label\na,\"[\"\"x\"\", \"\"y\"\"]\"\nb,[]\nc,\n");
+    assert_eq!(several, Labels::Several(vec!["x".into(), "y".into()]));
 }
 
 #[test]
 fn words_of_a_byte_level_vocabulary_have_their_spaces() {
     let tokenizer = common::smol();
     let rows = rows("{\"tokens\": [\"the\", \"capital\", \"river\"], \"tags\": [0, 1, 2]}");
-    let labels = Labels::of(rows.iter()).unwrap();
+    let labels = Labels::of_words(rows.iter()).unwrap();
     let words = Encoder::new(&tokenizer, 64).with_labels(&labels).encode(&rows[0]).unwrap();
     assert_eq!(tokenizer.decode(&words.input_ids, false).unwrap(), " the capital river");
     let tags: Vec<i64> = words.labels.iter().copied().filter(|label| *label != IGNORE_INDEX).collect();
     assert_eq!(tags, [0, 1, 2]);
+}
+
+#[test]
+fn a_row_of_the_other_kind_is_said_to_be_so_and_one_word_is_enough() {
+    let tokenizer = common::smol();
+    let all = rows(
+        "{\"tokens\": [\"the\"], \"tags\": [1]}\n{\"text\": \"the\", \"label\": 0}\n{\"text\": \"capital\", \"label\": 1}",
+    );
+    let (words, texts) = (Labels::of_words(all.iter()).unwrap(), Labels::of(all.iter()).unwrap());
+    let encoder = |labels| Encoder::new(&tokenizer, 64).with_labels(labels);
+    assert_eq!(encoder(&words).encode(&all[0]).unwrap().labels, [1]);
+    assert!(encoder(&words).encode(&all[1]).unwrap_err().to_string().contains("no words with tags"));
+    assert!(encoder(&texts).encode(&all[0]).unwrap_err().to_string().contains("no label"));
+    let section = DataSection::default();
+    let mut loader = Loader::new(encoder(&words), &section);
+    loader.add(vec![Ok((1, all[0].clone()))].into_iter(), "x").unwrap();
+    assert_eq!(loader.finish().unwrap().examples.len(), 1);
 }
 
 #[test]

@@ -1,8 +1,10 @@
 //! JSON, CSV, TSV and plain text beside JSONL: the same rows from each, and bad files told with their place.
 
+mod common;
+
 use std::io::{BufReader, Read, Write};
 
-use lorelei_data::{DataError, DataErrorKind, Message, Row, read_rows};
+use lorelei_data::{DataError, DataErrorKind, Encoder, Loader, Message, Row, read_rows};
 use lorelei_recipe::{DataSection, SampleBy};
 use proptest::prelude::*;
 
@@ -269,6 +271,13 @@ fn arrow() {
     assert_eq!(good(ARROW, "x.arrow"), expected);
     assert_eq!(good(ARROW_STREAM, "data-00000-of-00001.arrow"), expected);
     assert_eq!(good(&gzip(ARROW), "x.feather.gz"), expected);
+    // Through a loader, too, which asks once more at the end.
+    let tokenizer = common::smol();
+    let mut loader = Loader::new(Encoder::new(&tokenizer, 512), &DataSection::default());
+    for (bytes, name) in [(ARROW, "x.arrow"), (ARROW_STREAM, "y.arrow"), (PARQUET, "z.parquet")] {
+        loader.add(read_rows(bytes, name, &DataSection::default()), name).unwrap();
+    }
+    assert_eq!(loader.finish().unwrap().rows, 9);
     // By its first bytes, whatever its name is.
     assert_eq!(good(ARROW_STREAM, "x"), expected);
     for length in [3, 7, 40, ARROW.len() / 2, ARROW.len() - 1] {

@@ -32,6 +32,9 @@ pub const ROW_FIELDS: &[&str] = &[
     "text",
     "text_pair",
     "label",
+    "tokens",
+    "tags",
+    "ner_tags",
 ];
 
 /// What values a setting takes.

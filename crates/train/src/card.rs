@@ -39,7 +39,7 @@ fn classes(labels: Option<&Labels>) -> String {
     let problem = match labels {
         Labels::Number => return ", num_labels=1".to_owned(),
         Labels::Several(_) => ", problem_type=\"multi_label_classification\"",
-        Labels::Classes(_) => "",
+        Labels::Classes(_) | Labels::Tags(_) => "",
     };
     let named = labels
         .names()

@@ -178,6 +178,7 @@ pub async fn train(job: &mut Job, host: &mut impl Host) -> Result<Finished, Trai
         let evaluation = evaluate(job, host, 0, 0.0).await?;
         state.evaluated(&evaluation, &job.arguments, job.validation.len());
         host.event(&Event::Evaluated(evaluation));
+        interval.began = host.seconds();
     }
     let mut micro_batches_of: Option<(u64, Vec<Vec<usize>>)> = None;
     let mut stopped = false;

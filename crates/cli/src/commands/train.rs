@@ -103,6 +103,9 @@ impl Prepared {
             if lora.is_none() { source.companions("float32").map_err(report)? } else { Vec::new() };
         let first_step = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.step);
         let mut terminal = Terminal::new(PathBuf::from(&recipe.training.output_dir), companions, first_step)?;
+        if labels.is_some() {
+            terminal.classifies();
+        }
         if recipe.training.disable_tqdm == Some(true) {
             terminal.without_bar();
         }
@@ -113,7 +116,7 @@ impl Prepared {
             model,
             lora,
             target_modules,
-            base_model: recipe.model.model_name_or_path.clone(),
+            base_model: base_name(&recipe.model.model_name_or_path),
             arguments: recipe.training.clone(),
             train,
             validation,
@@ -192,4 +195,12 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     prepared.train()?;
     say!("saved in {}", prepared.terminal.output().display());
     Ok(())
+}
+
+/// What `adapter_config.json` names as the base: of a folder whose name looks like a hub id with a revision, a path that does not.
+fn base_name(name: &str) -> String {
+    match name.contains('@') && Path::new(name).exists() && Path::new(name).is_relative() {
+        true => format!("./{}", name.trim_start_matches("./")),
+        false => name.to_owned(),
+    }
 }

@@ -26,7 +26,7 @@ use crate::{
 const MAGIC: &[u8] = b"ARROW1";
 
 /// Rows of a batch that are turned into JSON at a time.
-const AT_A_TIME: usize = 256;
+const AT_A_TIME: usize = 16;
 
 /// Whether a stream of bytes is one of the two.
 pub fn begins(reader: &mut impl BufRead) -> bool {
@@ -68,7 +68,10 @@ pub fn read<'a>(mut reader: impl BufRead + 'a, file_name: &str, columns: Columns
                             continue;
                         }
                         Ok(None) if is_file => match ends(reader.get_mut()) {
-                            Ok(true) => return None,
+                            Ok(true) => {
+                                batches = None;
+                                return None;
+                            }
                             Ok(false) => Err(ArrowError::ParseError("its end is missing".to_owned())),
                             Err(error) => Err(error.into()),
                         },

@@ -2,7 +2,7 @@
 
 use std::io::{self, Read};
 
-use arrow_ipc::{MessageHeader, RecordBatch, root_as_message};
+use arrow_ipc::{CompressionType, MessageHeader, RecordBatch, root_as_message};
 
 /// What a message begins with, before the length of its description.
 pub const CONTINUATION: [u8; 4] = [0xff; 4];
@@ -58,7 +58,7 @@ impl<R: Read> Checked<R> {
         };
         match batch.is_none_or(|batch| is_sound(&batch, &self.message[from..])) {
             true => Ok(()),
-            false => Err(wrong("a compressed buffer says that it holds more than it can".to_owned())),
+            false => Err(wrong("it says that it holds more than there is room for".to_owned())),
         }
     }
 
@@ -81,9 +81,18 @@ impl<R: Read> Read for Checked<R> {
     }
 }
 
-/// Whether each compressed buffer of a batch can be as long as it says: its first eight bytes are its length, or -1 where it is plain.
+/// Whether the body of a batch can hold what the batch says that it does: a bit at least for each entry of a column (a column of nothing but
+/// nulls has none, and so no bound of its own), and of each compressed buffer, whose first eight bytes are its length, or -1 where it is plain,
+/// no more than LZ4 makes of it.
 fn is_sound(batch: &RecordBatch<'_>, body: &[u8]) -> bool {
-    if batch.compression().is_none() {
+    let is_lz4 = batch.compression().is_some_and(|found| found.codec() == CompressionType::LZ4_FRAME);
+    let bits = 8 * (body.len() as u64 + 8) * if is_lz4 { MOST_LZ4 } else { 1 };
+    let is_short = |length: i64| u64::try_from(length).is_ok_and(|length| length <= bits);
+    let nodes = batch.nodes().is_none_or(|nodes| nodes.iter().all(|node| is_short(node.length())));
+    if !nodes || !is_short(batch.length()) {
+        return false;
+    }
+    if !is_lz4 {
         return true;
     }
     batch.buffers().is_none_or(|buffers| {
