@@ -194,3 +194,12 @@ fn values_at_their_ends() {
     run.data("{\"input_ids\": [5]}\n");
     run.train(&[]).refused(&["train.jsonl", "every label is masked"]);
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_folder_that_cannot_be_written_is_named_before_the_run() {
+    let run = Run::new();
+    // Not even root makes a folder there.
+    let said = run.train(&["training.output_dir=/proc/lorelei"]);
+    said.refused(&["cannot make training.output_dir /proc/lorelei"]);
+}

@@ -61,14 +61,14 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let plan = StepPlan::new(train.len(), &recipe.training).map_err(report)?;
     lengths(&statistics, &recipe);
     histogram(&statistics);
-    if !recipe.data.packing {
-        if let Some(packed) = of(&train.packed(recipe.data.max_length)) {
-            say!(
-                "packed      {} sequences, {} of a batch padding (data.packing = true)",
-                packed.rows,
-                percent(packed.padding_share())
-            );
-        }
+    if !recipe.data.packing
+        && let Some(packed) = of(&train.packed(recipe.data.max_length))
+    {
+        say!(
+            "packed      {} sequences, {} of a batch padding (data.packing = true)",
+            packed.rows,
+            percent(packed.padding_share())
+        );
     }
     if !validation.is_empty() {
         say!("validation  {} sequences", validation.len());
