@@ -130,6 +130,12 @@ impl Browser {
         self.client.goto(&format!("{}{fragment}", self.address)).await.expect("the page");
     }
 
+    /// Opens the page with a fragment, and waits until its model is there.
+    pub async fn visit_loaded(&self, fragment: &str) {
+        self.visit(fragment).await;
+        self.wait("model-status", 120, |status| status.contains("is loaded")).await;
+    }
+
     /// The text, or the value, of the element with this `data-testid`; empty where there is none.
     pub async fn text(&self, id: &str) -> String {
         let script = "const e = document.querySelector(`[data-testid=\"${arguments[0]}\"]`); \

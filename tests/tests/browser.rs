@@ -90,8 +90,7 @@ trainer = Trainer(model=model, args=training_args, train_dataset=train)
 #[ignore = "needs the page and Chromium: cargo xtask test"]
 async fn a_pasted_snippet_trains() {
     let browser = Browser::open(1200, 1400).await;
-    browser.visit("").await;
-    browser.wait("model-status", 120, |status| status.contains("is loaded")).await;
+    browser.visit_loaded("").await;
     // The software driver takes minutes for a step of 32 rows.
     browser.choose("model-device", "cpu").await;
     browser.wait("model-placed", 120, |place| place.contains("CPU")).await;
@@ -184,8 +183,7 @@ fn preview_of_the_program(file: &Path, rows: usize) -> PreviewRows {
 #[ignore = "needs the page and Chromium: cargo xtask test"]
 async fn the_page_s_preview_is_the_program_s() {
     let browser = Browser::open(1200, 1400).await;
-    browser.visit("").await;
-    browser.wait("model-status", 120, |status| status.contains("is loaded")).await;
+    browser.visit_loaded("").await;
     for (name, text) in [
         (
             "chat.jsonl",

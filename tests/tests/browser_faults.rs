@@ -27,8 +27,7 @@ fn link(recipe: &Recipe) -> String {
 }
 
 async fn open(browser: &Browser, fragment: &str) {
-    browser.visit(fragment).await;
-    browser.wait("model-status", 120, |status| status.contains("is loaded")).await;
+    browser.visit_loaded(fragment).await;
     browser.wait("data-status", 120, |status| status.contains("was read")).await;
 }
 

@@ -43,14 +43,14 @@ impl Dataset {
     pub fn read(recipe: &Recipe, tokenizer: &Tokenizer, vocab_size: usize, task: Task) -> Result<Self> {
         let encoder = Encoder::of_section(tokenizer, &recipe.data).with_vocab_size(vocab_size);
         let validation = recipe.data.validation_file.as_deref();
-        if !matches!(task, Task::SequenceClassification | Task::TokenClassification) {
+        if !task.classifies() {
             let read = |path: &str| {
                 let mut loader = Loader::new(encoder, &recipe.data);
                 let mut shelf = Shelf::default();
                 for file in files(path)? {
                     let mut rows = open(&file, &recipe.data)?;
                     loader.begin(&file);
-                    while loader.add_some(&mut rows, &file, AT_A_TIME).map_err(report)? {
+                    while loader.add_some(&mut rows, AT_A_TIME).map_err(report)? {
                         shelf.extend(loader.take()).map_err(report)?;
                     }
                     loader.end();
@@ -67,10 +67,7 @@ impl Dataset {
         let path = train_file(recipe)?;
         let train = FileRows::all(path, recipe)?;
         let labels = train.labels(task)?;
-        let encoder = match &labels {
-            Some(labels) => encoder.with_labels(labels),
-            None => encoder,
-        };
+        let encoder = encoder.with_labels(labels.as_ref());
         let encode = |files: FileRows, path: &str| {
             let mut loader = Loader::new(encoder, &recipe.data);
             for (file, rows) in files.0 {
@@ -123,15 +120,15 @@ impl FileRows {
 
     /// What their labels are; `None` where all rows are tokens with the numbers of their classes.
     fn labels(&self, task: Task) -> Result<Option<Labels>> {
-        let rows = || self.0.iter().flat_map(|(_, rows)| rows).filter_map(|row| row.as_ref().ok());
-        let are_numbers = rows().all(|(_, row)| matches!(row, Row::Tokens { .. }));
-        match task == Task::TokenClassification && are_numbers {
-            true => Ok(None),
-            false if task == Task::TokenClassification => {
-                Labels::of_words(rows().map(|(_, row)| row)).map(Some).map_err(report)
+        let rows = || self.0.iter().flat_map(|(_, rows)| rows).flatten().map(|(_, row)| row);
+        let labels = match task {
+            Task::TokenClassification if rows().all(|row| matches!(row, Row::Tokens { .. })) => {
+                return Ok(None);
             }
-            false => Labels::of(rows().map(|(_, row)| row)).map(Some).map_err(report),
-        }
+            Task::TokenClassification => Labels::of_words(rows()),
+            _ => Labels::of(rows()),
+        };
+        labels.map(Some).map_err(report)
     }
 }
 
@@ -156,16 +153,8 @@ pub fn first(
 ) -> Result<Encoded> {
     let encoder = Encoder::of_section(tokenizer, &recipe.data).with_vocab_size(vocab_size);
     let path = train_file(recipe)?;
-    let labels = match task {
-        Task::SequenceClassification | Task::TokenClassification => {
-            FileRows::all(path, recipe)?.labels(task)?
-        }
-        _ => None,
-    };
-    let encoder = match &labels {
-        Some(labels) => encoder.with_labels(labels),
-        None => encoder,
-    };
+    let labels = if task.classifies() { FileRows::all(path, recipe)?.labels(task)? } else { None };
+    let encoder = encoder.with_labels(labels.as_ref());
     let mut loader = Loader::survey(encoder, &recipe.data);
     for file in files(path)? {
         loader.add_first(open(&file, &recipe.data)?, &file, count).map_err(report)?;

@@ -14,7 +14,17 @@ use miette::{Context, IntoDiagnostic, Result};
 use crate::{checkpoint, claim::Claim, disk, report, tensorboard::EventFile, tui::Tui};
 
 /// The logged steps and the evaluations, a line each.
-const LOG: &str = "trainer_log.jsonl";
+pub const LOG: &str = "trainer_log.jsonl";
+
+/// The lines of a log. The last one may be torn, of a run that goes on or was cut off: it is passed over.
+///
+/// # Errors
+///
+/// If it cannot be read.
+pub fn read_log(path: &std::path::Path) -> std::io::Result<Vec<serde_json::Value>> {
+    let text = fs::read_to_string(path)?;
+    Ok(text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
+}
 
 /// See the module.
 pub struct Terminal {

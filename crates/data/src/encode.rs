@@ -101,9 +101,9 @@ impl<'t> Encoder<'t> {
         Self { vocab_size, ..self }
     }
 
-    /// Encodes for a classifier: what is learnt is the label of a row.
-    pub fn with_labels(self, labels: &'t Labels) -> Self {
-        Self { labels: Some(labels), ..self }
+    /// With labels, encodes for a classifier: what is learnt is the label of a row.
+    pub fn with_labels(self, labels: impl Into<Option<&'t Labels>>) -> Self {
+        Self { labels: labels.into(), ..self }
     }
 
     /// Whether it encodes for a classifier.

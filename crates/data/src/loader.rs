@@ -123,7 +123,7 @@ impl<'t> Loader<'t> {
         count: usize,
     ) -> Result<(), DataError> {
         self.begin(file_name);
-        self.add_some(&mut rows, file_name, count)?;
+        self.add_some(&mut rows, count)?;
         self.end();
         Ok(())
     }
@@ -141,7 +141,6 @@ impl<'t> Loader<'t> {
     pub fn add_some(
         &mut self,
         rows: &mut dyn Iterator<Item = Result<(usize, Row), DataError>>,
-        file_name: &str,
         count: usize,
     ) -> Result<bool, DataError> {
         let name = self.names.last().cloned().unwrap_or_default();
@@ -163,7 +162,7 @@ impl<'t> Loader<'t> {
                 self.encoded.rows += usize::from(!matches!(row, Ok((_, Row::Stream { begins: false, .. }))));
                 let added = row.and_then(|(line, row)| {
                     self.add_row(&Place { file: name.clone(), line }, &row, fitted)
-                        .map_err(|error| error.at(file_name, line))
+                        .map_err(|error| error.at(&name, line))
                 });
                 if let Err(error) = added {
                     if !self.reads_on || error.kind == DataErrorKind::Read {

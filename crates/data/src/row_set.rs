@@ -62,29 +62,18 @@ pub struct RowSet {
 }
 
 impl RowSet {
-    /// Rows of those examples.
-    fn of(examples: Rc<dyn ExampleStore>, extents: &[Extent], rows: &[Vec<usize>]) -> Self {
-        let documents: Rc<[u32]> = rows.iter().flatten().map(|index| *index as u32).collect();
-        let ends = rows.iter().scan(0, |end, row| {
-            *end += row.len() as u32;
+    /// Of the documents in their order, and how many of them each row has.
+    fn new(
+        examples: Rc<dyn ExampleStore>,
+        documents: impl Iterator<Item = (u32, Extent)>,
+        counts: impl Iterator<Item = usize>,
+    ) -> Self {
+        let (documents, extents): (Vec<u32>, Vec<Extent>) = documents.unzip();
+        let ends = counts.scan(0, |end, count| {
+            *end += count as u32;
             Some(*end)
         });
-        Self {
-            extents: documents.iter().map(|index| extents[*index as usize]).collect(),
-            ends: ends.collect(),
-            examples,
-            documents,
-        }
-    }
-
-    /// A row for each of the examples that are chosen.
-    fn alone(examples: Rc<dyn ExampleStore>, extents: &[Extent], chosen: &[usize]) -> Self {
-        Self {
-            extents: chosen.iter().map(|index| extents[*index]).collect(),
-            documents: chosen.iter().map(|index| *index as u32).collect(),
-            ends: (1..=chosen.len() as u32).collect(),
-            examples,
-        }
+        Self { examples, documents: documents.into(), extents: extents.into(), ends: ends.collect() }
     }
 
     /// How many rows there are.
@@ -132,27 +121,17 @@ impl RowSet {
     pub fn packed(&self, max_length: usize) -> Self {
         let lengths: Vec<usize> = self.extents.iter().map(|extent| extent.tokens as usize).collect();
         let rows = pack_lengths(&lengths, max_length);
-        let examples: Vec<usize> = self.documents.iter().map(|index| *index as usize).collect();
-        let all = self.examples.extents();
-        let rows: Vec<Vec<usize>> =
-            rows.into_iter().map(|row| row.into_iter().map(|at| examples[at]).collect()).collect();
-        Self::of(self.examples.clone(), &all, &rows)
+        let documents = rows.iter().flatten().map(|at| (self.documents[*at], self.extents[*at]));
+        Self::new(self.examples.clone(), documents, rows.iter().map(Vec::len))
     }
 }
 
 impl From<Vec<SequenceRow>> for RowSet {
     fn from(rows: Vec<SequenceRow>) -> Self {
-        let mut examples = Vec::new();
-        let numbers: Vec<Vec<usize>> = rows
-            .into_iter()
-            .map(|row| {
-                let first = examples.len();
-                examples.extend(row.documents);
-                (first..examples.len()).collect()
-            })
-            .collect();
+        let counts: Vec<usize> = rows.iter().map(|row| row.documents.len()).collect();
+        let examples: Vec<Example> = rows.into_iter().flat_map(|row| row.documents).collect();
         let extents = examples.extents().into_owned();
-        Self::of(Rc::new(examples), &extents, &numbers)
+        Self::new(Rc::new(examples), (0..).zip(extents), counts.into_iter())
     }
 }
 
@@ -189,7 +168,8 @@ pub fn training_rows(
         _ => (all(extents.len()), Vec::new()),
     };
     let rows = |examples: Rc<dyn ExampleStore>, extents: &[Extent], chosen: &[usize]| {
-        let set = RowSet::alone(examples, extents, chosen);
+        let documents = chosen.iter().map(|index| (*index as u32, extents[*index]));
+        let set = RowSet::new(examples, documents, std::iter::repeat_n(1, chosen.len()));
         if section.packing { set.packed(section.max_length) } else { set }
     };
     let validation = match validation {

@@ -1,6 +1,6 @@
 //! A Hugging Face tokenizer with what its config adds: special tokens by name, the beginning token, the chat template.
 
-use std::ops::Range;
+use std::{ops::Range, sync::OnceLock};
 
 use lorelei_recipe::TruncationSide;
 use tokenizers::{
@@ -21,6 +21,8 @@ pub struct Tokenizer {
     chat: Result<ChatTemplate, DataError>,
     /// The template for conversations with tools, where the model has one of its own for them.
     tool_use: Option<Result<ChatTemplate, DataError>>,
+    /// See [`Self::spaces_words`].
+    spaces_words: OnceLock<bool>,
 }
 
 /// Tokens with the special ones around them.
@@ -68,8 +70,13 @@ impl Tokenizer {
         let source = config.chat_template.as_deref().unwrap_or_default();
         let tool_use =
             config.tool_use_template.as_deref().map(|source| ChatTemplate::compile(source, &config, false));
-        let mut tokenizer =
-            Self { inner, chat: ChatTemplate::compile(source, &config, false), tool_use, config };
+        let mut tokenizer = Self {
+            inner,
+            chat: ChatTemplate::compile(source, &config, false),
+            tool_use,
+            config,
+            spaces_words: OnceLock::new(),
+        };
         if tokenizer.uses_default_template() {
             tokenizer.chat = ChatTemplate::compile(DEFAULT_TEMPLATE, &tokenizer.config, tokenizer.adds_bos());
         }
@@ -116,18 +123,24 @@ impl Tokenizer {
         max_length: usize,
         side: TruncationSide,
     ) -> Result<Surrounded, DataError> {
-        let encode = |words: &[&str]| self.inner.encode(words, false).map_err(|error| encode_error(&error));
-        // Where a word's space belongs to its token (GPT-2, RoBERTa), a word without one is the inside of another.
-        let alone = |words: &[&str]| encode(words).map(|encoding| encoding.get_ids().to_vec());
-        let spaced = alone(&["a", " b"])? == alone(&["a b"])? && alone(&["a", "b"])? != alone(&["a b"])?;
-        let encoding = match spaced {
-            true => {
-                let words: Vec<String> = words.iter().map(|word| format!(" {word}")).collect();
-                encode(&words.iter().map(String::as_str).collect::<Vec<_>>())?
-            }
-            false => encode(&words.iter().map(String::as_str).collect::<Vec<_>>())?,
-        };
+        let space = if self.spaces_words()? { " " } else { "" };
+        let words: Vec<String> = words.iter().map(|word| format!("{space}{word}")).collect();
+        let encoding = self.inner.encode(words, false).map_err(|error| encode_error(&error))?;
         self.surround(encoding, None, max_length, side)
+    }
+
+    /// Whether a word's space belongs to its token (GPT-2, RoBERTa), so that a word without one is the inside of another. Found by trying, once.
+    fn spaces_words(&self) -> Result<bool, DataError> {
+        if let Some(known) = self.spaces_words.get() {
+            return Ok(*known);
+        }
+        let ids = |words: &[&str]| match self.inner.encode(words, false) {
+            Ok(encoding) => Ok(encoding.get_ids().to_vec()),
+            Err(error) => Err(encode_error(&error)),
+        };
+        let whole = ids(&["a b"])?;
+        let spaced = ids(&["a", " b"])? == whole && ids(&["a", "b"])? != whole;
+        Ok(*self.spaces_words.get_or_init(|| spaced))
     }
 
     fn surround(

@@ -2,7 +2,6 @@
 
 use burn::tensor::{Device, FloatDType, Tensor, TensorData};
 use lorelei_data::{Batch, Padding, RowSet, collate, micro_batches, sampling_order};
-use lorelei_formats::config::Task;
 use lorelei_kernels::gpu;
 use lorelei_models::{ForwardMode, Model, Regularization, Tokens};
 use lorelei_recipe::{LoraConfig, StepPlan, TrainingArguments};
@@ -103,7 +102,7 @@ fn batch(rows: &RowSet, chosen: &[usize], padding: Padding) -> Result<Batch, Tra
 
 /// Whether evaluation can tell accuracy and F1.
 fn classifies(model: &Model) -> bool {
-    matches!(model.config().task, Task::SequenceClassification | Task::TokenClassification)
+    model.config().task.classifies()
 }
 
 /// Leaves `save_total_limit` checkpoints; the best one is kept beside the newest.

@@ -59,8 +59,8 @@ pub async fn preview(
     let info = DataInfo {
         train_rows: if usable || !skips { train_rows.len() } else { 0 },
         validation_rows: validation_rows.len(),
-        tokens: (0..train_rows.len()).map(|row| train_rows.num_tokens(row)).sum(),
-        learnt_tokens: (0..train_rows.len()).map(|row| train_rows.num_targets(row)).sum(),
+        tokens: of(|found| found.tokens),
+        learnt_tokens: of(|found| found.learnt),
         truncated,
         skipped,
         bad_rows: errors.iter().take(MAX_BAD_ROWS).map(bad_row).collect(),

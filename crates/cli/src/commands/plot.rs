@@ -1,14 +1,14 @@
 //! `lorelei plot`: the curves of runs, side by side, as an SVG or a PNG.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use miette::{IntoDiagnostic, Result, WrapErr, miette};
 use plotters::prelude::*;
 
-use crate::{disk, report};
+use crate::{
+    disk, report,
+    terminal::{LOG, read_log},
+};
 
 /// Arguments of `lorelei plot`.
 #[derive(clap::Args)]
@@ -58,13 +58,10 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 }
 
 fn curve(run: &Path, metric: &str) -> Result<Curve> {
-    let path = if run.is_dir() { run.join("trainer_log.jsonl") } else { run.to_owned() };
-    let text = fs::read_to_string(&path)
+    let path = if run.is_dir() { run.join(LOG) } else { run.to_owned() };
+    let lines = read_log(&path)
         .into_diagnostic()
         .wrap_err_with(|| format!("cannot read {}: is it the output_dir of a run?", path.display()))?;
-    // The last line may be torn, of a run that goes on or was cut off.
-    let lines = text.lines().filter_map(|line| serde_json::from_str(line).ok());
-    let lines: Vec<serde_json::Value> = lines.collect();
     let by_step = |metric: &str| -> Vec<(f64, f64)> {
         lines.iter().filter_map(|line| Some((line["step"].as_f64()?, line[metric].as_f64()?))).collect()
     };

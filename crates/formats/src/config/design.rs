@@ -48,6 +48,13 @@ pub enum Task {
     FeatureExtraction,
 }
 
+impl Task {
+    /// Whether the model has a head of classes.
+    pub fn classifies(self) -> bool {
+        matches!(self, Self::SequenceClassification | Self::TokenClassification)
+    }
+}
+
 /// What of a layer may differ from the next one's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LayerKind {

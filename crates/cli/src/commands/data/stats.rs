@@ -1,6 +1,6 @@
 //! `lorelei data stats`.
 
-use std::{fs, path::Path, time::Duration};
+use std::{path::Path, time::Duration};
 
 use indicatif::HumanDuration;
 use lorelei_data::{Encoded, RowSet, Statistics, sampling_order};
@@ -12,6 +12,7 @@ use crate::{
     dataset::{self, Dataset},
     recipe_file::RecipeArguments,
     report,
+    terminal::{LOG, read_log},
 };
 
 /// Arguments of `lorelei data stats`.
@@ -81,7 +82,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         plan.epoch_at(plan.total_steps)
     );
     let tokens = statistics.tokens as f64 * plan.epoch_at(plan.total_steps);
-    let logged = Path::new(&recipe.training.output_dir).join("trainer_log.jsonl");
+    let logged = Path::new(&recipe.training.output_dir).join(LOG);
     let (speed, whence) = match arguments.tokens_per_second {
         Some(speed) => (Some(speed), "--tokens-per-second".to_owned()),
         None => (logged_speed(&logged), logged.display().to_string()),
@@ -100,9 +101,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 
 /// The median speed of a run.
 fn logged_speed(log: &Path) -> Option<f64> {
-    let text = fs::read_to_string(log).ok()?;
-    let lines = text.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-    let mut speeds: Vec<f64> = lines.filter_map(|line| line["tokens_per_second"].as_f64()).collect();
+    let lines = read_log(log).ok()?;
+    let mut speeds: Vec<f64> = lines.iter().filter_map(|line| line["tokens_per_second"].as_f64()).collect();
     speeds.sort_by(f64::total_cmp);
     speeds.get(speeds.len() / 2).copied().filter(|speed| *speed > 0.0)
 }
