@@ -1,7 +1,8 @@
 //! The page in a real browser: `lorelei serve` and Chromium under chromedriver.
 
 use std::{
-    io::{BufRead as _, BufReader},
+    fs,
+    io::{BufRead as _, BufReader, Read as _},
     net::TcpListener,
     os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
@@ -274,5 +275,26 @@ impl Browser {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         path
+    }
+}
+
+/// Steps and losses of a `trainer_log.jsonl`; its evaluations are passed over.
+pub fn losses(log: &str) -> Vec<(u64, f64)> {
+    let line = |line: &str| {
+        let value: serde_json::Value = serde_json::from_str(line).unwrap();
+        Some((value["step"].as_u64().unwrap(), value["loss"].as_f64()?))
+    };
+    log.lines().filter_map(line).collect()
+}
+
+/// Unpacks a zip that was downloaded.
+pub fn unzipped(path: &Path, into: &Path) {
+    let mut zip = zip::ZipArchive::new(fs::File::open(path).unwrap()).unwrap();
+    fs::create_dir_all(into).unwrap();
+    for index in 0..zip.len() {
+        let mut file = zip.by_index(index).unwrap();
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).unwrap();
+        fs::write(into.join(file.name()), bytes).unwrap();
     }
 }

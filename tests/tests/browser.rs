@@ -1,11 +1,11 @@
 //! The whole way in Chromium, on WebGPU (SwiftShader): a link fills the form, the model trains, a reload in the middle of the run goes
 //! on from the checkpoint, the adapter is downloaded and gives the same numbers natively.
 
-use std::{fs, io::Read as _, path::Path, process::Command};
+use std::{fs, path::Path, process::Command};
 
 use lorelei_formats::{SafetensorsFile, TensorSource};
 use lorelei_recipe::{Recipe, encode_link};
-use lorelei_tests::browser::{Browser, program};
+use lorelei_tests::browser::{Browser, losses, program, unzipped};
 use serde_json::Value;
 
 fn recipe() -> Recipe {
@@ -28,25 +28,6 @@ fn recipe() -> Recipe {
         recipe.set(assignment).unwrap();
     }
     recipe
-}
-
-fn losses(log: &str) -> Vec<(u64, f64)> {
-    let line = |line: &str| {
-        let value: Value = serde_json::from_str(line).unwrap();
-        (value["step"].as_u64().unwrap(), value["loss"].as_f64().unwrap())
-    };
-    log.lines().map(line).collect()
-}
-
-fn unzipped(path: &Path, into: &Path) {
-    let mut zip = zip::ZipArchive::new(fs::File::open(path).unwrap()).unwrap();
-    fs::create_dir_all(into).unwrap();
-    for index in 0..zip.len() {
-        let mut file = zip.by_index(index).unwrap();
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes).unwrap();
-        fs::write(into.join(file.name()), bytes).unwrap();
-    }
 }
 
 /// Opens the page with a recipe and waits until model and data are there, on WebGPU.

@@ -11,7 +11,7 @@ use lorelei_formats::{
 use lorelei_models::{Model, Storage};
 use lorelei_recipe::{LoraConfig, TrainingArguments};
 use lorelei_tests::{Recorder, examples, fixture, open};
-use lorelei_train::{Job, train};
+use lorelei_train::{Job, base_dtype, train};
 
 /// The tokens of the reference runs.
 const TOKENS: &str = "smollm2/tokens_128.safetensors";
@@ -73,7 +73,8 @@ fn distance(got: &[f32], want: &[f32]) -> f64 {
     (difference / want.iter().map(|w| f64::from(*w)).fold(0.0, square)).sqrt()
 }
 
-fn ten_steps(device_name: &str, device: &Device, run: &str) {
+/// Ten steps in single floats, and what of them is to be as PEFT has it: all, or in mixed precision the losses, to 1 %.
+fn ten_steps(device_name: &str, device: &Device, run: &str, fp16: bool) {
     let source = Rounded(gguf());
     let config = ModelConfig::from_json(&source.0.hf_config().unwrap().to_string(), "config.json").unwrap();
     let mut model = Model::load(config, &source, device, Storage::SINGLE, &mut |_| {}).unwrap();
@@ -89,11 +90,13 @@ fn ten_steps(device_name: &str, device: &Device, run: &str) {
     let arguments: TrainingArguments = serde_json::from_value(serde_json::json!({
         "per_device_train_batch_size": 1, "gradient_accumulation_steps": 2, "max_steps": 10,
         "learning_rate": 5e-4, "lr_scheduler_type": "linear", "warmup_ratio": 0.1, "logging_steps": 1.0,
-        "save_strategy": "no"
+        "save_strategy": "no", "fp16": fp16
     }))
     .unwrap();
+    let (dtype, warning) = pollster::block_on(base_dtype(&arguments, device)).unwrap();
+    assert_eq!(warning, None);
     let mut job = Job {
-        model,
+        model: model.in_dtype(dtype),
         lora: Some(lora),
         target_modules,
         base_model: "smollm2".into(),
@@ -113,11 +116,15 @@ fn ten_steps(device_name: &str, device: &Device, run: &str) {
     let (mut worst_loss, mut worst_norm) = (0f64, 0f64);
     for (got, want) in host.log.iter().zip(steps) {
         let number = |key: &str| want[key].as_f64().unwrap();
-        assert_eq!(got.learning_rate, number("lr"), "step {}", got.step);
+        assert!(fp16 || got.learning_rate == number("lr"), "step {}", got.step);
         worst_loss = worst_loss.max(relative(got.loss, number("loss")));
         worst_norm = worst_norm.max(relative(got.grad_norm, number("grad_norm")));
-        assert!(relative(got.loss, number("loss")) < 1e-4, "{device_name} {run}: {got:?} {want}");
-        assert!(relative(got.grad_norm, number("grad_norm")) < 1e-3, "{device_name} {run}: {got:?} {want}");
+        let bound = if fp16 { 1e-2 } else { 1e-4 };
+        assert!(relative(got.loss, number("loss")) < bound, "{device_name} {run}: {got:?} {want}");
+        assert!(
+            fp16 || relative(got.grad_norm, number("grad_norm")) < 1e-3,
+            "{device_name} {run}: {got:?} {want}"
+        );
     }
     let (_, files) = host.saved.last().unwrap();
     let bytes = files.iter().find(|(name, _)| name == "adapter_model.safetensors").unwrap().1.clone();
@@ -127,11 +134,11 @@ fn ten_steps(device_name: &str, device: &Device, run: &str) {
     for info in wanted.infos() {
         let got = saved.read_f32(&info.name).unwrap();
         let apart = distance(&got, &wanted.read_f32(&info.name).unwrap());
-        assert!(apart < 1e-3, "{device_name} {run}: {} is {apart:e} apart", info.name);
+        assert!(fp16 || apart < 1e-3, "{device_name} {run}: {} is {apart:e} apart", info.name);
         worst = worst.max(apart);
     }
     println!(
-        "{device_name} {run}: loss {worst_loss:.1e}, grad_norm {worst_norm:.1e}, worst tensor {worst:.1e}"
+        "{device_name} {run}, fp16 {fp16}: loss {worst_loss:.1e}, grad_norm {worst_norm:.1e}, worst tensor {worst:.1e}"
     );
 }
 
@@ -139,19 +146,29 @@ fn ten_steps(device_name: &str, device: &Device, run: &str) {
 #[ignore = "needs SmolLM2-135M: cargo xtask test --full"]
 fn ten_steps_on_the_cpu() {
     for run in ["qv", "all"] {
-        ten_steps("cpu", &Device::flex(), run);
+        ten_steps("cpu", &Device::flex(), run, false);
     }
+}
+
+/// As the program sets up a software driver, which takes twice as long with WGSL; LORELEI_KERNELS=wgsl tests that.
+fn wgpu() -> Device {
+    let device = Device::wgpu(DeviceKind::DefaultDevice);
+    assert_eq!(pollster::block_on(lorelei_kernels::gpu::set_up(&device, true)), None);
+    device
 }
 
 #[test]
 #[ignore = "needs SmolLM2-135M: cargo xtask test --full"]
 fn ten_steps_on_wgpu() {
-    let device = Device::wgpu(DeviceKind::DefaultDevice);
-    // As the program sets up a software driver, which takes twice as long with WGSL; LORELEI_KERNELS=wgsl tests that.
-    assert_eq!(pollster::block_on(lorelei_kernels::gpu::set_up(&device, true)), None);
     for run in ["qv", "all"] {
-        ten_steps("wgpu", &device, run);
+        ten_steps("wgpu", &wgpu(), run, false);
     }
+}
+
+#[test]
+#[ignore = "needs SmolLM2-135M: cargo xtask test --full"]
+fn ten_steps_in_half_floats() {
+    ten_steps("wgpu", &wgpu(), "all", true);
 }
 
 #[test]

@@ -63,7 +63,8 @@ fn text_rows(root: &Path, work: &Path) -> Result<PathBuf> {
         return Ok(path);
     }
     let corpus = fs::read_to_string(root.join("crates/builtin/english.jsonl"))?;
-    let words: Vec<&str> = corpus.split(|c: char| !c.is_ascii_alphabetic()).filter(|word| !word.is_empty()).collect();
+    let words: Vec<&str> =
+        corpus.split(|c: char| !c.is_ascii_alphabetic()).filter(|word| !word.is_empty()).collect();
     let mut file = BufWriter::new(fs::File::create(&path)?);
     let (mut written, mut state) = (0, 1u64);
     let mut draw = |below: usize| {

@@ -118,7 +118,17 @@ fn test(full: bool, web: bool) -> Result<()> {
         setup::chromium()?;
         web::build(&root())?;
         println!("xtask: tests in Chromium, on WebGPU in software (some minutes)");
-        let tests = ["test", "--release", "--workspace", "--test", "browser", "--test", "browser_faults"];
+        let tests = [
+            "test",
+            "--release",
+            "--workspace",
+            "--test",
+            "browser",
+            "--test",
+            "browser_faults",
+            "--test",
+            "browser_models",
+        ];
         // One at a time: each has a browser that computes on every core.
         cargo(&[&tests[..], &["--", "--ignored", "--test-threads=1"]].concat(), &environment)?;
     }

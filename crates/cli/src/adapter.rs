@@ -6,11 +6,11 @@ use std::{
 };
 
 use lorelei_formats::{SafetensorsFile, TensorSource as _, adapter::KEY_PREFIX};
-use lorelei_models::{Model, read_adapter};
+use lorelei_models::{Model, Purpose, read_adapter};
 use lorelei_recipe::{FinetuningType, LoraConfig, Recipe};
 use miette::{Context, IntoDiagnostic, Result, miette};
 
-use crate::{report, source::Purpose};
+use crate::report;
 
 /// Puts the recipe's adapter, fresh or from `adapter_name_or_path`, into the model. Returns its configuration and target names;
 /// with full fine-tuning there is none.

@@ -8,8 +8,8 @@ use std::{
 };
 
 use lorelei_data::{
-    DataError, DataErrorKind, Encoded, Encoder, ExampleStore, Labels, Loader, Padding, Row, RowSet, Rows,
-    Tokenizer, is_known, is_parquet, read_parquet, read_rows, training_rows,
+    Encoded, Encoder, ExampleStore, HeldRows, Labels, Loader, Padding, RowSet, Rows, Tokenizer, is_known,
+    is_parquet, read_parquet, read_rows, training_rows,
 };
 use lorelei_formats::config::Task;
 use lorelei_recipe::{DataSection, OnBadRow, Recipe};
@@ -63,20 +63,18 @@ impl Dataset {
             let validation = validation.map(read).transpose()?.map(|(_, examples)| examples);
             return Ok(Self { train, examples, validation, labels: None });
         }
-        // All rows must be seen before the number of a label is known.
         let path = train_file(recipe)?;
-        let train = FileRows::all(path, recipe)?;
-        let labels = train.labels(task)?;
+        let stops = recipe.data.on_bad_row == OnBadRow::Error;
+        let train = hold(path, recipe, stops)?;
+        let labels = train.labels(task == Task::TokenClassification).map_err(report)?;
         let encoder = encoder.with_labels(labels.as_ref());
-        let encode = |files: FileRows, path: &str| {
+        let encode = |rows: HeldRows, path: &str| {
             let mut loader = Loader::new(encoder, &recipe.data);
-            for (file, rows) in files.0 {
-                loader.add(rows.into_iter(), &file).map_err(report)?;
-            }
+            rows.load(&mut loader, usize::MAX).map_err(report)?;
             finish(loader, path, recipe)
         };
         let mut train = encode(train, path)?;
-        let validation = validation.map(|path| encode(FileRows::all(path, recipe)?, path)).transpose()?;
+        let validation = validation.map(|path| encode(hold(path, recipe, stops)?, path)).transpose()?;
         let validation = validation.map(|validation| Rc::new(validation.examples) as Rc<dyn ExampleStore>);
         let examples = std::mem::take(&mut train.examples);
         let labels = labels.unwrap_or_else(|| Labels::numbered(&examples));
@@ -95,41 +93,13 @@ impl Dataset {
     }
 }
 
-/// The rows of some files, good and bad, by the file's name.
-struct FileRows(Vec<(String, NumberedRows)>);
-
-/// Rows with their lines.
-type NumberedRows = Vec<Result<(usize, Row), DataError>>;
-
-impl FileRows {
-    fn all(path: &str, recipe: &Recipe) -> Result<Self> {
-        let stops = recipe.data.on_bad_row == OnBadRow::Error;
-        let mut all = Vec::new();
-        for file in files(path)? {
-            let mut rows = NumberedRows::new();
-            for row in open(&file, &recipe.data)? {
-                match row {
-                    Err(error) if stops || error.kind == DataErrorKind::Read => return Err(report(error)),
-                    row => rows.push(row),
-                }
-            }
-            all.push((file, rows));
-        }
-        Ok(Self(all))
+/// The rows of the files that a name stands for, all of them: before, the number of a label is not known.
+fn hold(path: &str, recipe: &Recipe, stops: bool) -> Result<HeldRows> {
+    let mut held = HeldRows::default();
+    for file in files(path)? {
+        held.add(open(&file, &recipe.data)?, &file, stops).map_err(report)?;
     }
-
-    /// What their labels are; `None` where all rows are tokens with the numbers of their classes.
-    fn labels(&self, task: Task) -> Result<Option<Labels>> {
-        let rows = || self.0.iter().flat_map(|(_, rows)| rows).flatten().map(|(_, row)| row);
-        let labels = match task {
-            Task::TokenClassification if rows().all(|row| matches!(row, Row::Tokens { .. })) => {
-                return Ok(None);
-            }
-            Task::TokenClassification => Labels::of_words(rows()),
-            _ => Labels::of(rows()),
-        };
-        labels.map(Some).map_err(report)
-    }
+    Ok(held)
 }
 
 fn finish(loader: Loader<'_>, path: &str, recipe: &Recipe) -> Result<Encoded> {
@@ -153,11 +123,19 @@ pub fn first(
 ) -> Result<Encoded> {
     let encoder = Encoder::of_section(tokenizer, &recipe.data).with_vocab_size(vocab_size);
     let path = train_file(recipe)?;
-    let labels = if task.classifies() { FileRows::all(path, recipe)?.labels(task)? } else { None };
-    let encoder = encoder.with_labels(labels.as_ref());
-    let mut loader = Loader::survey(encoder, &recipe.data);
-    for file in files(path)? {
-        loader.add_first(open(&file, &recipe.data)?, &file, count).map_err(report)?;
+    let held = if task.classifies() { Some(hold(path, recipe, false)?) } else { None };
+    let labels = match &held {
+        Some(rows) => rows.labels(task == Task::TokenClassification).map_err(report)?,
+        None => None,
+    };
+    let mut loader = Loader::survey(encoder.with_labels(labels.as_ref()), &recipe.data);
+    match held {
+        Some(rows) => rows.load(&mut loader, count).map_err(report)?,
+        None => {
+            for file in files(path)? {
+                loader.add_first(open(&file, &recipe.data)?, &file, count).map_err(report)?;
+            }
+        }
     }
     let (mut encoded, errors) = loader.finish_survey();
     match errors.into_iter().next() {

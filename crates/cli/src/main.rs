@@ -51,6 +51,8 @@ enum Command {
     Generate(commands::generate::Arguments),
     /// Talk with a model, its adapter on or off.
     Chat(commands::chat::Arguments),
+    /// Say which classes texts are of, by an adapter that was trained to.
+    Classify(commands::classify::Arguments),
     /// Write a GGUF file or a folder as a Hugging Face folder.
     Convert(commands::convert::Arguments),
     /// Write a new model that has learnt nothing: random weights, and a tokenizer trained on text.
@@ -89,6 +91,7 @@ fn main() -> miette::Result<()> {
         Command::Forward(arguments) => commands::forward::run(&arguments),
         Command::Generate(arguments) => commands::generate::run(&arguments),
         Command::Chat(arguments) => commands::chat::run(&arguments),
+        Command::Classify(arguments) => commands::classify::run(&arguments),
         Command::Convert(arguments) => commands::convert::run(&arguments),
         Command::Init(arguments) => commands::init::run(&arguments),
         Command::Serve(arguments) => commands::serve::run(&arguments),

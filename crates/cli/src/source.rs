@@ -9,10 +9,10 @@ use std::{
 use burn::tensor::Device;
 use hf_hub::{Repo, RepoType};
 use lorelei_data::Tokenizer;
-use lorelei_formats::{ModelConfig, ModelSource, config::Task, shard_names};
+use lorelei_formats::{ModelConfig, ModelSource, shard_names};
 use lorelei_kernels::gpu;
-use lorelei_models::{Model, Storage};
-use lorelei_recipe::{FinetuningType, ModelDtype, Recipe, TaskType, id_and_revision};
+use lorelei_models::{Model, Purpose, Storage};
+use lorelei_recipe::{FinetuningType, ModelDtype, Recipe, id_and_revision};
 use miette::{Context, IntoDiagnostic, Result, miette};
 
 use crate::report;
@@ -58,40 +58,13 @@ pub fn load(source: &ModelSource, device: &Device, storage: Storage) -> Result<M
     load_for(source, device, storage, Purpose::default())
 }
 
-/// What a model is loaded for, where that is not what its `config.json` says.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Purpose {
-    /// The adapter's task.
-    pub task: Option<TaskType>,
-    /// The classes of a classifier.
-    pub num_labels: Option<usize>,
-}
-
-/// What a model is to do: what the purpose says, or else its `config.json`.
-///
-/// # Errors
-///
-/// If no model does it.
-pub fn task(source: &ModelSource, purpose: Purpose) -> Result<Task> {
-    Ok(match purpose.task {
-        None => source.model_config().map_err(report)?.task,
-        Some(TaskType::CausalLm) => Task::CausalLm,
-        Some(TaskType::SeqCls) => Task::SequenceClassification,
-        Some(TaskType::TokenCls) => Task::TokenClassification,
-        Some(TaskType::FeatureExtraction) => Task::FeatureExtraction,
-        Some(other) => return Err(miette!("task_type {other:?} is not supported")),
-    })
-}
-
 /// The model's configuration for what it is to do.
 ///
 /// # Errors
 ///
 /// If it is wrong, or the model has no head for the task.
 pub fn config_for(source: &ModelSource, purpose: Purpose) -> Result<ModelConfig> {
-    let config = source.model_config().map_err(report)?;
-    let num_labels = purpose.num_labels.unwrap_or(config.num_labels);
-    config.for_task(task(source, purpose)?, num_labels).map_err(report)
+    purpose.config(source.model_config().map_err(report)?).map_err(report)
 }
 
 /// Whether a recipe's run keeps linear layers in the blocks of their GGUF file: what learns whole cannot, and the kernels must be there.

@@ -25,6 +25,9 @@ pub enum Labels {
     Number,
 }
 
+/// The file beside a classifier's adapter that says what its classes are called: PEFT's own files do not.
+pub const LABELS_FILE: &str = "labels.json";
+
 /// Numbers above are names.
 const MOST: u64 = 1 << 16;
 
@@ -88,6 +91,61 @@ impl Labels {
         self.names().len().max(1)
     }
 
+    /// What [`LABELS_FILE`] holds, in Transformers' words: `problem_type` and `id2label`.
+    pub fn to_json(&self) -> String {
+        let named =
+            self.names().iter().enumerate().map(|(number, name)| (number.to_string(), name.as_str().into()));
+        let id2label: serde_json::Map<String, Value> = named.collect();
+        let json = serde_json::json!({ "problem_type": self.problem_type(), "id2label": id2label });
+        format!("{json:#}\n")
+    }
+
+    /// Reads what [`Self::to_json`] wrote.
+    ///
+    /// # Errors
+    ///
+    /// If the text is something else.
+    pub fn from_json(text: &str) -> Result<Self, DataError> {
+        let wrong = |problem: String| bad(problem, "train the adapter again, or remove the file");
+        let json: Value =
+            serde_json::from_str(text).map_err(|error| wrong(format!("it is no JSON: {error}")))?;
+        let name = |number: usize| json["id2label"][number.to_string()].as_str().map(str::to_owned);
+        let names: Vec<String> = (0..).map_while(name).collect();
+        match json["problem_type"].as_str() {
+            Some("regression") => Ok(Self::Number),
+            Some(problem) if !names.is_empty() => match problem {
+                "single_label_classification" => Ok(Self::Classes(names)),
+                "multi_label_classification" => Ok(Self::Several(names)),
+                TOKENS => Ok(Self::Tags(names)),
+                other => Err(wrong(format!("problem_type {other:?} is none that is known"))),
+            },
+            _ => Err(wrong("it lacks problem_type or id2label".to_owned())),
+        }
+    }
+
+    /// Transformers' `problem_type`; of words it has none.
+    fn problem_type(&self) -> &'static str {
+        match self {
+            Self::Classes(_) => "single_label_classification",
+            Self::Tags(_) => TOKENS,
+            Self::Several(_) => "multi_label_classification",
+            Self::Number => "regression",
+        }
+    }
+
+    /// What a label of an example is called, where it has one: of a word's first token, or of a text's last.
+    pub fn name_of(&self, example: &Example, at: usize) -> Option<String> {
+        let label = example.labels.get(at).filter(|label| **label != IGNORE_INDEX)?;
+        Some(match self {
+            Self::Classes(names) | Self::Tags(names) => names.get(usize::try_from(*label).ok()?)?.clone(),
+            Self::Several(names) => {
+                let chosen = names.iter().zip(&example.values).filter(|(_, value)| **value > 0.5);
+                chosen.map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ")
+            }
+            Self::Number => example.values.first()?.to_string(),
+        })
+    }
+
     /// The tokens of a labelled row, at most `max_length` of them, the special ones that the tokenizer adds included.
     ///
     /// Of a text, or of two, the last token bears the class as its label, all others none; of several classes or a number it is in
@@ -109,31 +167,26 @@ impl Labels {
                 Row::Labelled { text, text_pair, label },
             ) => {
                 let texts = tokenizer.encode_texts(text, text_pair.as_deref(), max_length, side)?;
+                let was_cut = texts.was_cut;
                 let (class, values) = self.class_and_values(label)?;
-                let Surrounded { ids, type_ids, was_cut, .. } = texts;
-                let mut labels = vec![IGNORE_INDEX; ids.len()];
-                match labels.last_mut() {
+                let mut example = Example { values, ..unlabelled(texts) };
+                match example.labels.last_mut() {
                     // A label counts where a token stands before it.
-                    Some(last) if ids.len() > 1 => *last = class,
+                    Some(last) if example.input_ids.len() > 1 => *last = class,
                     _ => return Err(too_short()),
                 }
-                let token_type_ids = if type_ids.iter().all(|id| *id == 0) { Vec::new() } else { type_ids };
-                let example = Example { input_ids: ids, labels, token_type_ids, values };
                 Ok(Fitted { num_targets: 1, example, was_cut })
             }
             (Labels::Tags(_), Row::Words { words, tags }) => {
-                let Surrounded { ids, words, was_cut, .. } =
-                    tokenizer.encode_words(words, max_length, side)?;
-                let mut labels = Vec::with_capacity(ids.len());
-                let mut before = None;
-                for word in words {
-                    labels.push(match word.filter(|_| word != before).and_then(|word| tags.get(word)) {
-                        Some(tag) => self.class(tag)?,
-                        None => IGNORE_INDEX,
-                    });
-                    before = word;
+                let found = tokenizer.encode_words(words, max_length, side)?;
+                let was_cut = found.was_cut;
+                let firsts = first_tokens(&found.words);
+                let mut example = unlabelled(found);
+                for (word, token) in firsts {
+                    if let Some(tag) = tags.get(word) {
+                        example.labels[token] = self.class(tag)?;
+                    }
                 }
-                let example = Example { input_ids: ids, labels, ..Example::default() };
                 match example.labels.iter().filter(|label| **label != IGNORE_INDEX).count() {
                     0 => Err(too_short()),
                     num_targets => Ok(Fitted { num_targets, example, was_cut }),
@@ -141,6 +194,43 @@ impl Labels {
             }
             (Labels::Tags(_), _) => Err(bad("the row has no words with tags".to_owned(), WORDS)),
             _ => Err(bad("the row has no label".to_owned(), TEXTS)),
+        }
+    }
+
+    /// The tokens of a text, or of two, whose label is to be found; where words have labels, those of the text, which spaces part.
+    ///
+    /// # Errors
+    ///
+    /// If it has too few tokens, or the tokenizer refuses it.
+    pub fn question(
+        &self,
+        text: &str,
+        text_pair: Option<&str>,
+        tokenizer: &Tokenizer,
+        max_length: usize,
+    ) -> Result<Question, DataError> {
+        let side = TruncationSide::Right;
+        if !matches!(self, Labels::Tags(_)) {
+            let texts = tokenizer.encode_texts(text, text_pair, max_length, side)?;
+            let example = unlabelled(texts);
+            return match example.input_ids.len() {
+                0 | 1 => Err(too_short()),
+                _ => Ok(Question { example, words: Vec::new() }),
+            };
+        }
+        let words: Vec<String> = text
+            .split_whitespace()
+            .chain(text_pair.into_iter().flat_map(str::split_whitespace))
+            .map(str::to_owned)
+            .collect();
+        let found = tokenizer.encode_words(&words, max_length, side)?;
+        let firsts = first_tokens(&found.words);
+        match firsts.is_empty() {
+            true => Err(too_short()),
+            false => {
+                let words = firsts.into_iter().map(|(word, token)| (words[word].clone(), token)).collect();
+                Ok(Question { example: unlabelled(found), words })
+            }
         }
     }
 
@@ -179,6 +269,31 @@ impl Labels {
         })
     }
 }
+
+/// A text whose labels are to be found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Question {
+    /// Its tokens.
+    pub example: Example,
+    /// Where words have labels: each word, as far as the tokens go, and its first token.
+    pub words: Vec<(String, usize)>,
+}
+
+/// Tokens without labels.
+fn unlabelled(tokens: Surrounded) -> Example {
+    let Surrounded { ids, type_ids, .. } = tokens;
+    let token_type_ids = if type_ids.iter().all(|id| *id == 0) { Vec::new() } else { type_ids };
+    Example { labels: vec![IGNORE_INDEX; ids.len()], input_ids: ids, token_type_ids, values: Vec::new() }
+}
+
+/// Each word with its first token, of the word of each token.
+fn first_tokens(words: &[Option<usize>]) -> Vec<(usize, usize)> {
+    let is_first = |at: &usize| words[*at].is_some() && (*at == 0 || words[at - 1] != words[*at]);
+    (0..words.len()).filter(is_first).filter_map(|at| Some((words[at]?, at))).collect()
+}
+
+/// The `problem_type` of words.
+const TOKENS: &str = "token_classification";
 
 const TEXTS: &str = "a classifier of texts learns from rows of {\"text\", \"label\"} or {\"text\", \"text_pair\", \"label\"}: say in data.columns which column is which";
 
@@ -266,6 +381,24 @@ mod tests {
 
     fn names(of: &[&str]) -> Vec<String> {
         of.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let names = || names(&["air", "\"sea\"", "水"]);
+        for labels in
+            [Labels::Classes(names()), Labels::Tags(names()), Labels::Several(names()), Labels::Number]
+        {
+            assert_eq!(Labels::from_json(&labels.to_json()).unwrap(), labels);
+        }
+        for wrong in [
+            "",
+            "[]",
+            "{\"problem_type\": \"regresion\", \"id2label\": {\"0\": \"a\"}}",
+            "{\"id2label\": {\"0\": \"a\"}}",
+        ] {
+            assert!(Labels::from_json(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -104,7 +104,7 @@ impl ModelConfig {
     /// # Errors
     /// When an encoder is to predict the next token.
     pub fn for_task(mut self, task: Task, num_labels: usize) -> Result<Self, FormatError> {
-        if task == Task::CausalLm && self.names.head.is_empty() {
+        if task == Task::CausalLm && !self.writes_text() {
             let problem = format!("a {} model does not generate text", self.model_type);
             let help = "give it a task_type of SEQ_CLS, TOKEN_CLS or FEATURE_EXTRACTION";
             let place = Place::Key("model_type".to_owned());
@@ -112,6 +112,16 @@ impl ModelConfig {
         }
         (self.task, self.num_labels) = (task, num_labels);
         Ok(self)
+    }
+
+    /// Whether the architecture has a language model's head: an encoder has none.
+    pub fn writes_text(&self) -> bool {
+        !self.names.head.is_empty()
+    }
+
+    /// Tokens of the longest text that the model is made for.
+    pub fn longest_text(&self) -> usize {
+        self.max_position_embeddings.saturating_sub(self.position_offset)
     }
 
     /// The head that classifies, where the model has one.

@@ -8,7 +8,7 @@ use lorelei_recipe::{Bias, LoraConfig};
 
 use crate::{
     Model, ModelError, Parameter, Rows, Tokens, Weight,
-    classifier::Classifier,
+    classifier::learns_whole,
     precision::{cast, cast_in_place, kind, single},
     rows::index,
 };
@@ -99,7 +99,7 @@ impl Model {
             }
         });
         // PEFT names a classifier's heads in every classifying adapter, whichever of them the model has.
-        if let Some(name) = named.iter().find(|name| !found.contains(*name) && !Classifier::learns(name)) {
+        if let Some(name) = named.iter().find(|name| !found.contains(*name) && !learns_whole(name)) {
             return Err(ModelError::Unsupported(format!(
                 "modules_to_save names {name}, which the model does not have; it has {}, {head} and {}",
                 embedding,

@@ -24,11 +24,12 @@ pub(crate) struct Classifier {
 /// `pre_classifier` too.
 pub const CLASSIFIER_HEADS: [&str; 2] = ["classifier", "score"];
 
-impl Classifier {
-    pub(crate) fn learns(path: &str) -> bool {
-        path.split('.').any(|part| CLASSIFIER_HEADS.iter().any(|whole| part.ends_with(whole)))
-    }
+/// Whether a part of a classifying head learns whole: see [`CLASSIFIER_HEADS`].
+pub fn learns_whole(path: &str) -> bool {
+    path.split('.').any(|part| CLASSIFIER_HEADS.iter().any(|whole| part.ends_with(whole)))
+}
 
+impl Classifier {
     /// Logits `[n, labels]` of residual-stream rows `[n, hidden]`.
     pub(crate) fn forward(&self, names: &HeadNames, rows: Tensor<2>, mode: ForwardMode) -> Tensor<2> {
         let rows = match (&self.dense, names.dense) {

@@ -9,9 +9,9 @@ use lorelei_formats::{
 use lorelei_kernels as kernels;
 
 use crate::{
-    Linear, Model, ModelError, Weight,
+    Linear, Model, ModelError, Purpose, Weight,
     beside::Beside,
-    classifier::Classifier,
+    classifier::{Classifier, learns_whole},
     init::Draw,
     model::{Layer, Sublayer},
     norm::Norm,
@@ -159,6 +159,24 @@ impl Model {
         Ok(Self::build(config.clone(), device, supply)?.with_single_head())
     }
 
+    /// The same body, shared with this model, for another task: with the head that `source`, this model's checkpoint, has for it, or where it has
+    /// none with one that begins at random.
+    ///
+    /// # Errors
+    ///
+    /// If the model has no head for the task, or the checkpoint cannot be read.
+    pub fn with_head(&self, purpose: Purpose, source: &dyn TensorSource) -> Result<Self, ModelError> {
+        let config = purpose.config(self.config.clone())?;
+        let (device, storage) = (&self.device, Storage { dtype: self.dtype(), ..Storage::SINGLE });
+        let supply = &mut FromSource { config: &config, source, device, storage, progress: &mut |_| {} };
+        let lm_head = match &self.lm_head {
+            None if config.has_own_head() => Some(language_head(&config, supply)?),
+            head => head.clone().filter(|_| config.has_own_head()),
+        };
+        let classifier = classifier(&config, device, supply)?;
+        Ok(Self { config: config.clone(), lm_head, classifier, ..self.clone() }.with_single_head())
+    }
+
     /// Holds a checkpoint's names and shapes against a configuration; reads no tensor.
     ///
     /// # Errors
@@ -216,10 +234,7 @@ impl Model {
             layers.push(layer(&config, index, supply)?);
         }
         let final_norm = norm(&config, names.final_norm.map(|name| config.path(name)), hidden, supply)?;
-        let lm_head = match config.has_own_head() {
-            false => None,
-            true => Some(supply.rows(&format!("{}.weight", names.head), [vocab, hidden])?),
-        };
+        let lm_head = if config.has_own_head() { Some(language_head(&config, supply)?) } else { None };
         let classifier = classifier(&config, device, supply)?;
         Ok(Self {
             config,
@@ -239,6 +254,10 @@ impl Model {
             regularization: crate::Regularization::default(),
         })
     }
+}
+
+fn language_head(config: &ModelConfig, supply: &mut impl Supply) -> Result<Rows, ModelError> {
+    supply.rows(&format!("{}.weight", config.names.head), [config.vocab_size, config.hidden_size])
 }
 
 /// The classifying head, where there is one. What a checkpoint lacks of it begins as Transformers draws it.
@@ -268,7 +287,7 @@ fn classifier(
         None => None,
         Some((path, _)) => Some(linear(path, config.hidden_size, true)?),
     };
-    let dense_learns = names.dense.is_some_and(|(path, _)| Classifier::learns(path));
+    let dense_learns = names.dense.is_some_and(|(path, _)| learns_whole(path));
     let output = linear(names.output, config.num_labels, names.bias)?;
     Ok(Some(Classifier { dense, output, dense_learns, fresh }))
 }

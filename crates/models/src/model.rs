@@ -307,7 +307,7 @@ impl Model {
             )));
         }
         if self.positions.is_some() {
-            let known = self.config.max_position_embeddings - self.config.position_offset;
+            let known = self.config.longest_text();
             if let Some(far) = tokens.position_ids.iter().find(|p| **p < 0 || **p as usize >= known) {
                 return Err(ModelError::Input(format!(
                     "position {far} is beyond the {known} that the model has; lower data.max_length to {known}"

@@ -98,8 +98,15 @@ pub fn parameters(recipe: &Recipe, model: &ModelInfo) -> Result<Parameters, Reci
             let vectors = usize::from(lora.use_dora) + usize::from(lora.lora_bias);
             (matrices + vectors * module.size_out) as u64
         })
-        .sum();
+        .sum::<u64>()
+        + head_parameters(recipe, model);
     Ok(Parameters { trainable, all: model.parameters + trainable })
+}
+
+/// Parameters of the head that a recipe's task trains whole.
+fn head_parameters(recipe: &Recipe, model: &ModelInfo) -> u64 {
+    let head = model.classifiers.iter().find(|head| Some(head.task_type) == recipe.lora.task_type);
+    head.map_or(0, |head| (head.before + model.num_labels * head.of_class) as u64)
 }
 
 /// What a run needs with micro-batches of `shape`.
@@ -123,9 +130,12 @@ pub fn memory(recipe: &Recipe, model: &ModelInfo, shape: RowShape) -> Result<Mem
         true => model.num_hidden_layers as f64 * hidden * F32 * tokens + of_layer,
         false => layers.iter().sum::<f64>() * tokens + layers.len() as f64 * 2.0 * F32 * scores,
     };
-    let chunk = (MAX_LOGITS / vocab.max(1.0)).floor().clamp(1.0, MAX_LOGIT_ROWS).min(tokens);
+    // A classifier has a few logits in place of a vocabulary.
+    let classifies = model.classifiers.iter().any(|head| Some(head.task_type) == recipe.lora.task_type);
+    let vocab_logits = if classifies { model.num_labels as f64 } else { vocab };
+    let chunk = (MAX_LOGITS / vocab_logits.max(1.0)).floor().clamp(1.0, MAX_LOGIT_ROWS).min(tokens);
     // The residual stream, the normed rows and their gradient; the logits, which become their gradient in place.
-    let head = tokens * hidden * (2.0 * F32 + float) + chunk * vocab * F32;
+    let head = tokens * hidden * (2.0 * F32 + float) + chunk * vocab_logits * F32;
     // Of an MLP: the gradients of what it put together and of its two halves; and three of the residual stream's width.
     let way_back = tokens * (3.0 * inner * float + 3.0 * hidden * F32) + 3.0 * F32 * scores;
     let learning = trainable * F32 * if full { 4.0 } else { 6.0 };
@@ -136,7 +146,7 @@ pub fn memory(recipe: &Recipe, model: &ModelInfo, shape: RowShape) -> Result<Mem
         activations,
         scratch,
         slack: (SLACK_SHARE * (learning + activations + scratch)).min(MOST_SLACK),
-        largest: [F32 * scores, F32 * chunk * vocab, float * vocab * hidden, float * tokens * inner]
+        largest: [F32 * scores, F32 * chunk * vocab_logits, float * vocab * hidden, float * tokens * inner]
             .into_iter()
             .fold(0.0, f64::max),
     })
@@ -251,7 +261,9 @@ pub fn savings(recipe: &Recipe, model: &ModelInfo, shape: RowShape) -> Result<Ve
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ModuleInfo;
+    use lorelei_recipe::TaskType;
+
+    use crate::{ClassifierInfo, ModuleInfo};
 
     fn model() -> ModelInfo {
         let module = |layer: usize, name: &str, size_out, input| ModuleInfo {
@@ -264,6 +276,9 @@ mod tests {
         ModelInfo {
             name: "builtin:tiny".into(),
             model_type: "llama".into(),
+            writes_text: true,
+            classifiers: vec![ClassifierInfo { task_type: TaskType::SeqCls, of_class: 192, before: 0 }],
+            num_labels: 2,
             device: "CPU".into(),
             parameters: 1_000_000,
             dense_parameters: 1_000_000,
@@ -311,6 +326,8 @@ mod tests {
         assert_eq!(trainable(&["lora.rank_pattern={ q_proj = 2 }"]), 2 * (2 * 384 + 8 * 256));
         assert_eq!(trainable(&["lora.target_modules=nothing"]), 0);
         assert_eq!(trainable(&["training.finetuning_type=full"]), 1_000_000);
+        // A classifier's head learns whole.
+        assert_eq!(trainable(&["lora.task_type=SEQ_CLS"]), trainable(&[]) + 2 * 192);
     }
 
     fn needed(assignments: &[&str]) -> Memory {

@@ -1,9 +1,9 @@
 //! Worker to page.
 
-use lorelei_recipe::Recipe;
+use lorelei_recipe::{Recipe, TaskType};
 use serde::{Deserialize, Serialize};
 
-use crate::Event;
+use crate::{Event, Verdict};
 
 /// What the worker says.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -48,6 +48,13 @@ pub enum Reply {
         with_adapter: Option<String>,
         /// Nothing more comes.
         finished: bool,
+    },
+    /// What the trained classifier says. See [`crate::Request::Generate`].
+    Classified {
+        /// Of which text.
+        prompt: String,
+        /// What.
+        verdict: Verdict,
     },
     /// See [`crate::Request::Export`]; the zip is in the message's `bytes`.
     Exported {
@@ -129,6 +136,12 @@ pub struct ModelInfo {
     pub name: String,
     /// `llama`.
     pub model_type: String,
+    /// Whether it writes text: an encoder does not.
+    pub writes_text: bool,
+    /// The heads that it may classify with, each by the task that it is for.
+    pub classifiers: Vec<ClassifierInfo>,
+    /// The classes of such a head; those that the model's own configuration names until the data say.
+    pub num_labels: usize,
     /// Where it is: `WebGPU` with the adapter's name, or `CPU`.
     pub device: String,
     /// All parameters.
@@ -180,6 +193,17 @@ pub struct ModuleInfo {
     pub input: Input,
 }
 
+/// A classifying head, which learns whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClassifierInfo {
+    /// What it is for.
+    pub task_type: TaskType,
+    /// Parameters for each class.
+    pub of_class: usize,
+    /// Those that learn before the classes.
+    pub before: usize,
+}
+
 /// What a linear layer of a block reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Input {
@@ -212,6 +236,10 @@ pub struct DataInfo {
     pub bad_rows: Vec<BadRow>,
     /// The first rows.
     pub preview: Vec<PreviewRow>,
+    /// Whether labels are learnt, and not tokens.
+    pub classifies: bool,
+    /// What a classifier's classes are called; none where the labels are numbers.
+    pub labels: Vec<String>,
     /// How many examples have how many tokens: bars of equal width, the shortest first.
     pub lengths: Vec<LengthBar>,
     /// Tokens of the example in the middle.
@@ -247,6 +275,8 @@ pub struct BadRow {
 pub struct PreviewRow {
     /// Its tokens.
     pub tokens: Vec<PreviewToken>,
+    /// Where a text is classified, its label.
+    pub label: Option<String>,
 }
 
 /// A token of a row.
@@ -256,6 +286,8 @@ pub struct PreviewToken {
     pub text: String,
     /// Its id.
     pub id: u32,
-    /// Whether the model learns to say it.
+    /// Whether the model learns to say it, or its label.
     pub learnt: bool,
+    /// Where words are classified, the label that this token bears.
+    pub label: Option<String>,
 }

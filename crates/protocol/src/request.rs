@@ -1,6 +1,6 @@
 //! Page to worker.
 
-use lorelei_recipe::{DataSection, Recipe};
+use lorelei_recipe::{DataSection, Recipe, TaskType};
 use serde::{Deserialize, Serialize};
 
 /// What a page asks of the worker.
@@ -27,6 +27,8 @@ pub enum Request {
         validation: Option<DataChoice>,
         /// How rows become sequences.
         section: DataSection,
+        /// What the model is to learn: of a classifier, the rows' labels.
+        task_type: Option<TaskType>,
         /// Splits off the validation rows.
         seed: u64,
         /// Rows to show as tokens.
@@ -47,7 +49,8 @@ pub enum Request {
     Resume,
     /// End it before its next step, and keep what was learnt.
     Stop,
-    /// Continue a conversation, without and with the adapter. Answered by [`crate::Reply::Generated`].
+    /// Continue a conversation, without and with the adapter, or say what a classifier says of the prompt. Answered by
+    /// [`crate::Reply::Generated`] or [`crate::Reply::Classified`].
     Generate {
         /// What the user says.
         prompt: String,

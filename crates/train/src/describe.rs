@@ -2,10 +2,11 @@
 
 use lorelei_formats::{
     ModelConfig, TensorSource,
-    config::{Activation, NormKind},
+    config::{Activation, HeadNames, NormKind},
 };
-use lorelei_models::Weight;
-use lorelei_protocol::{Input, ModelInfo, ModuleInfo};
+use lorelei_models::{Weight, learns_whole};
+use lorelei_protocol::{ClassifierInfo, Input, ModelInfo, ModuleInfo};
+use lorelei_recipe::TaskType;
 
 /// Describes the model that `tensors` and their configuration make, of which no weight is read. With `keep_packed`, the linear layers lie in the
 /// blocks that the file has.
@@ -49,6 +50,9 @@ pub fn describe(
     ModelInfo {
         name: name.to_owned(),
         model_type: config.model_type.into(),
+        writes_text: config.writes_text(),
+        classifiers: classifiers(config),
+        num_labels: config.num_labels,
         device: device.to_owned(),
         parameters: all as u64,
         dense_parameters: (all - packed) as u64,
@@ -69,4 +73,17 @@ pub fn describe(
         has_chat_template,
         modules,
     }
+}
+
+fn classifiers(config: &ModelConfig) -> Vec<ClassifierInfo> {
+    let hidden = config.hidden_size;
+    let head = |task_type, names: HeadNames| {
+        let learns = names.dense.is_some_and(|(path, _)| learns_whole(path));
+        let before = if learns { hidden * hidden + hidden } else { 0 };
+        ClassifierInfo { task_type, of_class: hidden + usize::from(names.bias), before }
+    };
+    vec![
+        head(TaskType::SeqCls, config.names.sequence_head),
+        head(TaskType::TokenCls, config.names.token_head),
+    ]
 }

@@ -4,6 +4,7 @@
 mod card;
 mod checkpoint;
 mod classification;
+mod classify;
 mod describe;
 mod error;
 mod host;
@@ -16,6 +17,7 @@ mod trainer;
 
 pub use card::model_card;
 pub use checkpoint::Checkpoint;
+pub use classify::classify;
 pub use describe::describe;
 pub use error::{SaveError, TrainError};
 pub use host::{Host, Signal};

@@ -1,9 +1,11 @@
 //! A prompt, answered without and with the adapter.
 
+use lorelei_data::Labels;
 use lorelei_models::Model;
 use lorelei_protocol::Reply;
+use lorelei_train::classify;
 
-use crate::{browser, desk, model::Loaded, port};
+use crate::{browser, desk, model::Loaded, port, run::Trained};
 
 /// Tokens between two messages to the page.
 const CHUNK: usize = 4;
@@ -11,7 +13,14 @@ const CHUNK: usize = 4;
 /// Answers `prompt`, telling the page as the answers grow.
 pub async fn generate(prompt: String, max_new_tokens: usize) -> Result<(), String> {
     let loaded = desk::with(|desk| desk.model.clone()).ok_or("load a model first")?;
-    let trained = desk::with(|desk| desk.trained.as_ref().map(|trained| trained.model.clone()));
+    let trained = desk::with(|desk| desk.trained.clone());
+    if let Some(Trained { model, recipe, labels: Some(labels), .. }) = &trained {
+        return verdict(prompt, model, &loaded, labels, recipe.data.max_length).await;
+    }
+    if !loaded.model.config().writes_text() {
+        return Err("the model writes no text: train it to classify first".into());
+    }
+    let trained = trained.map(|trained| trained.model);
     let ids = loaded.tokenizer.encode_prompt(&prompt).map_err(|error| error.to_string())?;
     let say = |without_adapter: &str, with_adapter: Option<&str>, finished| {
         port::post(&Reply::Generated {
@@ -34,6 +43,24 @@ pub async fn generate(prompt: String, max_new_tokens: usize) -> Result<(), Strin
         }
         browser::tick().await;
     }
+}
+
+/// Says what the trained classifier says of a text; of two, the second stands behind a tab.
+async fn verdict(
+    prompt: String,
+    model: &Model,
+    loaded: &Loaded,
+    labels: &Labels,
+    max_length: usize,
+) -> Result<(), String> {
+    let (text, pair) = match prompt.split_once('\t') {
+        Some((text, pair)) => (text, Some(pair)),
+        None => (prompt.as_str(), None),
+    };
+    let verdict = classify(model, &loaded.tokenizer, labels, text, pair, max_length).await;
+    let verdict = verdict.map_err(|error| error.to_string())?;
+    port::post(&Reply::Classified { prompt, verdict });
+    Ok(())
 }
 
 /// The likeliest answer of one model.

@@ -2,12 +2,12 @@
 
 use std::cell::RefCell;
 
-use lorelei_data::RowSet;
 use lorelei_protocol::{Reply, Request};
 use web_sys::File;
 
 use crate::{
-    answer, data,
+    answer,
+    data::{self, Asked, Data},
     device::{self, Devices},
     export,
     model::{self, Loaded},
@@ -23,8 +23,8 @@ pub struct Desk {
     pub devices: Devices,
     /// The model.
     pub model: Option<Loaded>,
-    /// Rows to train on, and rows held out.
-    pub data: Option<(RowSet, RowSet)>,
+    /// What is learnt from.
+    pub data: Option<Data>,
     /// What the page wants of the run that goes on.
     pub control: Option<Control>,
     /// The last adapter.
@@ -53,8 +53,9 @@ pub async fn serve(request: Request, files: Vec<File>) {
         Request::Resume => ("resume", set(|control| control.paused = false)),
         Request::Stop => ("stop", set(|control| control.stop = true)),
         Request::Load { model, device } => ("load", idle(model::load(model, device, files)).await),
-        Request::Preview { train, validation, section, seed, rows } => {
-            ("preview", idle(data::preview(train, validation, section, seed, rows, files)).await)
+        Request::Preview { train, validation, section, task_type, seed, rows } => {
+            let asked = Asked { train, validation, section, task_type, seed, rows };
+            ("preview", idle(data::preview(asked, files)).await)
         }
         Request::Start { recipe, resume, sample } => {
             ("start", idle(run::start(recipe, resume, sample)).await)

@@ -2,6 +2,7 @@
 
 use std::io::{Cursor, Write as _};
 
+use lorelei_data::LABELS_FILE;
 use lorelei_protocol::Reply;
 use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
 
@@ -34,6 +35,10 @@ fn zipped(trained: &Trained) -> zip::result::ZipResult<Vec<u8>> {
     }
     add("recipe.toml", trained.recipe.to_toml().as_bytes())?;
     add(run::LOG, trained.log.as_bytes())?;
-    add("README.md", lorelei_train::model_card(&trained.recipe, None).as_bytes())?;
+    let card = lorelei_train::model_card(&trained.recipe, trained.labels.as_ref());
+    add("README.md", card.as_bytes())?;
+    if let Some(labels) = &trained.labels {
+        add(LABELS_FILE, labels.to_json().as_bytes())?;
+    }
     Ok(zip.finish()?.into_inner())
 }

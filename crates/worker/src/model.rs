@@ -1,6 +1,6 @@
 //! Loading a model: what the worker carries, the page's files, or a hub's.
 
-use std::{collections::BTreeMap, io};
+use std::{collections::BTreeMap, io, rc::Rc};
 
 use lorelei_data::Tokenizer;
 use lorelei_formats::{ModelConfig, ModelSource};
@@ -12,11 +12,16 @@ use web_sys::File;
 
 use crate::{blob::BlobReader, desk, device, port, store};
 
+/// The revision that a model's name does not tell.
+const MAIN: &str = "main";
+
 /// A model on its device.
 #[derive(Clone)]
 pub struct Loaded {
     /// The base, without adapters.
     pub model: Model,
+    /// The files that it came from: heads for other tasks are read from them.
+    pub source: Rc<ModelSource>,
     /// Its tokenizer.
     pub tokenizer: Tokenizer,
     /// What `adapter_config.json` names as the base.
@@ -48,7 +53,7 @@ pub async fn load(choice: ModelChoice, device: DeviceChoice, files: Vec<File>) -
     let has_template = !tokenizer.uses_default_template();
     let info =
         describe(&name, &device_name, has_template, model.config(), &*source.tensors, gpu::runs_on(&device));
-    let loaded = Loaded { model, tokenizer, name };
+    let loaded = Loaded { model, source: Rc::new(source), tokenizer, name };
     desk::with(|desk| desk.model = Some(loaded));
     port::post(&Reply::Loaded(info));
     Ok(())
@@ -83,7 +88,10 @@ async fn source(choice: ModelChoice, files: Vec<File>) -> Result<(String, ModelS
         }
         ModelChoice::Hub { id, revision, endpoint } => {
             let files = store::hub(&id, &revision, &endpoint).await?;
-            Ok((id.clone(), folder(&id, by_name(files))?))
+            // As a recipe names it.
+            let name = if revision == MAIN { id } else { format!("{id}@{revision}") };
+            let source = folder(&name, by_name(files))?;
+            Ok((name, source))
         }
     }
 }

@@ -1,12 +1,12 @@
 //! A run: the trainer with the page as its host.
 
-use lorelei_data::{Padding, Tokenizer};
-use lorelei_models::{AdapterValues, Model, read_adapter};
+use lorelei_data::{Labels, Padding, Tokenizer};
+use lorelei_models::{AdapterValues, Model, Purpose, read_adapter};
 use lorelei_protocol::{Event, InterruptedRun, LogLine, Reply, SamplePrompt, Sampled, Warned};
-use lorelei_recipe::{FinetuningType, Recipe, TaskType};
+use lorelei_recipe::{FinetuningType, Recipe};
 use lorelei_train::{Checkpoint, Host, Job, Sample, SaveError, Signal, base_dtype, train};
 
-use crate::{browser, desk, port, store};
+use crate::{browser, data::Data, desk, port, store};
 
 /// The logged steps and the evaluations, a line each, in the zip and beside a checkpoint.
 pub const LOG: &str = "trainer_log.jsonl";
@@ -31,6 +31,8 @@ pub struct Trained {
     pub files: Vec<(String, Vec<u8>)>,
     /// The logged steps, a line each.
     pub log: String,
+    /// What a classifier's labels are.
+    pub labels: Option<Labels>,
 }
 
 /// Trains the loaded model on the data last read.
@@ -53,18 +55,21 @@ async fn run(recipe: Recipe, resume: bool, sample: Option<SamplePrompt>) -> Resu
             "training.finetuning_type = \"full\" trains every weight: the page trains adapters only".into()
         );
     }
-    if !matches!(recipe.lora.task_type, None | Some(TaskType::CausalLm)) {
-        return Err("lora.task_type: the page trains models that write text (CAUSAL_LM); the others are trained by `lorelei train`".into());
-    }
     let loaded = desk::with(|desk| desk.model.clone()).ok_or("load a model first")?;
-    let (rows, validation) = desk::with(|desk| desk.data.clone())
+    let Data { train: rows, validation, labels, task } = desk::with(|desk| desk.data.clone())
         .ok_or("there is no data to train on: choose some, and put bad rows right")?;
+    let mut purpose = Purpose::of(&recipe);
+    if purpose.trained_task(loaded.model.config()).map_err(|error| text(&error))? != task {
+        return Err("the data were read for another lora.task_type: wait until they are read again".into());
+    }
+    purpose.num_labels = labels.as_ref().map(Labels::num_labels);
     let dtype = base_dtype(&recipe.training, loaded.model.device()).await;
     let (dtype, warning) = dtype.map_err(|error| text(&error))?;
     if let Some(message) = warning {
         port::post(&Reply::Event { event: Event::Warned(Warned { message }) });
     }
-    let mut model = loaded.model.clone().in_dtype(dtype);
+    let model = loaded.model.with_head(purpose, &*loaded.source.tensors).map_err(|error| text(&error))?;
+    let mut model = model.in_dtype(dtype);
     let target_modules =
         model.inject_lora(&recipe.lora, recipe.training.seed).map_err(|error| text(&error))?;
     model.begin_from_weights(&recipe.lora, recipe.training.seed).await.map_err(|error| text(&error))?;
@@ -81,7 +86,8 @@ async fn run(recipe: Recipe, resume: bool, sample: Option<SamplePrompt>) -> Resu
             Some(Checkpoint::read(optimizer, &state).map_err(|error| text(&error))?)
         }
     };
-    let sample = sample.map(|sample| {
+    // A classifier answers no prompts.
+    let sample = sample.filter(|_| !task.classifies()).map(|sample| {
         let prompt = loaded.tokenizer.encode_prompt(&sample.prompt).map_err(|error| text(&error))?;
         let stop = loaded.tokenizer.eos_id().into_iter().collect();
         Ok::<_, String>(Sample { every: sample.every, prompt, max_new_tokens: sample.max_new_tokens, stop })
@@ -111,7 +117,7 @@ async fn run(recipe: Recipe, resume: bool, sample: Option<SamplePrompt>) -> Resu
     };
     train(&mut job, &mut host).await.map_err(|error| text(&error))?;
     let Page { files, log, .. } = host;
-    desk::with(|desk| desk.trained = Some(Trained { model: job.model, recipe, files, log }));
+    desk::with(|desk| desk.trained = Some(Trained { model: job.model, recipe, files, log, labels }));
     store::forget().await
 }
 

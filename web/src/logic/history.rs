@@ -48,13 +48,21 @@ impl History {
         self.steps().map(|log| (log.step as f64, log.grad_norm)).collect()
     }
 
-    /// The losses on the validation set.
-    pub fn eval_losses(&self) -> Vec<Point> {
-        let evaluations = self.lines.iter().filter_map(|line| match line {
+    fn evaluations(&self) -> impl Iterator<Item = &Evaluation> {
+        self.lines.iter().filter_map(|line| match line {
             LogLine::Evaluated(evaluation) => Some(evaluation),
             LogLine::Step(_) => None,
-        });
-        evaluations.map(|eval| (eval.step as f64, eval.eval_loss)).collect()
+        })
+    }
+
+    /// The losses on the validation set.
+    pub fn eval_losses(&self) -> Vec<Point> {
+        self.evaluations().map(|eval| (eval.step as f64, eval.eval_loss)).collect()
+    }
+
+    /// A classifier's accuracies there.
+    pub fn eval_accuracies(&self) -> Vec<Point> {
+        self.evaluations().filter_map(|eval| Some((eval.step as f64, eval.eval_accuracy?))).collect()
     }
 
     /// `trainer_log.jsonl`, as the program writes it: a line a logged step and an evaluation.

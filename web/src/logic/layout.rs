@@ -8,6 +8,7 @@ const FIRST: &[&str] = &[
     "data.validation_split_percentage",
     "data.packing",
     "data.shuffle",
+    "lora.task_type",
     "lora.r",
     "lora.lora_alpha",
     "lora.lora_dropout",

@@ -163,7 +163,7 @@ texts! {
 
     // Data.
     data: "Data", "数据";
-    data_lead: "Rows with text, with prompt and completion, or with messages. A sample set comes with the page.", "每行数据含 text、prompt 与 completion，或 messages。本页自带一个示例数据集。";
+    data_lead: "Rows with text, with prompt and completion, or with messages; for a classifier with text and label, or with tokens and tags. A sample set comes with the page.", "每行数据含 text、prompt 与 completion，或 messages；分类器则需 text 与 label，或 tokens 与 tags。本页自带一个示例数据集。";
     data_builtin: "Use the sample set", "使用示例数据集";
     data_drop: "Drop a .jsonl, .json, .csv, .tsv or .txt file here, or:", "将 .jsonl、.json、.csv、.tsv 或 .txt 文件拖放到此处，或者：";
     data_file: "Choose a file", "选择文件";
@@ -177,6 +177,8 @@ texts! {
     fact_validation_rows: "Rows to evaluate on", "验证行数";
     fact_tokens: "Tokens an epoch", "每轮词元数";
     fact_learnt: "Learnt", "参与学习";
+    fact_classes: "Classes", "类别";
+    numbers: "numbers", "数值";
     fact_truncated: "Cut off", "被截断";
     lengths: "Examples by their length in tokens: from {shortest} to {longest}; half have at most {median}, 95 % at most {percentile}.", "按词元数分布的样本：从 {shortest} 到 {longest}；一半不超过 {median}，95% 不超过 {percentile}。";
     fact_skipped: "Left out", "被跳过";
@@ -236,6 +238,7 @@ texts! {
     step: "Step", "步";
     loss: "Loss", "损失";
     eval_loss: "Evaluation loss", "验证损失";
+    accuracy: "Accuracy", "准确率";
     learning_rate: "Learning rate", "学习率";
     grad_norm: "Gradient norm", "梯度范数";
     speed: "Tokens a second", "词元/秒";
@@ -248,6 +251,7 @@ texts! {
     log_started: "{rows} rows, {steps} steps of {batch} rows, {warmup} of them warm-up; {trainable} parameters learn ({share})", "{rows} 行，{steps} 步，每步 {batch} 行，其中预热 {warmup} 步；{trainable} 个参数参与学习（{share}）";
     log_step: "step {step}/{total} · loss {loss} · lr {rate} · grad norm {norm} · {speed} tokens/s", "第 {step}/{total} 步 · 损失 {loss} · 学习率 {rate} · 梯度范数 {norm} · {speed} 词元/秒";
     log_evaluated: "step {step} · evaluation loss {loss}", "第 {step} 步 · 验证损失 {loss}";
+    log_measured: " · accuracy {accuracy} · F1 {f1}", " · 准确率 {accuracy} · F1 {f1}";
     log_sampled: "step {step} · the model says: {text}", "第 {step} 步 · 模型回答：{text}";
     log_saved: "step {step} · saved: {place}", "第 {step} 步 · 已保存：{place}";
     log_saved_end: "the adapter", "适配器";
@@ -257,6 +261,7 @@ texts! {
     // Try.
     try_it: "Try", "试用";
     prompt: "Say something to the model", "对模型说点什么";
+    text_to_classify: "A text to classify; of a pair, the second stands behind a tab", "要分类的文本；若为文本对，第二段写在制表符之后";
     answer_length: "Longest answer, in tokens", "回答的最大词元数";
     answer: "Answer", "回答";
     answering: "Answering …", "正在回答……";

@@ -1,12 +1,12 @@
-//! What the model says without and with its adapter.
+//! What the model says without and with its adapter, or of a text what a classifier does.
 
 use leptos::prelude::*;
-use lorelei_protocol::Request;
+use lorelei_protocol::{Request, Verdict};
 
 use super::notice::Place;
 use super::state::Page;
 
-/// Both answers.
+/// The answers.
 #[derive(Clone, Copy)]
 pub struct Answers {
     /// What to ask.
@@ -19,6 +19,8 @@ pub struct Answers {
     pub without: RwSignal<String>,
     /// With the adapter; none where there is none.
     pub with: RwSignal<Option<String>>,
+    /// In place of both, what a trained classifier says.
+    pub verdict: RwSignal<Option<Verdict>>,
 }
 
 impl Answers {
@@ -30,6 +32,7 @@ impl Answers {
             going: RwSignal::new(false),
             without: RwSignal::new(String::new()),
             with: RwSignal::new(None),
+            verdict: RwSignal::new(None),
         }
     }
 
@@ -37,6 +40,7 @@ impl Answers {
     pub fn clear(self) {
         self.without.set(String::new());
         self.with.set(None);
+        self.verdict.set(None);
     }
 }
 

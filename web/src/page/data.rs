@@ -6,7 +6,7 @@ use std::time::Duration;
 use leptos::leptos_dom::helpers::TimeoutHandle;
 use leptos::prelude::*;
 use lorelei_protocol::{DataChoice, DataInfo, Request};
-use lorelei_recipe::DataSection;
+use lorelei_recipe::{DataSection, TaskType};
 use web_sys::File;
 
 use super::notice::Place;
@@ -42,6 +42,7 @@ impl Source {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Question {
     section: DataSection,
+    task_type: Option<TaskType>,
     seed: u64,
     model: u32,
     choice: u32,
@@ -130,11 +131,18 @@ pub fn question(page: Page) -> Option<Question> {
     let choice = page.data.choice.get();
     let ready = page.model.info.with(Option::is_some) && page.data.train.with(Option::is_some);
     let validation = page.data.validation.with(|file| file.as_ref().map(File::name));
-    let (section, seed) = page.form.recipe.with(|recipe| (recipe.data.clone(), recipe.training.seed));
+    let (section, task_type, seed) =
+        page.form.recipe.with(|recipe| (recipe.data.clone(), recipe.lora.task_type, recipe.training.seed));
     let sound = !page.form.verdict.with(|verdict| verdict.has_errors_in("data"));
     // A recipe may name a file that was never chosen.
     let complete = section.validation_file == validation;
-    (ready && sound && complete).then(|| Question { section, seed, model: page.model.count.get(), choice })
+    (ready && sound && complete).then(|| Question {
+        section,
+        task_type,
+        seed,
+        model: page.model.count.get(),
+        choice,
+    })
 }
 
 /// Reads the data whenever what it depends on has changed and then been at rest.
@@ -171,8 +179,8 @@ fn ask(page: Page, question: Question) {
         None => return,
     };
     let validation = page.data.validation.get_untracked().map(file);
-    let (section, seed) = (question.section.clone(), question.seed);
-    let request = Request::Preview { train, validation, section, seed, rows: PREVIEW_ROWS };
+    let (section, task_type, seed) = (question.section.clone(), question.task_type, question.seed);
+    let request = Request::Preview { train, validation, section, task_type, seed, rows: PREVIEW_ROWS };
     if page.trainer.send(&request, &files) {
         page.data.asked.set(Some(question));
     }

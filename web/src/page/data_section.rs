@@ -104,13 +104,25 @@ fn facts(page: Page, info: &Arc<DataInfo>) -> impl IntoView + use<> {
             {fact(page, "data-rows", |t| t.fact_rows, count(info.train_rows))}
             {fact(page, "data-validation-rows", |t| t.fact_validation_rows, count(info.validation_rows))}
             {fact(page, "data-tokens", |t| t.fact_tokens, count(info.tokens))}
-            {fact(page, "data-learnt", |t| t.fact_learnt, percent(info.learnt_tokens as f64, info.tokens as f64))}
+            {learnt(page, info)}
             {fact(page, "data-truncated", |t| t.fact_truncated, count(info.truncated))}
             {fact(page, "data-skipped", |t| t.fact_skipped, count(info.skipped.len()))}
         </dl>
         {lengths::lengths(page, info)}
         {lines(page, info)}
         {preview::preview(page, info)}
+    }
+}
+
+/// The share of the tokens, or the classes.
+fn learnt(page: Page, info: &DataInfo) -> AnyView {
+    match (info.classifies, info.labels.is_empty()) {
+        (false, _) => {
+            let share = percent(info.learnt_tokens as f64, info.tokens as f64);
+            fact(page, "data-learnt", |t| t.fact_learnt, share).into_any()
+        }
+        (true, true) => fact(page, "data-classes", |t| t.fact_learnt, page.t().numbers.into()).into_any(),
+        (true, false) => fact(page, "data-classes", |t| t.fact_classes, info.labels.join(", ")).into_any(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! What the run will be, while one types.
 
 use leptos::prelude::*;
-use lorelei_protocol::{self as protocol, Memory, Parameters, RowShape, Saving};
+use lorelei_protocol::{self as protocol, Memory, ModelInfo, Parameters, RowShape, Saving};
 
 use super::state::Page;
 use crate::logic::estimate;
@@ -38,13 +38,22 @@ pub fn estimates(page: Page) -> impl IntoView {
     }
 }
 
+/// The model, with the classes that the data have.
+fn described(page: Page) -> Option<ModelInfo> {
+    let mut info = (*page.model.info.get()?).clone();
+    if let Some(data) = page.data.info().filter(|data| data.classifies) {
+        info.num_labels = data.labels.len().max(1);
+    }
+    Some(info)
+}
+
 fn parameters(page: Page) -> Option<Parameters> {
-    let info = page.model.info.get()?;
+    let info = described(page)?;
     page.form.recipe.with(|recipe| protocol::parameters(recipe, &info)).ok()
 }
 
 fn memory(page: Page) -> Option<Memory> {
-    let info = page.model.info.get()?;
+    let info = described(page)?;
     page.form.recipe.with(|recipe| {
         let mut memory = protocol::memory(recipe, &info, RowShape::largest(recipe, &info)).ok()?;
         if recipe.training.fp16 || recipe.training.bf16 {
@@ -57,7 +66,7 @@ fn memory(page: Page) -> Option<Memory> {
 
 /// What would need less, and how much.
 fn less(page: Page) -> Option<String> {
-    let info = page.model.info.get()?;
+    let info = described(page)?;
     let savings = page
         .form
         .recipe

@@ -104,6 +104,13 @@ impl Form {
         }
     }
 
+    /// Gives a setting a value, as if it were typed.
+    pub fn set(self, path: &str, text: &str) {
+        if let Some(field) = all_shown().find(|field| field.path() == path) {
+            self.typed(field, text.to_owned());
+        }
+    }
+
     /// Puts another recipe in.
     pub fn replace(self, recipe: Recipe) {
         self.texts.set(texts_of(&recipe));

@@ -34,6 +34,7 @@ mod share_section;
 mod state;
 mod trainer;
 mod try_section;
+mod verdict;
 
 use leptos::prelude::*;
 use wasm_bindgen::JsCast;

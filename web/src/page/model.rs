@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use leptos::prelude::*;
 use lorelei_protocol::{DeviceChoice, ModelChoice, ModelInfo, Request};
+use lorelei_recipe::TaskType;
 use web_sys::File;
 
 use super::notice::Place;
@@ -100,7 +101,7 @@ pub fn named_by_recipe(page: Page) -> String {
 /// Takes a model that was put on its device. Who asks for a model changes the recipe, unless the recipe was changed meanwhile: then
 /// it is for another model, and the page says so.
 pub fn loaded(page: Page, info: ModelInfo) {
-    let (model, name) = (page.model, info.name.clone());
+    let (model, name, writes_text) = (page.model, info.name.clone(), info.writes_text);
     page.notices.clear(Place::Model);
     model.loading.set(None);
     model.progress.set(None);
@@ -108,6 +109,11 @@ pub fn loaded(page: Page, info: ModelInfo) {
     model.count.update(|count| *count += 1);
     if model.named.with_value(|named| *named == named_by_recipe(page)) {
         page.form.change(|recipe| recipe.model.model_name_or_path = name);
+    }
+    // What writes no text can but classify.
+    let task = page.form.recipe.with_untracked(|recipe| recipe.lora.task_type);
+    if !writes_text && matches!(task, None | Some(TaskType::CausalLm)) {
+        page.form.set("lora.task_type", "SEQ_CLS");
     }
 }
 

@@ -38,6 +38,7 @@ fn row(page: Page, row: &PreviewRow) -> impl IntoView + use<> {
     view! {
         <li>
             {tokens}
+            {row.label.clone().map(|label| view! { " " <mark class="token" data-testid="preview-label">"→ " {label}</mark> })}
             {(rest > 0).then(|| view! { <span class="hint">{move || fill(page.t().and_more, &[("count", &rest)])}</span> })}
         </li>
     }
@@ -46,8 +47,9 @@ fn row(page: Page, row: &PreviewRow) -> impl IntoView + use<> {
 fn token(token: &PreviewToken) -> impl IntoView + use<> {
     let title = format!("id {}", token.id);
     let text = visible(&token.text);
+    let label = token.label.clone().map(|label| view! { <small>" → " {label}</small> });
     if token.learnt {
-        view! { <mark class="token" title=title>{text}</mark> }.into_any()
+        view! { <mark class="token" title=title>{text} {label}</mark> }.into_any()
     } else {
         view! { <span class="token" title=title>{text}</span> }.into_any()
     }

@@ -66,6 +66,10 @@ fn take(page: Page, reply: Reply, bytes: Option<Uint8Array>) {
             page.answers.with.set(with_adapter);
             page.answers.going.set(!finished);
         }
+        Reply::Classified { verdict, .. } => {
+            page.answers.verdict.set(Some(verdict));
+            page.answers.going.set(false);
+        }
         Reply::Exported { file_name } => {
             let saved = bytes.map(|bytes| browser::save(&file_name, "application/zip", &bytes));
             if !matches!(saved, Some(Ok(()))) {

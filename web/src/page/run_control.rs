@@ -65,12 +65,12 @@ fn fetch_model(page: Page) {
     page.run.fetched.set_value(true);
     let cached = page.trainer.capabilities.with_untracked(|found| {
         let mut cached = found.iter().flat_map(|found| &found.cached);
-        cached.find(|cached| id_and_revision(&cached.name).0 == name).cloned()
+        cached.find(|cached| id_and_revision(&cached.name) == id_and_revision(&name)).cloned()
     });
     if name.starts_with("builtin:") {
         model::load_builtin(page, &name);
     } else if let Some(cached) = cached {
-        page.model.hub_id.set(name);
+        page.model.hub_id.set(id_and_revision(&name).0.to_string());
         page.model.hub_revision.set(id_and_revision(&cached.name).1.to_string());
         model::load_hub(page);
     }

@@ -29,7 +29,12 @@ pub fn take(page: Page, event: Event) {
         }
         Event::Evaluated(evaluation) => {
             let loss = decimal(evaluation.eval_loss);
-            run.say(fill(t.log_evaluated, &[("step", &evaluation.step), ("loss", &loss)]), false);
+            let mut line = fill(t.log_evaluated, &[("step", &evaluation.step), ("loss", &loss)]);
+            if let (Some(accuracy), Some(f1)) = (evaluation.eval_accuracy, evaluation.eval_f1) {
+                let measures = [percent(accuracy, 1.0), decimal(f1)];
+                line += &fill(t.log_measured, &[("accuracy", &measures[0]), ("f1", &measures[1])]);
+            }
+            run.say(line, false);
             run.history.update_value(|history| history.evaluate(evaluation));
             run.evaluation.set(Some(evaluation));
             run.redraw();

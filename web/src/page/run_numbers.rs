@@ -5,7 +5,7 @@ use leptos::prelude::*;
 use lorelei_protocol::StepLog;
 
 use super::state::Page;
-use crate::logic::format::{bytes, decimal, duration, grouped, rate};
+use crate::logic::format::{bytes, decimal, duration, grouped, percent, rate};
 use crate::logic::texts::Texts;
 
 /// The numbers, and a bar.
@@ -25,6 +25,10 @@ pub fn numbers(page: Page) -> impl IntoView {
             {number("run-step", |t| t.step, step)}
             {number("run-loss", |t| t.loss, |page| page.run.last.with(|log| log.as_ref().map(|log| decimal(log.loss))))}
             {number("run-eval-loss", |t| t.eval_loss, |page| page.run.evaluation.get().map(|eval| decimal(eval.eval_loss)))}
+            {move || measured(page).map(|measured| view! {
+                <div><dt>{move || page.t().accuracy}</dt><dd data-testid="run-accuracy">{measured.0}</dd></div>
+                <div><dt>"F1"</dt><dd data-testid="run-f1">{measured.1}</dd></div>
+            })}
             {number("run-learning-rate", |t| t.learning_rate, |page| {
                 page.run.last.with(|log| log.as_ref().map(|log| rate(log.learning_rate)))
             })}
@@ -44,6 +48,12 @@ pub fn numbers(page: Page) -> impl IntoView {
             })}
         </dl>
     }
+}
+
+/// A classifier's accuracy and F1, where there was an evaluation.
+fn measured(page: Page) -> Option<(String, String)> {
+    let evaluation = page.run.evaluation.get()?;
+    Some((percent(evaluation.eval_accuracy?, 1.0), decimal(evaluation.eval_f1?)))
 }
 
 fn step(page: Page) -> Option<String> {

@@ -18,6 +18,13 @@ const LOSS: Curve = Curve {
     dots: Some((History::eval_losses, |t| t.eval_loss)),
     number: decimal,
 };
+const ACCURACY: Curve = Curve {
+    test_id: "chart-accuracy",
+    title: |t| t.accuracy,
+    line: History::eval_accuracies,
+    dots: None,
+    number: decimal,
+};
 const LEARNING_RATE: Curve = Curve {
     test_id: "chart-learning-rate",
     title: |t| t.learning_rate,
@@ -35,6 +42,9 @@ const GRAD_NORM: Curve = Curve {
 
 /// The section.
 pub fn section(page: Page) -> impl IntoView {
+    // A classifier is measured.
+    let measures =
+        Memo::new(move |_| page.run.evaluation.get().is_some_and(|found| found.eval_accuracy.is_some()));
     view! {
         <section id="run" aria-labelledby="run-heading">
             <h2 id="run-heading">{move || page.t().run}</h2>
@@ -44,7 +54,10 @@ pub fn section(page: Page) -> impl IntoView {
             {buttons(page)}
             <p class="status" data-testid="run-status" aria-live="polite">{move || status(page)}</p>
             {run_numbers::numbers(page)}
-            <div class="charts">{chart(page, LOSS)} {chart(page, LEARNING_RATE)} {chart(page, GRAD_NORM)}</div>
+            <div class="charts">
+                {chart(page, LOSS)} {move || measures.get().then(|| chart(page, ACCURACY))}
+                {chart(page, LEARNING_RATE)} {chart(page, GRAD_NORM)}
+            </div>
             {move || page.run.sampled.get().map(|sampled| view! {
                 <h3>{move || fill(page.t().sampled, &[("step", &sampled.step)])}</h3>
                 <blockquote data-testid="run-sample">{sampled.text}</blockquote>

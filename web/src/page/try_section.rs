@@ -2,9 +2,9 @@
 
 use leptos::prelude::*;
 
-use super::answers;
 use super::notice::{Place, notice};
 use super::state::Page;
+use super::{answers, verdict};
 
 /// The section.
 pub fn section(page: Page) -> impl IntoView {
@@ -14,6 +14,24 @@ pub fn section(page: Page) -> impl IntoView {
         Some(text) => text,
         None if page.run.has_adapter.get() => String::new(),
         None => page.t().no_adapter.into(),
+    };
+    let both = move || {
+        view! {
+            <div>
+                <h3>{move || page.t().without}</h3>
+                <p class="answer" data-testid="try-without">{answers.without}</p>
+            </div>
+            <div>
+                <h3>{move || page.t().with}</h3>
+                <p class="answer" data-testid="try-with" class:hint=move || answers.with.with(Option::is_none)>{with}</p>
+            </div>
+        }
+    };
+    let asks = move || {
+        let classifies = page.data.read.with(|read| {
+            read.as_ref().and_then(|(_, info)| info.as_ref()).is_some_and(|info| info.classifies)
+        });
+        if classifies { page.t().text_to_classify } else { page.t().prompt }
     };
     view! {
         <section id="try" aria-labelledby="try-heading">
@@ -26,7 +44,7 @@ pub fn section(page: Page) -> impl IntoView {
                 }
             >
                 <label class="wide">
-                    <span>{move || page.t().prompt}</span>
+                    <span>{asks}</span>
                     <textarea
                         rows="2"
                         data-testid="try-prompt"
@@ -51,14 +69,10 @@ pub fn section(page: Page) -> impl IntoView {
                 </div>
             </form>
             <div class="answers" aria-live="polite" aria-busy=move || if answers.going.get() { "true" } else { "false" }>
-                <div>
-                    <h3>{move || page.t().without}</h3>
-                    <p class="answer" data-testid="try-without">{answers.without}</p>
-                </div>
-                <div>
-                    <h3>{move || page.t().with}</h3>
-                    <p class="answer" data-testid="try-with" class:hint=move || answers.with.with(Option::is_none)>{with}</p>
-                </div>
+                {move || match answers.verdict.get() {
+                    Some(verdict) => verdict::verdict(page, verdict).into_any(),
+                    None => both().into_any(),
+                }}
             </div>
         </section>
     }

@@ -2,6 +2,7 @@
 
 use lorelei_data::RowSet;
 use lorelei_formats::config::Task;
+use lorelei_models::Purpose;
 use lorelei_protocol::{Memory, RowShape, memory, parameters, savings};
 use lorelei_recipe::Recipe;
 use lorelei_train::describe;
@@ -33,7 +34,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let recipe = arguments.recipe.read()?;
     let device = arguments.device.choose()?;
     let source = source::open(&recipe.model.model_name_or_path)?;
-    let purpose = source::Purpose { task: recipe.lora.task_type, num_labels: None };
+    let purpose = Purpose::of(&recipe);
     let config = source::config_for(&source, purpose)?;
     let keep_packed = source::keeps_packed(&recipe, &device);
     let name = &recipe.model.model_name_or_path;

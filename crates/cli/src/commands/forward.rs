@@ -6,7 +6,7 @@ use lorelei_data::{Example, collate, one_per_row};
 use lorelei_formats::{
     Dtype, SafetensorsFile, TensorData, TensorSource, TensorSpec, config::Task, parameter_key, to_bytes,
 };
-use lorelei_models::{ForwardMode, Storage};
+use lorelei_models::{ForwardMode, Purpose, Storage};
 use lorelei_train::tokens;
 use miette::{Context, IntoDiagnostic, Result, miette};
 
@@ -83,7 +83,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let device = arguments.device.choose()?;
     let purpose = match &arguments.adapter {
         Some(folder) => adapter::purpose(folder)?,
-        None => source::Purpose::default(),
+        None => Purpose::default(),
     };
     let mut model = source::load_for(&source::open(&arguments.model)?, &device, Storage::SINGLE, purpose)?;
     if let Some(folder) = &arguments.adapter {

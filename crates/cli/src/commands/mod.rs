@@ -1,6 +1,7 @@
 //! A file a command.
 
 pub mod chat;
+pub mod classify;
 pub mod convert;
 pub mod data;
 pub mod demo;

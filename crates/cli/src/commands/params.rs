@@ -2,7 +2,7 @@
 
 use burn::tensor::Device;
 use lorelei_formats::parameter_key;
-use lorelei_models::Storage;
+use lorelei_models::{Purpose, Storage};
 use lorelei_recipe::FinetuningType;
 use miette::Result;
 
@@ -23,7 +23,7 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<()> {
     let recipe = arguments.recipe.read()?;
     let source = source::open(&recipe.model.model_name_or_path)?;
-    let purpose = source::Purpose { task: recipe.lora.task_type, num_labels: None };
+    let purpose = Purpose::of(&recipe);
     let mut model = source::load_for(&source, &Device::flex(), Storage::SINGLE, purpose)?;
     adapter::adapt(&mut model, &recipe)?;
     let is_full = recipe.training.finetuning_type == FinetuningType::Full;

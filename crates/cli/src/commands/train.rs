@@ -3,12 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
-use lorelei_data::{Labels, Tokenizer};
-use lorelei_formats::config::Task;
-use lorelei_models::Storage;
+use lorelei_data::{LABELS_FILE, Labels, Tokenizer};
+use lorelei_models::{Purpose, Storage};
 use lorelei_recipe::{FinetuningType, Hint, Recipe, ReportTo, StepPlan, TrainingArguments, hints};
 use lorelei_train::{Finished, Job, train};
-use miette::{Result, miette};
+use miette::Result;
 
 use crate::{
     adapter, checkpoint,
@@ -64,16 +63,10 @@ impl Prepared {
         let name = resume.filter(|_| is_full).map(|folder| folder.display().to_string());
         let source = source::open(name.as_deref().unwrap_or(&recipe.model.model_name_or_path))?;
         let tokenizer = source::tokenizer(&source)?;
-        let vocab_size = source.model_config().map_err(report)?.vocab_size;
-        let mut purpose = source::Purpose { task: recipe.lora.task_type, num_labels: None };
-        let task = source::task(&source, purpose)?;
-        if task == Task::FeatureExtraction {
-            return Err(miette!(
-                "the model has no head to train: set lora.task_type to \"SEQ_CLS\" (rows of text and label) or \
-                 \"TOKEN_CLS\" (rows of tokens and tags)"
-            ));
-        }
-        let data = Dataset::read(&recipe, &tokenizer, vocab_size, task)?;
+        let config = source.model_config().map_err(report)?;
+        let mut purpose = Purpose::of(&recipe);
+        let task = purpose.trained_task(&config).map_err(report)?;
+        let data = Dataset::read(&recipe, &tokenizer, config.vocab_size, task)?;
         let labels = data.labels.clone();
         purpose.num_labels = labels.as_ref().map(Labels::num_labels);
         match labels.as_ref().map(|labels| labels.names()) {
@@ -140,6 +133,9 @@ impl Prepared {
         if self.job.lora.is_some() {
             let card = lorelei_train::model_card(&self.recipe, self.labels.as_ref());
             files.push(("README.md".into(), card.into_bytes()));
+        }
+        if let Some(labels) = &self.labels {
+            files.push((LABELS_FILE.into(), labels.to_json().into_bytes()));
         }
         disk::save(self.terminal.output(), &files).map_err(report)?;
         Ok(finished)

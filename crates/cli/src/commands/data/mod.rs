@@ -5,13 +5,11 @@ mod stats;
 
 use lorelei_data::Tokenizer;
 use lorelei_formats::config::Task;
+use lorelei_models::Purpose;
 use lorelei_recipe::Recipe;
 use miette::Result;
 
-use crate::{
-    report,
-    source::{self, Purpose},
-};
+use crate::{report, source};
 
 /// Arguments of `lorelei data`.
 #[derive(clap::Args)]
@@ -47,6 +45,7 @@ fn tokenizer(recipe: &Recipe) -> Result<(Tokenizer, usize, Task)> {
     if tokenizer.uses_default_template() {
         eprintln!("note: the model has no chat template: conversations are written as ChatML");
     }
-    let task = source::task(&source, Purpose { task: recipe.lora.task_type, num_labels: None })?;
-    Ok((tokenizer, source.model_config().map_err(report)?.vocab_size, task))
+    let config = source.model_config().map_err(report)?;
+    let task = Purpose::of(recipe).task(&config).map_err(report)?;
+    Ok((tokenizer, config.vocab_size, task))
 }

@@ -1,0 +1,124 @@
+//! `lorelei classify`: what a trained classifier says of texts.
+
+use std::{fs, io::BufRead as _, path::Path};
+
+use lorelei_data::{LABELS_FILE, Labels};
+use lorelei_formats::config::Task;
+use lorelei_kernels::gpu;
+use lorelei_models::Storage;
+use lorelei_protocol::{Chance, Verdict};
+use lorelei_train::classify;
+use miette::{Context, IntoDiagnostic, Result, miette};
+
+use crate::{adapter, device::DeviceArguments, report, source};
+
+/// Arguments of `lorelei classify`.
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// The model: a folder, a .gguf file or a hub id.
+    #[arg(long)]
+    model: String,
+    /// The folder of a PEFT adapter that was trained with SEQ_CLS or TOKEN_CLS.
+    #[arg(long)]
+    adapter: String,
+    /// The texts; "-" reads them from the standard input, one a line.
+    #[arg(required = true)]
+    text: Vec<String>,
+    /// The second text of a pair, for all of them.
+    #[arg(long)]
+    text_pair: Option<String>,
+    /// Longest text, in tokens; what is beyond is left out.
+    #[arg(long, default_value_t = 512, value_parser = clap::value_parser!(u32).range(3..))]
+    max_length: u32,
+    /// Write a line of JSON for each text, with the chances of all classes.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    device: DeviceArguments,
+}
+
+/// Runs the command.
+///
+/// # Errors
+///
+/// If the model or the adapter is wrong, or the device fails.
+pub fn run(arguments: &Arguments) -> Result<()> {
+    let device = arguments.device.choose()?;
+    let source = source::open(&arguments.model)?;
+    let tokenizer = source::tokenizer(&source)?;
+    let storage = Storage { keep_packed: gpu::runs_on(&device), ..Storage::SINGLE };
+    let purpose = adapter::purpose(&arguments.adapter)?;
+    let mut model = source::load_for(&source, &device, storage, purpose)?;
+    let task = model.config().task;
+    if !task.classifies() {
+        return Err(miette!("{} was not trained to classify; see `lorelei generate`", arguments.adapter));
+    }
+    adapter::load(&mut model, &arguments.adapter)?;
+    let labels = labels(Path::new(&arguments.adapter), task, model.config().num_labels)?;
+    let max_length = arguments.max_length as usize;
+    let pair = arguments.text_pair.as_deref();
+    let say_of = |text: &str| {
+        let verdict = classify(&model, &tokenizer, &labels, text, pair, max_length);
+        let verdict = pollster::block_on(verdict).map_err(report)?;
+        match arguments.json {
+            true => {
+                let mut line = serde_json::json!({ "text": text });
+                line["verdict"] = serde_json::to_value(&verdict).into_diagnostic()?;
+                say!("{line}");
+            }
+            false => say!("{}", words(&verdict, text)),
+        }
+        Ok::<_, miette::Report>(())
+    };
+    for text in &arguments.text {
+        match text.as_str() {
+            "-" => std::io::stdin().lock().lines().try_for_each(|line| say_of(&line.into_diagnostic()?))?,
+            text => say_of(text)?,
+        }
+    }
+    Ok(())
+}
+
+/// What the classes are called; of an adapter that does not say, their numbers.
+fn labels(folder: &Path, task: Task, num_labels: usize) -> Result<Labels> {
+    let path = folder.join(LABELS_FILE);
+    let labels = match fs::read_to_string(&path) {
+        Ok(text) => Labels::from_json(&text).map_err(report).wrap_err_with(|| path.display().to_string())?,
+        Err(_) => {
+            let names = (0..num_labels).map(|class| class.to_string()).collect();
+            match (task, num_labels) {
+                (Task::TokenClassification, _) => Labels::Tags(names),
+                (_, 1) => Labels::Number,
+                _ => Labels::Classes(names),
+            }
+        }
+    };
+    match labels.num_labels() == num_labels {
+        true => Ok(labels),
+        false => Err(miette!(
+            "{} names {} classes, and the adapter has {num_labels}: they do not belong together",
+            path.display(),
+            labels.num_labels()
+        )),
+    }
+}
+
+/// A line for people.
+fn words(verdict: &Verdict, text: &str) -> String {
+    let chance = |Chance { label, score }: &Chance| format!("{label} {:.1}%", 100.0 * score);
+    match verdict {
+        Verdict::SingleLabelClassification { classes } => {
+            format!("{}\t{text}", classes.first().map(chance).unwrap_or_default())
+        }
+        Verdict::MultiLabelClassification { classes } => {
+            let found: Vec<String> = classes.iter().filter(|class| class.score > 0.5).map(chance).collect();
+            format!("{}\t{text}", if found.is_empty() { "none".to_owned() } else { found.join(", ") })
+        }
+        Verdict::Regression { value } => format!("{value:.4}\t{text}"),
+        Verdict::TokenClassification { words } => words
+            .iter()
+            .map(|tagged| format!("{}/{}", tagged.word, tagged.chance.label))
+            .collect::<Vec<_>>()
+            .join(" "),
+    }
+}

@@ -1,0 +1,105 @@
+//! Rows of labelled files, held until all have been seen: before that, the number of a label is not known.
+
+use crate::{
+    error::{DataError, DataErrorKind},
+    labels::Labels,
+    loader::Loader,
+    rows::Row,
+};
+
+/// A row with its line, or what is wrong with it.
+type NumberedRow = Result<(usize, Row), DataError>;
+
+/// The rows of some files, good and bad.
+#[derive(Default)]
+pub struct HeldRows(Vec<(String, Vec<NumberedRow>)>);
+
+impl HeldRows {
+    /// Holds the rows of one file more. With `stops`, a bad row is an error.
+    ///
+    /// # Errors
+    ///
+    /// The first bad row, with its line, if it is one to stop at.
+    pub fn add(
+        &mut self,
+        rows: impl Iterator<Item = NumberedRow>,
+        file_name: &str,
+        stops: bool,
+    ) -> Result<(), DataError> {
+        let mut held = Vec::new();
+        for row in rows {
+            match row {
+                Err(error) if stops => return Err(error),
+                // Nothing comes after what broke the file off.
+                Err(error) if error.kind == DataErrorKind::Read => {
+                    held.push(Err(error));
+                    break;
+                }
+                row => held.push(row),
+            }
+        }
+        self.0.push((file_name.to_owned(), held));
+        Ok(())
+    }
+
+    /// What their labels are, of words or of texts; `None` where all rows are tokens with the numbers of their classes.
+    ///
+    /// # Errors
+    ///
+    /// If no row has a label, or there is but one class.
+    pub fn labels(&self, of_words: bool) -> Result<Option<Labels>, DataError> {
+        let rows = || self.0.iter().flat_map(|(_, rows)| rows).flatten().map(|(_, row)| row);
+        match of_words {
+            true if rows().next().is_some() && rows().all(|row| matches!(row, Row::Tokens { .. })) => {
+                Ok(None)
+            }
+            true => Labels::of_words(rows()).map(Some),
+            false => Labels::of(rows()).map(Some),
+        }
+    }
+
+    /// Gives the rows to a loader whose encoder knows the labels, until it has `count` examples.
+    ///
+    /// # Errors
+    ///
+    /// As [`Loader::add`].
+    pub fn load(self, loader: &mut Loader<'_>, count: usize) -> Result<(), DataError> {
+        self.0.into_iter().try_for_each(|(file, rows)| loader.add_first(rows.into_iter(), &file, count))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn rows() -> Vec<NumberedRow> {
+        let labelled =
+            |label: &str| Row::Labelled { text: "a".to_owned(), text_pair: None, label: json!(label) };
+        let broken = |kind| Err(DataError::new(kind, "broken", "").at("a.csv", 2));
+        vec![Ok((1, labelled("x"))), broken(DataErrorKind::BadRow), Ok((3, labelled("y")))]
+    }
+
+    #[test]
+    fn bad_rows_stop_or_are_held_with_the_others() {
+        let error = HeldRows::default().add(rows().into_iter(), "a.csv", true).unwrap_err();
+        assert_eq!((error.file.as_deref(), error.line), (Some("a.csv"), Some(2)));
+        let mut held = HeldRows::default();
+        held.add(rows().into_iter(), "a.csv", false).unwrap();
+        assert_eq!(
+            held.labels(false).unwrap().map(|labels| labels.names().to_vec()),
+            Some(vec!["x".into(), "y".into()])
+        );
+        assert!(held.labels(true).is_err(), "no row has words");
+    }
+
+    #[test]
+    fn rows_of_numbered_tokens_need_no_labels() {
+        let tokens = || Row::Tokens { input_ids: vec![1, 2], labels: vec![0, 1] };
+        let mut held = HeldRows::default();
+        held.add([Ok((1, tokens())), Ok((2, tokens()))].into_iter(), "a", true).unwrap();
+        assert_eq!(held.labels(true).unwrap(), None);
+        assert!(HeldRows::default().labels(true).is_err(), "no row is none of tokens");
+    }
+}

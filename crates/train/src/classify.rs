@@ -1,0 +1,68 @@
+//! A text, and what a classifier says of it.
+
+use lorelei_data::{Labels, Question, Tokenizer, collate, one_per_row};
+use lorelei_models::{ForwardMode, Model};
+use lorelei_protocol::{Chance, Tagged, Verdict};
+
+use crate::{TrainError, tokens};
+
+/// What `model`, which has learnt `labels`, says of a text, or of two. Of a longer one than `max_length` tokens, or than the model is made for,
+/// the end is left out.
+///
+/// # Errors
+///
+/// If the text has no tokens, or the device fails.
+pub async fn classify(
+    model: &Model,
+    tokenizer: &Tokenizer,
+    labels: &Labels,
+    text: &str,
+    text_pair: Option<&str>,
+    max_length: usize,
+) -> Result<Verdict, TrainError> {
+    let max_length = max_length.min(model.config().longest_text());
+    let Question { example, words } = labels.question(text, text_pair, tokenizer, max_length)?;
+    let rows = one_per_row(vec![example]);
+    let batch = tokens(&collate(&rows.iter().collect::<Vec<_>>(), 0));
+    let hidden = model.hidden_states(&batch, ForwardMode::Evaluation)?;
+    let asked = match labels {
+        Labels::Tags(_) => words.iter().map(|(_, token)| *token as i32).collect(),
+        _ => model.text_rows(&batch),
+    };
+    let logits = model.logits_of(hidden, &asked).await?;
+    let chances = |scores: Vec<f64>| {
+        let of_class = |(at, score)| Chance { label: name(labels, at), score };
+        let mut chances: Vec<Chance> = scores.into_iter().enumerate().map(of_class).collect();
+        chances.sort_by(|one, other| other.score.total_cmp(&one.score));
+        chances
+    };
+    Ok(match labels {
+        Labels::Number => {
+            Verdict::Regression { value: f64::from(logits.first().copied().unwrap_or(f32::NAN)) }
+        }
+        Labels::Classes(_) => Verdict::SingleLabelClassification { classes: chances(softmax(&logits)) },
+        Labels::Several(_) => {
+            let sigmoid = |logit: &f32| 1.0 / (1.0 + f64::from(-logit).exp());
+            Verdict::MultiLabelClassification { classes: chances(logits.iter().map(sigmoid).collect()) }
+        }
+        Labels::Tags(names) => {
+            let tagged =
+                words.into_iter().zip(logits.chunks(names.len())).filter_map(|((word, _), logits)| {
+                    let chance = chances(softmax(logits)).into_iter().next()?;
+                    Some(Tagged { word, chance })
+                });
+            Verdict::TokenClassification { words: tagged.collect() }
+        }
+    })
+}
+
+fn name(labels: &Labels, class: usize) -> String {
+    labels.names().get(class).cloned().unwrap_or_else(|| class.to_string())
+}
+
+fn softmax(logits: &[f32]) -> Vec<f64> {
+    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let powers: Vec<f64> = logits.iter().map(|logit| f64::from(logit - largest).exp()).collect();
+    let sum: f64 = powers.iter().sum();
+    powers.into_iter().map(|power| power / sum).collect()
+}

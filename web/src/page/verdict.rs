@@ -1,0 +1,45 @@
+//! What a classifier says of a text.
+
+use leptos::prelude::*;
+use lorelei_protocol::{Chance, Tagged, Verdict};
+
+use super::state::Page;
+use crate::logic::format::{decimal, percent};
+
+/// Classes that are shown.
+const SHOWN: usize = 12;
+
+/// Bars of classes, a number, or words with what they are.
+pub fn verdict(page: Page, verdict: Verdict) -> impl IntoView {
+    let said = match verdict {
+        Verdict::SingleLabelClassification { classes } | Verdict::MultiLabelClassification { classes } => {
+            let bars = classes.into_iter().take(SHOWN).map(bar).collect_view();
+            view! { <ul class="chances" data-testid="try-classes">{bars}</ul> }.into_any()
+        }
+        Verdict::Regression { value } => {
+            view! { <p class="answer" data-testid="try-classes">{decimal(value)}</p> }.into_any()
+        }
+        Verdict::TokenClassification { words } => {
+            let words = words.into_iter().map(word).collect_view();
+            view! { <p class="answer" data-testid="try-classes">{words}</p> }.into_any()
+        }
+    };
+    view! { <div><h3>{move || page.t().with}</h3>{said}</div> }
+}
+
+fn bar(chance: Chance) -> impl IntoView {
+    view! {
+        <li>
+            <span>{chance.label}</span>
+            " "
+            <meter min="0" max="1" value=chance.score.to_string()></meter>
+            " "
+            <span>{percent(chance.score, 1.0)}</span>
+        </li>
+    }
+}
+
+fn word(tagged: Tagged) -> impl IntoView {
+    let title = percent(tagged.chance.score, 1.0);
+    view! { <span class="tagged" title=title>{tagged.word} <small>{tagged.chance.label}</small></span> " " }
+}
