@@ -5,8 +5,9 @@ mod common;
 
 use burn::tensor::Device;
 use common::{Meta, Tensor, f32_tensor, gguf};
-use lorelei_formats::{GgufModel, ModelConfig, TensorSource};
-use lorelei_models::{ForwardMode, Model, Storage};
+use lorelei_formats::{GgufModel, ModelConfig, TensorSource, config::Task};
+use lorelei_models::{ForwardMode, Model, Storage, Tokens};
+use lorelei_recipe::LoraConfig;
 use lorelei_tests::{assert_close, examples, fixture, open};
 use lorelei_train::tokens;
 
@@ -143,9 +144,96 @@ fn the_names_and_layouts_of_every_architecture() {
     compare("phi3", converted("phi3", "phi3", vec![("attention.sliding_window", Meta::U32(9))]), &[]);
 }
 
+/// The BERT fixture as the converter writes it, which leaves the pooler out.
+fn converted_bert() -> Vec<u8> {
+    let file = open(&fixture("bert/model.safetensors"));
+    let name = |name: &str| -> Option<String> {
+        let name = name.strip_prefix("bert.").unwrap_or(name);
+        let whole = match name {
+            "embeddings.word_embeddings.weight" => "token_embd.weight",
+            "embeddings.position_embeddings.weight" => "position_embd.weight",
+            "embeddings.token_type_embeddings.weight" => "token_types.weight",
+            "embeddings.LayerNorm.weight" => "token_embd_norm.weight",
+            "embeddings.LayerNorm.bias" => "token_embd_norm.bias",
+            "classifier.weight" => "cls.output.weight",
+            "classifier.bias" => "cls.output.bias",
+            pooler if pooler.starts_with("pooler.") => return None,
+            _ => "",
+        };
+        if !whole.is_empty() {
+            return Some(whole.to_owned());
+        }
+        let (layer, rest) = name.strip_prefix("encoder.layer.").unwrap().split_once('.').unwrap();
+        let (module, kind) = rest.rsplit_once('.').unwrap();
+        let module = match module {
+            "attention.self.query" => "attn_q",
+            "attention.self.key" => "attn_k",
+            "attention.self.value" => "attn_v",
+            "attention.output.dense" => "attn_output",
+            "attention.output.LayerNorm" => "attn_output_norm",
+            "intermediate.dense" => "ffn_up",
+            "output.dense" => "ffn_down",
+            "output.LayerNorm" => "layer_output_norm",
+            other => panic!("{other}"),
+        };
+        Some(format!("blk.{layer}.{module}.{kind}"))
+    };
+    let tensors: Vec<Tensor> = file
+        .infos()
+        .iter()
+        .filter_map(|info| {
+            let dims: Vec<u64> = info.shape.iter().rev().map(|size| *size as u64).collect();
+            Some(f32_tensor(&name(&info.name)?, &dims, &file.read_f32(&info.name).unwrap()))
+        })
+        .collect();
+    let metadata = [
+        ("general.architecture", Meta::Str("bert")),
+        ("bert.block_count", Meta::U32(2)),
+        ("bert.context_length", Meta::U32(128)),
+        ("bert.embedding_length", Meta::U32(64)),
+        ("bert.feed_forward_length", Meta::U32(128)),
+        ("bert.attention.head_count", Meta::U32(4)),
+        ("bert.attention.layer_norm_epsilon", Meta::F32(1e-12)),
+        ("bert.attention.causal", Meta::Raw(7, vec![0])),
+        ("tokenizer.ggml.model", Meta::Str("bert")),
+        ("bert.classifier.output_labels", Meta::Strs(vec!["a".to_owned(), "b".to_owned(), "c".to_owned()])),
+    ];
+    gguf(&metadata, &tensors)
+}
+
+#[test]
+fn a_bert_reads_as_its_safetensors_do_but_for_the_pooler() {
+    let source = GgufModel::open(converted_bert(), "bert.gguf").unwrap();
+    let config = ModelConfig::from_json(&source.hf_config().unwrap().to_string(), "config.json").unwrap();
+    assert_eq!((config.task, config.num_labels), (Task::SequenceClassification, 3));
+    let load = |config: &ModelConfig, source: &dyn TensorSource| {
+        Model::load(config.clone(), source, &Device::flex(), Storage::SINGLE, &mut |_| {}).unwrap()
+    };
+    let original = open(&fixture("bert/model.safetensors"));
+    let (mut ours, theirs) = (load(&config, &source), load(&config, &original));
+    let batch = Tokens::single((0..40).map(|at| (at * 37 + 5) % 512).collect());
+    let hidden = |model: &Model| {
+        let hidden = model.hidden_states(&batch, ForwardMode::Evaluation).unwrap();
+        hidden.into_data().try_into_vec::<f32>().unwrap()
+    };
+    assert_close("bert", &hidden(&ours), &hidden(&theirs), 1e-6);
+    // What the file lacks learns and is saved whole, or the adapter would fit no other copy of the model.
+    assert_eq!(ours.whole_modules(), ["classifier", "score", "pooler"]);
+    assert_eq!(theirs.whole_modules(), ["classifier", "score"]);
+    ours.inject_lora(
+        &LoraConfig::from_peft_json("{\"peft_type\": \"LORA\", \"target_modules\": [\"query\"]}", "a")
+            .unwrap()
+            .0,
+        0,
+    )
+    .unwrap();
+    let names: Vec<String> = ours.parameter_names().into_iter().map(|(name, _)| name).collect();
+    assert!(names.contains(&"bert.pooler.dense.weight".to_owned()), "{names:?}");
+}
+
 #[test]
 fn an_unknown_architecture_names_the_known_ones() {
     let bytes = gguf(&[("general.architecture", Meta::Str("mamba"))], &[]);
     let error = GgufModel::open(bytes, "model.gguf").unwrap_err().to_string();
-    assert!(error.contains("mamba") && error.contains("llama, qwen2, qwen3, gemma3, phi3"), "{error}");
+    assert!(error.contains("mamba") && error.contains("llama, qwen2, qwen3, gemma3, phi3, bert"), "{error}");
 }

@@ -184,6 +184,35 @@ fn a_sentence_piece_vocabulary_becomes_a_bpe() {
 }
 
 #[test]
+fn a_bert_vocabulary_becomes_word_pieces() {
+    let (mut metadata, tensors) = tiny_llama();
+    metadata.retain(|(key, _)| !key.starts_with("tokenizer."));
+    let of = |tokens: [&str; 8], metadata: &[(&'static str, Meta)]| {
+        let more = [
+            ("tokenizer.ggml.model", Meta::Str("bert")),
+            ("tokenizer.ggml.tokens", Meta::Strs(tokens.map(str::to_owned).to_vec())),
+            ("tokenizer.ggml.token_type", Meta::I32s(vec![3, 3, 3, 3, 1, 1, 1, 1])),
+            ("tokenizer.ggml.unknown_token_id", Meta::U32(1)),
+            ("tokenizer.ggml.seperator_token_id", Meta::U32(3)),
+        ];
+        let metadata: Vec<_> = metadata.iter().cloned().chain(more).collect();
+        let (tokenizer, config) = open(gguf(&metadata, &tensors)).hf_tokenizer().unwrap();
+        assert_eq!((&config["cls_token"], &config["sep_token"]), (&"[CLS]".into(), &"[SEP]".into()));
+        Tokenizer::from_bytes(tokenizer.to_string()).unwrap()
+    };
+    let special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"];
+    let [pad, unk, cls, sep] = special;
+    let small = of([pad, unk, cls, sep, "\u{2581}play", "ing", "\u{2581}!", "\u{2581}e"], &metadata);
+    let pair = small.encode(("Playing É!", "play x"), true).unwrap();
+    assert_eq!(pair.get_ids(), [2, 4, 5, 7, 6, 3, 4, 1, 3]);
+    assert_eq!(pair.get_type_ids(), [0, 0, 0, 0, 0, 0, 1, 1, 1]);
+    assert_eq!(small.decode(pair.get_ids(), true).unwrap(), "playing e! play");
+    // Where the words have capitals, they count.
+    let large = of([pad, unk, cls, sep, "\u{2581}Play", "ing", "\u{2581}!", "\u{2581}e"], &metadata);
+    assert_eq!(large.encode("Playing playing", false).unwrap().get_ids(), [4, 5, 1]);
+}
+
+#[test]
 fn tokenizers_that_cannot_be_made_say_why() {
     for (key, value, words) in [
         ("tokenizer.ggml.pre", Meta::Str("tekken"), ["tokenizer.ggml.pre", "tekken"]),

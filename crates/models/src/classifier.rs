@@ -22,9 +22,9 @@ pub(crate) struct Classifier {
 
 /// The modules that PEFT trains whole for a classifying task, whatever the recipe names. It asks how a path ends, and so means DistilBERT's
 /// `pre_classifier` too.
-pub const CLASSIFIER_HEADS: [&str; 2] = ["classifier", "score"];
+const CLASSIFIER_HEADS: [&str; 2] = ["classifier", "score"];
 
-/// Whether a part of a classifying head learns whole: see [`CLASSIFIER_HEADS`].
+/// Whether a part of a classifying head learns whole with it.
 pub fn learns_whole(path: &str) -> bool {
     path.split('.').any(|part| CLASSIFIER_HEADS.iter().any(|whole| part.ends_with(whole)))
 }
@@ -47,6 +47,19 @@ impl Classifier {
 }
 
 impl Model {
+    /// What of a classifier `modules_to_save` names: the heads, and a pooler that the checkpoint lacked.
+    pub fn whole_modules(&self) -> Vec<String> {
+        let mut modules: Vec<String> = CLASSIFIER_HEADS.map(str::to_owned).into();
+        let dense = self.config.classifier().and_then(|names| names.dense);
+        if let (Some(head), Some((path, _))) = (&self.classifier, dense)
+            && head.dense_learns
+            && !learns_whole(path)
+        {
+            modules.extend(path.rsplit('.').nth(1).map(str::to_owned));
+        }
+        modules
+    }
+
     /// Draws a classifying head that the checkpoint lacked by `seed`.
     pub(crate) fn draw_head(&mut self, seed: u64) {
         let device = self.device.clone();

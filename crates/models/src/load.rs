@@ -269,6 +269,10 @@ fn classifier(
     let Some(names) = config.classifier() else { return Ok(None) };
     let drawn = &mut FromSeed { seed: 0, deviation: HEAD_DEVIATION, norms_less_one: false, device };
     let fresh = !config.head_tensors().iter().all(|(name, shape)| supply.has(name, shape));
+    let has_dense = names.dense.is_none_or(|(path, _)| {
+        supply.has(&format!("{path}.weight"), &[config.hidden_size; 2])
+            && supply.has(&format!("{path}.bias"), &[config.hidden_size])
+    });
     let mut linear = |path: &str, size_out: usize, bias: bool| -> Result<Linear, ModelError> {
         let (name, sizes) = (format!("{path}.weight"), [size_out, config.hidden_size]);
         let weight = match supply.has(&name, &sizes) {
@@ -287,7 +291,8 @@ fn classifier(
         None => None,
         Some((path, _)) => Some(linear(path, config.hidden_size, true)?),
     };
-    let dense_learns = names.dense.is_some_and(|(path, _)| learns_whole(path));
+    // A pooler that a checkpoint lacks begins at random: nobody else could make the same of it, unless it is saved with the adapter.
+    let dense_learns = names.dense.is_some_and(|(path, _)| learns_whole(path) || !has_dense);
     let output = linear(names.output, config.num_labels, names.bias)?;
     Ok(Some(Classifier { dense, output, dense_learns, fresh }))
 }

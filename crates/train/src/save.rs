@@ -6,7 +6,7 @@ use lorelei_formats::{
     Adapter, AdapterTensor, Dtype, TensorData, TensorSpec, config::Task, parameter_key, to_bytes,
     write_adapter,
 };
-use lorelei_models::{CLASSIFIER_HEADS, Model};
+use lorelei_models::Model;
 use lorelei_recipe::TaskType;
 
 use crate::{Job, Optimizer, TrainError, optimizer::host};
@@ -57,11 +57,9 @@ pub async fn adapter_files(
     if let Some(task) = task {
         lora.task_type = Some(task);
         let named = lora.modules_to_save.take().unwrap_or_default();
-        let own = CLASSIFIER_HEADS
-            .map(str::to_owned)
-            .into_iter()
-            .chain(named.into_iter().filter(|name| !CLASSIFIER_HEADS.contains(&name.as_str())));
-        lora.modules_to_save = Some(own.collect());
+        let mut own = job.model.whole_modules();
+        own.extend(named.into_iter().filter(|name| !own.contains(name)).collect::<Vec<_>>());
+        lora.modules_to_save = Some(own);
     }
     let config = lora.to_peft_json(&job.base_model, &job.target_modules);
     Ok(vec![

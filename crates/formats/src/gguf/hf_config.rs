@@ -17,6 +17,9 @@ impl<R: ReadAt> GgufModel<R> {
     /// When the metadata lacks what a config needs, or asks for what Hugging Face's model cannot do here:
     /// experts, partly rotated heads, a rotary scaling other than linear and Llama 3's.
     pub fn hf_config(&self) -> Result<Value, FormatError> {
+        if self.architecture == Architecture::Bert {
+            return self.bert_config();
+        }
         self.refuse_experts()?;
         let hidden = self.number("embedding_length")?;
         let heads = self.number("attention.head_count")?;
@@ -30,6 +33,7 @@ impl<R: ReadAt> GgufModel<R> {
             Architecture::Qwen3 => ("Qwen3ForCausalLM", "qwen3"),
             Architecture::Gemma3 => ("Gemma3ForCausalLM", "gemma3_text"),
             Architecture::Phi3 => ("Phi3ForCausalLM", "phi3"),
+            Architecture::Bert => ("BertModel", "bert"),
         };
         let mut config = json!({
             "architectures": [architecture],
@@ -70,6 +74,7 @@ impl<R: ReadAt> GgufModel<R> {
             }
             Architecture::Gemma3 => self.add_gemma3(&mut config, hidden, heads, head_dim)?,
             Architecture::Phi3 => self.add_phi3(&mut config, head_dim)?,
+            Architecture::Bert => {}
         }
         Ok(config)
     }
@@ -147,8 +152,8 @@ impl<R: ReadAt> GgufModel<R> {
         }
     }
 
-    fn vocab_size(&self) -> Result<usize, FormatError> {
-        if let Some(embeddings) = self.info("model.embed_tokens.weight") {
+    pub(super) fn vocab_size(&self) -> Result<usize, FormatError> {
+        if let Some(embeddings) = self.info(self.architecture.embedding()) {
             return Ok(embeddings.shape.first().copied().unwrap_or(0));
         }
         if let Some(size) = self.optional_number("vocab_size")? {
@@ -158,11 +163,11 @@ impl<R: ReadAt> GgufModel<R> {
         Ok(tokens.len())
     }
 
-    fn token_id(&self, which: &str) -> Result<Option<u64>, FormatError> {
+    pub(super) fn token_id(&self, which: &str) -> Result<Option<u64>, FormatError> {
         self.gguf.optional(&format!("tokenizer.ggml.{which}_token_id"), GgufValue::as_u64, "whole number")
     }
 
-    fn float(&self, name: &str) -> Result<f64, FormatError> {
+    pub(super) fn float(&self, name: &str) -> Result<f64, FormatError> {
         self.gguf.required(&self.key(name), GgufValue::as_f64, "float")
     }
 
@@ -171,7 +176,7 @@ impl<R: ReadAt> GgufModel<R> {
     }
 
     /// The type that the weights come in, or f32 when they are dequantised to it.
-    fn torch_dtype(&self) -> &'static str {
+    pub(super) fn torch_dtype(&self) -> &'static str {
         let has = |ggml| self.gguf.tensors().iter().any(|tensor| tensor.ggml_type == ggml);
         match self.gguf.tensors().iter().all(|tensor| tensor.ggml_type.plain().is_some()) {
             true if has(GgmlType::BF16) => "bfloat16",

@@ -4,8 +4,11 @@ use super::model::Architecture;
 
 /// What Hugging Face's model of this architecture calls the tensor `name`; `None` if it has no such tensor.
 pub(super) fn hf_name(architecture: Architecture, name: &str) -> Option<String> {
+    if architecture == Architecture::Bert {
+        return bert_name(name);
+    }
     let whole = match name {
-        "token_embd.weight" => "model.embed_tokens.weight",
+        "token_embd.weight" => architecture.embedding(),
         "output_norm.weight" => "model.norm.weight",
         "output.weight" => "lm_head.weight",
         _ => return hf_layer_name(architecture, name),
@@ -13,14 +16,50 @@ pub(super) fn hf_name(architecture: Architecture, name: &str) -> Option<String> 
     Some(whole.to_owned())
 }
 
-fn hf_layer_name(architecture: Architecture, name: &str) -> Option<String> {
+/// `blk.LAYER.MODULE.KIND` in its parts.
+fn layer_parts(name: &str) -> Option<(&str, &str, &str)> {
     let (layer, rest) = name.strip_prefix("blk.")?.split_once('.')?;
     // Only the number as it is always written, so that no two names become one.
     if layer.parse::<u32>().ok()?.to_string() != layer {
         return None;
     }
     let (module, kind) = rest.rsplit_once('.')?;
-    use Architecture::{Gemma3, Llama, Phi3, Qwen2, Qwen3};
+    Some((layer, module, kind))
+}
+
+/// BERT has biases everywhere but in the embeddings, and its norms behind what they belong to.
+fn bert_name(name: &str) -> Option<String> {
+    let embedding = match name {
+        "token_embd.weight" => Architecture::Bert.embedding(),
+        "position_embd.weight" => "embeddings.position_embeddings.weight",
+        "token_types.weight" => "embeddings.token_type_embeddings.weight",
+        "token_embd_norm.weight" => "embeddings.LayerNorm.weight",
+        "token_embd_norm.bias" => "embeddings.LayerNorm.bias",
+        "cls.output.weight" => "classifier.weight",
+        "cls.output.bias" => "classifier.bias",
+        _ => "",
+    };
+    if !embedding.is_empty() {
+        return Some(embedding.to_owned());
+    }
+    let (layer, module, kind) = layer_parts(name)?;
+    let module = match module {
+        "attn_q" => "attention.self.query",
+        "attn_k" => "attention.self.key",
+        "attn_v" => "attention.self.value",
+        "attn_output" => "attention.output.dense",
+        "attn_output_norm" => "attention.output.LayerNorm",
+        "ffn_up" => "intermediate.dense",
+        "ffn_down" => "output.dense",
+        "layer_output_norm" => "output.LayerNorm",
+        _ => return None,
+    };
+    matches!(kind, "weight" | "bias").then(|| format!("encoder.layer.{layer}.{module}.{kind}"))
+}
+
+fn hf_layer_name(architecture: Architecture, name: &str) -> Option<String> {
+    let (layer, module, kind) = layer_parts(name)?;
+    use Architecture::{Bert, Gemma3, Llama, Phi3, Qwen2, Qwen3};
     let (module, may_have_bias) = match (architecture, module) {
         (Qwen3 | Gemma3, "attn_q_norm") => ("self_attn.q_norm", false),
         (Qwen3 | Gemma3, "attn_k_norm") => ("self_attn.k_norm", false),
@@ -31,7 +70,7 @@ fn hf_layer_name(architecture: Architecture, name: &str) -> Option<String> {
         (Phi3, "attn_qkv") => ("self_attn.qkv_proj", false),
         (Phi3, "ffn_up") => ("mlp.gate_up_proj", false),
         (Phi3, "attn_q" | "attn_k" | "attn_v" | "ffn_gate") => return None,
-        (Llama | Qwen2 | Qwen3 | Gemma3 | Phi3, module) => hf_module(module)?,
+        (Llama | Qwen2 | Qwen3 | Gemma3 | Phi3 | Bert, module) => hf_module(module)?,
     };
     let known = kind == "weight" || kind == "bias" && may_have_bias;
     known.then(|| format!("model.layers.{layer}.{module}.{kind}"))
@@ -71,6 +110,14 @@ mod tests {
         ] {
             assert_eq!(hf_name(Architecture::Llama, gguf).as_deref(), Some(hf));
         }
+        for (gguf, hf) in [
+            ("token_embd_norm.bias", "embeddings.LayerNorm.bias"),
+            ("blk.5.attn_output_norm.weight", "encoder.layer.5.attention.output.LayerNorm.weight"),
+            ("blk.0.ffn_up.bias", "encoder.layer.0.intermediate.dense.bias"),
+        ] {
+            assert_eq!(hf_name(Architecture::Bert, gguf).as_deref(), Some(hf));
+        }
+        assert_eq!(hf_name(Architecture::Bert, "blk.0.ffn_gate.weight"), None);
         for odd in [
             "rope_freqs.weight",
             "blk.01.attn_q.weight",

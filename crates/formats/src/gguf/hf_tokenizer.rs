@@ -30,11 +30,12 @@ impl<R: ReadAt> Gguf<R> {
         let kind = match model {
             "gpt2" => self.byte_level(&vocabulary)?,
             "llama" => self.sentence_piece(&vocabulary)?,
+            "bert" => self.word_piece(&vocabulary)?,
             other => {
                 return Err(self.refusal(
                     "tokenizer.ggml.model",
                     format!("tokenizers of kind {:?} are not supported yet", Shortened(other)),
-                    "use a model with a gpt2 or llama tokenizer, or bring its tokenizer.json",
+                    "use a model with a gpt2, llama or bert tokenizer, or bring its tokenizer.json",
                 ));
             }
         };
@@ -43,7 +44,7 @@ impl<R: ReadAt> Gguf<R> {
                 .map(|flag| flag.unwrap_or(default))
         };
         let add_bos = flag("add_bos_token", kind.add_bos)? && vocabulary.bos.is_some();
-        let add_eos = flag("add_eos_token", false)? && vocabulary.eos.is_some();
+        let add_eos = flag("add_eos_token", kind.add_eos)? && vocabulary.eos.is_some();
 
         let tokenizer = json!({
             "version": "1.0",
@@ -52,7 +53,7 @@ impl<R: ReadAt> Gguf<R> {
             "added_tokens": vocabulary.added_tokens(),
             "normalizer": kind.normalizer,
             "pre_tokenizer": kind.pre_tokenizer,
-            "post_processor": vocabulary.post_processor(add_bos, add_eos),
+            "post_processor": vocabulary.post_processor(add_bos, add_eos, kind.one_beginning),
             "decoder": kind.decoder,
             "model": kind.model,
         });
@@ -74,6 +75,9 @@ impl<R: ReadAt> Gguf<R> {
             ("eos_token", vocabulary.eos),
             ("pad_token", vocabulary.pad),
             ("unk_token", vocabulary.unk),
+            ("cls_token", vocabulary.cls),
+            ("sep_token", vocabulary.sep),
+            ("mask_token", vocabulary.mask),
         ] {
             if let Some(id) = id {
                 config.insert(name.to_owned(), vocabulary.tokens[id].as_str().into());
@@ -132,6 +136,8 @@ impl<R: ReadAt> Gguf<R> {
                 "merges": merges,
             }),
             add_bos: pre.add_bos,
+            add_eos: false,
+            one_beginning: false,
         })
     }
 
@@ -181,6 +187,59 @@ impl<R: ReadAt> Gguf<R> {
                 "merges": merges,
             }),
             add_bos: true,
+            add_eos: false,
+            one_beginning: false,
+        })
+    }
+
+    /// BERT's: words are cut into the longest pieces that there are; a piece that goes on in a word is marked in Hugging Face's vocabulary
+    /// (`##`), one that begins it in llama.cpp's (`▁`).
+    fn word_piece(&self, vocabulary: &Vocabulary<'_>) -> Result<Kind, FormatError> {
+        let normal = |id: &usize| vocabulary.kind(*id) == NORMAL;
+        // llama.cpp does not say whether the model knows capitals; its words do.
+        let is_capital = |letter: char| !letter.to_lowercase().eq([letter]);
+        let has_capitals = (0..vocabulary.tokens.len())
+            .filter(normal)
+            .any(|id| vocabulary.tokens[id].chars().any(is_capital));
+        let vocab: Map<String, Value> = (0..vocabulary.tokens.len())
+            .map(|id| {
+                let token = vocabulary.tokens[id].as_str();
+                let hf = match (normal(&id), token.strip_prefix('▁')) {
+                    (false, _) => token.to_owned(),
+                    (true, Some(word)) => word.to_owned(),
+                    (true, None) => format!("##{token}"),
+                };
+                (hf, id.into())
+            })
+            .collect();
+        let unk = vocabulary.unk.map_or("[UNK]", |id| vocabulary.tokens[id].as_str());
+        if !vocab.contains_key(unk) {
+            return Err(self.refusal(
+                "tokenizer.ggml.tokens",
+                format!("the vocabulary has no {unk}, which stands for what is not in it"),
+                "bring the model's own tokenizer.json",
+            ));
+        }
+        Ok(Kind {
+            normalizer: json!({
+                "type": "BertNormalizer",
+                "clean_text": true,
+                "handle_chinese_chars": true,
+                "strip_accents": null,
+                "lowercase": !has_capitals,
+            }),
+            pre_tokenizer: json!({ "type": "BertPreTokenizer" }),
+            decoder: json!({ "type": "WordPiece", "prefix": "##", "cleanup": true }),
+            model: json!({
+                "type": "WordPiece",
+                "unk_token": unk,
+                "continuing_subword_prefix": "##",
+                "max_input_chars_per_word": 100,
+                "vocab": vocab,
+            }),
+            add_bos: true,
+            add_eos: true,
+            one_beginning: true,
         })
     }
 
@@ -196,6 +255,9 @@ struct Kind {
     decoder: Value,
     model: Value,
     add_bos: bool,
+    add_eos: bool,
+    /// Whether the second of two texts has no beginning token of its own.
+    one_beginning: bool,
 }
 
 /// The tokens, their types and the few that have a part to play. Ids are checked against the tokens.
@@ -204,6 +266,9 @@ struct Vocabulary<'a> {
     types: Option<&'a [i32]>,
     bos: Option<usize>,
     eos: Option<usize>,
+    cls: Option<usize>,
+    sep: Option<usize>,
+    mask: Option<usize>,
     unk: Option<usize>,
     pad: Option<usize>,
 }
@@ -235,7 +300,28 @@ impl<'a> Vocabulary<'a> {
                 )),
             }
         };
-        Ok(Self { tokens, types, bos: id("bos")?, eos: id("eos")?, unk: id("unknown")?, pad: id("padding")? })
+        // BERT's texts begin and end with tokens of other names, the second misspelt in every file; where a file does not say, llama.cpp knows
+        // them.
+        let model = gguf.optional("tokenizer.ggml.model", GgufValue::as_str, "text")?;
+        let known = |text: &str| match model {
+            Some("bert") => tokens.iter().position(|token| token == text),
+            _ => None,
+        };
+        let cls = id("cls")?.or_else(|| known("[CLS]"));
+        let sep = id("seperator")?.or_else(|| known("[SEP]"));
+        let bos = id("bos")?.or(cls);
+        let eos = id("eos")?.or(sep);
+        Ok(Self {
+            tokens,
+            types,
+            bos,
+            eos,
+            cls,
+            sep,
+            mask: id("mask")?,
+            unk: id("unknown")?,
+            pad: id("padding")?,
+        })
     }
 
     fn kind(&self, id: usize) -> i64 {
@@ -249,7 +335,7 @@ impl<'a> Vocabulary<'a> {
     }
 
     fn added_tokens(&self) -> Vec<Value> {
-        let roles = [self.bos, self.eos, self.unk, self.pad];
+        let roles = [self.bos, self.eos, self.cls, self.sep, self.mask, self.unk, self.pad];
         (0..self.tokens.len())
             .filter(|&id| !self.tokens[id].is_empty())
             .filter_map(|id| {
@@ -273,7 +359,7 @@ impl<'a> Vocabulary<'a> {
     }
 
     /// Puts the begin token before and the end token behind a text, where they are wanted.
-    fn post_processor(&self, add_bos: bool, add_eos: bool) -> Value {
+    fn post_processor(&self, add_bos: bool, add_eos: bool, one_beginning: bool) -> Value {
         let bos = self.bos.filter(|_| add_bos);
         let eos = self.eos.filter(|_| add_eos);
         if bos.is_none() && eos.is_none() {
@@ -293,7 +379,11 @@ impl<'a> Vocabulary<'a> {
                 (token.clone(), json!({ "id": token, "ids": [id], "tokens": [token] }))
             })
             .collect();
-        let pair = [part("A", 0), part("B", 1)].concat();
+        let mut second = part("B", 1);
+        if one_beginning && bos.is_some() {
+            second.remove(0);
+        }
+        let pair = [part("A", 0), second].concat();
         json!({
             "type": "TemplateProcessing",
             "single": part("A", 0),

@@ -9,6 +9,7 @@ mod file;
 mod ggml_type;
 mod header;
 mod hf_config;
+mod hf_config_bert;
 mod hf_names;
 mod hf_tokenizer;
 mod k_quants;

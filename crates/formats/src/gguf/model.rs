@@ -36,10 +36,11 @@ pub(super) enum Architecture {
     Qwen3,
     Gemma3,
     Phi3,
+    Bert,
 }
 
 impl Architecture {
-    const ALL: [Self; 5] = [Self::Llama, Self::Qwen2, Self::Qwen3, Self::Gemma3, Self::Phi3];
+    const ALL: [Self; 6] = [Self::Llama, Self::Qwen2, Self::Qwen3, Self::Gemma3, Self::Phi3, Self::Bert];
 
     /// GGUF's name, which is also the prefix of its metadata keys.
     pub fn name(self) -> &'static str {
@@ -49,6 +50,15 @@ impl Architecture {
             Architecture::Qwen3 => "qwen3",
             Architecture::Gemma3 => "gemma3",
             Architecture::Phi3 => "phi3",
+            Architecture::Bert => "bert",
+        }
+    }
+
+    /// Hugging Face's name of the embedding.
+    pub fn embedding(self) -> &'static str {
+        match self {
+            Architecture::Bert => "embeddings.word_embeddings.weight",
+            _ => "model.embed_tokens.weight",
         }
     }
 }

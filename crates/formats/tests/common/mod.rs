@@ -2,6 +2,7 @@
 #![allow(dead_code)]
 
 /// A metadata value with its type's number.
+#[derive(Clone)]
 pub enum Meta {
     U32(u32),
     F32(f32),
