@@ -55,11 +55,13 @@ fn choose(name: &str) -> Result<Device> {
     if let Some(device) = cuda(name) {
         return device;
     }
+    if name == "cpu" {
+        return Ok(Device::flex());
+    }
     let is_software = |adapter: &wgpu::Adapter| adapter.get_info().device_type == wgpu::DeviceType::Cpu;
     let adapters = adapters();
     let only_software = adapters.iter().all(is_software);
     let (device, is_software) = match name {
-        "cpu" => return Ok(Device::flex()),
         "auto" if only_software => return Ok(Device::flex()),
         "wgpu" if adapters.is_empty() => return Err(none()),
         // burn takes a GPU before a software driver.

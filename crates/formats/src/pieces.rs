@@ -1,8 +1,13 @@
 //! Reading a tensor's bytes in pieces and turning each into numbers, so that the bytes are never in memory whole.
 
+use std::mem::MaybeUninit;
+
 use half::{bf16, f16};
 
 use crate::{Dtype, FormatError, Place, ReadAt};
+
+/// The bytes that a thread reads at a time where floats are made of them: few enough to stay in its processor's cache.
+const FLOATS_PIECE: usize = 256 << 10;
 
 /// The bytes read at a time.
 pub(crate) const PIECE: usize = 2 << 20;
@@ -48,6 +53,49 @@ impl Extent<'_> {
     }
 }
 
+impl Extent<'_> {
+    /// The extent's `count` floats, so many of each `unit` of bytes as `fill` makes of it: piece by piece, natively by all processors.
+    pub(crate) fn read_f32(
+        &self,
+        reader: &(impl ReadAt + ?Sized),
+        count: usize,
+        (of_unit, unit): (usize, usize),
+        fill: impl Fn(&[u8], &mut [f32]) -> Result<(), FormatError> + Sync,
+    ) -> Result<Vec<f32>, FormatError> {
+        let mut values = reserve(count, self)?;
+        let each = (FLOATS_PIECE / unit).max(1);
+        let piece = |buffer: &mut Vec<u8>, at: usize, values: &mut [MaybeUninit<f32>]| {
+            buffer.resize(values.len() / of_unit * unit, 0);
+            let offset = self.offset + (at * each * unit) as u64;
+            reader
+                .read_exact_at(offset, buffer)
+                .map_err(|source| FormatError::io(self.file, self.place(), source))?;
+            values.iter_mut().for_each(|value| {
+                value.write(0.0);
+            });
+            // SAFETY: every one of them was written just now.
+            fill(buffer, unsafe { values.assume_init_mut() })
+        };
+        let (pieces, room) = (each * of_unit, &mut values.spare_capacity_mut()[..count]);
+        #[cfg(not(target_arch = "wasm32"))]
+        let filled = {
+            use rayon::prelude::*;
+            // Memory is first touched, and so given by the system, where it is filled.
+            let pieces = room.par_chunks_mut(pieces).enumerate();
+            pieces.try_for_each_init(Vec::new, |buffer, (at, values)| piece(buffer, at, values))
+        };
+        #[cfg(target_arch = "wasm32")]
+        let filled = {
+            let (mut buffer, mut pieces) = (Vec::new(), room.chunks_mut(pieces).enumerate());
+            pieces.try_for_each(|(at, values)| piece(&mut buffer, at, values))
+        };
+        filled?;
+        // SAFETY: all pieces were written, or there was an error.
+        unsafe { values.set_len(count) };
+        Ok(values)
+    }
+}
+
 /// An empty vector with room for `count` values, or an error instead of an abort when there is no such room.
 pub(crate) fn reserve<T>(count: usize, extent: &Extent<'_>) -> Result<Vec<T>, FormatError> {
     let mut values = Vec::new();
@@ -57,16 +105,20 @@ pub(crate) fn reserve<T>(count: usize, extent: &Extent<'_>) -> Result<Vec<T>, Fo
     Ok(values)
 }
 
-/// Appends the f32 values of little-endian floats. `None` when `dtype` is no float.
-pub(crate) fn extend_f32(dtype: Dtype, bytes: &[u8], values: &mut Vec<f32>) -> Option<()> {
+/// Makes as many f32 values of little-endian floats. `None` when `dtype` is no float.
+pub(crate) fn fill_f32(dtype: Dtype, bytes: &[u8], values: &mut [f32]) -> Option<()> {
     match dtype {
-        Dtype::F32 => values.extend(numbers(bytes, f32::from_le_bytes)),
-        Dtype::F64 => values.extend(numbers(bytes, |b| f64::from_le_bytes(b) as f32)),
-        Dtype::F16 => values.extend(numbers(bytes, |b| f16::from_le_bytes(b).to_f32())),
-        Dtype::BF16 => values.extend(numbers(bytes, |b| bf16::from_le_bytes(b).to_f32())),
+        Dtype::F32 => fill(values, numbers(bytes, f32::from_le_bytes)),
+        Dtype::F64 => fill(values, numbers(bytes, |b| f64::from_le_bytes(b) as f32)),
+        Dtype::F16 => fill(values, numbers(bytes, |b| f16::from_le_bytes(b).to_f32())),
+        Dtype::BF16 => fill(values, numbers(bytes, |b| bf16::from_le_bytes(b).to_f32())),
         _ => return None,
     }
     Some(())
+}
+
+fn fill(values: &mut [f32], numbers: impl Iterator<Item = f32>) {
+    values.iter_mut().zip(numbers).for_each(|(value, number)| *value = number);
 }
 
 /// Appends the i64 values of little-endian integers. `None` when `dtype` is no integer or a value does not fit.

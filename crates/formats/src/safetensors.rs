@@ -50,13 +50,13 @@ impl<R: ReadAt> SafetensorsFile<R> {
         &self.file
     }
 
-    fn read<T>(
-        &self,
-        name: &str,
+    /// Where a tensor lies, how many values it has and of which type, which must be one that is asked for.
+    fn find<'a>(
+        &'a self,
+        name: &'a str,
         is_asked: impl Fn(Dtype) -> bool,
-        extend: impl Fn(Dtype, &[u8], &mut Vec<T>) -> Option<()>,
         otherwise: &'static str,
-    ) -> Result<Vec<T>, FormatError> {
+    ) -> Result<(Extent<'a>, usize, Dtype), FormatError> {
         let &index = self.by_name.get(name).ok_or_else(|| FormatError::no_such_tensor(&self.file, name))?;
         let info = &self.infos[index];
         let StoredDtype::Plain(dtype) = info.dtype else {
@@ -73,18 +73,7 @@ impl<R: ReadAt> SafetensorsFile<R> {
             let problem = format!("it holds {dtype}");
             return Err(FormatError::misuse(&self.file, extent.place(), problem, otherwise));
         }
-        let mut values = pieces::reserve(count, &extent)?;
-        extent.read_pieces(&self.reader, dtype.size(), |bytes| {
-            extend(dtype, bytes, &mut values).ok_or_else(|| {
-                FormatError::unsupported(
-                    &self.file,
-                    extent.place(),
-                    "a value is above 2^63 - 1",
-                    "store it as I64",
-                )
-            })
-        })?;
-        Ok(values)
+        Ok((extent, count, dtype))
     }
 }
 
@@ -99,11 +88,24 @@ impl<R: ReadAt> TensorSource for SafetensorsFile<R> {
 
     fn read_f32(&self, name: &str) -> Result<Vec<f32>, FormatError> {
         let help = "read it as integers, or use a copy of the model in F32, F16 or BF16";
-        self.read(name, Dtype::is_float, pieces::extend_f32, help)
+        let (extent, count, dtype) = self.find(name, Dtype::is_float, help)?;
+        extent.read_f32(&self.reader, count, (1, dtype.size()), |bytes, values| {
+            // It is a float.
+            let _ = pieces::fill_f32(dtype, bytes, values);
+            Ok(())
+        })
     }
 
     fn read_i64(&self, name: &str) -> Result<Vec<i64>, FormatError> {
         let help = "read it as floats";
-        self.read(name, |dtype| !dtype.is_float(), pieces::extend_i64, help)
+        let (extent, count, dtype) = self.find(name, |dtype| !dtype.is_float(), help)?;
+        let mut values = pieces::reserve(count, &extent)?;
+        extent.read_pieces(&self.reader, dtype.size(), |bytes| {
+            pieces::extend_i64(dtype, bytes, &mut values).ok_or_else(|| {
+                let (problem, help) = ("a value is above 2^63 - 1", "store it as I64");
+                FormatError::unsupported(&self.file, extent.place(), problem, help)
+            })
+        })?;
+        Ok(values)
     }
 }

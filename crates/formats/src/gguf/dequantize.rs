@@ -12,8 +12,16 @@ use crate::pieces;
 ///
 /// `None` when `ggml_type` holds integers or `bytes` is no whole number of blocks.
 pub fn dequantize(ggml_type: GgmlType, bytes: &[u8], values: &mut Vec<f32>) -> Option<()> {
-    let (_, block_bytes) = ggml_type.block();
-    if !bytes.len().is_multiple_of(block_bytes) {
+    let (of_block, block_bytes) = ggml_type.block();
+    let before = values.len();
+    values.resize(before + bytes.len() / block_bytes * of_block, 0.0);
+    fill(ggml_type, bytes, &mut values[before..])
+}
+
+/// As [`dequantize`], into `values`, which are as many as the blocks have.
+pub(super) fn fill(ggml_type: GgmlType, bytes: &[u8], values: &mut [f32]) -> Option<()> {
+    let (of_block, block_bytes) = ggml_type.block();
+    if bytes.len() % block_bytes != 0 || values.len() != bytes.len() / block_bytes * of_block {
         return None;
     }
     match ggml_type {
@@ -28,20 +36,18 @@ pub fn dequantize(ggml_type: GgmlType, bytes: &[u8], values: &mut Vec<f32>) -> O
         GgmlType::Q5_K => blocks(bytes, values, k_quants::q5_k),
         GgmlType::Q6_K => blocks(bytes, values, k_quants::q6_k),
         GgmlType::Q8_K => blocks(bytes, values, k_quants::q8_k),
-        _ => pieces::extend_f32(ggml_type.plain()?, bytes, values)?,
+        _ => pieces::fill_f32(ggml_type.plain()?, bytes, values)?,
     }
     Some(())
 }
 
 fn blocks<const BYTES: usize, const VALUES: usize>(
     bytes: &[u8],
-    values: &mut Vec<f32>,
+    values: &mut [f32],
     block: impl Fn(&[u8; BYTES], &mut [f32; VALUES]),
 ) {
-    let mut out = [0.0; VALUES];
-    for bytes in bytes.as_chunks().0 {
-        block(bytes, &mut out);
-        values.extend_from_slice(&out);
+    for (bytes, values) in bytes.as_chunks().0.iter().zip(values.as_chunks_mut().0) {
+        block(bytes, values);
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use super::dequantize::fill;
 use super::header::read_header;
 use super::{GgufTensor, GgufValue, dequantize};
 use crate::pieces::{self, Extent, PIECE};
@@ -78,12 +79,10 @@ impl<R: ReadAt> Gguf<R> {
     /// When there is no such tensor, when it holds integers, or when the file cannot be read.
     pub fn read_f32(&self, name: &str) -> Result<Vec<f32>, FormatError> {
         let tensor = self.tensor(name).ok_or_else(|| FormatError::no_such_tensor(&self.file, name))?;
-        let extent = self.extent(tensor);
-        let mut values = pieces::reserve(tensor.element_count(), &extent)?;
-        extent.read_pieces(&self.reader, tensor.ggml_type.block().1, |bytes| {
-            self.dequantize_piece(tensor, bytes, &mut values)
-        })?;
-        Ok(values)
+        let kind = tensor.ggml_type;
+        self.extent(tensor).read_f32(&self.reader, tensor.element_count(), kind.block(), |bytes, values| {
+            fill(kind, bytes, values).ok_or_else(|| self.wrong_kind(tensor, "read it as integers"))
+        })
     }
 
     /// Calls `each` with the index and values of every row of a tensor of two or more dimensions, in the file's order.
