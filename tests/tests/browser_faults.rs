@@ -71,7 +71,8 @@ async fn bad_links_are_said_in_words() {
 #[tokio::test]
 #[ignore = "needs the page and Chromium: cargo xtask test"]
 async fn a_model_from_a_hub_survives_a_broken_connection_and_is_kept() {
-    let hub = Hub::open(tiny().map(|(name, bytes)| (format!("lorelei/tiny/{name}"), bytes)));
+    let files = |model: &'static str| tiny().map(move |(name, bytes)| (format!("{model}/{name}"), bytes));
+    let hub = Hub::open(files("lorelei/tiny").chain(files("lorelei/other")));
     hub.shelf.lock().unwrap().cut.insert("lorelei/tiny/model.safetensors".into());
     let browser = Browser::open(1200, 900).await;
     let load = async |id: &str| {
@@ -93,6 +94,15 @@ async fn a_model_from_a_hub_survives_a_broken_connection_and_is_kept() {
     browser.wait("model-name", 120, |name| name == "lorelei/tiny").await;
     assert_eq!(hub.shelf.lock().unwrap().requests.len(), requests.len());
 
+    // What arrives otherwise than the hub has it is not kept.
+    hub.shelf.lock().unwrap().damaged.insert("lorelei/other/model.safetensors".into());
+    browser.fill("model-hub-revision", "v2").await;
+    browser.fill("model-hub-id", "lorelei/other").await;
+    browser.click("model-hub-load").await;
+    browser.wait("model-error", 60, |error| error.contains("arrived damaged")).await;
+    browser.click("model-hub-load").await;
+    browser.wait("model-name", 120, |name| name == "lorelei/other@v2").await;
+
     // What the hub does not give is said, and the model that was there stays.
     hub.shelf.lock().unwrap().refused.insert("lorelei/closed/config.json".into(), 401);
     load("lorelei/closed").await;
@@ -101,8 +111,15 @@ async fn a_model_from_a_hub_survives_a_broken_connection_and_is_kept() {
     browser.wait("model-error", 60, |error| error.contains("has no config.json")).await;
     browser.wait("model-name", 10, |name| name == "builtin:tiny").await;
 
-    // It can be deleted.
+    // They can be deleted.
     let label = "[...document.querySelectorAll('[data-testid=model-cached] button')].pop().click()";
+    browser
+        .wait("model-cached", 30, |cached| cached.contains("tiny/main") && cached.contains("other/v2"))
+        .await;
+    browser.run(label).await;
+    browser
+        .wait("model-cached", 30, |cached| cached.contains("tiny/main") != cached.contains("other/v2"))
+        .await;
     browser.run(label).await;
     browser.wait("model-cached", 30, str::is_empty).await;
     // What the browser itself says of the answers is no error of the page.

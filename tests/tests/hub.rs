@@ -21,16 +21,18 @@ fn hub() -> Hub {
 
 /// `lorelei params` of a recipe for a model of the hub at `address`, with a cache in `folder`.
 fn params(address: &str, folder: &Path, id: &str) -> Output {
+    command(address, folder, id).output().unwrap()
+}
+
+fn command(address: &str, folder: &Path, id: &str) -> Command {
     let recipe = folder.join("recipe.toml");
     fs::write(&recipe, format!("[model]\nmodel_name_or_path = \"{id}\"\n")).unwrap();
-    Command::new(program())
-        .args(["params"])
-        .arg(recipe)
-        .env("HF_ENDPOINT", address)
-        .env("HF_HOME", folder.join("cache"))
-        .env_remove("HF_HUB_CACHE")
-        .output()
-        .unwrap()
+    let mut command = Command::new(program());
+    command.arg("params").arg(recipe).env("HF_ENDPOINT", address).env("HF_HOME", folder.join("cache"));
+    for name in ["HF_HUB_CACHE", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_TOKEN"] {
+        command.env_remove(name);
+    }
+    command
 }
 
 fn ok(output: &Output) -> String {
@@ -80,6 +82,39 @@ fn a_model_is_fetched_once_and_found_again_without_the_hub() {
     // Nothing answers at this address.
     let again = ok(&params("http://127.0.0.1:9", folder.path(), ID));
     assert_eq!(again, said);
+}
+
+#[test]
+fn what_arrives_damaged_is_removed_and_fetched_anew() {
+    let (hub, folder) = (hub(), tempfile::tempdir().unwrap());
+    hub.shelf.lock().unwrap().damaged.insert(format!("{ID}/model.safetensors"));
+    refused(
+        &params(&hub.address, folder.path(), ID),
+        &[ID, "model.safetensors", "arrived damaged", "SHA-256"],
+    );
+    let blobs = folder.path().join("cache/hub/models--lorelei--tiny/blobs");
+    let large = |entry: std::io::Result<fs::DirEntry>| entry.unwrap().file_name().len() == 64;
+    assert!(!fs::read_dir(blobs).unwrap().any(large), "it is still there");
+    ok(&params(&hub.address, folder.path(), ID));
+}
+
+#[test]
+fn offline_only_the_cache_is_asked() {
+    let (hub, folder) = (hub(), tempfile::tempdir().unwrap());
+    let offline = |id: &str| {
+        let mut command = command(&hub.address, folder.path(), id);
+        command.env("HF_HUB_OFFLINE", "1").env("HF_HUB_CACHE", folder.path().join("elsewhere"));
+        command.output().unwrap()
+    };
+    refused(&offline(ID), &[ID, "config.json", "not in the cache", "elsewhere", "HF_HUB_OFFLINE"]);
+    assert_eq!(hub.shelf.lock().unwrap().requests, []);
+    let mut fetch = command(&hub.address, folder.path(), ID);
+    ok(&fetch.env("HF_HUB_CACHE", folder.path().join("elsewhere")).output().unwrap());
+    let requests = hub.shelf.lock().unwrap().requests.len();
+    ok(&offline(ID));
+    // A commit is found by its own name, too.
+    ok(&offline(&format!("{ID}@0123456789abcdef0123456789abcdef01234567")));
+    assert_eq!(hub.shelf.lock().unwrap().requests.len(), requests);
 }
 
 #[test]

@@ -15,6 +15,7 @@ mod commands;
 mod dataset;
 mod device;
 mod disk;
+mod hub;
 mod model_folder;
 mod recipe_file;
 mod shelf;

@@ -1,21 +1,16 @@
 //! Where a model comes from: what the program carries, a Hugging Face folder, a GGUF file or a hub id.
 
-use std::{
-    fs::{self, File},
-    io,
-    path::{Path, PathBuf},
-};
+use std::{fs::File, io, path::Path};
 
 use burn::tensor::Device;
-use hf_hub::{Repo, RepoType};
 use lorelei_data::Tokenizer;
-use lorelei_formats::{ModelConfig, ModelSource, shard_names};
+use lorelei_formats::{ModelConfig, ModelSource};
 use lorelei_kernels::gpu;
 use lorelei_models::{Model, Purpose, Storage};
 use lorelei_recipe::{FinetuningType, ModelDtype, Recipe, id_and_revision};
 use miette::{Context, IntoDiagnostic, Result, miette};
 
-use crate::report;
+use crate::{hub, report};
 
 /// Opens what `model_name_or_path` names.
 ///
@@ -36,7 +31,7 @@ pub fn open(name: &str) -> Result<ModelSource> {
         let known = lorelei_builtin::MODELS.join(", ");
         Err(miette!("there is no {name}; built in: {known}. Or name a folder, a .gguf file or a hub id"))
     } else if id_and_revision(name).0.split('/').count() == 2 && !name.starts_with(['.', '/']) {
-        folder(&from_hub(name)?)
+        folder(&hub::fetch(name)?)
     } else {
         Err(miette!(
             "there is no model at {name}: it is neither a folder, a .gguf file nor a hub id (owner/name, or owner/name@revision)"
@@ -102,36 +97,4 @@ pub fn tokenizer(source: &ModelSource) -> Result<Tokenizer> {
     })?;
     Tokenizer::from_files(json, source.tokenizer_config.as_deref(), source.chat_template.as_deref())
         .map_err(report)
-}
-
-/// Fetches a model's files into the hub's own cache and returns their folder.
-fn from_hub(name: &str) -> Result<PathBuf> {
-    let (id, revision) = id_and_revision(name);
-    let revision = revision.unwrap_or("main").to_owned();
-    let repo = hf_hub::api::sync::ApiBuilder::from_env()
-        // A transfer that breaks off goes on where it was.
-        .with_retries(5)
-        .build()
-        .map_err(|error| miette!("the hub's cache cannot be used: {error}"))?
-        .repo(Repo::with_revision(id.to_owned(), RepoType::Model, revision));
-    let get = |file: &str| repo.get(file).map_err(|error| miette!("{name} on the hub: {file}: {error}"));
-    let config = get("config.json")?;
-    match repo.get(ModelSource::INDEX) {
-        Ok(index) => {
-            let index = fs::read_to_string(index).into_diagnostic()?;
-            for name in shard_names(&index, ModelSource::INDEX).map_err(report)? {
-                get(&name)?;
-            }
-        }
-        // Most models have no index: they are one file.
-        Err(no_index) => {
-            get("model.safetensors").map_err(|error| {
-                miette!("{error}; nor can model.safetensors.index.json be had: {no_index}")
-            })?;
-        }
-    }
-    for optional in ModelSource::OPTIONAL {
-        let _ = repo.get(optional);
-    }
-    Ok(config.parent().map(Path::to_owned).unwrap_or_default())
 }

@@ -14,6 +14,7 @@
 //! names the file, the place and the way out.
 
 pub mod adapter;
+mod checksum;
 pub mod config;
 mod dtype;
 mod error;
@@ -31,6 +32,7 @@ pub use adapter::{
     Adapter, AdapterTensor, adapter_key, parameter_key, parameter_name, parse_adapter_key,
     read_adapter_bytes, write_adapter,
 };
+pub use checksum::{is_sha256, sha256};
 pub use config::ModelConfig;
 pub use dtype::Dtype;
 pub use error::{ErrorKind, FormatError, Place};

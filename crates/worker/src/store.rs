@@ -3,11 +3,13 @@
 //! `models/<owner>@<name>@<revision>/<file>`; `run/checkpoint-<step>/<file>` and `run/run.json`, which names the checkpoint that
 //! counts and is written last: a tab that dies while it saves leaves the checkpoint before.
 
-use lorelei_formats::{ModelSource, shard_names};
+use std::collections::BTreeMap;
+
+use lorelei_formats::{ModelSource, sha256, shard_names};
 use lorelei_protocol::{CachedModel, InterruptedRun, Reply};
 use web_sys::File;
 
-use crate::{browser, device, port};
+use crate::{blob::BlobReader, browser, device, port};
 
 const RUN: &str = "run/run.json";
 /// What a hub has of a model, beside the model's files.
@@ -56,14 +58,14 @@ pub async fn hub(id: &str, revision: &str, endpoint: &str) -> Result<Vec<File>, 
     let folder = format!("models/{}", [owner.as_str(), &name, &revision].join(SEPARATOR));
     // Kept as the files are: a model that is here needs no network any more.
     let listing = format!("{folder}/{LISTING}");
-    let url = format!("{endpoint}/api/models/{owner}/{name}/revision/{revision}");
+    let url = format!("{endpoint}/api/models/{owner}/{name}/revision/{revision}?blobs=true");
     let listed =
         match browser::fetch(&url, &listing, |_, _| ()).await.map_err(|error| format!("{id}: {error}"))? {
-            true => names(&browser::read(&listing).await?.unwrap_or_default()),
+            true => Listed::read(&browser::read(&listing).await?.unwrap_or_default()),
             false => None,
         };
     let get = async |file: &str| -> Result<Option<File>, String> {
-        if listed.as_ref().is_some_and(|names| !names.iter().any(|name| name == file)) {
+        if listed.as_ref().is_some_and(|listed| !listed.0.contains_key(file)) {
             return Ok(None);
         }
         let url = format!("{endpoint}/{owner}/{name}/resolve/{revision}/{file}");
@@ -72,10 +74,24 @@ pub async fn hub(id: &str, revision: &str, endpoint: &str) -> Result<Vec<File>, 
             port::post(&Reply::Progress { what: what.clone(), done: done as u64, total: total as u64 });
         };
         let path = format!("{folder}/{file}");
-        match browser::fetch(&url, &path, progress).await.map_err(|error| format!("{id}: {file}: {error}"))? {
-            true => browser::file(&path).await,
-            false => Ok(None),
+        if let Some(kept) = browser::file(&path).await? {
+            return Ok(Some(kept));
         }
+        if !browser::fetch(&url, &path, progress).await.map_err(|error| format!("{id}: {file}: {error}"))? {
+            return Ok(None);
+        }
+        let fetched = browser::file(&path).await?;
+        let checksum = listed.as_ref().and_then(|listed| listed.0.get(file)?.clone());
+        if let (Some(fetched), Some(expected)) = (&fetched, checksum) {
+            let found = sha256(&BlobReader::new(fetched.clone())).map_err(|error| error.to_string())?;
+            if found != expected {
+                browser::delete(&path).await?;
+                return Err(format!(
+                    "{id}: {file} arrived damaged (its SHA-256 is {found}, the hub's {expected}) and was removed: load it again"
+                ));
+            }
+        }
+        Ok(fetched)
     };
     let needed = async |file: &str| get(file).await?.ok_or_else(|| format!("{id} on the hub has no {file}"));
     let mut files = vec![needed("config.json").await?];
@@ -96,11 +112,21 @@ pub async fn hub(id: &str, revision: &str, endpoint: &str) -> Result<Vec<File>, 
     Ok(files)
 }
 
-/// The names of a model's files in a hub's answer; none where it is no such answer.
-fn names(answer: &[u8]) -> Option<Vec<String>> {
-    let answer: serde_json::Value = serde_json::from_slice(answer).ok()?;
-    let names = answer["siblings"].as_array()?.iter();
-    Some(names.filter_map(|file| file["rfilename"].as_str().map(str::to_owned)).collect())
+/// A model's files by their names, and the SHA-256 of those that the hub stores as large ones.
+struct Listed(BTreeMap<String, Option<String>>);
+
+impl Listed {
+    /// Out of a hub's answer; none where it is no such answer.
+    fn read(answer: &[u8]) -> Option<Self> {
+        let answer: serde_json::Value = serde_json::from_slice(answer).ok()?;
+        let text = |value: &serde_json::Value| value.as_str().map(str::to_owned);
+        let files = answer["siblings"].as_array()?.iter();
+        Some(Self(
+            files
+                .filter_map(|file| Some((text(&file["rfilename"])?, text(&file["lfs"]["sha256"]))))
+                .collect(),
+        ))
+    }
 }
 
 /// Keeps a checkpoint: its files first, then the record that makes it the one that counts; the one before goes last.

@@ -21,7 +21,7 @@ pub fn dequantize(ggml_type: GgmlType, bytes: &[u8], values: &mut Vec<f32>) -> O
 /// As [`dequantize`], into `values`, which are as many as the blocks have.
 pub(super) fn fill(ggml_type: GgmlType, bytes: &[u8], values: &mut [f32]) -> Option<()> {
     let (of_block, block_bytes) = ggml_type.block();
-    if bytes.len() % block_bytes != 0 || values.len() != bytes.len() / block_bytes * of_block {
+    if !bytes.len().is_multiple_of(block_bytes) || values.len() != bytes.len() / block_bytes * of_block {
         return None;
     }
     match ggml_type {
