@@ -136,6 +136,34 @@ async fn a_pasted_snippet_trains() {
         .collect();
     assert_eq!(evaluations.len(), 3, "{log}");
     assert!(evaluations[2] < evaluations[0], "{log}");
+
+    // Drawn by the same seed, it says what the program says.
+    browser.fill("try-prompt", "What comes after 7?").await;
+    browser.fill("try-top-p", "most").await;
+    browser.run("document.querySelector('[data-testid=try-more]').open = true").await;
+    let settings = [("length", "16"), ("temperature", "0.9"), ("top-k", "20"), ("seed", "7")];
+    for (name, value) in settings {
+        browser.fill(&format!("try-{name}"), value).await;
+    }
+    browser.click("try-generate").await;
+    browser.wait("try-error", 10, |error| error.contains("top_p must be a number")).await;
+    browser.fill("try-top-p", "0.95").await;
+    browser.click("try-generate").await;
+    browser.wait("try-with", 60, |text| !text.is_empty() && !text.starts_with("There is no adapter")).await;
+    browser.wait("try-generate", 60, |text| text == "Answer").await;
+    let mut generate = Command::new(program());
+    generate
+        .args(["generate", "--device", "cpu", "--model", "builtin:tiny", "--compare", "--adapter"])
+        .arg(&home);
+    generate.args(["--prompt", "What comes after 7?", "--max-new-tokens", "16", "--temperature", "0.9"]);
+    let said = generate.args(["--top-k", "20", "--top-p", "0.95", "--seed", "7"]).output().unwrap();
+    assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+    let said = String::from_utf8(said.stdout).unwrap();
+    let (without, with) = said.split_once("--- with the adapter").unwrap();
+    let without = without.trim_start_matches("--- without the adapter").trim();
+    assert_eq!(browser.text("try-without").await.trim(), without);
+    assert_eq!(browser.text("try-with").await.trim(), with.trim());
+    assert_eq!(browser.console().await, [""; 0]);
 }
 
 /// Rows as tokens: the number of each, and whether it is learnt.

@@ -36,6 +36,9 @@ pub struct Arguments {
     /// Compare the kernels of a GPU instead: burn's apply_lora, burn's operations, and WGSL in its variants.
     #[arg(long)]
     pub kernels: bool,
+    /// With --kernels: only the ways whose names have one of these words in them; speed and memory are held against the first.
+    #[arg(long, value_delimiter = ',')]
+    pub ways: Vec<String>,
     /// Measure from text to packed tokens instead: MB a second and memory, beside Python's datasets and tokenizers.
     #[arg(long)]
     pub data: bool,

@@ -61,7 +61,10 @@ pub fn bench(arguments: &Arguments, lorelei: &Path) -> Result<()> {
             length: *length,
         };
         let mut rival: Option<(f64, f64)> = None;
-        for way in &WAYS {
+        let wanted = |way: &&Way| {
+            arguments.ways.is_empty() || arguments.ways.iter().any(|word| way.name.contains(word.as_str()))
+        };
+        for way in WAYS.iter().filter(wanted) {
             println!("xtask: {length} tokens, {}", way.name);
             // The launches of a step are the difference of two runs, of which the first has but its first step; the longer one is measured.
             let (short, long) = (bench.run(way, 0)?, bench.run(way, arguments.steps)?);

@@ -3,8 +3,9 @@
 use std::{io::Write as _, time::Instant};
 
 use lorelei_data::Tokenizer;
-use lorelei_models::{Generation, Model, Sampling};
-use miette::Result;
+use lorelei_models::{Model, Sampling};
+use lorelei_train::Answer;
+use miette::{Result, miette};
 
 use crate::report;
 
@@ -35,7 +36,7 @@ pub struct SpeakArguments {
 }
 
 /// An answer, and how it came.
-pub struct Answer {
+pub struct Spoken {
     /// What was said.
     pub text: String,
     /// Tokens that were drawn.
@@ -51,23 +52,16 @@ impl SpeakArguments {
     ///
     /// If there are any.
     pub fn sampling(&self) -> Result<Sampling> {
-        let wrong = |what: &str, wanted: &str| Err(miette::miette!("--{what} must be {wanted}"));
-        if !(self.temperature >= 0.0 && self.temperature.is_finite()) {
-            return wrong("temperature", "0 or a number above it");
-        }
-        if !(self.top_p > 0.0 && self.top_p <= 1.0) {
-            return wrong("top-p", "above 0 and at most 1");
-        }
-        if !(self.repetition_penalty > 0.0 && self.repetition_penalty.is_finite()) {
-            return wrong("repetition-penalty", "a number above 0");
-        }
-        Ok(Sampling {
+        let sampling = Sampling {
             temperature: self.temperature,
             top_k: self.top_k,
             top_p: self.top_p,
             repetition_penalty: self.repetition_penalty,
             seed: self.seed,
-        })
+        };
+        let wrong = |(what, wanted): (&str, &str)| miette!("--{} must be {wanted}", what.replace('_', "-"));
+        sampling.check().map_err(wrong)?;
+        Ok(sampling)
     }
 
     /// Writes what `model` says behind `prompt` to the standard output, as it comes.
@@ -75,56 +69,37 @@ impl SpeakArguments {
     /// # Errors
     ///
     /// If the prompt does not fit the model, or the device fails.
-    pub fn speak(&self, model: &Model, tokenizer: &Tokenizer, prompt: &[u32]) -> Result<Answer> {
-        let mut generation = Generation::new(model, prompt, self.sampling()?).map_err(report)?;
-        let mut ends: Vec<u32> = model.config().eos_token_id.clone();
-        ends.extend(tokenizer.eos_id());
-        let (mut ids, mut text, mut shown) = (Vec::new(), String::new(), 0);
-        let mut began = Instant::now();
-        while ids.len() < self.max_new_tokens {
-            let Some(id) = pollster::block_on(generation.next()).map_err(report)? else { break };
-            if ids.is_empty() {
+    pub fn speak(&self, model: &Model, tokenizer: &Tokenizer, prompt: &[u32]) -> Result<Spoken> {
+        let answer = Answer::new(model, tokenizer, prompt, self.sampling()?, &self.stop);
+        let mut answer = answer.map_err(report)?;
+        let (mut shown, mut began) = (0, Instant::now());
+        while answer.tokens() < self.max_new_tokens {
+            let grows = pollster::block_on(answer.grow()).map_err(report)?;
+            if answer.tokens() <= 1 {
                 // From here on a token costs a token, not the prompt.
                 began = Instant::now();
             }
-            if ends.contains(&id) {
+            if !grows {
                 break;
             }
-            ids.push(id);
-            text = tokenizer.decode(&ids, true).map_err(report)?;
-            let end = self.stop.iter().filter_map(|stop| text.find(stop.as_str())).min();
-            let stopped = end.is_some();
-            text.truncate(end.unwrap_or(text.len()));
-            shown = show(&text, shown, if stopped { 0 } else { self.held_back(&text) });
-            if stopped {
-                break;
-            }
+            shown = show(answer.settled(), shown);
         }
-        show(&text, shown, 0);
+        show(answer.text(), shown);
         say!();
-        let tokens = ids.len();
+        let (text, tokens) = (answer.text().to_owned(), answer.tokens());
         let seconds = began.elapsed().as_secs_f64().max(1e-9);
-        Ok(Answer { text, tokens, tokens_per_second: tokens.saturating_sub(1) as f64 / seconds })
-    }
-
-    /// How much of the end of a text that still grows may turn out to be something else: half a character, or the beginning of a stop.
-    fn held_back(&self, text: &str) -> usize {
-        let half = text.len() - text.trim_end_matches('\u{fffd}').len();
-        let beginnings = self.stop.iter().flat_map(|stop| {
-            let ends = stop.char_indices().map(|(end, _)| &stop[..end]);
-            ends.filter(|part| text.ends_with(part)).map(str::len)
-        });
-        beginnings.max().unwrap_or(0).max(half)
+        Ok(Spoken { text, tokens, tokens_per_second: tokens.saturating_sub(1) as f64 / seconds })
     }
 }
 
-/// Writes the part of `text` that is new, but for its last `held` bytes; returns how much has been written of it.
-fn show(text: &str, shown: usize, held: usize) -> usize {
-    let end = text.len() - held;
-    if let Some(new) = text.get(shown..end) {
-        let mut out = std::io::stdout();
-        let _ = out.write_all(new.as_bytes()).and_then(|()| out.flush());
-        return end;
+/// Writes the part of `text` that is new; returns how much has been written of it.
+fn show(text: &str, shown: usize) -> usize {
+    match text.get(shown..) {
+        Some(new) => {
+            let mut out = std::io::stdout();
+            let _ = out.write_all(new.as_bytes()).and_then(|()| out.flush());
+            text.len()
+        }
+        None => shown,
     }
-    shown
 }

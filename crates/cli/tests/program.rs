@@ -419,6 +419,27 @@ fn a_classifier_learns_classes_and_is_measured() {
     let adapter = open(&run.output().join("adapter_model.safetensors"));
     assert_eq!(adapter.info("base_model.model.score.weight").unwrap().shape[0], 2);
 
+    // It says what it has learnt, and a file that names other classes is not believed.
+    let adapter = run.output().display().to_string();
+    let classify = |more: &[&str]| {
+        let command = ["classify", "--device", "cpu", "--model", "builtin:tiny", "--adapter", &adapter];
+        lorelei(&[&command[..], more].concat())
+    };
+    let line: serde_json::Value = serde_json::from_str(&classify(&["--json", bird]).ok().out).unwrap();
+    assert_eq!(line["verdict"]["classes"][0]["label"], "air", "{line}");
+    let chances = line["verdict"]["classes"].as_array().unwrap().iter();
+    let sum: f64 = chances.map(|class| class["score"].as_f64().unwrap()).sum();
+    assert!((sum - 1.0).abs() < 1e-9, "{line}");
+    let labels = run.output().join("labels.json");
+    fs::write(&labels, r#"{"problem_type": "single_label_classification", "id2label": {"0": "air"}}"#)
+        .unwrap();
+    classify(&[fish]).refused(&["labels.json", "1 classes", "2"]);
+    fs::write(&labels, "{").unwrap();
+    classify(&[fish]).refused(&["labels.json", "no JSON"]);
+    fs::remove_file(&labels).unwrap();
+    let said = classify(&[fish]).ok();
+    assert!(said.out.starts_with("1 "), "a class without a name is its number: {}", said.out);
+
     // What a classifier has is no measure of a text.
     let text = ["training.metric_for_best_model=f1", "training.max_steps=1"];
     run.train(&text).refused(&["metric_for_best_model", "has no classes"]);
@@ -430,7 +451,8 @@ fn a_classifier_learns_classes_and_is_measured() {
 
 #[test]
 fn numbers_several_classes_pairs_and_words_are_learnt() {
-    let learns = |task: &str, rows: &[serde_json::Value], metric: &str| {
+    // Trains, and asks what it then says of the texts in `ask`.
+    let learns = |task: &str, rows: &[serde_json::Value], metric: &str, ask: &[&str]| {
         let run = Run::new();
         let rows = rows.iter().cycle().take(12).map(|row| row.to_string() + "\n").collect::<String>();
         run.data(&rows);
@@ -460,14 +482,20 @@ fn numbers_several_classes_pairs_and_words_are_learnt() {
         let card = fs::read_to_string(run.output().join("README.md")).unwrap();
         let head = open(&run.output().join("adapter_model.safetensors"));
         let labels = head.info("base_model.model.score.weight").unwrap().shape[0];
-        (of(&evaluations[0]), of(&evaluations[1]), said.out + &card, labels)
+        let adapter = run.output().display().to_string();
+        let command = ["classify", "--device", "cpu", "--model", "builtin:tiny", "--adapter", &adapter];
+        let verdict = lorelei(&[&command[..], ask].concat()).ok().out;
+        (of(&evaluations[0]), of(&evaluations[1]), said.out + &card, labels, verdict)
     };
     use serde_json::json;
-    let (before, after, said, labels) = learns(
+    let (before, after, said, labels, verdict) = learns(
         "SEQ_CLS",
         &[json!({"text": "a fish swims", "label": 1.5}), json!({"text": "a bird flies", "label": -2.0})],
         "eval_loss",
+        &["a fish swims"],
     );
+    let number: f64 = verdict.split('\t').next().unwrap().parse().unwrap();
+    assert!((number - 1.5).abs() < 0.5, "{verdict}");
     assert!(after < 0.1 && before > 1.0 && labels == 1, "{before} to {after}, {labels} labels");
     assert!(said.contains("mean squared error") && said.contains("num_labels=1)"), "{said}");
     let several = [
@@ -475,7 +503,11 @@ fn numbers_several_classes_pairs_and_words_are_learnt() {
         json!({"text": "a stone falls", "label": []}),
         json!({"text": "a bird flies", "label": ["animal"]}),
     ];
-    let (_, after, said, labels) = learns("SEQ_CLS", &several, "eval_accuracy");
+    let ask = ["a fish swims", "a stone falls"];
+    let (_, after, said, labels, verdict) = learns("SEQ_CLS", &several, "eval_accuracy", &ask);
+    let lines: Vec<&str> = verdict.lines().collect();
+    assert!(lines[0].contains("water") && lines[0].contains("animal"), "{verdict}");
+    assert_eq!(lines[1], "none\ta stone falls");
     assert!(after == 1.0 && labels == 2, "{after}, {labels} labels");
     assert!(
         said.contains("2 classes: animal, water") && said.contains("multi_label_classification"),
@@ -485,13 +517,17 @@ fn numbers_several_classes_pairs_and_words_are_learnt() {
         json!({"text": "a fish", "text_pair": "it swims", "label": "true"}),
         json!({"text": "a fish", "text_pair": "it flies", "label": "false"}),
     ];
-    let (_, after, _, labels) = learns("SEQ_CLS", &pairs, "eval_accuracy");
+    let ask = ["--text-pair", "it flies", "a fish"];
+    let (_, after, _, labels, verdict) = learns("SEQ_CLS", &pairs, "eval_accuracy", &ask);
+    assert!(verdict.starts_with("false "), "{verdict}");
     assert!(after == 1.0 && labels == 2, "{after}, {labels} labels");
     let words = [
         json!({"tokens": ["the", "whale", "swims"], "ner_tags": ["O", "ANIMAL", "O"]}),
         json!({"tokens": ["a", "bird", "in", "Spain"], "ner_tags": ["O", "ANIMAL", "O", "PLACE"]}),
     ];
-    let (_, after, said, labels) = learns("TOKEN_CLS", &words, "eval_accuracy");
+    let (_, after, said, labels, verdict) =
+        learns("TOKEN_CLS", &words, "eval_accuracy", &["a bird in Spain"]);
+    assert_eq!(verdict, "a/O bird/ANIMAL in/O Spain/PLACE\n");
     assert!(after == 1.0 && labels == 3, "{after}, {labels} labels");
     assert!(said.contains("3 classes: ANIMAL, O, PLACE"), "{said}");
 }

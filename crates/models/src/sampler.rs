@@ -22,6 +22,25 @@ impl Sampling {
     pub const GREEDY: Self =
         Self { temperature: 0.0, top_k: 0, top_p: 1.0, repetition_penalty: 1.0, seed: 0 };
 
+    /// The first number that means nothing, and what it must be.
+    ///
+    /// # Errors
+    ///
+    /// If there is one.
+    pub fn check(&self) -> Result<(), (&'static str, &'static str)> {
+        let positive = |number: f64| number > 0.0 && number.is_finite();
+        if !(self.temperature == 0.0 || positive(self.temperature)) {
+            return Err(("temperature", "0 or a number above it"));
+        }
+        if !(self.top_p > 0.0 && self.top_p <= 1.0) {
+            return Err(("top_p", "above 0 and at most 1"));
+        }
+        if !positive(self.repetition_penalty) {
+            return Err(("repetition_penalty", "a number above 0"));
+        }
+        Ok(())
+    }
+
     /// Whether the likeliest token by the logits as they are is always taken.
     pub(crate) fn is_greedy(&self) -> bool {
         self.temperature <= 0.0 && self.repetition_penalty == 1.0

@@ -17,5 +17,5 @@ pub use reply::{
     AdapterInfo, BadRow, CachedModel, Capabilities, ClassifierInfo, DataInfo, Input, InterruptedRun,
     LengthBar, ModelInfo, ModuleInfo, PreviewRow, PreviewToken, Reply,
 };
-pub use request::{DataChoice, DeviceChoice, ModelChoice, Request, SamplePrompt};
+pub use request::{DataChoice, DeviceChoice, ModelChoice, Request, SamplePrompt, Speech};
 pub use verdict::{Chance, Tagged, Verdict};

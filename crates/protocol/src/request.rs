@@ -54,8 +54,8 @@ pub enum Request {
     Generate {
         /// What the user says.
         prompt: String,
-        /// Longest answer, in tokens.
-        max_new_tokens: usize,
+        /// How it is answered.
+        speech: Speech,
     },
     /// The adapter with its configuration, recipe and model card as a zip. Answered by [`crate::Reply::Exported`].
     Export,
@@ -119,6 +119,25 @@ pub enum DataChoice {
         /// Its name.
         name: String,
     },
+}
+
+/// How an answer is made. Names and meanings are those of Transformers' `GenerationConfig`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Speech {
+    /// Longest answer, in tokens.
+    pub max_new_tokens: usize,
+    /// Divides the logits; 0 takes the likeliest token each time.
+    pub temperature: f64,
+    /// Only so many of the likeliest tokens are drawn from; 0 for all.
+    pub top_k: usize,
+    /// Only the likeliest tokens whose chances add up to this are drawn from; 1 for all.
+    pub top_p: f64,
+    /// Above 1, what was said already is less likely.
+    pub repetition_penalty: f64,
+    /// Draws the tokens.
+    pub seed: u64,
+    /// Texts that end an answer, and are no part of it.
+    pub stop: Vec<String>,
 }
 
 /// A prompt that is answered every so many steps.

@@ -1,6 +1,7 @@
 //! The trainer: loop, accumulation, optimizer, schedule, evaluation and checkpoints. It speaks in [`Event`]s and knows neither a
 //! terminal nor a file system: a [`Host`] gives it a clock and a place for files.
 
+mod answer;
 mod card;
 mod checkpoint;
 mod classification;
@@ -15,6 +16,7 @@ mod save;
 mod state;
 mod trainer;
 
+pub use answer::Answer;
 pub use card::model_card;
 pub use checkpoint::Checkpoint;
 pub use classify::classify;

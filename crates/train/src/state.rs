@@ -11,7 +11,7 @@ use crate::{Evaluation, LossScale, StepLog, TrainError};
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct TrainerState {
     /// A line a logged step and a line an evaluation, as Transformers logs them.
-    pub log_history: Vec<Json>,
+    pub log_history: Vec<HistoryLine>,
     /// The best value of `metric_for_best_model` so far.
     pub best_metric: Option<f64>,
     /// The step it was reached at.
@@ -24,6 +24,47 @@ pub struct TrainerState {
     pub sums: Sums,
     /// Of a run in fp16.
     pub loss_scale: Option<LossScale>,
+}
+
+/// A line of `log_history`. A run may have many thousands of them: as maps they would take kilobytes each.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum HistoryLine {
+    /// A logged step.
+    Step(StepLine),
+    /// An evaluation.
+    Evaluation(EvaluationLine),
+    /// What another trainer has logged.
+    Other(Json),
+}
+
+/// A logged step, in the order of Transformers' keys.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct StepLine {
+    pub epoch: f64,
+    pub grad_norm: f64,
+    pub learning_rate: f64,
+    pub loss: f64,
+    pub step: usize,
+}
+
+/// An evaluation, likewise.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct EvaluationLine {
+    pub epoch: f64,
+    pub eval_loss: f64,
+    pub eval_runtime: f64,
+    pub eval_samples_per_second: f64,
+    pub eval_steps_per_second: f64,
+    pub step: usize,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eval_accuracy: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eval_f1: Option<f64>,
 }
 
 /// Sums over steps whose numbers are not logged yet.
@@ -45,12 +86,12 @@ pub struct Sums {
 impl TrainerState {
     /// Takes a log line over.
     pub(crate) fn logged(&mut self, log: &StepLog) {
-        self.log_history.push(json!({
-            "epoch": log.epoch,
-            "grad_norm": log.grad_norm,
-            "learning_rate": log.learning_rate,
-            "loss": log.loss,
-            "step": log.step,
+        self.log_history.push(HistoryLine::Step(StepLine {
+            epoch: log.epoch,
+            grad_norm: log.grad_norm,
+            learning_rate: log.learning_rate,
+            loss: log.loss,
+            step: log.step,
         }));
     }
 
@@ -62,20 +103,16 @@ impl TrainerState {
         rows: usize,
     ) -> bool {
         let batches = rows.div_ceil(arguments.per_device_eval_batch_size.max(1));
-        let mut line = json!({
-            "epoch": evaluation.epoch,
-            "eval_loss": evaluation.eval_loss,
-            "eval_runtime": evaluation.eval_runtime,
-            "eval_samples_per_second": evaluation.eval_samples_per_second,
-            "eval_steps_per_second": batches as f64 / evaluation.eval_runtime.max(1e-9),
-            "step": evaluation.step,
-        });
-        for (key, value) in [("eval_accuracy", evaluation.eval_accuracy), ("eval_f1", evaluation.eval_f1)] {
-            if let Some(value) = value {
-                line[key] = value.into();
-            }
-        }
-        self.log_history.push(line);
+        self.log_history.push(HistoryLine::Evaluation(EvaluationLine {
+            epoch: evaluation.epoch,
+            eval_loss: evaluation.eval_loss,
+            eval_runtime: evaluation.eval_runtime,
+            eval_samples_per_second: evaluation.eval_samples_per_second,
+            eval_steps_per_second: batches as f64 / evaluation.eval_runtime.max(1e-9),
+            step: evaluation.step,
+            eval_accuracy: evaluation.eval_accuracy,
+            eval_f1: evaluation.eval_f1,
+        }));
         // The evaluation before the first step is only looked at.
         if evaluation.step == 0 {
             return false;
@@ -156,7 +193,7 @@ impl TrainerState {
         let counter = &state["stateful_callbacks"]["EarlyStoppingCallback"]["attributes"]["early_stopping_patience_counter"];
         let sums = serde_json::from_value(state["lorelei"].clone());
         let read = Self {
-            log_history: state["log_history"].as_array().cloned().unwrap_or_default(),
+            log_history: serde_json::from_value(state["log_history"].clone()).unwrap_or_default(),
             best_metric: state["best_metric"].as_f64(),
             best_global_step: state["best_global_step"].as_u64().and_then(|step| usize::try_from(step).ok()),
             best_model_checkpoint: state["best_model_checkpoint"].as_str().map(str::to_owned),
@@ -166,5 +203,30 @@ impl TrainerState {
             sums: sums.unwrap_or(Sums { counted_from: step, ..Sums::default() }),
         };
         Ok((step, read))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_line_of_a_history_is_written_as_it_was_read() {
+        let history = json!([
+            { "epoch": 0.5, "grad_norm": 1.5, "learning_rate": 1e-4, "loss": 2.25, "step": 1 },
+            { "epoch": 0.5, "grad_norm": null, "learning_rate": 1e-4, "loss": 2.25, "step": 2 },
+            { "epoch": 1.0, "eval_loss": 2.0, "eval_runtime": 1.0, "eval_samples_per_second": 3.0, "eval_steps_per_second": 4.0, "step": 2, "eval_f1": 0.5 },
+            { "epoch": 1.0, "num_tokens": 7, "loss": 1.0 },
+        ]);
+        let (step, state) =
+            TrainerState::read(&json!({ "global_step": 2, "log_history": history }).to_string()).unwrap();
+        assert_eq!(step, 2);
+        let kinds = state.log_history.iter().map(|line| match line {
+            HistoryLine::Step(_) => 's',
+            HistoryLine::Evaluation(_) => 'e',
+            HistoryLine::Other(_) => 'o',
+        });
+        assert_eq!(kinds.collect::<String>(), "soeo");
+        assert_eq!(serde_json::to_value(&state.log_history).unwrap(), history);
     }
 }

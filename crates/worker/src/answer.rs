@@ -1,9 +1,9 @@
 //! A prompt, answered without and with the adapter.
 
 use lorelei_data::Labels;
-use lorelei_models::Model;
-use lorelei_protocol::Reply;
-use lorelei_train::classify;
+use lorelei_models::{Model, Sampling};
+use lorelei_protocol::{Reply, Speech};
+use lorelei_train::{Answer, classify};
 
 use crate::{browser, desk, model::Loaded, port, run::Trained};
 
@@ -11,7 +11,7 @@ use crate::{browser, desk, model::Loaded, port, run::Trained};
 const CHUNK: usize = 4;
 
 /// Answers `prompt`, telling the page as the answers grow.
-pub async fn generate(prompt: String, max_new_tokens: usize) -> Result<(), String> {
+pub async fn generate(prompt: String, speech: Speech) -> Result<(), String> {
     let loaded = desk::with(|desk| desk.model.clone()).ok_or("load a model first")?;
     let trained = desk::with(|desk| desk.trained.clone());
     if let Some(Trained { model, recipe, labels: Some(labels), .. }) = &trained {
@@ -30,19 +30,37 @@ pub async fn generate(prompt: String, max_new_tokens: usize) -> Result<(), Strin
             finished,
         });
     };
-    let mut base = Answer::new(&loaded, &loaded.model, &ids);
-    let mut adapted = trained.as_ref().map(|model| Answer::new(&loaded, model, &ids));
+    let Speech { max_new_tokens, temperature, top_k, top_p, repetition_penalty, seed, stop } = speech;
+    let sampling = Sampling { temperature, top_k, top_p, repetition_penalty, seed };
+    sampling.check().map_err(|(what, wanted)| format!("{what} must be {wanted}"))?;
+    let begin = |model| {
+        let answer = Answer::new(model, &loaded.tokenizer, &ids, sampling.clone(), &stop);
+        answer.map_err(|error| error.to_string())
+    };
+    let mut base = begin(&loaded.model)?;
+    let mut adapted = trained.as_ref().map(begin).transpose()?;
     loop {
-        let mut growing = base.grow(max_new_tokens).await?;
+        let mut growing = grow(&mut base, max_new_tokens).await?;
         if let Some(adapted) = &mut adapted {
-            growing |= adapted.grow(max_new_tokens).await?;
+            growing |= grow(adapted, max_new_tokens).await?;
         }
-        say(&base.text, adapted.as_ref().map(|answer| answer.text.as_str()), !growing);
+        let shown = |answer: &Answer<'_>| if growing { answer.settled() } else { answer.text() }.to_owned();
+        say(&shown(&base), adapted.as_ref().map(shown).as_deref(), !growing);
         if !growing {
             return Ok(());
         }
         browser::tick().await;
     }
+}
+
+/// A few tokens more; false where the answer has come to its end.
+async fn grow(answer: &mut Answer<'_>, max_new_tokens: usize) -> Result<bool, String> {
+    for _ in 0..CHUNK {
+        if answer.tokens() >= max_new_tokens || !answer.grow().await.map_err(|error| error.to_string())? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Says what the trained classifier says of a text; of two, the second stands behind a tab.
@@ -61,37 +79,4 @@ async fn verdict(
     let verdict = verdict.map_err(|error| error.to_string())?;
     port::post(&Reply::Classified { prompt, verdict });
     Ok(())
-}
-
-/// The likeliest answer of one model.
-struct Answer<'a> {
-    loaded: &'a Loaded,
-    model: &'a Model,
-    prompt_len: usize,
-    ids: Vec<u32>,
-    text: String,
-    ended: bool,
-}
-
-impl<'a> Answer<'a> {
-    fn new(loaded: &'a Loaded, model: &'a Model, prompt: &[u32]) -> Self {
-        let text = String::new();
-        Self { loaded, model, prompt_len: prompt.len(), ids: prompt.to_vec(), text, ended: false }
-    }
-
-    /// A few tokens more; false where it has come to its end.
-    async fn grow(&mut self, max_new_tokens: usize) -> Result<bool, String> {
-        let wanted = CHUNK.min(max_new_tokens - (self.ids.len() - self.prompt_len));
-        if self.ended || wanted == 0 {
-            return Ok(false);
-        }
-        let tokenizer = &self.loaded.tokenizer;
-        let stop = tokenizer.eos_id().into_iter().collect::<Vec<u32>>();
-        let more = self.model.generate(&self.ids, wanted, &stop).await.map_err(|error| error.to_string())?;
-        self.ended = more.len() < wanted;
-        self.ids.extend_from_slice(&more);
-        self.text =
-            tokenizer.decode(&self.ids[self.prompt_len..], true).map_err(|error| error.to_string())?;
-        Ok(true)
-    }
 }

@@ -60,9 +60,7 @@ pub async fn serve(request: Request, files: Vec<File>) {
         Request::Start { recipe, resume, sample } => {
             ("start", idle(run::start(recipe, resume, sample)).await)
         }
-        Request::Generate { prompt, max_new_tokens } => {
-            ("generate", idle(answer::generate(prompt, max_new_tokens)).await)
-        }
+        Request::Generate { prompt, speech } => ("generate", idle(answer::generate(prompt, speech)).await),
         Request::Export => ("export", export::export()),
         Request::DeleteModel { name } => ("delete_model", store::delete_model(&name).await),
         Request::Discard => ("discard", store::discard().await),

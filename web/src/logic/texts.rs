@@ -263,6 +263,8 @@ texts! {
     prompt: "Say something to the model", "对模型说点什么";
     text_to_classify: "A text to classify; of a pair, the second stands behind a tab", "要分类的文本；若为文本对，第二段写在制表符之后";
     answer_length: "Longest answer, in tokens", "回答的最大词元数";
+    stop_text: "A text that ends the answer", "结束回答的文本";
+    no_number: "{name} must be a number.", "{name} 必须是数字。";
     answer: "Answer", "回答";
     answering: "Answering …", "正在回答……";
     without: "Without the adapter", "不带适配器";

@@ -2,9 +2,10 @@
 
 use leptos::prelude::*;
 
+use super::answers::{self, SETTINGS};
 use super::notice::{Place, notice};
 use super::state::Page;
-use super::{answers, verdict};
+use super::verdict;
 
 /// The section.
 pub fn section(page: Page) -> impl IntoView {
@@ -53,20 +54,15 @@ pub fn section(page: Page) -> impl IntoView {
                     ></textarea>
                 </label>
                 <div class="row">
-                    <label>
-                        <span>{move || page.t().answer_length}</span>
-                        <input
-                            type="text"
-                            inputmode="numeric"
-                            data-testid="try-length"
-                            prop:value=answers.length
-                            on:input=move |event| answers.length.set(event_target_value(&event))
-                        />
-                    </label>
+                    {setting(page, 0)}
                     <button type="submit" class="main" data-testid="try-generate" prop:disabled=move || !idle()>
                         {move || if answers.going.get() { page.t().answering } else { page.t().answer }}
                     </button>
                 </div>
+                <details data-testid="try-more">
+                    <summary>{move || page.t().more}</summary>
+                    <div class="row">{(1..SETTINGS.len()).map(|at| setting(page, at)).collect_view()}</div>
+                </details>
             </form>
             <div class="answers" aria-live="polite" aria-busy=move || if answers.going.get() { "true" } else { "false" }>
                 {move || match answers.verdict.get() {
@@ -75,5 +71,22 @@ pub fn section(page: Page) -> impl IntoView {
                 }}
             </div>
         </section>
+    }
+}
+
+/// The input of one of [`SETTINGS`].
+fn setting(page: Page, at: usize) -> impl IntoView {
+    let (signal, title) = (page.answers.settings[at], SETTINGS[at].title);
+    view! {
+        <label>
+            <span>{move || title(page.t())}</span>
+            <input
+                type="text"
+                data-testid=SETTINGS[at].test_id
+                placeholder=SETTINGS[at].usual
+                prop:value=signal
+                on:input=move |event| signal.set(event_target_value(&event))
+            />
+        </label>
     }
 }

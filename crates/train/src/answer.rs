@@ -1,0 +1,87 @@
+//! A model's answer to a prompt, as text that grows token by token.
+
+use lorelei_data::Tokenizer;
+use lorelei_models::{Generation, Model, ModelError, Sampling};
+
+use crate::TrainError;
+
+/// An answer on its way.
+#[derive(Debug)]
+pub struct Answer<'a> {
+    generation: Generation<'a>,
+    tokenizer: &'a Tokenizer,
+    /// Tokens that end it.
+    ends: Vec<u32>,
+    /// Texts that end it, and are no part of it.
+    stop: &'a [String],
+    ids: Vec<u32>,
+    text: String,
+    ended: bool,
+}
+
+impl<'a> Answer<'a> {
+    /// What `model` says behind `prompt`, until it says one of its end tokens, or one of the texts in `stop`.
+    ///
+    /// # Errors
+    ///
+    /// If the prompt is empty, or the model does not generate.
+    pub fn new(
+        model: &'a Model,
+        tokenizer: &'a Tokenizer,
+        prompt: &[u32],
+        sampling: Sampling,
+        stop: &'a [String],
+    ) -> Result<Self, ModelError> {
+        let mut ends = model.config().eos_token_id.clone();
+        ends.extend(tokenizer.eos_id());
+        let generation = Generation::new(model, prompt, sampling)?;
+        Ok(Self { generation, tokenizer, ends, stop, ids: Vec::new(), text: String::new(), ended: false })
+    }
+
+    /// One token more; false where the answer has come to its end.
+    ///
+    /// # Errors
+    ///
+    /// If the prompt does not fit the model, or the device fails.
+    pub async fn grow(&mut self) -> Result<bool, TrainError> {
+        if self.ended {
+            return Ok(false);
+        }
+        let next = self.generation.next().await?.filter(|id| !self.ends.contains(id));
+        let Some(id) = next else {
+            self.ended = true;
+            return Ok(false);
+        };
+        self.ids.push(id);
+        self.text = self.tokenizer.decode(&self.ids, true)?;
+        if let Some(end) = self.stop.iter().filter_map(|stop| self.text.find(stop.as_str())).min() {
+            self.text.truncate(end);
+            self.ended = true;
+        }
+        Ok(!self.ended)
+    }
+
+    /// Tokens that were drawn.
+    pub fn tokens(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// All that was said.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// What was said and stays: of an answer that still grows, without an end that may turn out to be something else, half a character or the
+    /// beginning of a text that ends it.
+    pub fn settled(&self) -> &str {
+        if self.ended {
+            return &self.text;
+        }
+        let half = self.text.len() - self.text.trim_end_matches('\u{fffd}').len();
+        let beginnings = self.stop.iter().flat_map(|stop| {
+            let ends = stop.char_indices().map(|(end, _)| &stop[..end]);
+            ends.filter(|part| self.text.ends_with(part)).map(str::len)
+        });
+        &self.text[..self.text.len() - beginnings.max().unwrap_or(0).max(half)]
+    }
+}
