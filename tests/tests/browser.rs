@@ -139,8 +139,8 @@ async fn a_pasted_snippet_trains() {
 
     // Drawn by the same seed, it says what the program says.
     browser.fill("try-prompt", "What comes after 7?").await;
-    browser.fill("try-top-p", "most").await;
     browser.run("document.querySelector('[data-testid=try-more]').open = true").await;
+    browser.fill("try-top-p", "most").await;
     let settings = [("length", "16"), ("temperature", "0.9"), ("top-k", "20"), ("seed", "7")];
     for (name, value) in settings {
         browser.fill(&format!("try-{name}"), value).await;
