@@ -28,12 +28,8 @@ pub fn section(page: Page) -> impl IntoView {
             </div>
         }
     };
-    let asks = move || {
-        let classifies = page.data.read.with(|read| {
-            read.as_ref().and_then(|(_, info)| info.as_ref()).is_some_and(|info| info.classifies)
-        });
-        if classifies { page.t().text_to_classify } else { page.t().prompt }
-    };
+    let classifies = Memo::new(move |_| page.data.info().is_some_and(|info| info.classifies));
+    let asks = move || if classifies.get() { page.t().text_to_classify } else { page.t().prompt };
     view! {
         <section id="try" aria-labelledby="try-heading">
             <h2 id="try-heading">{move || page.t().try_it}</h2>
@@ -54,12 +50,12 @@ pub fn section(page: Page) -> impl IntoView {
                     ></textarea>
                 </label>
                 <div class="row">
-                    {setting(page, 0)}
+                    <div prop:hidden=classifies>{setting(page, 0)}</div>
                     <button type="submit" class="main" data-testid="try-generate" prop:disabled=move || !idle()>
                         {move || if answers.going.get() { page.t().answering } else { page.t().answer }}
                     </button>
                 </div>
-                <details data-testid="try-more">
+                <details data-testid="try-more" prop:hidden=classifies>
                     <summary>{move || page.t().more}</summary>
                     <div class="row">{(1..SETTINGS.len()).map(|at| setting(page, at)).collect_view()}</div>
                 </details>
