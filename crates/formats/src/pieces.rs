@@ -6,8 +6,9 @@ use half::{bf16, f16};
 
 use crate::{Dtype, FormatError, Place, ReadAt};
 
-/// The bytes that a thread reads at a time where floats are made of them: few enough to stay in its processor's cache.
-const FLOATS_PIECE: usize = 256 << 10;
+/// The bytes that a thread reads at a time where floats are made of them: few enough to stay in its processor's cache, and in a browser, where
+/// every reading is a message, no fewer than else.
+const FLOATS_PIECE: usize = if cfg!(target_arch = "wasm32") { PIECE } else { 256 << 10 };
 
 /// The bytes read at a time.
 pub(crate) const PIECE: usize = 2 << 20;

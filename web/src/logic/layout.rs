@@ -73,6 +73,6 @@ mod tests {
             first.len() + more.len()
         };
         assert_eq!(TABLES.into_iter().map(count).sum::<usize>(), all_shown().count());
-        assert_eq!(fields_of(Table::Lora).0.first().map(|field| field.name), Some("r"));
+        assert_eq!(fields_of(Table::Lora).0.first().map(|field| field.name), Some("task_type"));
     }
 }
