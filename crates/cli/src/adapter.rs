@@ -7,7 +7,7 @@ use std::{
 
 use lorelei_formats::{SafetensorsFile, TensorSource as _, adapter::KEY_PREFIX};
 use lorelei_models::{Model, Purpose, read_adapter};
-use lorelei_recipe::{FinetuningType, LoraConfig, Recipe};
+use lorelei_recipe::{FinetuningType, LoraConfig, Recipe, TaskType};
 use miette::{Context, IntoDiagnostic, Result, miette};
 
 use crate::report;
@@ -61,11 +61,25 @@ pub fn purpose(folder: &str) -> Result<Purpose> {
     let path = folder.join("adapter_model.safetensors").display().to_string();
     let file = fs::File::open(&path).into_diagnostic().wrap_err_with(|| format!("cannot read {path}"))?;
     let file = SafetensorsFile::open(file, path).map_err(report)?;
-    let heads = ["classifier.weight", "score.weight", "classifier.out_proj.weight"];
+    let heads = ["classifier.weight", "score.weight", "classifier.out_proj.weight", "classifier_head.weight"];
     let num_labels = heads.iter().find_map(|head| {
         file.info(&format!("{KEY_PREFIX}{head}")).and_then(|info| info.shape.first().copied())
     });
     Ok(Purpose { task: lora.task_type, num_labels })
+}
+
+/// Refuses an adapter that does not make a model speak.
+///
+/// # Errors
+///
+/// If it was trained to classify.
+pub fn speaks(folder: &str) -> Result<()> {
+    match purpose(folder)?.task {
+        Some(TaskType::SeqCls | TaskType::TokenCls) => {
+            Err(miette!("{folder} was trained to classify: ask it with `lorelei classify`"))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn config(folder: &Path) -> Result<(LoraConfig, Option<String>)> {

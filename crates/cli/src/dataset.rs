@@ -75,9 +75,10 @@ impl Dataset {
         };
         let mut train = encode(train, path)?;
         let validation = validation.map(|path| encode(hold(path, recipe, stops)?, path)).transpose()?;
-        let validation = validation.map(|validation| Rc::new(validation.examples) as Rc<dyn ExampleStore>);
         let examples = std::mem::take(&mut train.examples);
-        let labels = labels.unwrap_or_else(|| Labels::numbered(&examples));
+        let held_out = validation.iter().flat_map(|validation| &validation.examples);
+        let labels = labels.unwrap_or_else(|| Labels::numbered(examples.iter().chain(held_out)));
+        let validation = validation.map(|validation| Rc::new(validation.examples) as Rc<dyn ExampleStore>);
         Ok(Self { train, examples: Rc::new(examples), validation, labels: Some(labels) })
     }
 

@@ -69,9 +69,8 @@ impl<'n> Repository<'n> {
                 if let Some(endpoint) = set("HF_ENDPOINT") {
                     builder = builder.with_endpoint(endpoint);
                 }
-                if let Some(token) = set("HF_TOKEN") {
-                    builder = builder.with_token(Some(token));
-                }
+                // Who has logged in has a token where HF_HOME is, wherever the cache is.
+                builder = builder.with_token(set("HF_TOKEN").or_else(|| Cache::from_env().token()));
                 // A transfer that breaks off goes on where it was.
                 let api = builder.with_retries(5).build();
                 let api = api.map_err(|error| miette!("the hub's cache cannot be used: {error}"))?;

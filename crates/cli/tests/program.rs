@@ -444,6 +444,28 @@ fn a_classifier_learns_classes_and_is_measured() {
     let text = ["training.metric_for_best_model=f1", "training.max_steps=1"];
     run.train(&text).refused(&["metric_for_best_model", "has no classes"]);
 
+    let adapter = run.output().display().to_string();
+    lorelei(&[
+        "generate",
+        "--device",
+        "cpu",
+        "--model",
+        "builtin:tiny",
+        "--adapter",
+        &adapter,
+        "--prompt",
+        "x",
+    ])
+    .refused(&["trained to classify", "lorelei classify"]);
+
+    // A checkpoint does not go on with other classes in the places of its own.
+    let (told, other) = (rows.join("\n").replace("water", "earth"), "training.max_steps=40");
+    run.data(&(told.clone() + "\n"));
+    fs::write(run.path("validation.jsonl"), told).unwrap();
+    let refused = run.resume(&[&arguments[..2], &[other]].concat());
+    refused.refused(&["trained for the classes air, water", "air, earth"]);
+    run.data(&(rows.join("\n") + "\n"));
+
     // A label that training never saw is named with its line.
     fs::write(run.path("validation.jsonl"), row("a stone", "earth")).unwrap();
     run.train(&arguments).refused(&["validation.jsonl:1", "earth", "air, water"]);

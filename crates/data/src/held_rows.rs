@@ -46,16 +46,19 @@ impl HeldRows {
     ///
     /// # Errors
     ///
-    /// If no row has a label, or there is but one class.
+    /// If no row has a label, or there is but one class: what is wrong with the first bad row, where there is one.
     pub fn labels(&self, of_words: bool) -> Result<Option<Labels>, DataError> {
         let rows = || self.0.iter().flat_map(|(_, rows)| rows).flatten().map(|(_, row)| row);
-        match of_words {
+        let found = match of_words {
             true if rows().next().is_some() && rows().all(|row| matches!(row, Row::Tokens { .. })) => {
                 Ok(None)
             }
             true => Labels::of_words(rows()).map(Some),
             false => Labels::of(rows()).map(Some),
-        }
+        };
+        // Where rows are bad, that is why.
+        let bad = || self.0.iter().flat_map(|(_, rows)| rows).find_map(|row| row.as_ref().err().cloned());
+        found.map_err(|error| bad().unwrap_or(error))
     }
 
     /// Gives the rows to a loader whose encoder knows the labels, until it has `count` examples.
@@ -91,7 +94,11 @@ mod tests {
             held.labels(false).unwrap().map(|labels| labels.names().to_vec()),
             Some(vec!["x".into(), "y".into()])
         );
-        assert!(held.labels(true).is_err(), "no row has words");
+        assert_eq!(
+            held.labels(true).unwrap_err().problem,
+            "broken",
+            "rows with words may be among the bad ones"
+        );
     }
 
     #[test]

@@ -73,8 +73,8 @@ impl Labels {
     }
 
     /// The classes of tokens whose labels are the numbers of their classes already.
-    pub fn numbered(examples: &[Example]) -> Self {
-        let largest = examples.iter().flat_map(|example| &example.labels).copied().max().unwrap_or(0);
+    pub fn numbered<'e>(examples: impl Iterator<Item = &'e Example>) -> Self {
+        let largest = examples.flat_map(|example| &example.labels).copied().max().unwrap_or(0);
         Labels::Tags((0..=largest.max(1)).map(|class| class.to_string()).collect())
     }
 
@@ -208,8 +208,8 @@ impl Labels {
         text_pair: Option<&str>,
         tokenizer: &Tokenizer,
         max_length: usize,
+        side: TruncationSide,
     ) -> Result<Question, DataError> {
-        let side = TruncationSide::Right;
         if !matches!(self, Labels::Tags(_)) {
             let texts = tokenizer.encode_texts(text, text_pair, max_length, side)?;
             let example = unlabelled(texts);

@@ -16,8 +16,10 @@ pub(crate) struct Classifier {
     pub(crate) output: Linear,
     /// Whether `dense` is the head's own, and so learns whole with it.
     pub(crate) dense_learns: bool,
-    /// Whether a checkpoint lacked it, so that it begins at random.
-    pub(crate) fresh: bool,
+    /// Whether a checkpoint lacked `dense`, so that it begins at random.
+    pub(crate) fresh_dense: bool,
+    /// Whether it lacked `output`.
+    pub(crate) fresh_output: bool,
 }
 
 /// The modules that PEFT trains whole for a classifying task, whatever the recipe names. It asks how a path ends, and so means DistilBERT's
@@ -60,18 +62,22 @@ impl Model {
         modules
     }
 
-    /// Draws a classifying head that the checkpoint lacked by `seed`.
+    /// Draws what the checkpoint lacked of a classifying head by `seed`.
     pub(crate) fn draw_head(&mut self, seed: u64) {
-        let device = self.device.clone();
-        if self.classifier.as_ref().is_some_and(|head| head.fresh) {
-            self.visit_classifier(false, &mut |name, mut parameter| {
-                if let [rows, columns] = parameter.shape()[..] {
-                    let draw = |draw: &mut Draw| draw.normal(HEAD_DEVIATION);
-                    let drawn: Tensor<2> = Draw::new(seed, name).tensor([rows, columns], &device, draw);
-                    parameter.assign(drawn.reshape([rows * columns]));
-                }
-            });
-        }
+        let (device, names) = (self.device.clone(), self.config.classifier());
+        let (Some(head), Some(names)) = (&self.classifier, names) else { return };
+        let (fresh_dense, fresh_output) = (head.fresh_dense, head.fresh_output);
+        let output = format!("{}.weight", names.output);
+        self.visit_classifier(false, &mut |name, mut parameter| {
+            let fresh = if name == output { fresh_output } else { fresh_dense };
+            if let [rows, columns] = parameter.shape()[..]
+                && fresh
+            {
+                let draw = |draw: &mut Draw| draw.normal(HEAD_DEVIATION);
+                let drawn: Tensor<2> = Draw::new(seed, name).tensor([rows, columns], &device, draw);
+                parameter.assign(drawn.reshape([rows * columns]));
+            }
+        });
     }
 
     /// The rows of the residual stream that say what each text is: of an encoder the first token's, else the last one's. Texts in their order;

@@ -164,9 +164,10 @@ impl Model {
     ///
     /// # Errors
     ///
-    /// If the model has no head for the task, or the checkpoint cannot be read.
+    /// If the model has no head for the task, or the checkpoint cannot be read or does not fit it.
     pub fn with_head(&self, purpose: Purpose, source: &dyn TensorSource) -> Result<Self, ModelError> {
         let config = purpose.config(self.config.clone())?;
+        Self::check_tensors(&config, source)?;
         let (device, storage) = (&self.device, Storage { dtype: self.dtype(), ..Storage::SINGLE });
         let supply = &mut FromSource { config: &config, source, device, storage, progress: &mut |_| {} };
         let lm_head = match &self.lm_head {
@@ -268,7 +269,9 @@ fn classifier(
 ) -> Result<Option<Classifier>, ModelError> {
     let Some(names) = config.classifier() else { return Ok(None) };
     let drawn = &mut FromSeed { seed: 0, deviation: HEAD_DEVIATION, norms_less_one: false, device };
-    let fresh = !config.head_tensors().iter().all(|(name, shape)| supply.has(name, shape));
+    let (output_sizes, output) = ([config.num_labels, config.hidden_size], names.output);
+    let has_output = supply.has(&format!("{output}.weight"), &output_sizes)
+        && (!names.bias || supply.has(&format!("{output}.bias"), &output_sizes[..1]));
     let has_dense = names.dense.is_none_or(|(path, _)| {
         supply.has(&format!("{path}.weight"), &[config.hidden_size; 2])
             && supply.has(&format!("{path}.bias"), &[config.hidden_size])
@@ -294,7 +297,7 @@ fn classifier(
     // A pooler that a checkpoint lacks begins at random: nobody else could make the same of it, unless it is saved with the adapter.
     let dense_learns = names.dense.is_some_and(|(path, _)| learns_whole(path) || !has_dense);
     let output = linear(names.output, config.num_labels, names.bias)?;
-    Ok(Some(Classifier { dense, output, dense_learns, fresh }))
+    Ok(Some(Classifier { dense, output, dense_learns, fresh_dense: !has_dense, fresh_output: !has_output }))
 }
 
 fn layer(config: &ModelConfig, index: usize, supply: &mut impl Supply) -> Result<Layer, ModelError> {

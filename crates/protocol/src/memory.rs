@@ -5,7 +5,7 @@
 
 use lorelei_recipe::{FinetuningType, Recipe, RecipeError};
 
-use crate::{Input, ModelInfo};
+use crate::{ClassifierInfo, Input, ModelInfo};
 
 /// Logits that exist at once, at most: as `lorelei-kernels` cuts the cross entropy.
 const MAX_LOGITS: f64 = (1 << 24) as f64;
@@ -105,8 +105,13 @@ pub fn parameters(recipe: &Recipe, model: &ModelInfo) -> Result<Parameters, Reci
 
 /// Parameters of the head that a recipe's task trains whole.
 fn head_parameters(recipe: &Recipe, model: &ModelInfo) -> u64 {
-    let head = model.classifiers.iter().find(|head| Some(head.task_type) == recipe.lora.task_type);
-    head.map_or(0, |head| (head.before + model.num_labels * head.of_class) as u64)
+    head(recipe, model).map_or(0, |head| (head.before + model.num_labels * head.of_class) as u64)
+}
+
+/// The head that a recipe trains, where it trains a classifier.
+fn head<'m>(recipe: &Recipe, model: &'m ModelInfo) -> Option<&'m ClassifierInfo> {
+    let task = recipe.lora.task_type.unwrap_or(model.task_type);
+    model.classifiers.iter().find(|head| head.task_type == task)
 }
 
 /// What a run needs with micro-batches of `shape`.
@@ -131,8 +136,7 @@ pub fn memory(recipe: &Recipe, model: &ModelInfo, shape: RowShape) -> Result<Mem
         false => layers.iter().sum::<f64>() * tokens + layers.len() as f64 * 2.0 * F32 * scores,
     };
     // A classifier has a few logits in place of a vocabulary.
-    let classifies = model.classifiers.iter().any(|head| Some(head.task_type) == recipe.lora.task_type);
-    let vocab_logits = if classifies { model.num_labels as f64 } else { vocab };
+    let vocab_logits = head(recipe, model).map_or(vocab, |_| model.num_labels as f64);
     let chunk = (MAX_LOGITS / vocab_logits.max(1.0)).floor().clamp(1.0, MAX_LOGIT_ROWS).min(tokens);
     // The residual stream, the normed rows and their gradient; the logits, which become their gradient in place.
     let head = tokens * hidden * (2.0 * F32 + float) + chunk * vocab_logits * F32;
@@ -263,7 +267,7 @@ mod tests {
     use super::*;
     use lorelei_recipe::TaskType;
 
-    use crate::{ClassifierInfo, ModuleInfo};
+    use crate::ModuleInfo;
 
     fn model() -> ModelInfo {
         let module = |layer: usize, name: &str, size_out, input| ModuleInfo {
@@ -277,6 +281,7 @@ mod tests {
             name: "builtin:tiny".into(),
             model_type: "llama".into(),
             writes_text: true,
+            task_type: TaskType::CausalLm,
             classifiers: vec![ClassifierInfo { task_type: TaskType::SeqCls, of_class: 192, before: 0 }],
             num_labels: 2,
             device: "CPU".into(),

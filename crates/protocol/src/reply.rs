@@ -138,6 +138,8 @@ pub struct ModelInfo {
     pub model_type: String,
     /// Whether it writes text: an encoder does not.
     pub writes_text: bool,
+    /// What its own configuration says that it is for.
+    pub task_type: TaskType,
     /// The heads that it may classify with, each by the task that it is for.
     pub classifiers: Vec<ClassifierInfo>,
     /// The classes of such a head; those that the model's own configuration names until the data say.

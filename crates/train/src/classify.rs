@@ -1,13 +1,14 @@
 //! A text, and what a classifier says of it.
 
 use lorelei_data::{Labels, Question, Tokenizer, collate, one_per_row};
-use lorelei_models::{ForwardMode, Model};
+use lorelei_models::{ForwardMode, Model, ModelError};
 use lorelei_protocol::{Chance, Tagged, Verdict};
+use lorelei_recipe::TruncationSide;
 
 use crate::{TrainError, tokens};
 
-/// What `model`, which has learnt `labels`, says of a text, or of two. Of a longer one than `max_length` tokens, or than the model is made for,
-/// the end is left out.
+/// What `model`, which has learnt `labels`, says of a text, or of two. One of more than `max_length` tokens, or than the model is made for, is
+/// cut at that `side`, as when it learnt.
 ///
 /// # Errors
 ///
@@ -19,9 +20,10 @@ pub async fn classify(
     text: &str,
     text_pair: Option<&str>,
     max_length: usize,
+    side: TruncationSide,
 ) -> Result<Verdict, TrainError> {
     let max_length = max_length.min(model.config().longest_text());
-    let Question { example, words } = labels.question(text, text_pair, tokenizer, max_length)?;
+    let Question { example, words } = labels.question(text, text_pair, tokenizer, max_length, side)?;
     let rows = one_per_row(vec![example]);
     let batch = tokens(&collate(&rows.iter().collect::<Vec<_>>(), 0));
     let hidden = model.hidden_states(&batch, ForwardMode::Evaluation)?;
@@ -30,6 +32,10 @@ pub async fn classify(
         _ => model.text_rows(&batch),
     };
     let logits = model.logits_of(hidden, &asked).await?;
+    if logits.iter().any(|logit| !logit.is_finite()) {
+        let problem = "the model's logits are no finite numbers: is its adapter the right one?";
+        return Err(ModelError::Input(problem.to_owned()).into());
+    }
     let chances = |scores: Vec<f64>| {
         let of_class = |(at, score)| Chance { label: name(labels, at), score };
         let mut chances: Vec<Chance> = scores.into_iter().enumerate().map(of_class).collect();

@@ -2,7 +2,7 @@
 
 use lorelei_formats::{
     ModelConfig, TensorSource,
-    config::{Activation, HeadNames, NormKind},
+    config::{Activation, HeadNames, NormKind, Task},
 };
 use lorelei_models::{Weight, learns_whole};
 use lorelei_protocol::{ClassifierInfo, Input, ModelInfo, ModuleInfo};
@@ -51,7 +51,13 @@ pub fn describe(
         name: name.to_owned(),
         model_type: config.model_type.into(),
         writes_text: config.writes_text(),
-        classifiers: classifiers(config),
+        task_type: match config.task {
+            Task::CausalLm => TaskType::CausalLm,
+            Task::SequenceClassification => TaskType::SeqCls,
+            Task::TokenClassification => TaskType::TokenCls,
+            Task::FeatureExtraction => TaskType::FeatureExtraction,
+        },
+        classifiers: classifiers(config, tensors),
         num_labels: config.num_labels,
         device: device.to_owned(),
         parameters: all as u64,
@@ -75,10 +81,11 @@ pub fn describe(
     }
 }
 
-fn classifiers(config: &ModelConfig) -> Vec<ClassifierInfo> {
+fn classifiers(config: &ModelConfig, tensors: &dyn TensorSource) -> Vec<ClassifierInfo> {
     let hidden = config.hidden_size;
     let head = |task_type, names: HeadNames| {
-        let learns = names.dense.is_some_and(|(path, _)| learns_whole(path));
+        let is_there = |path: &str| config.find(tensors, &format!("{path}.weight")).is_some();
+        let learns = names.dense.is_some_and(|(path, _)| learns_whole(path) || !is_there(path));
         let before = if learns { hidden * hidden + hidden } else { 0 };
         ClassifierInfo { task_type, of_class: hidden + usize::from(names.bias), before }
     };

@@ -3,6 +3,7 @@
 use lorelei_data::Labels;
 use lorelei_models::{Model, Sampling};
 use lorelei_protocol::{Reply, Speech};
+use lorelei_recipe::DataSection;
 use lorelei_train::{Answer, classify};
 
 use crate::{browser, desk, model::Loaded, port, run::Trained};
@@ -15,7 +16,7 @@ pub async fn generate(prompt: String, speech: Speech) -> Result<(), String> {
     let loaded = desk::with(|desk| desk.model.clone()).ok_or("load a model first")?;
     let trained = desk::with(|desk| desk.trained.clone());
     if let Some(Trained { model, recipe, labels: Some(labels), .. }) = &trained {
-        return verdict(prompt, model, &loaded, labels, recipe.data.max_length).await;
+        return verdict(prompt, model, &loaded, labels, &recipe.data).await;
     }
     if !loaded.model.config().writes_text() {
         return Err("the model writes no text: train it to classify first".into());
@@ -69,13 +70,14 @@ async fn verdict(
     model: &Model,
     loaded: &Loaded,
     labels: &Labels,
-    max_length: usize,
+    section: &DataSection,
 ) -> Result<(), String> {
     let (text, pair) = match prompt.split_once('\t') {
         Some((text, pair)) => (text, Some(pair)),
         None => (prompt.as_str(), None),
     };
-    let verdict = classify(model, &loaded.tokenizer, labels, text, pair, max_length).await;
+    let (length, side) = (section.max_length, section.truncation_side);
+    let verdict = classify(model, &loaded.tokenizer, labels, text, pair, length, side).await;
     let verdict = verdict.map_err(|error| error.to_string())?;
     port::post(&Reply::Classified { prompt, verdict });
     Ok(())

@@ -86,7 +86,14 @@ pub async fn preview(asked: Asked, files: Vec<File>) -> Result<(), String> {
             };
             let train = read(train);
             let held_out = validation.map(hold).transpose()?.map(read);
-            let labels = labels.unwrap_or_else(|| Labels::numbered(&train.encoded.examples));
+            let all = || {
+                train
+                    .encoded
+                    .examples
+                    .iter()
+                    .chain(held_out.iter().flat_map(|read: &Read| &read.encoded.examples))
+            };
+            let labels = labels.unwrap_or_else(|| Labels::numbered(all()));
             (train, held_out, Some(labels))
         }
     };

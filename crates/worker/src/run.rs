@@ -1,6 +1,6 @@
 //! A run: the trainer with the page as its host.
 
-use lorelei_data::{Labels, Padding, Tokenizer};
+use lorelei_data::{LABELS_FILE, Labels, Padding, Tokenizer};
 use lorelei_models::{AdapterValues, Model, Purpose, read_adapter};
 use lorelei_protocol::{Event, InterruptedRun, LogLine, Reply, SamplePrompt, Sampled, Warned};
 use lorelei_recipe::{FinetuningType, Recipe};
@@ -78,6 +78,12 @@ async fn run(recipe: Recipe, resume: bool, sample: Option<SamplePrompt>) -> Resu
         false => None,
         true => {
             let run = store::interrupted().await?.ok_or("there is no run to go on with")?;
+            if let Some(labels) = &labels {
+                let before = store::checkpoint_file(&run, LABELS_FILE).await?;
+                if before != labels.to_json().into_bytes() {
+                    return Err("the run that was cut off learnt other classes than the data have now: choose its own data, or forget it".into());
+                }
+            }
             model.set_adapter(&adapter(&run).await?).map_err(|error| text(&error))?;
             let state = String::from_utf8_lossy(&store::checkpoint_file(&run, "trainer_state.json").await?)
                 .into_owned();
@@ -114,6 +120,7 @@ async fn run(recipe: Recipe, resume: bool, sample: Option<SamplePrompt>) -> Resu
         total_steps: 0,
         files: Vec::new(),
         log,
+        labels: labels.as_ref().map(Labels::to_json),
     };
     train(&mut job, &mut host).await.map_err(|error| text(&error))?;
     let Page { files, log, .. } = host;
@@ -134,6 +141,8 @@ struct Page {
     total_steps: usize,
     files: Vec<(String, Vec<u8>)>,
     log: String,
+    /// What a classifier's `labels.json` holds.
+    labels: Option<String>,
 }
 
 impl Host for Page {
@@ -188,6 +197,7 @@ impl Host for Page {
         };
         let mut files = files;
         files.push((LOG.to_owned(), self.log.clone().into_bytes()));
+        files.extend(self.labels.iter().map(|json| (LABELS_FILE.to_owned(), json.clone().into_bytes())));
         let run = InterruptedRun { recipe: self.recipe.clone(), step, total_steps: self.total_steps };
         // A run in a tab is not given up because its checkpoint does not fit.
         if let Err(error) = store::checkpoint(&run, &files).await {

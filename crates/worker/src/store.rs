@@ -86,6 +86,8 @@ pub async fn hub(id: &str, revision: &str, endpoint: &str) -> Result<Vec<File>, 
             let found = sha256(&BlobReader::new(fetched.clone())).map_err(|error| error.to_string())?;
             if found != expected {
                 browser::delete(&path).await?;
+                // Or the hub has another by now, and another listing with it.
+                browser::delete(&listing).await?;
                 return Err(format!(
                     "{id}: {file} arrived damaged (its SHA-256 is {found}, the hub's {expected}) and was removed: load it again"
                 ));

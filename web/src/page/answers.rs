@@ -41,6 +41,8 @@ pub struct Answers {
     pub without: RwSignal<String>,
     /// With the adapter; none where there is none.
     pub with: RwSignal<Option<String>>,
+    /// Whether what was trained is a classifier.
+    pub classifies: RwSignal<bool>,
     /// In place of both, what a trained classifier says.
     pub verdict: RwSignal<Option<Verdict>>,
 }
@@ -54,6 +56,7 @@ impl Answers {
             going: RwSignal::new(false),
             without: RwSignal::new(String::new()),
             with: RwSignal::new(None),
+            classifies: RwSignal::new(false),
             verdict: RwSignal::new(None),
         }
     }
@@ -91,7 +94,7 @@ fn speech(answers: Answers) -> Result<Speech, &'static str> {
         "" => SETTINGS[at].usual,
         text => text,
     };
-    let float = |at: usize, name| text(at).parse::<f64>().map_err(|_| name);
+    let float = |at: usize, name| text(at).parse().ok().filter(|number: &f64| number.is_finite()).ok_or(name);
     let whole = |at: usize, name| text(at).parse::<u64>().map_err(|_| name);
     Ok(Speech {
         max_new_tokens: whole(0, "max_new_tokens")?.clamp(1, 4096) as usize,

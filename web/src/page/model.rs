@@ -48,6 +48,8 @@ pub struct Model {
     pub picked: StoredValue<Option<Pick>, LocalStorage>,
     /// The model that the recipe named when that was asked for.
     named: StoredValue<String>,
+    /// The task is one that the page has set, for a model that has no other.
+    tasked: StoredValue<bool>,
 }
 
 impl Model {
@@ -64,7 +66,13 @@ impl Model {
             hub_endpoint: RwSignal::new(HUB.into()),
             picked: StoredValue::new_local(None),
             named: StoredValue::new(String::new()),
+            tasked: StoredValue::new(false),
         }
+    }
+
+    /// The name of the loaded model, now.
+    fn name_now(self) -> Option<String> {
+        untrack(move || self.name())
     }
 
     /// The name of the loaded model.
@@ -101,7 +109,8 @@ pub fn named_by_recipe(page: Page) -> String {
 /// Takes a model that was put on its device. Who asks for a model changes the recipe, unless the recipe was changed meanwhile: then
 /// it is for another model, and the page says so.
 pub fn loaded(page: Page, info: ModelInfo) {
-    let (model, name, writes_text) = (page.model, info.name.clone(), info.writes_text);
+    let (model, name) = (page.model, info.name.clone());
+    let (writes_text, has_task) = (info.writes_text, info.task_type != TaskType::FeatureExtraction);
     page.notices.clear(Place::Model);
     model.loading.set(None);
     model.progress.set(None);
@@ -110,10 +119,21 @@ pub fn loaded(page: Page, info: ModelInfo) {
     if model.named.with_value(|named| *named == named_by_recipe(page)) {
         page.form.change(|recipe| recipe.model.model_name_or_path = name);
     }
-    // What writes no text can but classify.
-    let task = page.form.recipe.with_untracked(|recipe| recipe.lora.task_type);
-    if !writes_text && matches!(task, None | Some(TaskType::CausalLm)) {
+    // What writes no text can but classify; what does may write again.
+    let (task, wanted) = page
+        .form
+        .recipe
+        .with_untracked(|recipe| (recipe.lora.task_type, recipe.model.model_name_or_path.clone()));
+    let cannot = match task {
+        None => !has_task,
+        Some(task) => task == TaskType::CausalLm && !writes_text,
+    };
+    if cannot && page.model.name_now().as_ref() == Some(&wanted) {
         page.form.set("lora.task_type", "SEQ_CLS");
+        model.tasked.set_value(true);
+    } else if writes_text && model.tasked.get_value() && task == Some(TaskType::SeqCls) {
+        page.form.set("lora.task_type", "");
+        model.tasked.set_value(false);
     }
 }
 

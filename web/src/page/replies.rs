@@ -23,7 +23,10 @@ pub fn receive(page: Page, message: &JsValue) {
     let Some(json) = get("json").and_then(|json| json.as_string()) else { return };
     match serde_json::from_str(&json) {
         Ok(reply) => take(page, reply, get("bytes").and_then(|bytes| bytes.dyn_into().ok())),
-        Err(error) => page.notices.say(Place::Page, fill(page.t_now().not_understood, &[("error", &error)])),
+        Err(error) => {
+            page.answers.going.set(false);
+            page.notices.say(Place::Page, fill(page.t_now().not_understood, &[("error", &error)]));
+        }
     }
 }
 
@@ -100,6 +103,7 @@ fn begin(page: Page) {
 fn loaded(page: Page, info: ModelInfo) {
     page.run.has_adapter.set(false);
     page.answers.clear();
+    page.answers.classifies.set(false);
     model::loaded(page, info);
     // What is in the browser's storage may have changed.
     let hub = page
@@ -137,6 +141,10 @@ fn failed(page: Page, request: &str, message: String) {
             Place::Try
         }
         "export" => Place::Share,
+        "message" => {
+            page.answers.going.set(false);
+            Place::Page
+        }
         "probe" => {
             begin(page);
             Place::Page
@@ -150,9 +158,6 @@ fn end_badly(page: Page, message: &str) {
     if page.run.status.get_untracked().is_active() {
         page.run.say(message.to_string(), true);
         page.run.status.set(Status::Failed);
-        if page.run.step.get_untracked() > 0 {
-            page.run.has_adapter.set(true);
-        }
     }
 }
 

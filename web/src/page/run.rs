@@ -59,6 +59,8 @@ pub struct Run {
     pub finished: RwSignal<Option<Finished>>,
     /// The last answer to the sample prompt.
     pub sampled: RwSignal<Option<Sampled>>,
+    /// Whether the last run that was started is a classifier's.
+    pub classifies: StoredValue<bool>,
     /// Whether the model has an adapter that learnt something.
     pub has_adapter: RwSignal<bool>,
     /// All reports. They come faster than a screen shows them: views look again when `drawn` says so.
@@ -91,6 +93,7 @@ impl Run {
             evaluation: RwSignal::new(None),
             finished: RwSignal::new(None),
             sampled: RwSignal::new(None),
+            classifies: StoredValue::new(false),
             has_adapter: RwSignal::new(false),
             history: StoredValue::new(History::default()),
             log: StoredValue::new(VecDeque::new()),

@@ -18,6 +18,8 @@ pub fn start(page: Page, resume: bool) {
     let recipe = page.form.recipe.get_untracked();
     page.notices.clear(Place::Run);
     run.clear();
+    page.answers.clear();
+    run.classifies.set_value(page.data.info().is_some_and(|info| info.classifies));
     run.resuming.set(false);
     if page.trainer.send(&Request::Start { recipe, resume, sample: run.sample() }, &[]) {
         run.status.set(Status::Starting);

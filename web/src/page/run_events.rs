@@ -52,6 +52,7 @@ pub fn take(page: Page, event: Event) {
             run.say(finished_line(page, &finished), false);
             run.step.set(finished.steps);
             run.has_adapter.set(true);
+            page.answers.classifies.set(run.classifies.get_value());
             run.finished.set(Some(finished));
             run.status.set(Status::Finished);
             page.trainer.capabilities.update(|capabilities| {

@@ -28,7 +28,7 @@ pub fn section(page: Page) -> impl IntoView {
             </div>
         }
     };
-    let classifies = Memo::new(move |_| page.data.info().is_some_and(|info| info.classifies));
+    let classifies = answers.classifies;
     let asks = move || if classifies.get() { page.t().text_to_classify } else { page.t().prompt };
     view! {
         <section id="try" aria-labelledby="try-heading">

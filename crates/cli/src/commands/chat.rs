@@ -36,6 +36,7 @@ const HELP: &str = "/adapter on|off   with or without the adapter\n/reset       
 /// If the model or the adapter is wrong, or the device fails.
 pub fn run(arguments: &Arguments) -> Result<()> {
     arguments.speak.sampling()?;
+    arguments.adapter.as_deref().map(adapter::speaks).transpose()?;
     let device = arguments.device.choose()?;
     let source = source::open(&arguments.model)?;
     let tokenizer = source::tokenizer(&source)?;

@@ -1,12 +1,17 @@
 //! `lorelei classify`: what a trained classifier says of texts.
 
-use std::{fs, io::BufRead as _, path::Path};
+use std::{
+    fs,
+    io::{BufRead as _, ErrorKind},
+    path::Path,
+};
 
 use lorelei_data::{LABELS_FILE, Labels};
 use lorelei_formats::config::Task;
 use lorelei_kernels::gpu;
 use lorelei_models::Storage;
 use lorelei_protocol::{Chance, Verdict};
+use lorelei_recipe::{DataSection, Recipe};
 use lorelei_train::classify;
 use miette::{Context, IntoDiagnostic, Result, miette};
 
@@ -27,9 +32,9 @@ pub struct Arguments {
     /// The second text of a pair, for all of them.
     #[arg(long)]
     text_pair: Option<String>,
-    /// Longest text, in tokens; what is beyond is left out.
-    #[arg(long, default_value_t = 512, value_parser = clap::value_parser!(u32).range(3..))]
-    max_length: u32,
+    /// Longest text, in tokens; a longer one is cut. Without it, and at the side, as in the recipe.toml beside the adapter.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(3..))]
+    max_length: Option<u32>,
     /// Write a line of JSON for each text, with the chances of all classes.
     #[arg(long)]
     json: bool,
@@ -55,10 +60,11 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     }
     adapter::load(&mut model, &arguments.adapter)?;
     let labels = labels(Path::new(&arguments.adapter), task, model.config().num_labels)?;
-    let max_length = arguments.max_length as usize;
+    let DataSection { max_length, truncation_side, .. } = section(Path::new(&arguments.adapter));
+    let max_length = arguments.max_length.map_or(max_length, |length| length as usize);
     let pair = arguments.text_pair.as_deref();
     let say_of = |text: &str| {
-        let verdict = classify(&model, &tokenizer, &labels, text, pair, max_length);
+        let verdict = classify(&model, &tokenizer, &labels, text, pair, max_length, truncation_side);
         let verdict = pollster::block_on(verdict).map_err(report)?;
         match arguments.json {
             true => {
@@ -79,11 +85,21 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
+/// How the adapter's run cut its texts; of one that does not say, as a recipe that does not.
+fn section(folder: &Path) -> DataSection {
+    let recipe = fs::read_to_string(folder.join("recipe.toml")).ok();
+    let recipe = recipe.and_then(|text| Recipe::from_toml(&text, "recipe.toml").ok());
+    recipe.map(|(recipe, _)| recipe.data).unwrap_or_default()
+}
+
 /// What the classes are called; of an adapter that does not say, their numbers.
 fn labels(folder: &Path, task: Task, num_labels: usize) -> Result<Labels> {
     let path = folder.join(LABELS_FILE);
     let labels = match fs::read_to_string(&path) {
         Ok(text) => Labels::from_json(&text).map_err(report).wrap_err_with(|| path.display().to_string())?,
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            return Err(error).into_diagnostic().wrap_err_with(|| path.display().to_string());
+        }
         Err(_) => {
             let names = (0..num_labels).map(|class| class.to_string()).collect();
             match (task, num_labels) {

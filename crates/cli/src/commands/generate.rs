@@ -44,6 +44,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         std::io::stdin().read_to_string(&mut prompt).into_diagnostic()?;
     }
     arguments.speak.sampling()?;
+    arguments.adapter.as_deref().map(adapter::speaks).transpose()?;
     let device = arguments.device.choose()?;
     let source = source::open(&arguments.model)?;
     let tokenizer = source::tokenizer(&source)?;

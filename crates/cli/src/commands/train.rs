@@ -92,8 +92,14 @@ impl Prepared {
         if let Some(folder) = resume.filter(|_| !is_full) {
             adapter::restore(&mut model, folder)?;
         }
-        let companions =
+        let mut companions =
             if lora.is_none() { source.companions("float32").map_err(report)? } else { Vec::new() };
+        if let Some(labels) = &labels {
+            if let Some(folder) = resume {
+                checkpoint::same_labels(folder, labels)?;
+            }
+            companions.push((LABELS_FILE.into(), labels.to_json().into_bytes()));
+        }
         let first_step = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.step);
         let mut terminal = Terminal::new(PathBuf::from(&recipe.training.output_dir), companions, first_step)?;
         if labels.is_some() {
@@ -133,9 +139,6 @@ impl Prepared {
         if self.job.lora.is_some() {
             let card = lorelei_train::model_card(&self.recipe, self.labels.as_ref());
             files.push(("README.md".into(), card.into_bytes()));
-        }
-        if let Some(labels) = &self.labels {
-            files.push((LABELS_FILE.into(), labels.to_json().into_bytes()));
         }
         disk::save(self.terminal.output(), &files).map_err(report)?;
         Ok(finished)
