@@ -174,6 +174,16 @@ fn tokenizer() -> String {
     .to_string()
 }
 
+/// A fixture's files in `folder`, with that tokenizer.
+fn model(name: &str, folder: &Path) -> [PathBuf; 3] {
+    fs::create_dir_all(folder).unwrap();
+    for file in ["config.json", "model.safetensors"] {
+        fs::copy(fixture(&format!("{name}/{file}")), folder.join(file)).unwrap();
+    }
+    fs::write(folder.join("tokenizer.json"), tokenizer()).unwrap();
+    ["config.json", "model.safetensors", "tokenizer.json"].map(|file| folder.join(file))
+}
+
 /// Rows of a few words each, with what `task` learns of them.
 fn rows(task: &str) -> String {
     let row = |number: usize| {
@@ -218,11 +228,7 @@ async fn every_architecture_trains_as_the_program_trains_it() {
     ] {
         let run = format!("{name}-{task}");
         let folder = browser.downloads.path().join(&run);
-        fs::create_dir_all(&folder).unwrap();
-        for file in ["config.json", "model.safetensors"] {
-            fs::copy(fixture(&format!("{name}/{file}")), folder.join(file)).unwrap();
-        }
-        fs::write(folder.join("tokenizer.json"), tokenizer()).unwrap();
+        let files = model(name, &folder);
         let data = folder.join("rows.jsonl");
         fs::write(&data, rows(task)).unwrap();
 
@@ -235,7 +241,6 @@ async fn every_architecture_trains_as_the_program_trains_it() {
         browser.wait("field-training-max_steps", 60, |steps| steps == "3").await;
         browser.wait("model-status", 60, |status| status.contains("The recipe is for model")).await;
         browser.choose("model-device", "cpu").await;
-        let files = ["config.json", "model.safetensors", "tokenizer.json"].map(|file| folder.join(file));
         browser.pick("model-files", &files.each_ref().map(PathBuf::as_path)).await;
         browser.wait("model-type", 60, |found| name.starts_with(found) && !found.is_empty()).await;
         browser.pick("data-files", &[&data]).await;
@@ -253,13 +258,7 @@ async fn every_architecture_trains_as_the_program_trains_it() {
 async fn an_encoder_is_taken_for_a_classifier() {
     let browser = Browser::open(1200, 1000).await;
     browser.visit_loaded("").await;
-    let folder = browser.downloads.path().join("bert");
-    fs::create_dir_all(&folder).unwrap();
-    for file in ["config.json", "model.safetensors"] {
-        fs::copy(fixture(&format!("bert/{file}")), folder.join(file)).unwrap();
-    }
-    fs::write(folder.join("tokenizer.json"), tokenizer()).unwrap();
-    let files = ["config.json", "model.safetensors", "tokenizer.json"].map(|file| folder.join(file));
+    let files = model("bert", &browser.downloads.path().join("bert"));
     browser.pick("model-files", &files.each_ref().map(PathBuf::as_path)).await;
     browser.wait("model-type", 60, |found| found == "bert").await;
     browser.wait("field-lora-task_type", 10, |task| task.contains("SEQ_CLS")).await;

@@ -26,8 +26,14 @@ pub(crate) struct Classifier {
 /// `pre_classifier` too.
 const CLASSIFIER_HEADS: [&str; 2] = ["classifier", "score"];
 
+/// Whether what stands before the classes, at `path`, learns whole with them: as a part of the head, or because the checkpoint does not have it and
+/// it begins at random. Nobody else could make the same of that, unless it is saved with the adapter.
+pub fn dense_learns(path: &str, is_there: bool) -> bool {
+    learns_whole(path) || !is_there
+}
+
 /// Whether a part of a classifying head learns whole with it.
-pub fn learns_whole(path: &str) -> bool {
+pub(crate) fn learns_whole(path: &str) -> bool {
     path.split('.').any(|part| CLASSIFIER_HEADS.iter().any(|whole| part.ends_with(whole)))
 }
 

@@ -30,7 +30,7 @@ mod weight;
 
 pub use adapter_file::read_adapter;
 pub use backward::BatchGradients;
-pub use classifier::learns_whole;
+pub use classifier::dense_learns;
 pub use dora::Dora;
 pub use error::ModelError;
 pub use generate::Generation;

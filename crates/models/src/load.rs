@@ -11,7 +11,7 @@ use lorelei_kernels as kernels;
 use crate::{
     Linear, Model, ModelError, Purpose, Weight,
     beside::Beside,
-    classifier::{Classifier, learns_whole},
+    classifier::{Classifier, dense_learns},
     init::Draw,
     model::{Layer, Sublayer},
     norm::Norm,
@@ -294,8 +294,7 @@ fn classifier(
         None => None,
         Some((path, _)) => Some(linear(path, config.hidden_size, true)?),
     };
-    // A pooler that a checkpoint lacks begins at random: nobody else could make the same of it, unless it is saved with the adapter.
-    let dense_learns = names.dense.is_some_and(|(path, _)| learns_whole(path) || !has_dense);
+    let dense_learns = names.dense.is_some_and(|(path, _)| dense_learns(path, has_dense));
     let output = linear(names.output, config.num_labels, names.bias)?;
     Ok(Some(Classifier { dense, output, dense_learns, fresh_dense: !has_dense, fresh_output: !has_output }))
 }

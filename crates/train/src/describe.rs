@@ -4,7 +4,7 @@ use lorelei_formats::{
     ModelConfig, TensorSource,
     config::{Activation, HeadNames, NormKind, Task},
 };
-use lorelei_models::{Weight, learns_whole};
+use lorelei_models::{Weight, dense_learns};
 use lorelei_protocol::{ClassifierInfo, Input, ModelInfo, ModuleInfo};
 use lorelei_recipe::TaskType;
 
@@ -85,7 +85,7 @@ fn classifiers(config: &ModelConfig, tensors: &dyn TensorSource) -> Vec<Classifi
     let hidden = config.hidden_size;
     let head = |task_type, names: HeadNames| {
         let is_there = |path: &str| config.find(tensors, &format!("{path}.weight")).is_some();
-        let learns = names.dense.is_some_and(|(path, _)| learns_whole(path) || !is_there(path));
+        let learns = names.dense.is_some_and(|(path, _)| dense_learns(path, is_there(path)));
         let before = if learns { hidden * hidden + hidden } else { 0 };
         ClassifierInfo { task_type, of_class: hidden + usize::from(names.bias), before }
     };

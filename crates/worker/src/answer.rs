@@ -14,14 +14,16 @@ const CHUNK: usize = 4;
 /// Answers `prompt`, telling the page as the answers grow.
 pub async fn generate(prompt: String, speech: Speech) -> Result<(), String> {
     let loaded = desk::with(|desk| desk.model.clone()).ok_or("load a model first")?;
-    let trained = desk::with(|desk| desk.trained.clone());
-    if let Some(Trained { model, recipe, labels: Some(labels), .. }) = &trained {
-        return verdict(prompt, model, &loaded, labels, &recipe.data).await;
+    // Of a run, all but its files, which are large.
+    let of_run = |run: &Trained| (run.model.clone(), run.labels.clone(), run.recipe.data.clone());
+    let trained = desk::with(|desk| desk.trained.as_ref().map(of_run));
+    if let Some((model, Some(labels), section)) = &trained {
+        return verdict(prompt, model, &loaded, labels, section).await;
     }
     if !loaded.model.config().writes_text() {
         return Err("the model writes no text: train it to classify first".into());
     }
-    let trained = trained.map(|trained| trained.model);
+    let trained = trained.map(|(model, ..)| model);
     let ids = loaded.tokenizer.encode_prompt(&prompt).map_err(|error| error.to_string())?;
     let say = |without_adapter: &str, with_adapter: Option<&str>, finished| {
         port::post(&Reply::Generated {

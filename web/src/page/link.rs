@@ -35,7 +35,7 @@ fn is_hub_id(name: &str) -> bool {
 /// Loads the recipe's model if the worker carries it and does not have it loaded.
 pub fn load_named_builtin(page: Page) {
     let name = model::named_by_recipe(page);
-    if name.starts_with("builtin:") && untrack(move || page.model.name()).as_ref() != Some(&name) {
+    if name.starts_with("builtin:") && page.model.name_now().as_ref() != Some(&name) {
         model::load_builtin(page, &name);
     }
 }

@@ -70,8 +70,8 @@ impl Model {
         }
     }
 
-    /// The name of the loaded model, now.
-    fn name_now(self) -> Option<String> {
+    /// The name of the loaded model, for what is done once.
+    pub fn name_now(self) -> Option<String> {
         untrack(move || self.name())
     }
 

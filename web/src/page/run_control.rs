@@ -58,10 +58,7 @@ pub fn resume_interrupted(page: Page) {
 /// Loads the recipe's model where that needs no file of the user's: once, or a model that cannot be had would be asked for for ever.
 fn fetch_model(page: Page) {
     let name = model::named_by_recipe(page);
-    if page.is_engaged()
-        || page.run.fetched.get_value()
-        || untrack(move || page.model.name()).as_ref() == Some(&name)
-    {
+    if page.is_engaged() || page.run.fetched.get_value() || page.model.name_now().as_ref() == Some(&name) {
         return;
     }
     page.run.fetched.set_value(true);

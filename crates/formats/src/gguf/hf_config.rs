@@ -17,9 +17,6 @@ impl<R: ReadAt> GgufModel<R> {
     /// When the metadata lacks what a config needs, or asks for what Hugging Face's model cannot do here:
     /// experts, partly rotated heads, a rotary scaling other than linear and Llama 3's.
     pub fn hf_config(&self) -> Result<Value, FormatError> {
-        if self.architecture == Architecture::Bert {
-            return self.bert_config();
-        }
         self.refuse_experts()?;
         let hidden = self.number("embedding_length")?;
         let heads = self.number("attention.head_count")?;
@@ -33,7 +30,7 @@ impl<R: ReadAt> GgufModel<R> {
             Architecture::Qwen3 => ("Qwen3ForCausalLM", "qwen3"),
             Architecture::Gemma3 => ("Gemma3ForCausalLM", "gemma3_text"),
             Architecture::Phi3 => ("Phi3ForCausalLM", "phi3"),
-            Architecture::Bert => ("BertModel", "bert"),
+            Architecture::Bert => return self.bert_config(),
         };
         let mut config = json!({
             "architectures": [architecture],
