@@ -15,6 +15,9 @@ fn main() -> io::Result<()> {
         collect(&dist, &dist, &mut files)?;
     }
     files.sort();
+    // What is there compressed is not needed as it is: it is most of the page.
+    let names: Vec<String> = files.iter().map(|(name, _)| name.clone()).collect();
+    files.retain(|(name, _)| !names.contains(&format!("{name}.gz")));
     let entries: String =
         files.iter().map(|(name, path)| format!("    ({name:?}, include_bytes!({path:?})),\n")).collect();
     let text = format!("&[\n{entries}]\n");

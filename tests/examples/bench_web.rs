@@ -4,7 +4,7 @@
 use std::{fs, io::Write as _, path::Path, process::Command, time::Instant};
 
 use lorelei_recipe::{Recipe, encode_link};
-use lorelei_tests::browser::{Browser, program};
+use lorelei_tests::{browser::Browser, program};
 use serde_json::Value;
 
 /// Chromium's own software Vulkan driver, which its WebGPU runs on: natively the same adapter.

@@ -12,6 +12,8 @@ use std::{
 
 use fantoccini::{Client, ClientBuilder, Locator, elements::Element, wd::WebDriverCompatibleCommand};
 
+use crate::program;
+
 /// A process that ends with the test, and those that it has started.
 struct Ended(Child);
 
@@ -62,13 +64,6 @@ pub struct Browser {
     /// Where the browser saves downloads.
     pub downloads: tempfile::TempDir,
     _processes: [Ended; 2],
-}
-
-/// `lorelei`, which lies beside the tests' own folder.
-pub fn program() -> PathBuf {
-    let test = std::env::current_exe().expect("a test has a path");
-    let folder = test.parent().and_then(Path::parent).expect("it lies in target/release/deps");
-    folder.join("lorelei")
 }
 
 fn free_port() -> u16 {

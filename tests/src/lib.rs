@@ -1,5 +1,6 @@
 //! Fixtures and comparisons for the end-to-end tests.
 
+#[cfg(feature = "browser")]
 pub mod browser;
 pub mod hub;
 
@@ -14,6 +15,13 @@ use lorelei_train::{Event, Host, Job, SaveError, StepLog};
 /// A file or folder under `tests/fixtures`.
 pub fn fixture(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(name)
+}
+
+/// `lorelei`, which lies beside the tests' own folder.
+pub fn program() -> PathBuf {
+    let test = std::env::current_exe().expect("a test has a path");
+    let folder = test.parent().and_then(Path::parent).expect("it lies in target/release/deps");
+    folder.join("lorelei")
 }
 
 /// A safetensors file of the fixtures.

@@ -5,7 +5,10 @@ use std::{fs, path::Path, process::Command};
 
 use lorelei_formats::{SafetensorsFile, TensorSource};
 use lorelei_recipe::{Recipe, encode_link};
-use lorelei_tests::browser::{Browser, losses, program, unzipped};
+use lorelei_tests::{
+    browser::{Browser, losses, unzipped},
+    program,
+};
 use serde_json::Value;
 
 fn recipe() -> Recipe {

@@ -8,8 +8,8 @@ use std::{
 
 use lorelei_recipe::{Recipe, encode_link};
 use lorelei_tests::{
-    browser::{Browser, losses, program, unzipped},
-    fixture,
+    browser::{Browser, losses, unzipped},
+    fixture, program,
 };
 use serde_json::{Value, json};
 

@@ -6,7 +6,7 @@ use std::{
     process::{Command, Output},
 };
 
-use lorelei_tests::{browser::program, hub::Hub};
+use lorelei_tests::{hub::Hub, program};
 
 const ID: &str = "lorelei/tiny";
 

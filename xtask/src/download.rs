@@ -43,6 +43,13 @@ pub const STATE_OF_THE_UNION: Package = Package {
     sha256: "ab03f909e80b99afe2aa74474f7ca53e976982efa9f8c77f2bf3c34f179c85c9",
 };
 
+/// wasm-opt, compiled to WebAssembly (Apache-2.0), 19 MB.
+pub const BINARYEN: Package = Package {
+    requirement: "binaryen@132.0.0",
+    archive: "binaryen-132.0.0.tgz",
+    sha256: "6543555fb29bb92548f325c7dc18e9ab7dbb1215edda25993d1e3f71d85b8618",
+};
+
 /// Where downloads stay: `LORELEI_CACHE`, else `lorelei` in the user's cache folder.
 pub fn cache() -> Result<PathBuf> {
     let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
@@ -104,7 +111,8 @@ impl Package {
     }
 }
 
-fn sha256(path: &Path) -> Result<String> {
+/// The SHA-256 of a file, as hexadecimal digits.
+pub fn sha256(path: &Path) -> Result<String> {
     let mut file = fs::File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 1 << 20];

@@ -3,11 +3,11 @@
 mod bench;
 mod bench_data;
 mod bench_kernels;
+mod bundle;
 mod command;
 mod download;
 mod setup;
 mod tiny;
-mod wasm;
 mod web;
 
 use std::{

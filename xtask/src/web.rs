@@ -1,24 +1,20 @@
 //! The page: what builds it, and building it into `dist`.
 
 use std::{
+    fs,
     path::{Path, PathBuf},
     process::Command,
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
 use crate::{
+    bundle,
     command::{cargo, run, works},
-    download::cache,
     setup::apt,
-    wasm,
 };
 
 const TARGET: &str = "wasm32-unknown-unknown";
-/// The bundler, in the newest version that the project's Rust builds, and with its own lock file: without, it does not compile.
-const TRUNK: [&str; 4] = ["trunk", "--version", "0.21.14", "--locked"];
-/// Must be the version of the library that the page is built with. Not locked: its lock file names a withdrawn crate.
-const WASM_BINDGEN: [&str; 3] = ["wasm-bindgen-cli", "--version", "=0.2.130"];
 
 /// What cargo needs in its environment to build for a browser.
 pub fn toolchain() -> Result<Vec<(&'static str, String)>> {
@@ -52,25 +48,6 @@ pub fn toolchain() -> Result<Vec<(&'static str, String)>> {
     Ok(environment)
 }
 
-/// The folder of trunk and wasm-bindgen, which are built where they are missing.
-fn tools() -> Result<PathBuf> {
-    let root = cache()?.join("tools");
-    for (name, install) in [("trunk", &TRUNK[..]), ("wasm-bindgen", &WASM_BINDGEN)] {
-        let program = root.join("bin").join(name);
-        let version = install[2].trim_start_matches('=');
-        let found = Command::new(&program).arg("--version").output();
-        if found.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains(version)) {
-            continue;
-        }
-        println!("xtask: building {name} {version} (some minutes)");
-        let mut cargo = cargo();
-        cargo.arg("install").args(install).arg("--root").arg(&root).arg("--force");
-        cargo.env("CARGO_TARGET_DIR", cache()?.join("target-tools"));
-        run(&mut cargo).with_context(|| format!("{name} cannot be built"))?;
-    }
-    Ok(root.join("bin"))
-}
-
 /// Where cargo builds for a browser: apart, so that neither build waits for the other's lock.
 pub fn target_dir(root: &Path) -> PathBuf {
     match std::env::var_os("CARGO_TARGET_DIR") {
@@ -79,21 +56,35 @@ pub fn target_dir(root: &Path) -> PathBuf {
     }
 }
 
-/// Builds the page into `dist`.
+/// The page's files that nothing has to be made of.
+const FILES: [&str; 4] = ["index.html", "web/style.css", "web/start.js", "crates/worker/worker.js"];
+
+/// The packages that a browser runs, each with its program.
+const MODULES: [&str; 2] = ["lorelei-web", "lorelei-worker"];
+
+/// Builds the page into `dist`, which is what it was where that fails.
 pub fn build(root: &Path) -> Result<()> {
-    let (environment, tools) = (toolchain()?, tools()?);
-    println!("xtask: building the page (twenty minutes and more the first time)");
-    let path = std::env::var("PATH").unwrap_or_default();
-    let mut trunk = Command::new(tools.join("trunk"));
-    trunk.args(["build", "--release"]).current_dir(root).env_remove("NO_COLOR");
-    trunk.env("PATH", format!("{}:{path}", tools.display())).env("CARGO_TARGET_DIR", target_dir(root));
-    trunk.envs(environment);
-    run(&mut trunk)?;
-    if !root.join("dist/index.html").is_file() {
-        bail!("trunk left no dist/index.html");
+    let environment = toolchain()?;
+    let target = target_dir(root);
+    println!("xtask: building the page (the first time takes a while)");
+    for package in MODULES {
+        // One at a time: each has features of its own, and the page's must not grow by the trainer's.
+        let build = ["build", "--profile", "web", "--target", TARGET, "--package", package];
+        let mut cargo = cargo();
+        cargo.args(build).current_dir(root).env("CARGO_TARGET_DIR", &target).envs(environment.iter().cloned());
+        run(&mut cargo)?;
     }
-    for module in ["lorelei-web_bg.wasm", "lorelei-worker_bg.wasm"] {
-        wasm::strip_names(&root.join("dist").join(module))?;
+    let (dist, aside) = (root.join("dist"), root.join("dist.new"));
+    fs::remove_dir_all(&aside).ok();
+    fs::create_dir_all(&aside).with_context(|| format!("cannot make {}", aside.display()))?;
+    for module in MODULES {
+        let compiled = target.join(TARGET).join("web").join(module).with_extension("wasm");
+        bundle::module(&compiled, &aside, &target.join("bundle"))?;
     }
-    Ok(())
+    for file in FILES.map(Path::new) {
+        let name = file.file_name().context("a file has a name")?;
+        fs::copy(root.join(file), aside.join(name)).with_context(|| format!("cannot copy {}", file.display()))?;
+    }
+    fs::remove_dir_all(&dist).ok();
+    fs::rename(&aside, &dist).with_context(|| format!("cannot put the page into {}", dist.display()))
 }

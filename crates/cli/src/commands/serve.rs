@@ -9,9 +9,10 @@ use std::{
 use axum::{
     Router,
     extract::State,
-    http::{StatusCode, Uri, header},
-    response::{IntoResponse, Response},
+    http::{HeaderMap, StatusCode, Uri, header},
+    response::{AppendHeaders, IntoResponse, Response},
 };
+use lorelei_page::Sent;
 use miette::{IntoDiagnostic, Result, WrapErr, miette};
 
 /// Arguments of `lorelei serve`.
@@ -57,24 +58,29 @@ async fn serve(address: SocketAddr, dir: Option<PathBuf>) -> Result<()> {
     axum::serve(listener, router).await.into_diagnostic()
 }
 
-async fn answer(State(dir): State<Option<PathBuf>>, uri: Uri) -> Response {
+async fn answer(State(dir): State<Option<PathBuf>>, headers: HeaderMap, uri: Uri) -> Response {
     let path = match uri.path().trim_start_matches('/') {
         "" => "index.html",
         path => path,
     };
-    let bytes: Option<Cow<'static, [u8]>> = match &dir {
-        None => lorelei_page::file(path).map(Cow::Borrowed),
+    let read = |path: &str| match &dir {
+        None => lorelei_page::file(path),
         Some(dir) if Path::new(path).components().all(|part| matches!(part, Component::Normal(_))) => {
             std::fs::read(dir.join(path)).ok().map(Cow::Owned)
         }
         Some(_) => None,
     };
-    let Some(bytes) = bytes else { return (StatusCode::NOT_FOUND, "not found").into_response() };
+    let accept = headers.get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let Some(Sent { bytes, encoding }) = lorelei_page::sent(path, accept, read) else {
+        return (StatusCode::NOT_FOUND, "not found").into_response();
+    };
     let headers = [
         (header::CONTENT_TYPE, lorelei_page::mime(path)),
         (header::CACHE_CONTROL, "no-cache"),
+        (header::VARY, "accept-encoding"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::REFERRER_POLICY, "no-referrer"),
     ];
-    (headers, bytes).into_response()
+    let encoding = encoding.map(|encoding| [(header::CONTENT_ENCODING, encoding)]);
+    (headers, encoding.map(AppendHeaders), bytes).into_response()
 }
