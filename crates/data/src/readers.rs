@@ -3,6 +3,7 @@
 
 mod arrow;
 mod arrow_messages;
+mod arrow_value;
 mod compressed;
 mod json;
 mod jsonl;

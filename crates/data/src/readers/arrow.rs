@@ -8,13 +8,12 @@ use std::{
 
 use arrow_array::RecordBatch;
 use arrow_ipc::reader::StreamReader;
-use arrow_json::LineDelimitedWriter;
 use arrow_schema::ArrowError;
-use serde_json::{Map, Value};
 
 use super::{
     Rows,
     arrow_messages::{CONTINUATION, Checked},
+    arrow_value,
     limit::{MAX_ROW_BYTES, TOO_LONG},
 };
 use crate::{
@@ -24,9 +23,6 @@ use crate::{
 
 /// What a file begins and ends with. Between them stand a stream, padded to eight bytes, and an index.
 const MAGIC: &[u8] = b"ARROW1";
-
-/// Rows of a batch that are turned into JSON at a time.
-const AT_A_TIME: usize = 16;
 
 /// Whether a stream of bytes is one of the two.
 pub fn begins(reader: &mut impl BufRead) -> bool {
@@ -44,47 +40,39 @@ pub fn read<'a>(mut reader: impl BufRead + 'a, file_name: &str, columns: Columns
         Ok(batches) => Some(batches),
         Err(error) => return Box::new(std::iter::once(Err(broken(error).in_file(&file_name)))),
     };
-    let mut batch: Option<RecordBatch> = None;
-    let mut rows = Vec::<Vec<u8>>::new().into_iter();
+    let mut batch: Option<(RecordBatch, usize)> = None;
     let mut number = 0;
     Box::new(std::iter::from_fn(move || {
         loop {
-            if let Some(line) = rows.next() {
-                number += 1;
-                let row = row(&line, &columns).map_err(|error| error.at(&file_name, number));
-                return Some(row.map(|row| (number, row)));
-            }
-            let next = match batch.take().filter(|batch| batch.num_rows() > 0) {
-                Some(whole) => {
-                    let count = whole.num_rows().min(AT_A_TIME);
-                    batch = Some(whole.slice(count, whole.num_rows() - count));
-                    guarded(|| lines(&whole.slice(0, count))).map(|lines| rows = lines.into_iter())
+            let reader = batches.as_mut()?;
+            let next = match batch.as_mut().filter(|(rows, at)| *at < rows.num_rows()) {
+                Some((rows, at)) => {
+                    guarded(|| Ok(arrow_value::row(rows, *at, MAX_ROW_BYTES))).map(|fields| {
+                        *at += 1;
+                        number += 1;
+                        let fields = fields.ok_or_else(|| bad(TOO_LONG.to_owned(), "divide it"));
+                        let row = fields.and_then(|fields| from_fields(fields, &columns));
+                        Some(row.map(|row| (number, row)).map_err(|error| error.at(&file_name, number)))
+                    })
                 }
-                None => {
-                    let reader = batches.as_mut()?;
-                    match guarded(|| reader.next().transpose()) {
-                        Ok(Some(next)) => {
-                            batch = Some(next);
-                            continue;
-                        }
-                        Ok(None) if is_file => match ends(reader.get_mut()) {
-                            Ok(true) => {
-                                batches = None;
-                                return None;
-                            }
-                            Ok(false) => Err(ArrowError::ParseError("its end is missing".to_owned())),
-                            Err(error) => Err(error.into()),
-                        },
-                        Ok(None) => return None,
-                        Err(error) => Err(error),
+                None => match guarded(|| reader.next().transpose()) {
+                    Ok(Some(next)) => {
+                        batch = Some((next, 0));
+                        continue;
                     }
-                }
+                    Ok(None) if is_file => match ends(reader.get_mut()) {
+                        Ok(true) => Ok(None),
+                        Ok(false) => Err(ArrowError::ParseError("its end is missing".to_owned())),
+                        Err(error) => Err(error.into()),
+                    },
+                    Ok(None) => Ok(None),
+                    Err(error) => Err(error),
+                },
             };
-            if let Err(error) = next {
+            if !matches!(next, Ok(Some(_))) {
                 batches = None;
-                batch = None;
-                return Some(Err(broken(error).at(&file_name, number + 1)));
             }
+            return next.unwrap_or_else(|error| Some(Err(broken(error).at(&file_name, number + 1))));
         }
     }))
 }
@@ -101,24 +89,6 @@ fn ends(reader: &mut impl Read) -> io::Result<bool> {
         last.extend_from_slice(&buffer[..count]);
         last.drain(..last.len().saturating_sub(MAGIC.len()));
     }
-}
-
-/// Rows as JSON, a line each. Columns without a value are left out.
-fn lines(batch: &RecordBatch) -> Result<Vec<Vec<u8>>, ArrowError> {
-    let mut text = Vec::new();
-    let mut writer = LineDelimitedWriter::new(&mut text);
-    writer.write(batch)?;
-    writer.finish()?;
-    Ok(text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).map(<[u8]>::to_vec).collect())
-}
-
-fn row(line: &[u8], columns: &Columns) -> Result<crate::rows::Row, DataError> {
-    if line.len() > MAX_ROW_BYTES {
-        return Err(bad(TOO_LONG.to_owned(), "divide it"));
-    }
-    let fields: Map<String, Value> = serde_json::from_slice(line)
-        .map_err(|error| bad(format!("a value cannot be read: {error}"), "write the file again"))?;
-    from_fields(fields, columns)
 }
 
 /// A damaged file can make the reader panic: natively that is an error as any other.

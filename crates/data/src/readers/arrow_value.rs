@@ -1,0 +1,192 @@
+//! Values of Arrow's columns as JSON, each type as `arrow-json` writes it, without the text between.
+
+use arrow_array::{
+    Array, ArrayRef, RecordBatch, cast::AsArray as _, temporal_conversions::as_datetime, types::*,
+};
+use arrow_schema::{DataType, IntervalUnit, TimeUnit};
+use serde_json::{Map, Number, Value};
+
+/// A row of a batch by its columns' names. Columns without a value are left out. None where the row takes more than `most` bytes: a few codes
+/// of a dictionary can stand for as much.
+pub fn row(batch: &RecordBatch, index: usize, most: usize) -> Option<Map<String, Value>> {
+    let names = batch.schema_ref().fields().iter().map(|field| field.name().as_str());
+    Budget(most).fields(names, batch.columns(), index)
+}
+
+/// Bytes that a row may still take.
+struct Budget(usize);
+
+impl Budget {
+    /// The entry at `index`: null where there is none, and where it is a number that JSON has not.
+    fn value(&mut self, array: &dyn Array, index: usize) -> Option<Value> {
+        self.spend(size_of::<Value>())?;
+        if array.is_null(index) {
+            return Some(Value::Null);
+        }
+        /// The entry of an array of primitive values.
+        macro_rules! entry {
+            ($kind:ty) => {
+                array.as_primitive::<$kind>().value(index)
+            };
+        }
+        macro_rules! text {
+            ($kind:ty, $as:ident) => {
+                array
+                    .as_primitive::<$kind>()
+                    .$as(index)
+                    .map_or(Value::Null, |value| format!("{value:?}").into())
+            };
+        }
+        macro_rules! timestamp {
+            ($kind:ty, $zone:expr) => {
+                as_datetime::<$kind>(entry!($kind)).map_or(Value::Null, |value| match $zone {
+                    Some(_) => format!("{value:?}Z").into(),
+                    None => format!("{value:?}").into(),
+                })
+            };
+        }
+        macro_rules! duration {
+            ($kind:ty) => {
+                array
+                    .as_primitive::<$kind>()
+                    .value_as_duration(index)
+                    .map_or(Value::Null, |value| value.to_string().into())
+            };
+        }
+        macro_rules! decimal {
+            ($kind:ty, $precision:expr, $scale:expr) => {
+                decimal(&<$kind as DecimalType>::format_decimal(entry!($kind), *$precision, *$scale))
+            };
+        }
+        Some(match array.data_type() {
+            DataType::Null => Value::Null,
+            DataType::Boolean => array.as_boolean().value(index).into(),
+            DataType::Int8 => entry!(Int8Type).into(),
+            DataType::Int16 => entry!(Int16Type).into(),
+            DataType::Int32 => entry!(Int32Type).into(),
+            DataType::Int64 => entry!(Int64Type).into(),
+            DataType::UInt8 => entry!(UInt8Type).into(),
+            DataType::UInt16 => entry!(UInt16Type).into(),
+            DataType::UInt32 => entry!(UInt32Type).into(),
+            DataType::UInt64 => entry!(UInt64Type).into(),
+            DataType::Float16 => decimal(&f32::from(entry!(Float16Type)).to_string()),
+            // As the shortest decimal number: 0.1 and not 0.10000000149.
+            DataType::Float32 => decimal(&entry!(Float32Type).to_string()),
+            DataType::Float64 => entry!(Float64Type).into(),
+            DataType::Decimal32(precision, scale) => decimal!(Decimal32Type, precision, scale),
+            DataType::Decimal64(precision, scale) => decimal!(Decimal64Type, precision, scale),
+            DataType::Decimal128(precision, scale) => decimal!(Decimal128Type, precision, scale),
+            DataType::Decimal256(precision, scale) => decimal!(Decimal256Type, precision, scale),
+            DataType::Utf8 => self.text(array.as_string::<i32>().value(index))?,
+            DataType::LargeUtf8 => self.text(array.as_string::<i64>().value(index))?,
+            DataType::Utf8View => self.text(array.as_string_view().value(index))?,
+            DataType::Binary => self.hexadecimal(array.as_binary::<i32>().value(index))?,
+            DataType::LargeBinary => self.hexadecimal(array.as_binary::<i64>().value(index))?,
+            DataType::BinaryView => self.hexadecimal(array.as_binary_view().value(index))?,
+            DataType::FixedSizeBinary(_) => self.hexadecimal(array.as_fixed_size_binary().value(index))?,
+            DataType::Date32 => text!(Date32Type, value_as_date),
+            DataType::Date64 => text!(Date64Type, value_as_datetime),
+            DataType::Time32(TimeUnit::Second) => text!(Time32SecondType, value_as_time),
+            DataType::Time32(_) => text!(Time32MillisecondType, value_as_time),
+            DataType::Time64(TimeUnit::Microsecond) => text!(Time64MicrosecondType, value_as_time),
+            DataType::Time64(_) => text!(Time64NanosecondType, value_as_time),
+            DataType::Timestamp(TimeUnit::Second, zone) => timestamp!(TimestampSecondType, zone),
+            DataType::Timestamp(TimeUnit::Millisecond, zone) => timestamp!(TimestampMillisecondType, zone),
+            DataType::Timestamp(TimeUnit::Microsecond, zone) => timestamp!(TimestampMicrosecondType, zone),
+            DataType::Timestamp(TimeUnit::Nanosecond, zone) => timestamp!(TimestampNanosecondType, zone),
+            DataType::Duration(TimeUnit::Second) => duration!(DurationSecondType),
+            DataType::Duration(TimeUnit::Millisecond) => duration!(DurationMillisecondType),
+            DataType::Duration(TimeUnit::Microsecond) => duration!(DurationMicrosecondType),
+            DataType::Duration(TimeUnit::Nanosecond) => duration!(DurationNanosecondType),
+            DataType::Interval(IntervalUnit::YearMonth) => {
+                format!("{:?}", entry!(IntervalYearMonthType)).into()
+            }
+            DataType::Interval(IntervalUnit::DayTime) => format!("{:?}", entry!(IntervalDayTimeType)).into(),
+            DataType::Interval(IntervalUnit::MonthDayNano) => {
+                format!("{:?}", entry!(IntervalMonthDayNanoType)).into()
+            }
+            DataType::List(_) => self.list(&array.as_list::<i32>().value(index))?,
+            DataType::LargeList(_) => self.list(&array.as_list::<i64>().value(index))?,
+            DataType::ListView(_) => self.list(&array.as_list_view::<i32>().value(index))?,
+            DataType::LargeListView(_) => self.list(&array.as_list_view::<i64>().value(index))?,
+            DataType::FixedSizeList(..) => self.list(&array.as_fixed_size_list().value(index))?,
+            DataType::Struct(_) => {
+                let array = array.as_struct();
+                self.fields(array.column_names().into_iter(), array.columns(), index)?.into()
+            }
+            DataType::Map(..) => {
+                let entries = array.as_map().value(index);
+                let (keys, values) = (entries.column(0), entries.column(1));
+                let mut map = Map::new();
+                for at in 0..entries.len() {
+                    let (key, value) = (self.value(keys, at)?, self.value(values, at)?);
+                    if !value.is_null() {
+                        map.insert(key.as_str().map_or_else(|| key.to_string(), str::to_owned), value);
+                    }
+                }
+                map.into()
+            }
+            DataType::Dictionary(..) => {
+                let array = array.as_any_dictionary();
+                let key = self.value(array.keys(), index)?.as_u64()?;
+                self.value(array.values(), usize::try_from(key).ok()?)?
+            }
+            DataType::RunEndEncoded(ends, _) => match ends.data_type() {
+                DataType::Int16 => self.of_run::<Int16Type>(array, index)?,
+                DataType::Int32 => self.of_run::<Int32Type>(array, index)?,
+                _ => self.of_run::<Int64Type>(array, index)?,
+            },
+            DataType::Union(..) => {
+                let array = array.as_union();
+                self.value(&array.value(index), 0)?
+            }
+        })
+    }
+
+    fn of_run<R: RunEndIndexType>(&mut self, array: &dyn Array, index: usize) -> Option<Value> {
+        let array = array.as_run::<R>();
+        self.value(array.values(), array.get_physical_index(index))
+    }
+
+    fn fields<'a>(
+        &mut self,
+        names: impl Iterator<Item = &'a str>,
+        columns: &[ArrayRef],
+        index: usize,
+    ) -> Option<Map<String, Value>> {
+        let mut fields = Map::new();
+        for (name, column) in names.zip(columns) {
+            let value = self.value(column, index)?;
+            if !value.is_null() {
+                fields.insert(name.to_owned(), value);
+            }
+        }
+        Some(fields)
+    }
+
+    fn list(&mut self, values: &dyn Array) -> Option<Value> {
+        (0..values.len()).map(|at| self.value(values, at)).collect::<Option<Vec<_>>>().map(Value::Array)
+    }
+
+    fn text(&mut self, text: &str) -> Option<Value> {
+        self.spend(text.len())?;
+        Some(text.into())
+    }
+
+    fn hexadecimal(&mut self, bytes: &[u8]) -> Option<Value> {
+        self.spend(2 * bytes.len())?;
+        Some(bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into())
+    }
+
+    fn spend(&mut self, bytes: usize) -> Option<()> {
+        self.0 = self.0.checked_sub(bytes)?;
+        Some(())
+    }
+}
+
+/// A number out of its decimal digits.
+fn decimal(digits: &str) -> Value {
+    let exact = digits.parse::<i64>().ok().map(Number::from);
+    let number = exact.or_else(|| digits.parse().ok().and_then(Number::from_f64));
+    number.map_or(Value::Null, Value::Number)
+}
