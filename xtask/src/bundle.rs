@@ -72,7 +72,9 @@ pub fn module(module: &Path, into: &Path, made: &Path) -> Result<()> {
         fs::rename(&aside, &folder)?;
     }
     copy(&folder, into)?;
-    let size = |end: &str| fs::metadata(folder.join(format!("{name}_bg.wasm{end}"))).map_or(0, |file| file.len() >> 10);
+    let size = |end: &str| {
+        fs::metadata(folder.join(format!("{name}_bg.wasm{end}"))).map_or(0, |file| file.len() >> 10)
+    };
     println!("xtask: {name}: {} KiB, {} as gzip, {} as brotli", size(""), size(".gz"), size(".br"));
     Ok(())
 }
@@ -94,7 +96,10 @@ pub fn copy(from: &Path, into: &Path) -> Result<()> {
         let target = into.join(entry.file_name());
         match entry.file_type()?.is_dir() {
             true => copy(&entry.path(), &target)?,
-            false => drop(fs::copy(entry.path(), &target).with_context(|| format!("cannot write {}", target.display()))?),
+            false => drop(
+                fs::copy(entry.path(), &target)
+                    .with_context(|| format!("cannot write {}", target.display()))?,
+            ),
         }
     }
     Ok(())
@@ -110,7 +115,8 @@ pub fn compress(path: &Path) -> Result<()> {
     let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
     gzip.write_all(&bytes)?;
     fs::write(beside("gz"), gzip.finish()?)?;
-    let parameters = BrotliEncoderParams { quality: 11, lgwin: 24, size_hint: bytes.len(), ..Default::default() };
+    let parameters =
+        BrotliEncoderParams { quality: 11, lgwin: 24, size_hint: bytes.len(), ..Default::default() };
     let mut brotli = CompressorWriter::with_params(Vec::new(), 1 << 16, &parameters);
     brotli.write_all(&bytes)?;
     Ok(fs::write(beside("br"), brotli.into_inner())?)

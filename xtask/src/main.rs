@@ -6,13 +6,15 @@ mod bench_kernels;
 mod bundle;
 mod command;
 mod download;
+mod features;
+mod lint;
 mod setup;
 mod tiny;
 mod web;
 
 use std::{
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, ExitCode},
 };
 
 use anyhow::Result;
@@ -60,12 +62,19 @@ enum Task {
     },
 }
 
-fn main() -> Result<()> {
-    match Arguments::parse().task {
+fn main() -> Result<ExitCode> {
+    if let Some(code) = lint::called_as_rustc() {
+        return Ok(code);
+    }
+    perform(Arguments::parse().task).map(|()| ExitCode::SUCCESS)
+}
+
+fn perform(task: Task) -> Result<()> {
+    match task {
         Task::Setup { full } => setup::setup(full),
         Task::Test { full, no_web } => test(full, !no_web),
         Task::Web { build_only } => {
-            web::build(&root())?;
+            web::build(&root(), false)?;
             match build_only {
                 true => Ok(()),
                 false => run(Command::new(program()?).args(["serve", "--dir", "dist"]).current_dir(root())),
@@ -73,11 +82,11 @@ fn main() -> Result<()> {
         }
         Task::Bench(arguments) => {
             let program = program()?;
-            cargo(&["build", "--release", "--workspace", "--examples"], &[])?;
+            cargo(&["build", "--release", "--workspace", "--examples", "--features", BROWSER], &[])?;
             match arguments.web {
                 true => {
                     setup::chromium()?;
-                    web::build(&root())?;
+                    web::build(&root(), false)?;
                     let bench = program.with_file_name("examples").join("bench_web");
                     run(Command::new(bench).env("XDG_RUNTIME_DIR", "/tmp").current_dir(root()))
                 }
@@ -90,6 +99,9 @@ fn main() -> Result<()> {
     }
 }
 
+/// The tests in Chromium, and what they need.
+const BROWSER: &str = "lorelei-tests/browser";
+
 /// The project's root.
 fn root() -> PathBuf {
     // Of the clone that cargo runs in: clones that share a target folder share this program.
@@ -99,8 +111,7 @@ fn root() -> PathBuf {
 
 /// Builds `lorelei` and says where it is.
 fn program() -> Result<PathBuf> {
-    // The whole workspace, as everywhere: another selection would build burn with other features.
-    cargo(&["build", "--release", "--workspace"], &[])?;
+    cargo(&["build", "--release"], &[])?;
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
     Ok(target.join("release/lorelei"))
 }
@@ -109,36 +120,30 @@ fn test(full: bool, web: bool) -> Result<()> {
     setup::setup(full)?;
     println!("xtask: format");
     cargo(&["fmt", "--all", "--check"], &[])?;
-    println!("xtask: tests (the first build takes ten minutes and more)");
-    // Everything is selected, so that burn is built with one set of features.
-    let driver = setup::driver();
-    let environment = [("VK_DRIVER_FILES", driver.as_str()), ("XDG_RUNTIME_DIR", "/tmp")];
-    cargo(&["test", "--release", "--workspace"], &environment)?;
+    features::same(&root())?;
+    println!("xtask: lints and tests");
+    let mut environment = lint::environment("clippy-driver")?;
+    environment.extend([("VK_DRIVER_FILES", setup::driver()), ("XDG_RUNTIME_DIR", "/tmp".to_owned())]);
+    let mut selected = vec!["test", "--release", "--workspace"];
+    if web {
+        selected.extend(["--features", BROWSER]);
+    }
+    cargo(&selected, &environment)?;
     if web {
         setup::chromium()?;
-        web::build(&root())?;
+        web::build(&root(), true)?;
         println!("xtask: tests in Chromium, on WebGPU in software (some minutes)");
-        let tests = [
-            "test",
-            "--release",
-            "--workspace",
-            "--test",
-            "browser",
-            "--test",
-            "browser_faults",
-            "--test",
-            "browser_models",
-        ];
+        let tests = ["--test", "browser", "--test", "browser_faults", "--test", "browser_models"];
         // One at a time: each has a browser that computes on every core.
-        cargo(&[&tests[..], &["--", "--ignored", "--test-threads=1"]].concat(), &environment)?;
+        cargo(&[&selected[..], &tests, &["--", "--ignored", "--test-threads=1"]].concat(), &environment)?;
     }
     match setup::smollm2(full)? {
         Some(model) => {
             println!("xtask: tests on SmolLM2-135M (some minutes)");
-            let model = model.display().to_string();
-            let environment = [environment[0], environment[1], ("LORELEI_SMOLLM2", model.as_str())];
+            let environment =
+                [&environment[..], &[("LORELEI_SMOLLM2", model.display().to_string())]].concat();
             cargo(
-                &["test", "--release", "--workspace", "--test", "smollm2", "--", "--ignored", "--nocapture"],
+                &[&selected[..], &["--test", "smollm2", "--", "--ignored", "--nocapture"]].concat(),
                 &environment,
             )?;
         }
@@ -146,22 +151,22 @@ fn test(full: bool, web: bool) -> Result<()> {
             "xtask: SmolLM2-135M is not in the cache: `cargo xtask test --full` fetches and tests it"
         ),
     }
-    println!(
-        "xtask: the program with CUDA and with burn's own shaders, types only (the first check takes ten minutes)"
-    );
-    let target =
-        std::env::var("CARGO_TARGET_DIR").unwrap_or_else(|_| root().join("target").display().to_string());
-    let features = format!("{target}-features");
-    // With DOCS_RS set, what would download LLVM does not: code is checked and not made.
-    cargo(
-        &["check", "--workspace", "--features", "lorelei/cuda,lorelei/native-matmul"],
-        &[("DOCS_RS", "1"), ("CARGO_TARGET_DIR", features.as_str())],
-    )?;
-    println!("xtask: lints");
-    cargo(&["clippy", "--release", "--workspace", "--all-targets", "--", "-D", "warnings"], &[])
+    if full {
+        println!(
+            "xtask: the program with CUDA and with burn's own shaders, types only (ten minutes the first time)"
+        );
+        let target =
+            std::env::var("CARGO_TARGET_DIR").unwrap_or_else(|_| root().join("target").display().to_string());
+        // With DOCS_RS set, what would download LLVM does not: code is checked and not made.
+        cargo(
+            &["check", "--workspace", "--features", "lorelei/cuda,lorelei/native-matmul"],
+            &[("DOCS_RS", "1".to_owned()), ("CARGO_TARGET_DIR", format!("{target}-features"))],
+        )?;
+    }
+    Ok(())
 }
 
 /// Runs cargo in the project's root.
-fn cargo(arguments: &[&str], environment: &[(&str, &str)]) -> Result<()> {
-    run(command::cargo().args(arguments).envs(environment.iter().copied()).current_dir(root()))
+fn cargo(arguments: &[&str], environment: &[(&str, String)]) -> Result<()> {
+    run(command::cargo().args(arguments).envs(environment.iter().cloned()).current_dir(root()))
 }

@@ -11,24 +11,18 @@ use anyhow::{Context, Result};
 use crate::{
     bundle,
     command::{cargo, run, works},
+    lint,
     setup::apt,
 };
 
 const TARGET: &str = "wasm32-unknown-unknown";
 
-/// What cargo needs in its environment to build for a browser.
-pub fn toolchain() -> Result<Vec<(&'static str, String)>> {
+/// What cargo needs in its environment to build for a browser, and the driver of Clippy that fits.
+pub fn toolchain() -> Result<(Vec<(&'static str, String)>, &'static str)> {
     let installed = Command::new("rustup").args(["target", "list", "--installed"]).output();
     let has_target = installed.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains(TARGET));
-    // The project's own crates are linted as they are compiled.
-    let linted = |clippy: String| {
-        [("RUSTC_WORKSPACE_WRAPPER", clippy), ("CLIPPY_ARGS", "-D__CLIPPY_HACKERY__warnings".to_owned())]
-    };
     if has_target || works(Command::new("rustup").args(["target", "add", TARGET])) {
-        let found = Command::new("rustup").args(["which", "clippy-driver"]).output();
-        let clippy = found.ok().filter(|output| output.status.success());
-        let clippy = clippy.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
-        return Ok(clippy.into_iter().flat_map(linted).collect());
+        return Ok((Vec::new(), "clippy-driver"));
     }
     // Debian's toolchain for browsers stands beside rustup's and leaves it alone.
     let linker = "wasm-ld-22";
@@ -38,14 +32,13 @@ pub fn toolchain() -> Result<Vec<(&'static str, String)>> {
         println!("xtask: rustup has no {TARGET}; installing Debian's (apt-get: {})", packages.join(", "));
         apt(&packages)?;
     }
-    let mut environment = vec![
+    let environment = vec![
         ("RUSTC", "/usr/bin/rustc".into()),
         ("RUSTC_BOOTSTRAP", "1".into()),
         ("CARGO_UNSTABLE_BUILD_STD", "std,panic_abort".into()),
         ("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", linker.into()),
     ];
-    environment.extend(linted(clippy.to_owned()));
-    Ok(environment)
+    Ok((environment, clippy))
 }
 
 /// Where cargo builds for a browser: apart, so that neither build waits for the other's lock.
@@ -62,16 +55,23 @@ const FILES: [&str; 4] = ["index.html", "web/style.css", "web/start.js", "crates
 /// The packages that a browser runs, each with its program.
 const MODULES: [&str; 2] = ["lorelei-web", "lorelei-worker"];
 
-/// Builds the page into `dist`, which is what it was where that fails.
-pub fn build(root: &Path) -> Result<()> {
-    let environment = toolchain()?;
+/// Builds the page into `dist`, which is what it was where that fails. With `lints`, what they say of the project's crates is an error.
+pub fn build(root: &Path, lints: bool) -> Result<()> {
+    let (mut environment, clippy) = toolchain()?;
+    if lints {
+        environment.extend(lint::environment(clippy)?);
+    }
     let target = target_dir(root);
     println!("xtask: building the page (the first time takes a while)");
     for package in MODULES {
         // One at a time: each has features of its own, and the page's must not grow by the trainer's.
         let build = ["build", "--profile", "web", "--target", TARGET, "--package", package];
         let mut cargo = cargo();
-        cargo.args(build).current_dir(root).env("CARGO_TARGET_DIR", &target).envs(environment.iter().cloned());
+        cargo
+            .args(build)
+            .current_dir(root)
+            .env("CARGO_TARGET_DIR", &target)
+            .envs(environment.iter().cloned());
         run(&mut cargo)?;
     }
     let (dist, aside) = (root.join("dist"), root.join("dist.new"));
@@ -83,7 +83,8 @@ pub fn build(root: &Path) -> Result<()> {
     }
     for file in FILES.map(Path::new) {
         let name = file.file_name().context("a file has a name")?;
-        fs::copy(root.join(file), aside.join(name)).with_context(|| format!("cannot copy {}", file.display()))?;
+        fs::copy(root.join(file), aside.join(name))
+            .with_context(|| format!("cannot copy {}", file.display()))?;
     }
     fs::remove_dir_all(&dist).ok();
     fs::rename(&aside, &dist).with_context(|| format!("cannot put the page into {}", dist.display()))

@@ -190,3 +190,93 @@ fn decimal(digits: &str) -> Value {
     let number = exact.or_else(|| digits.parse().ok().and_then(Number::from_f64));
     number.map_or(Value::Null, Value::Number)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow_array::{
+        BinaryArray, BooleanArray, Date32Array, Decimal128Array, DictionaryArray, DurationSecondArray,
+        FixedSizeListArray, Float32Array, Float64Array, Int32Array, Int64Array, LargeStringArray, ListArray,
+        MapArray, RunArray, StringArray, StringViewArray, StructArray, Time32SecondArray,
+        TimestampMicrosecondArray, UInt8Array, UInt64Array,
+        builder::{Int32Builder, MapBuilder, StringBuilder},
+    };
+    use arrow_schema::Field;
+    use serde_json::json;
+
+    use super::*;
+
+    fn one(array: impl Array, index: usize) -> Value {
+        Budget(1 << 20).value(&array, index).unwrap()
+    }
+
+    #[test]
+    fn a_value_of_each_type() {
+        let days = 19_000;
+        let micros = i64::from(days) * 86_400_000_000 + 1_500_000;
+        let dictionary: DictionaryArray<Int32Type> = ["yes", "no", "yes"].into_iter().collect();
+        let run =
+            RunArray::<Int32Type>::try_new(&Int32Array::from(vec![2, 3]), &StringArray::from(vec!["a", "b"]))
+                .unwrap();
+        let list = ListArray::from_iter_primitive::<Int32Type, _, _>([Some(vec![Some(1), None, Some(3)])]);
+        let fixed = FixedSizeListArray::from_iter_primitive::<Int32Type, _, _>([Some([Some(1), Some(2)])], 2);
+        let zoned = TimestampMicrosecondArray::from(vec![micros]).with_timezone("Europe/Paris");
+        let decimal = Decimal128Array::from(vec![-12_345]).with_precision_and_scale(10, 2).unwrap();
+        for (got, expected) in [
+            (one(BooleanArray::from(vec![true]), 0), json!(true)),
+            (one(Int64Array::from(vec![None, Some(i64::MIN)]), 0), Value::Null),
+            (one(Int64Array::from(vec![None, Some(i64::MIN)]), 1), json!(i64::MIN)),
+            (one(UInt64Array::from(vec![u64::MAX]), 0), json!(u64::MAX)),
+            (one(UInt8Array::from(vec![200]), 0), json!(200)),
+            (one(Float32Array::from(vec![0.1]), 0), json!(0.1)),
+            (one(Float64Array::from(vec![f64::NAN]), 0), Value::Null),
+            (one(decimal, 0), json!(-123.45)),
+            (one(StringArray::from(vec!["你好"]), 0), json!("你好")),
+            (one(LargeStringArray::from(vec!["x"]), 0), json!("x")),
+            (
+                one(StringViewArray::from(vec!["a view of more than twelve bytes"]), 0),
+                json!("a view of more than twelve bytes"),
+            ),
+            (one(BinaryArray::from(vec![&[0u8, 255][..]]), 0), json!("00ff")),
+            (one(Date32Array::from(vec![days]), 0), json!("2022-01-08")),
+            (one(Time32SecondArray::from(vec![3661]), 0), json!("01:01:01")),
+            (one(TimestampMicrosecondArray::from(vec![micros]), 0), json!("2022-01-08T00:00:01.500")),
+            (one(zoned, 0), json!("2022-01-08T00:00:01.500Z")),
+            (one(DurationSecondArray::from(vec![90]), 0), json!("PT90S")),
+            (one(dictionary, 2), json!("yes")),
+            (one(run, 2), json!("b")),
+            (one(list, 0), json!([1, null, 3])),
+            (one(fixed, 0), json!([1, 2])),
+        ] {
+            assert_eq!(got, expected);
+        }
+    }
+
+    #[test]
+    fn fields_without_a_value_are_left_out() {
+        let fields = [("a", None), ("b", Some("x"))].map(|(name, value)| {
+            let column: ArrayRef = Arc::new(StringArray::from(vec![value]));
+            (Arc::new(Field::new(name, DataType::Utf8, true)), column)
+        });
+        assert_eq!(one(StructArray::from(fields.to_vec()), 0), json!({ "b": "x" }));
+        let mut map = MapBuilder::new(None, StringBuilder::new(), Int32Builder::new());
+        map.keys().append_value("one");
+        map.values().append_value(1);
+        map.append(true).unwrap();
+        let map: MapArray = map.finish();
+        assert_eq!(one(map, 0), json!({ "one": 1 }));
+    }
+
+    #[test]
+    fn a_row_that_is_too_long_is_none() {
+        let long = StringArray::from(vec!["x".repeat(100)]);
+        assert!(Budget(80).value(&long, 0).is_none());
+        // Twenty codes for one long value.
+        let codes: DictionaryArray<Int32Type> = std::iter::repeat_n("y".repeat(100).as_str(), 20).collect();
+        let item = Arc::new(Field::new_list_field(codes.data_type().clone(), true));
+        let list = FixedSizeListArray::new(item, 20, Arc::new(codes), None);
+        assert!(Budget(1000).value(&list, 0).is_none());
+        assert!(Budget(10_000).value(&list, 0).is_some());
+    }
+}

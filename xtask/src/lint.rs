@@ -1,0 +1,82 @@
+//! Clippy as part of a build: cargo calls xtask in place of rustc for each crate of the project, which lints it and then compiles it as it
+//! would have been. `cargo clippy` would check every library anew for what the build knows already, and what its driver compiles is not
+//! what rustc does.
+
+use std::{
+    env,
+    ffi::OsString,
+    path::{Path, PathBuf},
+    process::{Command, ExitCode},
+};
+
+use anyhow::{Context, Result, bail};
+
+use crate::command::works;
+
+/// Names Clippy's driver to xtask where cargo calls it.
+const DRIVER: &str = "LORELEI_CLIPPY";
+
+/// What cargo needs in its environment for linting as it builds. Warnings are errors.
+///
+/// # Errors
+///
+/// If `driver` cannot be run.
+pub fn environment(driver: &str) -> Result<Vec<(&'static str, String)>> {
+    if !works(Command::new(driver).arg("--version")) {
+        bail!("there is no {driver}: `rustup component add clippy` installs it");
+    }
+    let xtask = env::current_exe().context("xtask does not know where it lies")?;
+    Ok(vec![
+        ("RUSTC_WORKSPACE_WRAPPER", xtask.display().to_string()),
+        (DRIVER, driver.to_owned()),
+        ("CLIPPY_ARGS", "-D__CLIPPY_HACKERY__warnings".to_owned()),
+    ])
+}
+
+/// Lints and compiles where cargo calls xtask in place of rustc; none where a person calls it.
+pub fn called_as_rustc() -> Option<ExitCode> {
+    let driver = env::var_os(DRIVER)?;
+    let arguments: Vec<OsString> = env::args_os().skip(1).collect();
+    // cargo's first argument is the path of rustc.
+    let rustc =
+        arguments.first().filter(|first| Path::new(first).is_absolute() || *first == "rustc")?.clone();
+    let mut compile = Command::new(&rustc);
+    compile.args(&arguments[1..]);
+    if arguments.iter().any(|argument| argument.to_string_lossy().starts_with("--emit=")) {
+        let mut lint = Command::new(driver);
+        lint.arg(&rustc).args(checked(&arguments[1..]));
+        match lint.status() {
+            Ok(status) if status.success() => {}
+            _ => return Some(ExitCode::FAILURE),
+        }
+        // They have been said.
+        compile.args(["--cap-lints", "allow"]);
+    }
+    let compiled = compile.status().is_ok_and(|status| status.success());
+    Some(if compiled { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The arguments of rustc for looking at a crate alone: no code, into a folder that nothing reads, and cargo hears of no file.
+fn checked(arguments: &[OsString]) -> Vec<OsString> {
+    let mut checked = Vec::new();
+    let mut arguments = arguments.iter();
+    while let Some(argument) = arguments.next() {
+        let text = argument.to_string_lossy();
+        match text.as_ref() {
+            "--out-dir" => {
+                let folder =
+                    arguments.next().map_or_else(PathBuf::new, |folder| PathBuf::from(folder).join("lint"));
+                std::fs::create_dir_all(&folder).ok();
+                checked.extend([argument.clone(), folder.into()]);
+            }
+            "-C" => match arguments.next() {
+                Some(option) if option.to_string_lossy().starts_with("incremental=") => {}
+                option => checked.extend([argument.clone()].into_iter().chain(option.cloned())),
+            },
+            emit if emit.starts_with("--emit=") => checked.push("--emit=metadata".into()),
+            json if json.starts_with("--json=") => checked.push(json.replace(",artifacts", "").into()),
+            _ => checked.push(argument.clone()),
+        }
+    }
+    checked
+}
