@@ -338,7 +338,10 @@ fn the_page_is_served_with_its_types_and_nothing_else() {
     assert!(index.ends_with("<!doctype html>") && query.ends_with("<!doctype html>"), "{query}");
     assert!(wasm.contains("application/wasm") && wasm.contains("nosniff"), "{wasm}");
     assert!(wasm.ends_with("\0asm") && !wasm.contains("content-encoding"), "{wasm}");
-    assert!(compressed.contains("content-encoding: br") && compressed.contains("application/wasm"), "{compressed}");
+    assert!(
+        compressed.contains("content-encoding: br") && compressed.contains("application/wasm"),
+        "{compressed}"
+    );
     assert!(compressed.ends_with("compressed"), "{compressed}");
     for refused in [up, coded, none] {
         assert!(refused.starts_with("HTTP/1.1 404") && !refused.contains("secret"), "{refused}");

@@ -70,7 +70,8 @@ async fn answer(State(dir): State<Option<PathBuf>>, headers: HeaderMap, uri: Uri
         }
         Some(_) => None,
     };
-    let accept = headers.get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let accept =
+        headers.get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let Some(Sent { bytes, encoding }) = lorelei_page::sent(path, accept, read) else {
         return (StatusCode::NOT_FOUND, "not found").into_response();
     };
