@@ -6,18 +6,17 @@
 use std::time::Instant;
 
 use burn::{
-    grad_clipping::GradientClippingConfig,
     module::{Lora, Module, ParamGroup},
     nn::{
         Embedding, EmbeddingConfig, Linear, LinearConfig, RmsNorm, RmsNormConfig, RotaryEncoding,
         RotaryEncodingConfig, loss::CrossEntropyLossConfig,
     },
-    optim::{AdamWConfig, GradientsParams},
     tensor::{
         Device, DeviceKind, Int, Tensor, TensorData, activation::silu, module::attention,
         ops::AttentionModuleOptions,
     },
 };
+use burn_optim::{AdamWConfig, GradientsParams, grad_clipping::GradientClippingConfig};
 
 const LAYERS: usize = 30;
 const HIDDEN: usize = 576;

@@ -4,12 +4,12 @@ use std::{collections::BTreeSet, path::Path};
 
 use anyhow::{Context, Result, bail};
 
-use crate::{BROWSER, command::cargo};
+use crate::{ALL, command::cargo};
 
 /// Refuses where a library of the program has other features in the workspace with its tests.
 pub fn same(root: &Path) -> Result<()> {
     let program = libraries(root, &["--package", "lorelei", "--edges", "normal,build"])?;
-    for features in ["", BROWSER] {
+    for features in ["", ALL] {
         let workspace =
             libraries(root, &["--workspace", "--features", features, "--edges", "normal,build,dev"])?;
         let other: Vec<&str> = program.difference(&workspace).map(String::as_str).collect();

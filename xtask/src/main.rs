@@ -82,7 +82,7 @@ fn perform(task: Task) -> Result<()> {
         }
         Task::Bench(arguments) => {
             let program = program()?;
-            cargo(&["build", "--release", "--workspace", "--examples", "--features", BROWSER], &[])?;
+            cargo(&["build", "--release", "--workspace", "--examples", "--features", ALL], &[])?;
             match arguments.web {
                 true => {
                     setup::chromium()?;
@@ -99,8 +99,8 @@ fn perform(task: Task) -> Result<()> {
     }
 }
 
-/// The tests in Chromium, and what they need.
-const BROWSER: &str = "lorelei-tests/browser";
+/// The tests in Chromium, and the rival of the benchmarks.
+const ALL: &str = "lorelei-tests/browser,lorelei-tests/rival";
 
 /// The project's root.
 fn root() -> PathBuf {
@@ -126,7 +126,7 @@ fn test(full: bool, web: bool) -> Result<()> {
     environment.extend([("VK_DRIVER_FILES", setup::driver()), ("XDG_RUNTIME_DIR", "/tmp".to_owned())]);
     let mut selected = vec!["test", "--release", "--workspace"];
     if web {
-        selected.extend(["--features", BROWSER]);
+        selected.extend(["--features", ALL]);
     }
     cargo(&selected, &environment)?;
     if web {

@@ -49,8 +49,14 @@ pub fn target_dir(root: &Path) -> PathBuf {
     }
 }
 
-/// The page's files that nothing has to be made of.
-const FILES: [&str; 4] = ["index.html", "web/style.css", "web/start.js", "crates/worker/worker.js"];
+/// The page's files that nothing has to be made of, and where they lie.
+const FILES: [(&str, &str); 5] = [
+    ("index.html", "index.html"),
+    ("style.css", "web/style.css"),
+    ("start.js", "web/start.js"),
+    ("worker.js", "crates/worker/worker.js"),
+    ("builtin-tiny.safetensors", "crates/builtin/tiny/model.safetensors"),
+];
 
 /// The packages that a browser runs, each with its program.
 const MODULES: [&str; 2] = ["lorelei-web", "lorelei-worker"];
@@ -81,10 +87,8 @@ pub fn build(root: &Path, lints: bool) -> Result<()> {
         let compiled = target.join(TARGET).join("web").join(module).with_extension("wasm");
         bundle::module(&compiled, &aside, &target.join("bundle"))?;
     }
-    for file in FILES.map(Path::new) {
-        let name = file.file_name().context("a file has a name")?;
-        fs::copy(root.join(file), aside.join(name))
-            .with_context(|| format!("cannot copy {}", file.display()))?;
+    for (name, file) in FILES {
+        fs::copy(root.join(file), aside.join(name)).with_context(|| format!("cannot copy {file}"))?;
     }
     fs::remove_dir_all(&dist).ok();
     fs::rename(&aside, &dist).with_context(|| format!("cannot put the page into {}", dist.display()))

@@ -11,19 +11,23 @@ pub struct BuiltinModel {
     pub tokenizer: &'static str,
     /// `tokenizer_config.json`.
     pub tokenizer_config: &'static str,
-    /// `model.safetensors`.
+    /// `model.safetensors`. A browser has it beside the page, under [`BuiltinModel::weights_file`].
+    #[cfg(not(target_family = "wasm"))]
     pub weights: &'static [u8],
+    /// The name of `model.safetensors` among the page's files.
+    pub weights_file: &'static str,
     /// The model card.
     pub card: &'static str,
 }
 
 impl BuiltinModel {
-    /// A file of the model's folder by its name.
+    /// A file of the model's folder by its name; in a browser none for the weights.
     pub fn file(&self, name: &str) -> Option<&'static [u8]> {
         match name {
             "config.json" => Some(self.config.as_bytes()),
             "tokenizer.json" => Some(self.tokenizer.as_bytes()),
             "tokenizer_config.json" => Some(self.tokenizer_config.as_bytes()),
+            #[cfg(not(target_family = "wasm"))]
             "model.safetensors" => Some(self.weights),
             _ => None,
         }
@@ -42,7 +46,9 @@ pub fn model(name: &str) -> Option<BuiltinModel> {
         config: include_str!("../tiny/config.json"),
         tokenizer: include_str!("../tiny/tokenizer.json"),
         tokenizer_config: include_str!("../tiny/tokenizer_config.json"),
+        #[cfg(not(target_family = "wasm"))]
         weights: include_bytes!("../tiny/model.safetensors"),
+        weights_file: "builtin-tiny.safetensors",
         card: include_str!("../tiny/README.md"),
     })
 }

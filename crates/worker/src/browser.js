@@ -137,6 +137,13 @@ export async function storeEstimate() {
   return JSON.stringify({ quota, usage });
 }
 
+/** Fetches one of the page's own files. */
+export async function fetchBeside(name) {
+  const response = await fetch(new URL(name, self.location.href));
+  if (!response.ok) throw new Error(`HTTP ${response.status} for ${response.url}, one of the page's own files`);
+  return new Uint8Array(await response.arrayBuffer());
+}
+
 /**
  * Fetches a file into the store, or the rest of it where a part is there. `progress(done, total)` hears of it. A connection that
  * breaks and a server that is busy are tried again, with longer and longer waits. Resolves to whether the server has the file.

@@ -30,6 +30,8 @@ extern "C" {
     fn store_estimate() -> Promise;
     #[wasm_bindgen(js_name = fetchToStore)]
     fn fetch_to_store(url: &str, path: &str, progress: &Function) -> Promise;
+    #[wasm_bindgen(js_name = fetchBeside)]
+    fn fetch_beside_promise(name: &str) -> Promise;
     #[wasm_bindgen(js_name = lockRun)]
     fn lock_run_promise() -> Promise;
     /// See `browser.js`.
@@ -82,6 +84,11 @@ pub async fn probe() -> Result<String, String> {
 /// Takes the lock that one run in all tabs may hold; false where another tab has it.
 pub async fn lock_run() -> Result<bool, String> {
     Ok(awaited(lock_run_promise()).await?.is_truthy())
+}
+
+/// One of the page's own files.
+pub async fn fetch_beside(name: &str) -> Result<Vec<u8>, String> {
+    Ok(awaited(fetch_beside_promise(name)).await?.unchecked_into::<Uint8Array>().to_vec())
 }
 
 /// Writes a file into the page's storage, whole or not at all.

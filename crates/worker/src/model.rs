@@ -10,7 +10,7 @@ use lorelei_protocol::{DeviceChoice, ModelChoice, Reply};
 use lorelei_train::describe;
 use web_sys::File;
 
-use crate::{blob::BlobReader, desk, device, port, store};
+use crate::{blob::BlobReader, browser, desk, device, port, store};
 
 /// The revision that a model's name does not tell.
 const MAIN: &str = "main";
@@ -71,7 +71,12 @@ async fn source(choice: ModelChoice, files: Vec<File>) -> Result<(String, ModelS
     match choice {
         ModelChoice::Builtin { name } => {
             let model = lorelei_builtin::model(&name).ok_or_else(|| format!("there is no {name}"))?;
-            let open = |file: &str| model.file(file).ok_or_else(|| io::Error::from(io::ErrorKind::NotFound));
+            let weights = browser::fetch_beside(model.weights_file).await?;
+            let open = |file: &str| {
+                let bytes =
+                    model.file(file).or_else(|| (file == "model.safetensors").then_some(&weights[..]));
+                bytes.map(<[u8]>::to_vec).ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
+            };
             let source = ModelSource::from_folder(&name, open).map_err(|error| error.to_string())?;
             Ok((name, source))
         }
