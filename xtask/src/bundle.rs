@@ -82,7 +82,7 @@ pub fn module(module: &Path, into: &Path, made: &Path) -> Result<()> {
 /// The path of wasm-opt; none where there is no Node.js to run it.
 fn optimizer() -> Result<Option<PathBuf>> {
     if !works(Command::new("node").arg("--version")) || !works(Command::new("npm").arg("--version")) {
-        println!("xtask: without Node.js and npm there is no wasm-opt: the modules stay a fifth larger");
+        println!("xtask: without Node.js and npm there is no wasm-opt: the modules stay a tenth larger");
         return Ok(None);
     }
     Ok(Some(BINARYEN.folder()?.join("package/bin/wasm-opt")))
