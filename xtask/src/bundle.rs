@@ -1,8 +1,9 @@
-//! What cargo made for a browser, made into files that a browser loads: glue by wasm-bindgen, modules shrunk by wasm-opt, and each file that
-//! is worth it also compressed.
+//! Turns cargo's WebAssembly modules into the page's files: glue by wasm-bindgen, modules shrunk by wasm-opt, and compressed beside
+//! that.
 
 use std::{
     fs,
+    hash::{DefaultHasher, Hash as _, Hasher as _},
     io::Write as _,
     path::{Path, PathBuf},
     process::Command,
@@ -34,9 +35,6 @@ const WASM_OPT: &[&str] = &[
     "--strip-target-features",
 ];
 
-/// Files below this size, in bytes, are sent as they are.
-const WORTH_COMPRESSING: usize = 1 << 14;
-
 /// Puts a module's files into `into`: `NAME.js`, `NAME_bg.wasm` and what its JavaScript imports. What was made of the same module before is
 /// taken from `made`.
 ///
@@ -45,8 +43,12 @@ const WORTH_COMPRESSING: usize = 1 << 14;
 /// If `module` is not one that cargo made with the version of wasm-bindgen that xtask has, or a file cannot be written.
 pub fn module(module: &Path, into: &Path, made: &Path) -> Result<()> {
     let name = module.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    let optimizer = optimizer()?;
+    let optimizer = optimizer();
     let with = if optimizer.is_some() { BINARYEN.requirement } else { "plain" };
+    // What this file does with a module counts as well as the module.
+    let mut how = DefaultHasher::new();
+    include_str!("bundle.rs").hash(&mut how);
+    let with = format!("{:016x}-{with}", how.finish());
     let folder = made.join(format!("{name}-{}-{with}", &sha256(module)?[..32]));
     if !folder.is_dir() {
         fs::remove_dir_all(made.join(&name)).ok();
@@ -80,16 +82,22 @@ pub fn module(module: &Path, into: &Path, made: &Path) -> Result<()> {
 }
 
 /// The path of wasm-opt; none where there is no Node.js to run it.
-fn optimizer() -> Result<Option<PathBuf>> {
+fn optimizer() -> Option<PathBuf> {
     if !works(Command::new("node").arg("--version")) || !works(Command::new("npm").arg("--version")) {
         println!("xtask: without Node.js and npm there is no wasm-opt: the modules stay a tenth larger");
-        return Ok(None);
+        return None;
     }
-    Ok(Some(BINARYEN.folder()?.join("package/bin/wasm-opt")))
+    match BINARYEN.folder() {
+        Ok(folder) => Some(folder.join("package/bin/wasm-opt")),
+        Err(error) => {
+            println!("xtask: there is no wasm-opt ({error:#}): the modules stay a tenth larger");
+            None
+        }
+    }
 }
 
 /// Copies a folder's files into another.
-pub fn copy(from: &Path, into: &Path) -> Result<()> {
+fn copy(from: &Path, into: &Path) -> Result<()> {
     fs::create_dir_all(into).with_context(|| format!("cannot make {}", into.display()))?;
     for entry in fs::read_dir(from).with_context(|| format!("cannot read {}", from.display()))? {
         let entry = entry?;
@@ -105,12 +113,9 @@ pub fn copy(from: &Path, into: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Writes `path` once more as gzip and as brotli, with `.gz` and `.br` behind its name, where that saves something.
-pub fn compress(path: &Path) -> Result<()> {
+/// Writes `path` once more as gzip and as brotli, with `.gz` and `.br` behind its name.
+fn compress(path: &Path) -> Result<()> {
     let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-    if bytes.len() < WORTH_COMPRESSING {
-        return Ok(());
-    }
     let beside = |end: &str| PathBuf::from(format!("{}.{end}", path.display()));
     let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
     gzip.write_all(&bytes)?;

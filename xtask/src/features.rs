@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::{ALL, command::cargo};
 
-/// Refuses where a library of the program has other features in the workspace with its tests.
+/// Fails if a library of the program has other features in the workspace with its tests.
 pub fn same(root: &Path) -> Result<()> {
     let program = libraries(root, &["--package", "lorelei", "--edges", "normal,build"])?;
     for features in ["", ALL] {

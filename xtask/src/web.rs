@@ -49,7 +49,7 @@ pub fn target_dir(root: &Path) -> PathBuf {
     }
 }
 
-/// The page's files that nothing has to be made of, and where they lie.
+/// Files that are copied as they are: the name in `dist`, and the path in the project.
 const FILES: [(&str, &str); 5] = [
     ("index.html", "index.html"),
     ("style.css", "web/style.css"),
@@ -90,6 +90,15 @@ pub fn build(root: &Path, lints: bool) -> Result<()> {
     for (name, file) in FILES {
         fs::copy(root.join(file), aside.join(name)).with_context(|| format!("cannot copy {file}"))?;
     }
-    fs::remove_dir_all(&dist).ok();
-    fs::rename(&aside, &dist).with_context(|| format!("cannot put the page into {}", dist.display()))
+    let old = root.join("dist.old");
+    fs::remove_dir_all(&old).ok();
+    let had_one = fs::rename(&dist, &old).is_ok();
+    if let Err(error) = fs::rename(&aside, &dist) {
+        if had_one {
+            fs::rename(&old, &dist).ok();
+        }
+        return Err(error).with_context(|| format!("cannot put the page into {}", dist.display()));
+    }
+    fs::remove_dir_all(&old).ok();
+    Ok(())
 }

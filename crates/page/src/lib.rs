@@ -4,7 +4,8 @@ use std::{borrow::Cow, io::Read as _};
 
 use flate2::read::GzDecoder;
 
-/// The page's files by their path, such as `index.html`. A file that is compressed is there under its name with an end of [`ENCODINGS`] only.
+/// The page's files by their path, such as `index.html`. A compressed file stands only under its name plus an ending
+/// from [`ENCODINGS`].
 pub const FILES: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/files.rs"));
 
 /// Where `cargo xtask web` builds it in the source tree that this program was built from.

@@ -86,7 +86,7 @@ pub async fn lock_run() -> Result<bool, String> {
     Ok(awaited(lock_run_promise()).await?.is_truthy())
 }
 
-/// One of the page's own files.
+/// Fetches one of the page's own files.
 pub async fn fetch_beside(name: &str) -> Result<Vec<u8>, String> {
     Ok(awaited(fetch_beside_promise(name)).await?.unchecked_into::<Uint8Array>().to_vec())
 }

@@ -1,4 +1,4 @@
-//! Values of Arrow's columns as JSON, each type as `arrow-json` writes it, without the text between.
+//! Converts values of Arrow's columns to JSON, as `arrow-json` writes them but for times with a zone, which are in UTC, and without the text between.
 
 use arrow_array::{
     Array, ArrayRef, RecordBatch, cast::AsArray as _, temporal_conversions::as_datetime, types::*,
@@ -69,9 +69,8 @@ impl Budget {
             DataType::UInt16 => entry!(UInt16Type).into(),
             DataType::UInt32 => entry!(UInt32Type).into(),
             DataType::UInt64 => entry!(UInt64Type).into(),
-            DataType::Float16 => decimal(&f32::from(entry!(Float16Type)).to_string()),
-            // As the shortest decimal number: 0.1 and not 0.10000000149.
-            DataType::Float32 => decimal(&entry!(Float32Type).to_string()),
+            DataType::Float16 => float(f32::from(entry!(Float16Type))),
+            DataType::Float32 => float(entry!(Float32Type)),
             DataType::Float64 => entry!(Float64Type).into(),
             DataType::Decimal32(precision, scale) => decimal!(Decimal32Type, precision, scale),
             DataType::Decimal64(precision, scale) => decimal!(Decimal64Type, precision, scale),
@@ -158,6 +157,7 @@ impl Budget {
         for (name, column) in names.zip(columns) {
             let value = self.value(column, index)?;
             if !value.is_null() {
+                self.spend(name.len())?;
                 fields.insert(name.to_owned(), value);
             }
         }
@@ -186,9 +186,15 @@ impl Budget {
 
 /// A number out of its decimal digits.
 fn decimal(digits: &str) -> Value {
-    let exact = digits.parse::<i64>().ok().map(Number::from);
+    let exact =
+        digits.parse::<i64>().map(Number::from).or_else(|_| digits.parse::<u64>().map(Number::from)).ok();
     let number = exact.or_else(|| digits.parse().ok().and_then(Number::from_f64));
     number.map_or(Value::Null, Value::Number)
+}
+
+/// A float as the shortest decimal number that is it: 0.1 and not 0.10000000149.
+fn float(value: f32) -> Value {
+    value.to_string().parse().ok().and_then(Number::from_f64).map_or(Value::Null, Value::Number)
 }
 
 #[cfg(test)]
@@ -230,6 +236,7 @@ mod tests {
             (one(UInt64Array::from(vec![u64::MAX]), 0), json!(u64::MAX)),
             (one(UInt8Array::from(vec![200]), 0), json!(200)),
             (one(Float32Array::from(vec![0.1]), 0), json!(0.1)),
+            (one(Float32Array::from(vec![2.0]), 0), json!(2.0)),
             (one(Float64Array::from(vec![f64::NAN]), 0), Value::Null),
             (one(decimal, 0), json!(-123.45)),
             (one(StringArray::from(vec!["你好"]), 0), json!("你好")),
