@@ -19,7 +19,7 @@ use crate::{
     download::{BINARYEN, sha256},
 };
 
-/// What wasm-opt is told. The features are those that the modules are compiled with.
+/// Arguments of wasm-opt. The features are those that the modules are compiled with.
 const WASM_OPT: &[&str] = &[
     "-Oz",
     "--enable-simd",

@@ -16,7 +16,7 @@ use crate::command::works;
 /// Names Clippy's driver to xtask where cargo calls it.
 const DRIVER: &str = "LORELEI_CLIPPY";
 
-/// What cargo needs in its environment for linting as it builds. Warnings are errors.
+/// Environment variables with which cargo lints as it builds. Warnings are errors.
 ///
 /// # Errors
 ///

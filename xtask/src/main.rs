@@ -112,8 +112,12 @@ fn root() -> PathBuf {
 /// Builds `lorelei` and says where it is.
 fn program() -> Result<PathBuf> {
     cargo(&["build", "--release"], &[])?;
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
-    Ok(target.join("release/lorelei"))
+    Ok(target_dir().join("release/lorelei"))
+}
+
+/// The folder that cargo builds in.
+fn target_dir() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
 fn test(full: bool, web: bool) -> Result<()> {
@@ -155,12 +159,13 @@ fn test(full: bool, web: bool) -> Result<()> {
         println!(
             "xtask: the program with CUDA and with burn's own shaders, types only (ten minutes the first time)"
         );
-        let target =
-            std::env::var("CARGO_TARGET_DIR").unwrap_or_else(|_| root().join("target").display().to_string());
         // With DOCS_RS set, what would download LLVM does not: code is checked and not made.
         cargo(
             &["check", "--workspace", "--features", "lorelei/cuda,lorelei/native-matmul"],
-            &[("DOCS_RS", "1".to_owned()), ("CARGO_TARGET_DIR", format!("{target}-features"))],
+            &[
+                ("DOCS_RS", "1".to_owned()),
+                ("CARGO_TARGET_DIR", format!("{}-features", target_dir().display())),
+            ],
         )?;
     }
     Ok(())

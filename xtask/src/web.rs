@@ -17,7 +17,7 @@ use crate::{
 
 const TARGET: &str = "wasm32-unknown-unknown";
 
-/// What cargo needs in its environment to build for a browser, and the driver of Clippy that fits.
+/// Environment variables with which cargo builds for a browser, and the driver of Clippy that fits.
 pub fn toolchain() -> Result<(Vec<(&'static str, String)>, &'static str)> {
     let installed = Command::new("rustup").args(["target", "list", "--installed"]).output();
     let has_target = installed.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains(TARGET));
