@@ -10,7 +10,7 @@ use lorelei_data::{Example, SequenceRow};
 use lorelei_formats::{SafetensorsFile, TensorSource as _};
 use lorelei_models::Model;
 use lorelei_recipe::{LoraConfig, TrainingArguments};
-use lorelei_train::{Event, Host, Job, SaveError, StepLog};
+use lorelei_train::{Event, Host, Job, SaveError, StepLog, objective};
 
 /// A file or folder under `tests/fixtures`.
 pub fn fixture(name: &str) -> PathBuf {
@@ -37,11 +37,8 @@ pub fn examples(path: &Path) -> Vec<Example> {
         ["input_ids", "attention_mask", "labels"].map(|name| file.read_i64(name).unwrap());
     let row = |r: usize| {
         let kept: Vec<usize> = (r * width..(r + 1) * width).filter(|i| mask[*i] == 1).collect();
-        Example {
-            input_ids: kept.iter().map(|i| ids[*i] as u32).collect(),
-            labels: kept.iter().map(|i| labels[*i]).collect(),
-            ..Example::default()
-        }
+        let input_ids = kept.iter().map(|i| ids[*i] as u32).collect();
+        Example::tokens(input_ids, kept.iter().map(|i| labels[*i]).collect())
     };
     (0..ids.len() / width).map(row).collect()
 }
@@ -64,6 +61,7 @@ pub fn job(model: Model, lora: LoraConfig, arguments: TrainingArguments, train: 
         target_modules: vec!["q_proj".into(), "v_proj".into()],
         base_model: "tiny/llama".into(),
         arguments,
+        objective: objective(None),
         train: train.into(),
         validation: Vec::new().into(),
         shuffle: false,

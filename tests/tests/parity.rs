@@ -102,7 +102,7 @@ fn loss_and_gradients(
     batch: &Batch,
     checkpointing: bool,
 ) -> (f64, BTreeMap<String, Vec<f32>>) {
-    let (positions, targets) = batch.targets();
+    let (positions, targets) = batch.next_tokens();
     let (mode, divisor) = (ForwardMode::Training { dropout_seed: 0 }, targets.len() as f32);
     let (loss, mut gradients) =
         model.loss_and_gradients(&tokens(batch), mode, &positions, &targets, divisor, checkpointing).unwrap();
@@ -307,11 +307,7 @@ fn classified(path: &Path, task: Task) -> (Batch, Tokens, Vec<i32>, Vec<i32>) {
     let seq = file.info("input_ids").unwrap().shape[1];
     let rows = ids.chunks(seq).zip(mask.chunks(seq)).map(|(ids, mask)| {
         let kept = || ids.iter().zip(mask).filter(|(_, mask)| **mask == 1).map(|(id, _)| *id);
-        Example {
-            input_ids: kept().map(|id| id as u32).collect(),
-            labels: kept().collect(),
-            ..Example::default()
-        }
+        Example::tokens(kept().map(|id| id as u32).collect(), kept().collect())
     });
     let batch = batch(&one_per_row(rows.collect()));
     let mut tokens = tokens(&batch);
@@ -452,7 +448,7 @@ fn six_steps_of_adamw() {
         let (mut model, _) = with_adapter(arch, adapter, &device);
         let arguments = TrainingArguments { weight_decay: 0.01, ..TrainingArguments::default() };
         let mut optimizer = Optimizer::new(&mut model, &arguments);
-        let (positions, targets) = batch.targets();
+        let (positions, targets) = batch.next_tokens();
         for entry in json(&folder.join("ref.json"))["train6"]["log"].as_array().unwrap() {
             let mode = ForwardMode::Training { dropout_seed: 0 };
             let divisor = targets.len() as f32;

@@ -5,7 +5,7 @@ use lorelei_recipe::{StepPlan, TrainingArguments};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
-use crate::{Evaluation, LossScale, StepLog, TrainError};
+use crate::{Evaluation, LossScale, Metric, Metrics, StepLog, TrainError};
 
 /// What a run knows of its past, beside the optimizer.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -52,19 +52,15 @@ pub struct StepLine {
 
 /// An evaluation, likewise.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 #[allow(missing_docs)]
 pub struct EvaluationLine {
     pub epoch: f64,
-    pub eval_loss: f64,
     pub eval_runtime: f64,
     pub eval_samples_per_second: f64,
     pub eval_steps_per_second: f64,
     pub step: usize,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub eval_accuracy: Option<f64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub eval_f1: Option<f64>,
+    #[serde(flatten)]
+    pub metrics: Metrics,
 }
 
 /// Sums over steps whose numbers are not logged yet.
@@ -95,32 +91,31 @@ impl TrainerState {
         }));
     }
 
-    /// Takes an evaluation over; whether the run ends early.
+    /// Takes an evaluation over, judged by `metric`; returns whether the run ends early.
     pub(crate) fn evaluated(
         &mut self,
         evaluation: &Evaluation,
         arguments: &TrainingArguments,
+        metric: Metric,
         rows: usize,
     ) -> bool {
         let batches = rows.div_ceil(arguments.per_device_eval_batch_size.max(1));
         self.log_history.push(HistoryLine::Evaluation(EvaluationLine {
             epoch: evaluation.epoch,
-            eval_loss: evaluation.eval_loss,
             eval_runtime: evaluation.eval_runtime,
             eval_samples_per_second: evaluation.eval_samples_per_second,
             eval_steps_per_second: batches as f64 / evaluation.eval_runtime.max(1e-9),
             step: evaluation.step,
-            eval_accuracy: evaluation.eval_accuracy,
-            eval_f1: evaluation.eval_f1,
+            metrics: evaluation.metrics.clone(),
         }));
         // The evaluation before the first step is only looked at.
         if evaluation.step == 0 {
             return false;
         }
-        let more = arguments.more_is_better();
-        let value = evaluation.metric(arguments.best_metric()).unwrap_or(evaluation.eval_loss);
+        let Some(value) = evaluation.metric(metric.name) else { return false };
         let is_better = |best: f64, least: f64| {
-            (if more { value > best } else { value < best }) && (value - best).abs() > least
+            let better = if metric.greater_is_better { value > best } else { value < best };
+            better && (value - best).abs() > least
         };
         // EarlyStoppingCallback looks before the best is renewed.
         let improved =

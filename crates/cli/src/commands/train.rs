@@ -6,7 +6,7 @@ use burn::tensor::Device;
 use lorelei_data::{LABELS_FILE, Labels, Tokenizer};
 use lorelei_models::{Purpose, Storage};
 use lorelei_recipe::{FinetuningType, Hint, Recipe, ReportTo, StepPlan, TrainingArguments, hints};
-use lorelei_train::{Finished, Job, train};
+use lorelei_train::{Finished, Job, objective, train};
 use miette::Result;
 
 use crate::{
@@ -117,6 +117,7 @@ impl Prepared {
             target_modules,
             base_model: base_name(&recipe.model.model_name_or_path),
             arguments: recipe.training.clone(),
+            objective: objective(labels.as_ref()),
             train,
             validation,
             shuffle: recipe.data.shuffle,
@@ -151,7 +152,7 @@ impl Prepared {
     /// If there are none, or the device fails.
     pub fn evaluate(&self) -> Result<f64> {
         let evaluation = lorelei_train::evaluate(&self.job, &self.terminal, 0, 0.0);
-        Ok(pollster::block_on(evaluation).map_err(report)?.eval_loss)
+        Ok(pollster::block_on(evaluation).map_err(report)?.loss())
     }
 }
 
