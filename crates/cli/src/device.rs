@@ -25,6 +25,24 @@ impl DeviceArguments {
     }
 }
 
+/// Tells drivers where this user's session is, where the environment does not: in a container, or by cron. Mesa looks there for the desktop's GPU,
+/// and else prints an error at each look.
+///
+/// # Safety
+///
+/// The environment is changed: no other thread may run yet.
+#[cfg(target_os = "linux")]
+pub unsafe fn set_runtime_dir() {
+    use std::os::unix::fs::MetadataExt as _;
+    const VARIABLE: &str = "XDG_RUNTIME_DIR";
+    if std::env::var_os(VARIABLE).is_none()
+        && let Ok(process) = std::fs::metadata("/proc/self")
+    {
+        // SAFETY: as the caller promises.
+        unsafe { std::env::set_var(VARIABLE, format!("/run/user/{}", process.uid())) };
+    }
+}
+
 /// An adapter of wgpu's, and the name that burn has for it.
 struct Adapter {
     adapter: wgpu::Adapter,
