@@ -5,6 +5,7 @@ pub mod browser;
 pub mod hub;
 
 use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use lorelei_data::{Example, SequenceRow};
 use lorelei_formats::{SafetensorsFile, TensorSource as _};
@@ -15,6 +16,14 @@ use lorelei_train::{Event, Host, Job, SaveError, StepLog, objective};
 /// A file or folder under `tests/fixtures`.
 pub fn fixture(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(name)
+}
+
+/// The seed of a test's random inputs: what the environment variable `LORELEI_SEED` says, else another one in every run.
+pub fn seed() -> u64 {
+    match std::env::var("LORELEI_SEED") {
+        Ok(seed) => seed.parse().unwrap_or_else(|_| panic!("LORELEI_SEED is {seed:?}, which is no seed")),
+        Err(_) => SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock").as_nanos() as u64,
+    }
 }
 
 /// `lorelei`, which lies beside the tests' own folder.

@@ -138,7 +138,8 @@ impl Prepared {
         let recipe = self.recipe.to_toml().into_bytes();
         let mut files = vec![("recipe.toml".to_owned(), recipe)];
         if self.job.lora.is_some() {
-            let card = lorelei_train::model_card(&self.recipe, self.labels.as_ref());
+            let on_hub = source::is_on_hub(&self.recipe.model.model_name_or_path);
+            let card = lorelei_train::model_card(&self.recipe, on_hub, self.labels.as_ref());
             files.push(("README.md".into(), card.into_bytes()));
         }
         disk::save(self.terminal.output(), &files).map_err(report)?;
