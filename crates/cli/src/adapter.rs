@@ -1,53 +1,12 @@
-//! Adapters for a loaded model: fresh by a recipe, or from a PEFT folder.
+//! PEFT adapters' folders, for commands that use an adapter.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::Path;
 
-use lorelei_formats::{SafetensorsFile, TensorSource as _, adapter::KEY_PREFIX};
-use lorelei_models::{Model, Purpose, read_adapter};
-use lorelei_recipe::{FinetuningType, LoraConfig, Recipe, TaskType};
-use miette::{Context, IntoDiagnostic, Result, miette};
+use lorelei_models::{Model, Purpose};
+use lorelei_recipe::TaskType;
+use miette::{Result, miette};
 
-use crate::report;
-
-/// Puts the recipe's adapter, fresh or from `adapter_name_or_path`, into the model. Returns its configuration and target names;
-/// with full fine-tuning there is none.
-///
-/// # Errors
-///
-/// If it does not fit the model.
-pub fn adapt(model: &mut Model, recipe: &Recipe) -> Result<(Option<LoraConfig>, Vec<String>)> {
-    if recipe.training.finetuning_type == FinetuningType::Full {
-        if let Some(folder) = &recipe.model.adapter_name_or_path {
-            return Err(miette!(
-                "model.adapter_name_or_path: {folder} is an adapter, but training.finetuning_type = \"full\" trains the \
-                 model itself; remove one of the two"
-            ));
-        }
-        model.finetune_all();
-        return Ok((None, Vec::new()));
-    }
-    let Some(folder) = &recipe.model.adapter_name_or_path else {
-        let targets = model.inject_lora(&recipe.lora, recipe.training.seed).map_err(report)?;
-        return Ok((Some(recipe.lora.clone()), targets));
-    };
-    let (lora, targets) = load(model, folder)?;
-    Ok((Some(lora), targets))
-}
-
-/// Puts the values of a folder's adapter into the adapters that the model has.
-///
-/// # Errors
-///
-/// If they cannot be read or do not fit.
-pub fn restore(model: &mut Model, folder: &Path) -> Result<()> {
-    let path = folder.join("adapter_model.safetensors");
-    let name = path.display().to_string();
-    let bytes = fs::read(&path).into_diagnostic().wrap_err_with(|| format!("cannot read {name}"))?;
-    model.set_adapter(&read_adapter(&bytes, &name).map_err(report)?).map_err(report).wrap_err(name)
-}
+use crate::{file_system::DiskFolder, report};
 
 /// What a PEFT adapter's folder was trained for.
 ///
@@ -55,25 +14,15 @@ pub fn restore(model: &mut Model, folder: &Path) -> Result<()> {
 ///
 /// If it cannot be read.
 pub fn purpose(folder: &str) -> Result<Purpose> {
-    let folder = Path::new(folder);
-    let (lora, _) = config(folder)?;
-    // The head that was trained with it says how many classes there are.
-    let path = folder.join("adapter_model.safetensors").display().to_string();
-    let file = fs::File::open(&path).into_diagnostic().wrap_err_with(|| format!("cannot read {path}"))?;
-    let file = SafetensorsFile::open(file, path).map_err(report)?;
-    let heads = ["classifier.weight", "score.weight", "classifier.out_proj.weight", "classifier_head.weight"];
-    let num_labels = heads.iter().find_map(|head| {
-        file.info(&format!("{KEY_PREFIX}{head}")).and_then(|info| info.shape.first().copied())
-    });
-    Ok(Purpose { task: lora.task_type, num_labels })
+    pollster::block_on(lorelei_session::adapter_purpose(&DiskFolder::from(Path::new(folder)))).map_err(report)
 }
 
-/// Refuses an adapter that does not make a model speak.
+/// Refuses an adapter that does not make a model write.
 ///
 /// # Errors
 ///
 /// If it was trained to classify.
-pub fn speaks(folder: &str) -> Result<()> {
+pub fn generates(folder: &str) -> Result<()> {
     match purpose(folder)?.task {
         Some(TaskType::SeqCls | TaskType::TokenCls) => {
             Err(miette!("{folder} was trained to classify: ask it with `lorelei classify`"))
@@ -82,25 +31,13 @@ pub fn speaks(folder: &str) -> Result<()> {
     }
 }
 
-fn config(folder: &Path) -> Result<(LoraConfig, Option<String>)> {
-    let path = folder.join("adapter_config.json");
-    let text = fs::read_to_string(&path)
-        .into_diagnostic()
-        .wrap_err_with(|| format!("cannot read {}: is it a PEFT adapter's folder?", path.display()))?;
-    LoraConfig::from_peft_json(&text, &path.display().to_string()).map_err(report)
-}
-
 /// Puts a PEFT adapter folder's adapter into the model.
 ///
 /// # Errors
 ///
 /// If it cannot be read or does not fit.
-pub fn load(model: &mut Model, folder: &str) -> Result<(LoraConfig, Vec<String>)> {
-    let folder = PathBuf::from(folder);
-    let (lora, _) = config(&folder)?;
-    let targets =
-        model.inject_lora(&lora, 0).map_err(report).wrap_err_with(|| folder.display().to_string())?;
-    pollster::block_on(model.begin_from_weights(&lora, 0)).map_err(report)?;
-    restore(model, &folder)?;
-    Ok((lora, targets))
+pub fn load(model: &mut Model, folder: &str) -> Result<()> {
+    let folder = DiskFolder::from(Path::new(folder));
+    pollster::block_on(lorelei_session::load_adapter(model, &folder)).map_err(report)?;
+    Ok(())
 }

@@ -5,7 +5,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use lorelei_data::{LABELS_FILE, Labels};
 use lorelei_formats::SafetensorsFile;
 use lorelei_train::Checkpoint;
 use miette::{Context, IntoDiagnostic, Result, miette};
@@ -38,26 +37,6 @@ pub fn last(output_dir: &Path) -> Result<PathBuf> {
         "there is no checkpoint in {}: runs leave one every training.save_steps; begin without --resume-from-checkpoint",
         output_dir.display()
     ))
-}
-
-/// Refuses to go on with a classifier's checkpoint on data whose classes are others, or in another order.
-///
-/// # Errors
-///
-/// If they are.
-pub fn same_labels(folder: &Path, labels: &Labels) -> Result<()> {
-    let path = folder.join(LABELS_FILE);
-    let Ok(text) = fs::read_to_string(&path) else { return Ok(()) };
-    let before = Labels::from_json(&text).map_err(report).wrap_err_with(|| path.display().to_string())?;
-    match before == *labels {
-        true => Ok(()),
-        false => Err(miette!(
-            "{} was trained for the classes {}, and the data have {}: give it its own data, or begin anew",
-            folder.display(),
-            before.names().join(", "),
-            labels.names().join(", ")
-        )),
-    }
 }
 
 /// Step and folder of every checkpoint, the newest last.

@@ -7,10 +7,11 @@ use lorelei_data::Tokenizer;
 use lorelei_formats::{ModelConfig, ModelSource};
 use lorelei_kernels::gpu;
 use lorelei_models::{Model, Purpose, Storage};
-use lorelei_recipe::{FinetuningType, ModelDtype, Recipe, id_and_revision};
+use lorelei_recipe::id_and_revision;
+use lorelei_session::{LoadedModel, OpenedModel};
 use miette::{Context, IntoDiagnostic, Result, miette};
 
-use crate::{hub, report};
+use crate::{file_system::FileSystem, hub, report};
 
 /// Opens what `model_name_or_path` names.
 ///
@@ -40,7 +41,7 @@ pub fn open(name: &str) -> Result<ModelSource> {
 }
 
 /// Whether [`open`] takes a model's name for a hub id: no folder or file is called so.
-pub fn is_on_hub(name: &str) -> bool {
+fn is_on_hub(name: &str) -> bool {
     let is_id = id_and_revision(name).0.split('/').count() == 2 && !name.starts_with(['.', '/']);
     is_id && !name.starts_with("builtin:") && !Path::new(name).exists()
 }
@@ -50,13 +51,21 @@ fn folder(path: &Path) -> Result<ModelSource> {
     ModelSource::from_folder(&path.display().to_string(), open).map_err(report)
 }
 
-/// The model on `device`; with `keep_packed`, in the blocks of its file where they can be computed on.
+/// Opens what `model_name_or_path` names, and says what it is.
 ///
 /// # Errors
 ///
-/// If the weights do not fit the configuration.
-pub fn load(source: &ModelSource, device: &Device, storage: Storage) -> Result<Model> {
-    load_for(source, device, storage, Purpose::default())
+/// As of [`open`].
+pub fn opened(name: &str) -> Result<OpenedModel> {
+    Ok(OpenedModel { source: open(name)?, name: base_name(name), is_on_hub: is_on_hub(name) })
+}
+
+/// The name that `adapter_config.json` gives the base: of a folder whose name looks like a hub id with a revision, a path that does not.
+fn base_name(name: &str) -> String {
+    match name.contains('@') && Path::new(name).exists() && Path::new(name).is_relative() {
+        true => format!("./{}", name.trim_start_matches("./")),
+        false => name.to_owned(),
+    }
 }
 
 /// The model's configuration for what it is to do.
@@ -68,28 +77,25 @@ pub fn config_for(source: &ModelSource, purpose: Purpose) -> Result<ModelConfig>
     purpose.config(source.model_config().map_err(report)?).map_err(report)
 }
 
-/// Whether a recipe's run keeps linear layers in the blocks of their GGUF file: what learns whole cannot, and the kernels must be there.
-pub fn keeps_packed(recipe: &Recipe, device: &Device) -> bool {
-    let is_full = recipe.training.finetuning_type == FinetuningType::Full;
-    recipe.model.dtype == ModelDtype::Auto && !is_full && gpu::runs_on(device)
-}
-
-/// As [`load`], for a task.
+/// The model of a source on `device`, for a task.
 ///
 /// # Errors
 ///
 /// If the weights do not fit the configuration, or the model has no head for the task.
 pub fn load_for(source: &ModelSource, device: &Device, storage: Storage, purpose: Purpose) -> Result<Model> {
-    let config = config_for(source, purpose)?;
-    let unexpected = config.unexpected_tensors(&*source.tensors);
-    if !unexpected.is_empty() {
-        // Transformers says so too, and goes on: they belong to a head that this task has no use for.
-        let shown = unexpected.iter().take(8).cloned().collect::<Vec<_>>().join(", ");
-        let more = if unexpected.len() > 8 { ", ..." } else { "" };
-        let count = unexpected.len();
-        eprintln!("warning: {count} tensors of the checkpoint are not used: {shown}{more}");
-    }
-    Model::load(config, &*source.tensors, device, storage, &mut |_| {}).map_err(report)
+    lorelei_session::load_model(&FileSystem, source, device, storage, purpose).map_err(report)
+}
+
+/// A model and its tokenizer on `device`, in the blocks of its file where they can be computed on, to generate or to classify with.
+///
+/// # Errors
+///
+/// If it is not there, its files do not fit together, or it has no head for the purpose.
+pub fn load(name: &str, device: &Device, purpose: Purpose) -> Result<LoadedModel> {
+    let opened = opened(name)?;
+    let tokenizer = tokenizer(&opened.source)?;
+    let storage = Storage { keep_packed: gpu::runs_on(device), ..Storage::SINGLE };
+    LoadedModel::load(&FileSystem, opened, tokenizer, device, storage, purpose).map_err(report)
 }
 
 /// The model's tokenizer.
@@ -98,9 +104,5 @@ pub fn load_for(source: &ModelSource, device: &Device, storage: Storage, purpose
 ///
 /// If there is none, or it cannot be used.
 pub fn tokenizer(source: &ModelSource) -> Result<Tokenizer> {
-    let json = source.tokenizer.as_deref().ok_or_else(|| {
-        miette!("the model has no tokenizer.json: give rows of input_ids and labels, or add the file")
-    })?;
-    Tokenizer::from_files(json, source.tokenizer_config.as_deref(), source.chat_template.as_deref())
-        .map_err(report)
+    lorelei_session::tokenizer(source).map_err(report)
 }

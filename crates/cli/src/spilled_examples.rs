@@ -9,6 +9,7 @@ use std::{
 };
 
 use lorelei_data::{DataError, DataErrorKind, Example, ExampleStore, Extent, IGNORE_INDEX, Target};
+use lorelei_session::ExampleSink;
 
 /// Tokens that are kept in memory.
 const IN_MEMORY: usize = 4 << 20;
@@ -36,12 +37,7 @@ impl SpilledExamples {
         Self { extents: Vec::new(), storage: Storage::Memory { examples: Vec::new(), tokens: 0 }, limit }
     }
 
-    /// Puts examples behind those that are there.
-    ///
-    /// # Errors
-    ///
-    /// If there is no room for them.
-    pub fn extend(&mut self, more: Vec<Example>) -> Result<(), DataError> {
+    fn store(&mut self, more: Vec<Example>) -> Result<(), DataError> {
         self.extents.extend(more.iter().map(Extent::from));
         if let Storage::Memory { examples, tokens } = &mut self.storage {
             *tokens += more.iter().map(|example| example.input_ids.len()).sum::<usize>();
@@ -75,6 +71,12 @@ impl SpilledExamples {
     #[cfg(test)]
     fn is_on_disk(&self) -> bool {
         matches!(self.storage, Storage::Disk { .. })
+    }
+}
+
+impl ExampleSink for SpilledExamples {
+    fn push_all(&mut self, examples: Vec<Example>) -> Result<(), DataError> {
+        self.store(examples)
     }
 }
 
@@ -209,7 +211,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_put_away_comes_back() {
+    fn examples_come_back_as_they_were() {
         let ids = |from: u32, count: u32| (from..from + count).collect::<Vec<u32>>();
         let learnt = |ids: &[u32]| ids.iter().map(|id| i64::from(*id)).collect::<Vec<i64>>();
         let plain = Example::tokens(ids(5, 4), learnt(&ids(5, 4)));
@@ -230,7 +232,7 @@ mod tests {
         for limit in [usize::MAX, 9, 0] {
             let mut spilled = SpilledExamples::with_limit(limit);
             for (at, example) in all.iter().enumerate() {
-                spilled.extend(vec![example.clone()]).unwrap();
+                spilled.push_all(vec![example.clone()]).unwrap();
                 // Reading between writes moves nothing.
                 assert_eq!(*spilled.example(at / 2).unwrap(), all[at / 2]);
             }

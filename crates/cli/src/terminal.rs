@@ -3,18 +3,17 @@
 use std::{
     fs::{self, File},
     io::Write,
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Instant,
 };
 
 use indicatif::{ProgressBar, ProgressStyle};
+use lorelei_recipe::{Recipe, ReportTo, TrainingArguments};
+use lorelei_session::LOG_FILE;
 use lorelei_train::{Evaluation, Event, Host, LogLine, SaveError, Signal};
 use miette::{Context, IntoDiagnostic, Result};
 
 use crate::{checkpoint, claim::Claim, disk, report, tensorboard::EventFile, tui::Tui};
-
-/// The logged steps and the evaluations, a line each.
-pub const LOG: &str = "trainer_log.jsonl";
 
 /// The lines of a log. The last one may be torn, of a run that goes on or was cut off: it is passed over.
 ///
@@ -59,12 +58,12 @@ impl Terminal {
             .wrap_err_with(|| format!("cannot make training.output_dir {}", output.display()))?;
         let claim = Claim::take(&output)?;
         disk::sweep(&output);
-        let path = output.join(LOG);
+        let path = output.join(LOG_FILE);
         let before = match first_step {
             0 => String::new(),
             step => checkpoint::log_until(&fs::read_to_string(&path).unwrap_or_default(), step),
         };
-        disk::save(&output, &[(LOG.into(), before.into_bytes())]).map_err(report)?;
+        disk::save(&output, &[(LOG_FILE.into(), before.into_bytes())]).map_err(report)?;
         let log = File::options().append(true).open(&path);
         let log = log.into_diagnostic().wrap_err_with(|| format!("cannot write {}", path.display()))?;
         Ok(Self {
@@ -81,14 +80,19 @@ impl Terminal {
         })
     }
 
-    /// The model is a classifier.
-    pub fn classifies(&mut self) {
-        self.classifies = true;
-    }
-
-    /// Shows no progress bar.
-    pub fn without_bar(&mut self) {
-        self.without_bar = true;
+    /// Shows a recipe's run as the recipe says: with a bar or without, and in TensorBoard's files. `classifies` says whether it trains a
+    /// classifier.
+    ///
+    /// # Errors
+    ///
+    /// If TensorBoard's files cannot be written.
+    pub fn follow(&mut self, recipe: &Recipe, classifies: bool) -> Result<()> {
+        self.classifies = classifies;
+        self.without_bar = recipe.training.disable_tqdm == Some(true);
+        match recipe.training.report_to {
+            ReportTo::None => Ok(()),
+            ReportTo::Tensorboard => self.report_to_tensorboard(&logging_dir(&recipe.training)),
+        }
     }
 
     /// Shows the curves in place of a bar.
@@ -106,7 +110,7 @@ impl Terminal {
     /// # Errors
     ///
     /// If it cannot be written.
-    pub fn report_to_tensorboard(&mut self, folder: &std::path::Path) -> Result<()> {
+    fn report_to_tensorboard(&mut self, folder: &std::path::Path) -> Result<()> {
         let events = EventFile::create(folder).into_diagnostic();
         self.events = Some(events.wrap_err_with(|| {
             format!("cannot write TensorBoard's files into training.logging_dir {}", folder.display())
@@ -126,6 +130,15 @@ impl Terminal {
     /// Where the run writes.
     pub fn output(&self) -> &std::path::Path {
         &self.output
+    }
+}
+
+/// Where TensorBoard's files go: `logging_dir`, or `runs/NAME` in `output_dir`.
+fn logging_dir(training: &TrainingArguments) -> PathBuf {
+    let name = training.run_name.as_deref().unwrap_or("run");
+    match &training.logging_dir {
+        Some(folder) => PathBuf::from(folder),
+        None => Path::new(&training.output_dir).join("runs").join(name.replace(['/', '\\'], "-")),
     }
 }
 
@@ -178,7 +191,7 @@ impl Host for Terminal {
         if let Some(line) = LogLine::of(event).and_then(|line| serde_json::to_string(&line).ok())
             && let Err(error) = writeln!(self.log, "{line}")
         {
-            self.say(&format!("warning: {LOG} cannot be written: {error}"));
+            self.say(&format!("warning: {LOG_FILE} cannot be written: {error}"));
         }
         match event {
             Event::Started(started) => {

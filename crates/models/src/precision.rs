@@ -47,6 +47,16 @@ impl Model {
         self
     }
 
+    /// The model with its packed weights as numbers.
+    pub fn unpacked(mut self) -> Self {
+        for (_, _, linear) in self.linears_mut() {
+            if matches!(linear.weight, Weight::Packed { .. }) {
+                linear.weight = Weight::Dense(linear.weight.dense());
+            }
+        }
+        self
+    }
+
     /// The model with its classifying head, which learns, in single floats.
     pub(crate) fn with_single_head(mut self) -> Self {
         self.visit_classifier(true, &mut |_, parameter| cast_in_place(parameter, FloatDType::F32));

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::Notice;
+
 /// Something that happened in a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
@@ -24,7 +26,7 @@ pub enum Event {
     /// Files were written.
     Saved(Saved),
     /// Something is not as the user may think.
-    Warned(Warned),
+    Warned(Notice),
     /// The run is over.
     Finished(Finished),
 }
@@ -77,13 +79,6 @@ pub struct Saved {
     pub step: usize,
     /// The directory inside `output_dir`; empty for `output_dir` itself.
     pub directory: String,
-}
-
-/// Something to know.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Warned {
-    /// In words.
-    pub message: String,
 }
 
 /// The size of a run.

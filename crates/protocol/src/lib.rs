@@ -7,15 +7,17 @@
 
 mod event;
 mod memory;
+mod notice;
 mod reply;
 mod request;
 mod verdict;
 
-pub use event::{Evaluation, Event, Finished, LogLine, Metrics, Sampled, Saved, Started, StepLog, Warned};
+pub use event::{Evaluation, Event, Finished, LogLine, Metrics, Sampled, Saved, Started, StepLog};
 pub use memory::{Memory, Parameters, RowShape, Saving, memory, parameters, savings};
+pub use notice::{Failure, Notice};
 pub use reply::{
     AdapterInfo, BadRow, CachedModel, Capabilities, ClassifierInfo, DataInfo, Input, InterruptedRun,
     LengthBar, ModelInfo, ModuleInfo, PreviewRow, PreviewToken, Reply,
 };
-pub use request::{DataChoice, DeviceChoice, ModelChoice, Request, SamplePrompt, Speech};
-pub use verdict::{Chance, Tagged, Verdict};
+pub use request::{DataChoice, DeviceChoice, GenerationConfig, ModelChoice, Request, SamplePrompt};
+pub use verdict::{LabelScore, TaggedWord, Verdict};

@@ -3,7 +3,7 @@
 use lorelei_recipe::{Recipe, TaskType};
 use serde::{Deserialize, Serialize};
 
-use crate::{Event, Verdict};
+use crate::{Event, Failure, Verdict};
 
 /// What the worker says.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -73,7 +73,7 @@ pub enum Reply {
         /// Which: the `request` tag, such as `load`.
         request: String,
         /// What is wrong, and the way out.
-        message: String,
+        failure: Failure,
     },
 }
 
@@ -220,7 +220,7 @@ pub enum Input {
 }
 
 /// Data that was read.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct DataInfo {
     /// Sequences to train on in an epoch: rows, or what packing made of them.
     pub train_rows: usize,

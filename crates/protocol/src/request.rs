@@ -55,7 +55,7 @@ pub enum Request {
         /// What the user says.
         prompt: String,
         /// How it is answered.
-        speech: Speech,
+        generation: GenerationConfig,
     },
     /// The adapter with its configuration, recipe and model card as a zip. Answered by [`crate::Reply::Exported`].
     Export,
@@ -123,14 +123,14 @@ pub enum DataChoice {
 
 /// How an answer is made. Names and meanings are those of Transformers' `GenerationConfig`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Speech {
+pub struct GenerationConfig {
     /// Longest answer, in tokens.
     pub max_new_tokens: usize,
     /// Divides the logits; 0 takes the likeliest token each time.
     pub temperature: f64,
     /// Only so many of the likeliest tokens are drawn from; 0 for all.
     pub top_k: usize,
-    /// Only the likeliest tokens whose chances add up to this are drawn from; 1 for all.
+    /// Only the likeliest tokens whose probabilities add up to this are drawn from; 1 for all.
     pub top_p: f64,
     /// Above 1, what was said already is less likely.
     pub repetition_penalty: f64,

@@ -8,13 +8,13 @@ use serde::{Deserialize, Serialize};
 pub enum Verdict {
     /// The text is of one class.
     SingleLabelClassification {
-        /// All classes, the likeliest first; their chances add up to 1.
-        classes: Vec<Chance>,
+        /// All classes, the likeliest first; their scores add up to 1.
+        classes: Vec<LabelScore>,
     },
     /// It is of any number of them.
     MultiLabelClassification {
-        /// All classes, the likeliest first, each with a chance of its own.
-        classes: Vec<Chance>,
+        /// All classes, the likeliest first, each with a score of its own.
+        classes: Vec<LabelScore>,
     },
     /// It has a number.
     Regression {
@@ -24,13 +24,13 @@ pub enum Verdict {
     /// Each of its words is of a class.
     TokenClassification {
         /// The words, as far as the model's context goes.
-        words: Vec<Tagged>,
+        words: Vec<TaggedWord>,
     },
 }
 
 /// A class, and how likely it is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Chance {
+pub struct LabelScore {
     /// The class.
     pub label: String,
     /// 0 to 1.
@@ -39,10 +39,10 @@ pub struct Chance {
 
 /// A word and its likeliest class.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Tagged {
+pub struct TaggedWord {
     /// The word.
     pub word: String,
     /// Its class.
     #[serde(flatten)]
-    pub chance: Chance,
+    pub best: LabelScore,
 }

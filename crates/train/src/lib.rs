@@ -1,10 +1,7 @@
 //! The trainer: loop, accumulation, optimizer, schedule, evaluation and checkpoints. It speaks in [`Event`]s and knows neither a
 //! terminal nor a file system: a [`Host`] gives it a clock and a place for files.
 
-mod answer;
-mod card;
 mod checkpoint;
-mod classify;
 mod describe;
 mod device;
 mod error;
@@ -20,16 +17,13 @@ mod save;
 mod state;
 mod trainer;
 
-pub use answer::Answer;
-pub use card::model_card;
 pub use checkpoint::Checkpoint;
-pub use classify::classify;
 pub use describe::describe;
 pub use error::{SaveError, TrainError};
 pub use evaluate::evaluate;
 pub use host::{Host, Signal};
 pub use lorelei_protocol::{
-    Evaluation, Event, Finished, LogLine, Metrics, Sampled, Saved, Started, StepLog, Warned,
+    Evaluation, Event, Finished, LogLine, Metrics, Notice, Sampled, Saved, Started, StepLog,
 };
 pub use objectives::{
     CausalLm, Measure, Metric, MultiLabel, Objective, Regression, SingleLabel, SupervisedTargets,

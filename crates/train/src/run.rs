@@ -7,8 +7,8 @@ use lorelei_models::Regularization;
 use lorelei_recipe::StepPlan;
 
 use crate::{
-    Checkpoint, Event, Finished, Host, Job, LossScale, Metric, Optimizer, Sampled, Saved, Signal, Started,
-    StepLog, TrainError, TrainerState, Warned,
+    Checkpoint, Event, Finished, Host, Job, LossScale, Metric, Notice, Optimizer, Sampled, Saved, Signal,
+    Started, StepLog, TrainError, TrainerState,
     device::{read_finite, read_number, reserved_bytes},
     evaluate,
     optimizer_step::{StepSettings, diverged, optimizer_step},
@@ -269,10 +269,11 @@ impl<'r, H: Host> Run<'r, H> {
         self.pause(began);
         if is_enough {
             self.is_enough = true;
-            self.warn(format!(
-                "stopped at step {}: eval_{} was no better for {} evaluations",
-                self.done, self.best_metric.name, self.state.patience_counter
-            ));
+            let (step, metric, count) = (self.done, self.best_metric.name, self.state.patience_counter);
+            let message =
+                format!("stopped at step {step}: eval_{metric} was no better for {count} evaluations");
+            let notice = Notice::new("stopped_early", message).with("step", step);
+            self.notice(notice.with("metric", metric).with("count", count));
         }
         Ok(())
     }
@@ -361,9 +362,11 @@ impl<'r, H: Host> Run<'r, H> {
         self.optimizer.set_values(&mut self.job.model, &self.best);
         let folder = self.state.best_model_checkpoint.clone().unwrap_or_default();
         let name = self.best_metric.name;
-        self.warn(format!(
+        let message = format!(
             "the best was eval_{name} {metric:.4} at step {step}: what was learnt is that of {folder}"
-        ));
+        );
+        let notice = Notice::new("best_loaded", message).with("step", step).with("metric", name);
+        self.notice(notice.with("value", format!("{metric:.4}")).with("checkpoint", folder));
     }
 
     /// The micro-batches of a step.
@@ -400,8 +403,8 @@ impl<'r, H: Host> Run<'r, H> {
         self.interval.began += self.host.seconds() - began;
     }
 
-    fn warn(&mut self, message: String) {
-        self.host.event(&Event::Warned(Warned { message }));
+    fn notice(&mut self, notice: Notice) {
+        self.host.event(&Event::Warned(notice));
     }
 
     /// Steps that were skipped in fp16.

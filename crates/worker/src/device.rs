@@ -2,9 +2,9 @@
 
 use burn::tensor::Device;
 use lorelei_kernels::{KernelPolicy, gpu, set_kernel_policy};
-use lorelei_protocol::{AdapterInfo, Capabilities, DeviceChoice, Event, Reply, Warned};
+use lorelei_protocol::{AdapterInfo, Capabilities, DeviceChoice, Event, Notice, Reply};
 
-use crate::{browser, desk, port, store};
+use crate::{browser, port, state, store};
 
 /// Devices that were made: WebGPU can be set up once.
 #[derive(Default)]
@@ -55,7 +55,7 @@ pub async fn choose(choice: DeviceChoice) -> Result<(Device, String), String> {
 }
 
 async fn webgpu() -> Result<(Device, String), String> {
-    if let Some(made) = desk::with(|desk| desk.devices.webgpu.clone()) {
+    if let Some(made) = state::with(|state| state.devices.webgpu.clone()) {
         return Ok(made);
     }
     let adapter = adapter().await?;
@@ -67,9 +67,9 @@ async fn webgpu() -> Result<(Device, String), String> {
         set_kernel_policy(policy);
     }
     if let Some(message) = gpu::set_up(&device, adapter.is_fallback).await {
-        port::post(&Reply::Event { event: Event::Warned(Warned { message }) });
+        port::post(&Reply::Event { event: Event::Warned(Notice::new("kernels", message)) });
     }
     let made = (device, format!("WebGPU: {}", adapter.name));
-    desk::with(|desk| desk.devices.webgpu = Some(made.clone()));
+    state::with(|state| state.devices.webgpu = Some(made.clone()));
     Ok(made)
 }

@@ -2,20 +2,17 @@
 
 use std::io::{Cursor, Write as _};
 
-use lorelei_data::LABELS_FILE;
 use lorelei_protocol::Reply;
 use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
 
-use crate::{
-    desk, port,
-    run::{self, Trained},
-};
+use lorelei_session::{FinishedRun, LOG_FILE, Result, SessionError};
+
+use crate::{host_error, port, run::Trained, state};
 
 /// Sends the last run's adapter with its configuration, recipe, log and model card.
-pub fn export() -> Result<(), String> {
-    let trained =
-        desk::with(|desk| desk.trained.clone()).ok_or("there is no adapter yet: train one first")?;
-    let bytes = zipped(&trained).map_err(|error| format!("the zip cannot be made: {error}"))?;
+pub fn export() -> Result<()> {
+    let trained = state::with(|state| state.trained.clone()).ok_or(SessionError::NoAdapter)?;
+    let bytes = zipped(&trained).map_err(|error| host_error(format!("the zip cannot be made: {error}")))?;
     let name = std::path::Path::new(&trained.recipe.training.output_dir).file_name();
     let name = name.map_or_else(|| "adapter".into(), |name| name.to_string_lossy().into_owned());
     port::post_with(&Reply::Exported { file_name: format!("{name}.zip") }, Some(&bytes));
@@ -33,15 +30,17 @@ fn zipped(trained: &Trained) -> zip::result::ZipResult<Vec<u8>> {
     for (name, bytes) in &trained.files {
         add(name, bytes)?;
     }
-    add("recipe.toml", trained.recipe.to_toml().as_bytes())?;
-    add(run::LOG, trained.log.as_bytes())?;
+    add(LOG_FILE, trained.log.as_bytes())?;
     // Files that a person chose have a name and no path.
     let name = &trained.recipe.model.model_name_or_path;
-    let on_hub = name.contains('/') && !name.starts_with(['.', '/']);
-    let card = lorelei_train::model_card(&trained.recipe, on_hub, trained.labels.as_ref());
-    add("README.md", card.as_bytes())?;
-    if let Some(labels) = &trained.labels {
-        add(LABELS_FILE, labels.to_json().as_bytes())?;
+    let run = FinishedRun {
+        recipe: &trained.recipe,
+        is_adapter: true,
+        base_is_on_hub: name.contains('/') && !name.starts_with(['.', '/']),
+        labels: trained.labels.as_ref(),
+    };
+    for (name, bytes) in run.files() {
+        add(&name, &bytes)?;
     }
     Ok(zip.finish()?.into_inner())
 }

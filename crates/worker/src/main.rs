@@ -12,19 +12,29 @@ mod browser;
 #[cfg(target_family = "wasm")]
 mod data;
 #[cfg(target_family = "wasm")]
-mod desk;
-#[cfg(target_family = "wasm")]
 mod device;
 #[cfg(target_family = "wasm")]
 mod export;
 #[cfg(target_family = "wasm")]
+mod host;
+#[cfg(target_family = "wasm")]
 mod model;
+#[cfg(target_family = "wasm")]
+mod page_host;
 #[cfg(target_family = "wasm")]
 mod port;
 #[cfg(target_family = "wasm")]
 mod run;
 #[cfg(target_family = "wasm")]
+mod state;
+#[cfg(target_family = "wasm")]
 mod store;
+
+/// An error of the browser's, in words.
+#[cfg(target_family = "wasm")]
+fn host_error(message: impl Into<String>) -> lorelei_session::SessionError {
+    lorelei_session::SessionError::Host(message.into())
+}
 
 fn main() {
     #[cfg(target_family = "wasm")]

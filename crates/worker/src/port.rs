@@ -1,12 +1,12 @@
 //! Messages in and out.
 
 use js_sys::{Array, Object, Reflect, Uint8Array};
-use lorelei_protocol::{Reply, Request};
+use lorelei_protocol::{Failure, Reply, Request};
 use wasm_bindgen::{JsCast as _, prelude::*};
 use wasm_bindgen_futures::spawn_local;
 use web_sys::{DedicatedWorkerGlobalScope, File, MessageEvent};
 
-use crate::desk;
+use crate::state;
 
 fn scope() -> DedicatedWorkerGlobalScope {
     js_sys::global().unchecked_into()
@@ -33,10 +33,16 @@ fn hear(event: MessageEvent) {
         Err(_) => Vec::new(),
     };
     match serde_json::from_str::<Request>(&field("json").as_string().unwrap_or_default()) {
-        Ok(request) => spawn_local(desk::serve(request, files)),
+        Ok(request) => spawn_local(state::serve(request, files)),
         Err(error) => failed(
             "message",
-            format!("the page and the trainer do not understand each other ({error}): reload the page"),
+            Failure {
+                code: "protocol".to_owned(),
+                message: format!(
+                    "the page and the trainer do not understand each other ({error}): reload the page"
+                ),
+                ..Failure::default()
+            },
         ),
     }
 }
@@ -63,6 +69,6 @@ pub fn post_with(reply: &Reply, bytes: Option<&[u8]>) {
 }
 
 /// Says that a request could not be done.
-pub fn failed(request: &str, message: impl ToString) {
-    post(&Reply::Failed { request: request.to_owned(), message: message.to_string() });
+pub fn failed(request: &str, failure: Failure) {
+    post(&Reply::Failed { request: request.to_owned(), failure });
 }

@@ -7,12 +7,13 @@ use std::collections::BTreeMap;
 
 use lorelei_formats::{ModelSource, sha256, shard_names};
 use lorelei_protocol::{CachedModel, InterruptedRun, Reply};
+use lorelei_session::{Folder, SessionError};
 use web_sys::File;
 
-use crate::{blob::BlobReader, browser, device, port};
+use crate::{blob::BlobReader, browser, device, host_error, port};
 
 const RUN: &str = "run/run.json";
-/// What a hub has of a model, beside the model's files.
+/// A hub's list of a model's files, kept beside them.
 const LISTING: &str = "hub.json";
 /// Between the parts of a model's name: no owner, name or revision has it.
 const SEPARATOR: &str = "@";
@@ -153,10 +154,28 @@ pub async fn interrupted() -> Result<Option<InterruptedRun>, String> {
     Ok(record.and_then(|record| serde_json::from_slice(&record).ok()))
 }
 
-/// A file of the checkpoint of that run.
-pub async fn checkpoint_file(run: &InterruptedRun, name: &str) -> Result<Vec<u8>, String> {
-    let path = format!("run/checkpoint-{}/{name}", run.step);
-    browser::read(&path).await?.ok_or_else(|| format!("the checkpoint lacks {name}: begin anew"))
+/// The checkpoint of a run that was cut off.
+#[derive(Debug, Clone, Copy)]
+pub struct StoredCheckpoint {
+    step: usize,
+}
+
+impl StoredCheckpoint {
+    /// The one that is kept.
+    pub async fn last() -> lorelei_session::Result<Self> {
+        let run = interrupted().await.map_err(host_error)?.ok_or(SessionError::NoCheckpoint)?;
+        Ok(Self { step: run.step })
+    }
+}
+
+impl Folder for StoredCheckpoint {
+    fn name(&self) -> String {
+        format!("checkpoint-{}", self.step)
+    }
+
+    async fn read(&self, file: &str) -> lorelei_session::Result<Option<Vec<u8>>> {
+        browser::read(&format!("run/{}/{file}", self.name())).await.map_err(host_error)
+    }
 }
 
 /// Forgets the run, and says so.

@@ -11,6 +11,7 @@ pub mod format;
 pub mod history;
 pub mod layout;
 pub mod metrics;
+pub mod notices;
 pub mod plot;
 pub mod start;
 pub mod texts;

@@ -1,7 +1,7 @@
 //! What the model says without and with its adapter, or of a text what a classifier does.
 
 use leptos::prelude::*;
-use lorelei_protocol::{Request, Speech, Verdict};
+use lorelei_protocol::{GenerationConfig, Request, Verdict};
 
 use super::notice::Place;
 use super::state::Page;
@@ -77,18 +77,18 @@ pub fn ask(page: Page) {
         return;
     }
     page.notices.clear(Place::Try);
-    let speech = match speech(answers) {
-        Ok(speech) => speech,
+    let generation = match generation(answers) {
+        Ok(generation) => generation,
         Err(name) => return page.notices.say(Place::Try, fill(page.t_now().no_number, &[("name", &name)])),
     };
     answers.clear();
-    if page.trainer.send(&Request::Generate { prompt, speech }, &[]) {
+    if page.trainer.send(&Request::Generate { prompt, generation }, &[]) {
         answers.going.set(true);
     }
 }
 
 /// What was typed, or the name of what is no number. What is empty is as usual.
-fn speech(answers: Answers) -> Result<Speech, &'static str> {
+fn generation(answers: Answers) -> Result<GenerationConfig, &'static str> {
     let typed = answers.settings.map(|setting| setting.get_untracked());
     let text = |at: usize| match typed[at].trim() {
         "" => SETTINGS[at].usual,
@@ -96,7 +96,7 @@ fn speech(answers: Answers) -> Result<Speech, &'static str> {
     };
     let float = |at: usize, name| text(at).parse().ok().filter(|number: &f64| number.is_finite()).ok_or(name);
     let whole = |at: usize, name| text(at).parse::<u64>().map_err(|_| name);
-    Ok(Speech {
+    Ok(GenerationConfig {
         max_new_tokens: whole(0, "max_new_tokens")?.clamp(1, 4096) as usize,
         temperature: float(1, "temperature")?,
         top_k: whole(2, "top_k")?.min(1 << 30) as usize,

@@ -12,6 +12,7 @@ use super::run::Status;
 use super::state::Page;
 use super::trainer::{Life, Progress};
 use super::{browser, link, model, run_events};
+use crate::logic::notices;
 use crate::logic::texts::fill;
 
 /// What the worker calls the loading of its own module.
@@ -79,7 +80,10 @@ fn take(page: Page, reply: Reply, bytes: Option<Uint8Array>) {
                 page.notices.say(Place::Share, page.t_now().not_saved);
             }
         }
-        Reply::Failed { request, message } => failed(page, &request, message),
+        Reply::Failed { request, failure } => {
+            let message = notices::failure(page.language.get_untracked(), &failure);
+            failed(page, &request, message);
+        }
     }
 }
 

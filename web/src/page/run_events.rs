@@ -6,7 +6,7 @@ use lorelei_protocol::{Event, Finished, Started, StepLog};
 use super::run::Status;
 use super::state::Page;
 use crate::logic::format::{bytes, decimal, duration, grouped, percent, rate};
-use crate::logic::metrics;
+use crate::logic::{metrics, notices};
 use crate::logic::texts::fill;
 
 /// Takes an event in.
@@ -48,7 +48,7 @@ pub fn take(page: Page, event: Event) {
             let place = if saved.directory.is_empty() { t.log_saved_end } else { saved.directory.as_str() };
             run.say(fill(t.log_saved, &[("step", &saved.step), ("place", &place)]), false);
         }
-        Event::Warned(warned) => run.say(warned.message, true),
+        Event::Warned(notice) => run.say(notices::notice(page.language.get_untracked(), &notice), true),
         Event::Finished(finished) => {
             run.say(finished_line(page, &finished), false);
             run.step.set(finished.steps);

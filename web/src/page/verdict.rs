@@ -1,7 +1,7 @@
 //! What a classifier says of a text.
 
 use leptos::prelude::*;
-use lorelei_protocol::{Chance, Tagged, Verdict};
+use lorelei_protocol::{LabelScore, TaggedWord, Verdict};
 
 use super::state::Page;
 use crate::logic::format::{decimal, percent};
@@ -14,7 +14,7 @@ pub fn verdict(page: Page, verdict: Verdict) -> impl IntoView {
     let said = match verdict {
         Verdict::SingleLabelClassification { classes } | Verdict::MultiLabelClassification { classes } => {
             let bars = classes.into_iter().take(SHOWN).map(bar).collect_view();
-            view! { <ul class="chances" data-testid="try-classes">{bars}</ul> }.into_any()
+            view! { <ul class="scores" data-testid="try-classes">{bars}</ul> }.into_any()
         }
         Verdict::Regression { value } => {
             view! { <p class="answer" data-testid="try-classes">{decimal(value)}</p> }.into_any()
@@ -27,19 +27,19 @@ pub fn verdict(page: Page, verdict: Verdict) -> impl IntoView {
     view! { <div><h3>{move || page.t().with}</h3>{said}</div> }
 }
 
-fn bar(chance: Chance) -> impl IntoView {
+fn bar(scored: LabelScore) -> impl IntoView {
     view! {
         <li>
-            <span>{chance.label}</span>
+            <span>{scored.label}</span>
             " "
-            <meter min="0" max="1" value=chance.score.to_string()></meter>
+            <meter min="0" max="1" value=scored.score.to_string()></meter>
             " "
-            <span>{percent(chance.score, 1.0)}</span>
+            <span>{percent(scored.score, 1.0)}</span>
         </li>
     }
 }
 
-fn word(tagged: Tagged) -> impl IntoView {
-    let title = percent(tagged.chance.score, 1.0);
-    view! { <span class="tagged" title=title>{tagged.word} <small>{tagged.chance.label}</small></span> " " }
+fn word(tagged: TaggedWord) -> impl IntoView {
+    let title = percent(tagged.best.score, 1.0);
+    view! { <span class="tagged" title=title>{tagged.word} <small>{tagged.best.label}</small></span> " " }
 }

@@ -3,11 +3,11 @@
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
 
 use lorelei_data::Message;
-use lorelei_kernels::gpu;
-use lorelei_models::Storage;
+use lorelei_models::Purpose;
+use lorelei_session::LoadedModel;
 use miette::{IntoDiagnostic, Result};
 
-use crate::{adapter, device::DeviceArguments, report, source, speak::SpeakArguments};
+use crate::{adapter, device::DeviceArguments, generation::GenerationArguments, report, source};
 
 /// Arguments of `lorelei chat`.
 #[derive(clap::Args)]
@@ -22,7 +22,7 @@ pub struct Arguments {
     #[arg(long)]
     system: Option<String>,
     #[command(flatten)]
-    speak: SpeakArguments,
+    generation: GenerationArguments,
     #[command(flatten)]
     device: DeviceArguments,
 }
@@ -35,13 +35,11 @@ const HELP: &str = "/adapter on|off   with or without the adapter\n/reset       
 ///
 /// If the model or the adapter is wrong, or the device fails.
 pub fn run(arguments: &Arguments) -> Result<()> {
-    arguments.speak.sampling()?;
-    arguments.adapter.as_deref().map(adapter::speaks).transpose()?;
+    arguments.generation.sampling()?;
+    arguments.adapter.as_deref().map(adapter::generates).transpose()?;
     let device = arguments.device.choose()?;
-    let source = source::open(&arguments.model)?;
-    let tokenizer = source::tokenizer(&source)?;
-    let base =
-        source::load(&source, &device, Storage { keep_packed: gpu::runs_on(&device), ..Storage::SINGLE })?;
+    let LoadedModel { model: base, tokenizer, .. } =
+        source::load(&arguments.model, &device, Purpose::default())?;
     // Both share the base's weights.
     let adapted = match &arguments.adapter {
         None => None,
@@ -81,7 +79,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
                 let text = tokenizer.apply_chat_template(&turns, true).map_err(report)?;
                 let ids = tokenizer.encode(&text, false).map_err(report)?;
                 let model = adapted.as_ref().filter(|_| on).unwrap_or(&base);
-                let answer = arguments.speak.speak(model, &tokenizer, &ids)?;
+                let answer = arguments.generation.generate(model, &tokenizer, &ids)?;
                 eprintln!("({} tokens, {:.1} tokens/s)", answer.tokens, answer.tokens_per_second);
                 turns.push(turn("assistant", &answer.text));
             }

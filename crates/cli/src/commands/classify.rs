@@ -8,11 +8,9 @@ use std::{
 
 use lorelei_data::{LABELS_FILE, Labels};
 use lorelei_formats::config::Task;
-use lorelei_kernels::gpu;
-use lorelei_models::Storage;
-use lorelei_protocol::{Chance, Verdict};
+use lorelei_protocol::{LabelScore, Verdict};
 use lorelei_recipe::{DataSection, Recipe};
-use lorelei_train::classify;
+use lorelei_session::{LoadedModel, classify};
 use miette::{Context, IntoDiagnostic, Result, miette};
 
 use crate::{adapter, device::DeviceArguments, report, source};
@@ -35,7 +33,7 @@ pub struct Arguments {
     /// Longest text, in tokens; a longer one is cut. Without it, and at the side, as in the recipe.toml beside the adapter.
     #[arg(long, value_parser = clap::value_parser!(u32).range(3..))]
     max_length: Option<u32>,
-    /// Write a line of JSON for each text, with the chances of all classes.
+    /// Write a line of JSON for each text, with the scores of all classes.
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -49,11 +47,8 @@ pub struct Arguments {
 /// If the model or the adapter is wrong, or the device fails.
 pub fn run(arguments: &Arguments) -> Result<()> {
     let device = arguments.device.choose()?;
-    let source = source::open(&arguments.model)?;
-    let tokenizer = source::tokenizer(&source)?;
-    let storage = Storage { keep_packed: gpu::runs_on(&device), ..Storage::SINGLE };
     let purpose = adapter::purpose(&arguments.adapter)?;
-    let mut model = source::load_for(&source, &device, storage, purpose)?;
+    let LoadedModel { mut model, tokenizer, .. } = source::load(&arguments.model, &device, purpose)?;
     let task = model.config().task;
     if !task.classifies() {
         return Err(miette!("{} was not trained to classify; see `lorelei generate`", arguments.adapter));
@@ -121,19 +116,19 @@ fn labels(folder: &Path, task: Task, num_labels: usize) -> Result<Labels> {
 
 /// A line for people.
 fn words(verdict: &Verdict, text: &str) -> String {
-    let chance = |Chance { label, score }: &Chance| format!("{label} {:.1}%", 100.0 * score);
+    let scored = |LabelScore { label, score }: &LabelScore| format!("{label} {:.1}%", 100.0 * score);
     match verdict {
         Verdict::SingleLabelClassification { classes } => {
-            format!("{}\t{text}", classes.first().map(chance).unwrap_or_default())
+            format!("{}\t{text}", classes.first().map(scored).unwrap_or_default())
         }
         Verdict::MultiLabelClassification { classes } => {
-            let found: Vec<String> = classes.iter().filter(|class| class.score > 0.5).map(chance).collect();
+            let found: Vec<String> = classes.iter().filter(|class| class.score > 0.5).map(scored).collect();
             format!("{}\t{text}", if found.is_empty() { "none".to_owned() } else { found.join(", ") })
         }
         Verdict::Regression { value } => format!("{value:.4}\t{text}"),
         Verdict::TokenClassification { words } => words
             .iter()
-            .map(|tagged| format!("{}/{}", tagged.word, tagged.chance.label))
+            .map(|tagged| format!("{}/{}", tagged.word, tagged.best.label))
             .collect::<Vec<_>>()
             .join(" "),
     }

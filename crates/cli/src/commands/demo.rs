@@ -6,8 +6,7 @@ use lorelei_data::Tokenizer;
 use lorelei_models::Model;
 use miette::{IntoDiagnostic, Result, WrapErr};
 
-use super::train::Prepared;
-use crate::{device::DeviceArguments, recipe_file, report};
+use crate::{device::DeviceArguments, prepared::Prepared, recipe_file, report};
 
 /// Arguments of `lorelei demo`.
 #[derive(clap::Args)]

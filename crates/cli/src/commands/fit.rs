@@ -5,11 +5,15 @@ use lorelei_formats::config::Task;
 use lorelei_models::Purpose;
 use lorelei_protocol::{Memory, RowShape, memory, parameters, savings};
 use lorelei_recipe::Recipe;
+use lorelei_session::{RunData, keeps_packed};
 use lorelei_train::describe;
 use miette::{Result, miette};
 
 use crate::{
-    dataset::Dataset, device::DeviceArguments, recipe_file::RecipeArguments, report, source,
+    device::DeviceArguments,
+    prepared::{dataset_request, read_dataset},
+    recipe_file::RecipeArguments,
+    report, source,
     terminal::parameters_line,
 };
 
@@ -36,7 +40,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let source = source::open(&recipe.model.model_name_or_path)?;
     let purpose = Purpose::of(&recipe);
     let config = source::config_for(&source, purpose)?;
-    let keep_packed = source::keeps_packed(&recipe, &device);
+    let keep_packed = keeps_packed(&recipe, &device);
     let name = &recipe.model.model_name_or_path;
     let model = describe(name, &arguments.device.device, false, &config, &*source.tensors, keep_packed);
     let rows = match longest(&recipe, &source, config.task)? {
@@ -92,8 +96,10 @@ fn longest(recipe: &Recipe, source: &lorelei_formats::ModelSource, task: Task) -
         return Ok(None);
     }
     let vocab_size = source.model_config().map_err(report)?.vocab_size;
-    let data = Dataset::read(recipe, &source::tokenizer(source)?, vocab_size, task)?;
-    let (train, validation) = data.rows(recipe)?;
+    let tokenizer = source::tokenizer(source)?;
+    let data = read_dataset(recipe, dataset_request(recipe, &tokenizer, vocab_size, task))?;
+    let RunData { train, validation, .. } =
+        data.split(&recipe.data, recipe.training.shuffle_seed()).map_err(report)?;
     let longest = |rows: &RowSet| (0..rows.len()).map(|row| rows.num_tokens(row)).max();
     Ok(longest(&train).max(longest(&validation)))
 }

@@ -2,11 +2,11 @@
 
 use std::io::Read as _;
 
-use lorelei_kernels::gpu;
-use lorelei_models::Storage;
+use lorelei_models::Purpose;
+use lorelei_session::LoadedModel;
 use miette::{IntoDiagnostic, Result};
 
-use crate::{adapter, device::DeviceArguments, report, source, speak::SpeakArguments};
+use crate::{adapter, device::DeviceArguments, generation::GenerationArguments, report, source};
 
 /// Arguments of `lorelei generate`.
 #[derive(clap::Args)]
@@ -27,7 +27,7 @@ pub struct Arguments {
     #[arg(long, requires = "adapter")]
     compare: bool,
     #[command(flatten)]
-    speak: SpeakArguments,
+    generation: GenerationArguments,
     #[command(flatten)]
     device: DeviceArguments,
 }
@@ -43,13 +43,11 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         prompt.clear();
         std::io::stdin().read_to_string(&mut prompt).into_diagnostic()?;
     }
-    arguments.speak.sampling()?;
-    arguments.adapter.as_deref().map(adapter::speaks).transpose()?;
+    arguments.generation.sampling()?;
+    arguments.adapter.as_deref().map(adapter::generates).transpose()?;
     let device = arguments.device.choose()?;
-    let source = source::open(&arguments.model)?;
-    let tokenizer = source::tokenizer(&source)?;
-    let mut model =
-        source::load(&source, &device, Storage { keep_packed: gpu::runs_on(&device), ..Storage::SINGLE })?;
+    let LoadedModel { mut model, tokenizer, .. } =
+        source::load(&arguments.model, &device, Purpose::default())?;
     let ids = match arguments.raw {
         true => tokenizer.encode(&prompt, true).map_err(report)?,
         false => tokenizer.encode_prompt(&prompt).map_err(report)?,
@@ -58,13 +56,13 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     if let Some(folder) = &arguments.adapter {
         if arguments.compare {
             say!("--- without the adapter");
-            answers.push(("without the adapter", arguments.speak.speak(&model, &tokenizer, &ids)?));
+            answers.push(("without the adapter", arguments.generation.generate(&model, &tokenizer, &ids)?));
             say!("--- with the adapter");
         }
         adapter::load(&mut model, folder)?;
     }
     let with = if arguments.adapter.is_some() { "with the adapter" } else { "the model" };
-    answers.push((with, arguments.speak.speak(&model, &tokenizer, &ids)?));
+    answers.push((with, arguments.generation.generate(&model, &tokenizer, &ids)?));
     for (who, answer) in answers {
         eprintln!("{who}: {} tokens, {:.1} tokens/s", answer.tokens, answer.tokens_per_second);
     }

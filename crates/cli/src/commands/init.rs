@@ -9,7 +9,7 @@ use lorelei_models::Model;
 use lorelei_recipe::DataSection;
 use miette::{Context, IntoDiagnostic, Result, miette};
 
-use crate::{dataset, model_folder, report};
+use crate::{data_files, model_folder, report};
 
 /// Arguments of `lorelei init`.
 #[derive(clap::Args)]
@@ -49,7 +49,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 
     let texts_name = arguments.texts.display().to_string();
     let mut texts = Vec::new();
-    for row in dataset::open(&texts_name, &DataSection::default())? {
+    for row in data_files::open(&texts_name, &DataSection::default())? {
         match row.map_err(report)? {
             (_, Row::Text(text) | Row::Labelled { text, .. }) => texts.push(text),
             (line, _) => return Err(miette!("{texts_name}, line {line}: expected a row of {{\"text\"}}")),

@@ -6,7 +6,9 @@ use lorelei_models::{Purpose, Storage};
 use lorelei_recipe::FinetuningType;
 use miette::Result;
 
-use crate::{adapter, recipe_file::RecipeArguments, source, terminal::parameters_line};
+use crate::{
+    file_system::FileSystem, recipe_file::RecipeArguments, report, source, terminal::parameters_line,
+};
 
 /// Arguments of `lorelei params`.
 #[derive(clap::Args)]
@@ -25,7 +27,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let source = source::open(&recipe.model.model_name_or_path)?;
     let purpose = Purpose::of(&recipe);
     let mut model = source::load_for(&source, &Device::flex(), Storage::SINGLE, purpose)?;
-    adapter::adapt(&mut model, &recipe)?;
+    pollster::block_on(lorelei_session::adapt(&FileSystem, &mut model, &recipe)).map_err(report)?;
     let is_full = recipe.training.finetuning_type == FinetuningType::Full;
     let (trainable, all) = model.parameter_counts();
     say!("{}", parameters_line(trainable, all));

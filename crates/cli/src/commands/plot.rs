@@ -2,13 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use lorelei_session::LOG_FILE;
 use miette::{IntoDiagnostic, Result, WrapErr, miette};
 use plotters::prelude::*;
 
-use crate::{
-    disk, report,
-    terminal::{LOG, read_log},
-};
+use crate::{disk, report, terminal::read_log};
 
 /// Arguments of `lorelei plot`.
 #[derive(clap::Args)]
@@ -58,7 +56,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 }
 
 fn curve(run: &Path, metric: &str) -> Result<Curve> {
-    let path = if run.is_dir() { run.join(LOG) } else { run.to_owned() };
+    let path = if run.is_dir() { run.join(LOG_FILE) } else { run.to_owned() };
     let lines = read_log(&path)
         .into_diagnostic()
         .wrap_err_with(|| format!("cannot read {}: is it the output_dir of a run?", path.display()))?;

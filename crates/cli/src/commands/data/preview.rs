@@ -2,11 +2,19 @@
 
 use std::{fmt::Write as _, io::IsTerminal};
 
-use lorelei_data::{ShownToken, shown};
+use lorelei_data::{Encoded, ShownToken, Tokenizer, shown};
+use lorelei_formats::config::Task;
+use lorelei_recipe::Recipe;
+use lorelei_session::first_examples;
 use miette::Result;
 
 use super::tokenizer;
-use crate::{dataset, recipe_file::RecipeArguments};
+use crate::{
+    file_system::FileSystem,
+    prepared::{dataset_request, train_file},
+    recipe_file::RecipeArguments,
+    report,
+};
 
 /// Arguments of `lorelei data preview`.
 #[derive(clap::Args)]
@@ -53,7 +61,7 @@ impl Color {
 pub fn run(arguments: &Arguments) -> Result<()> {
     let recipe = arguments.recipe.read()?;
     let (tokenizer, vocab_size, task) = tokenizer(&recipe)?;
-    let encoded = dataset::first(&recipe, &tokenizer, vocab_size, task, arguments.rows as usize)?;
+    let encoded = first(&recipe, &tokenizer, vocab_size, task, arguments.rows as usize)?;
     let color = arguments.color.is_on();
     for error in &encoded.errors {
         eprintln!("bad row: {error}");
@@ -72,6 +80,17 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         false => say!("[[...]] is learnt; | stands between tokens"),
     }
     Ok(())
+}
+
+fn first(
+    recipe: &Recipe,
+    tokenizer: &Tokenizer,
+    vocab_size: usize,
+    task: Task,
+    count: usize,
+) -> Result<Encoded> {
+    let request = dataset_request(recipe, tokenizer, vocab_size, task);
+    first_examples(&FileSystem, request, train_file(recipe)?, count).map_err(report)
 }
 
 const LEARNT: &str = "\x1b[1;32m";

@@ -5,14 +5,15 @@ use std::{path::Path, time::Duration};
 use indicatif::HumanDuration;
 use lorelei_data::{Encoded, RowSet, Statistics, sampling_order};
 use lorelei_recipe::{Recipe, StepPlan};
+use lorelei_session::{LOG_FILE, RunData, padding};
 use miette::{Result, miette};
 
 use super::tokenizer;
 use crate::{
-    dataset::{self, Dataset},
+    prepared::{dataset_request, read_dataset},
     recipe_file::RecipeArguments,
     report,
-    terminal::{LOG, read_log},
+    terminal::read_log,
 };
 
 /// Arguments of `lorelei data stats`.
@@ -46,17 +47,18 @@ const WIDTH: usize = 40;
 pub fn run(arguments: &Arguments) -> Result<()> {
     let recipe = arguments.recipe.read()?;
     let (tokenizer, vocab_size, task) = tokenizer(&recipe)?;
-    let data = Dataset::read(&recipe, &tokenizer, vocab_size, task)?;
+    let data = read_dataset(&recipe, dataset_request(&recipe, &tokenizer, vocab_size, task))?;
     rows(&data.train);
     if let Some(labels) = data.labels.as_ref().filter(|labels| !labels.names().is_empty()) {
         say!("classes     {}: {}", labels.names().len(), labels.names().join(", "));
     }
-    let (train, validation) = data.rows(&recipe)?;
+    let RunData { train, validation, .. } =
+        data.split(&recipe.data, recipe.training.shuffle_seed()).map_err(report)?;
 
     let of = |rows: &RowSet| {
         let order = sampling_order(rows, &recipe.training, 0, recipe.data.shuffle);
         let size = recipe.training.per_device_train_batch_size;
-        Statistics::new(rows, &order, size, dataset::padding(&recipe, &tokenizer), BARS)
+        Statistics::new(rows, &order, size, padding(&recipe, &tokenizer), BARS)
     };
     let statistics = of(&train).ok_or_else(|| miette!("there is no row to train on"))?;
     let plan = StepPlan::new(train.len(), &recipe.training).map_err(report)?;
@@ -82,7 +84,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         plan.epoch_at(plan.total_steps)
     );
     let tokens = statistics.tokens as f64 * plan.epoch_at(plan.total_steps);
-    let logged = Path::new(&recipe.training.output_dir).join(LOG);
+    let logged = Path::new(&recipe.training.output_dir).join(LOG_FILE);
     let (speed, whence) = match arguments.tokens_per_second {
         Some(speed) => (Some(speed), "--tokens-per-second".to_owned()),
         None => (logged_speed(&logged), logged.display().to_string()),

@@ -2,12 +2,13 @@
 
 use lorelei_data::{Labels, Question, Tokenizer, collate, one_per_row};
 use lorelei_models::{ForwardMode, Model, ModelError};
-use lorelei_protocol::{Chance, Tagged, Verdict};
+use lorelei_protocol::{LabelScore, TaggedWord, Verdict};
 use lorelei_recipe::TruncationSide;
+use lorelei_train::tokens;
 
-use crate::{TrainError, tokens};
+use crate::Result;
 
-/// What `model`, which has learnt `labels`, says of a text, or of two. One of more than `max_length` tokens, or than the model is made for, is
+/// Classifies a text, or two, with a model that has learnt `labels`. One of more than `max_length` tokens, or than the model is made for, is
 /// cut at that `side`, as when it learnt.
 ///
 /// # Errors
@@ -21,7 +22,7 @@ pub async fn classify(
     text_pair: Option<&str>,
     max_length: usize,
     side: TruncationSide,
-) -> Result<Verdict, TrainError> {
+) -> Result<Verdict> {
     let max_length = max_length.min(model.config().longest_text());
     let Question { example, words } = labels.question(text, text_pair, tokenizer, max_length, side)?;
     let rows = one_per_row(vec![example]);
@@ -36,26 +37,26 @@ pub async fn classify(
         let problem = "the model's logits are no finite numbers: is its adapter the right one?";
         return Err(ModelError::Input(problem.to_owned()).into());
     }
-    let chances = |scores: Vec<f64>| {
-        let of_class = |(at, score)| Chance { label: name(labels, at), score };
-        let mut chances: Vec<Chance> = scores.into_iter().enumerate().map(of_class).collect();
-        chances.sort_by(|one, other| other.score.total_cmp(&one.score));
-        chances
+    let ranked = |scores: Vec<f64>| {
+        let of_class = |(at, score)| LabelScore { label: name(labels, at), score };
+        let mut ranked: Vec<LabelScore> = scores.into_iter().enumerate().map(of_class).collect();
+        ranked.sort_by(|one, other| other.score.total_cmp(&one.score));
+        ranked
     };
     Ok(match labels {
         Labels::Number => {
             Verdict::Regression { value: f64::from(logits.first().copied().unwrap_or(f32::NAN)) }
         }
-        Labels::Classes(_) => Verdict::SingleLabelClassification { classes: chances(softmax(&logits)) },
+        Labels::Classes(_) => Verdict::SingleLabelClassification { classes: ranked(softmax(&logits)) },
         Labels::Several(_) => {
             let sigmoid = |logit: &f32| 1.0 / (1.0 + f64::from(-logit).exp());
-            Verdict::MultiLabelClassification { classes: chances(logits.iter().map(sigmoid).collect()) }
+            Verdict::MultiLabelClassification { classes: ranked(logits.iter().map(sigmoid).collect()) }
         }
         Labels::Tags(names) => {
             let tagged =
                 words.into_iter().zip(logits.chunks(names.len())).filter_map(|((word, _), logits)| {
-                    let chance = chances(softmax(logits)).into_iter().next()?;
-                    Some(Tagged { word, chance })
+                    let best = ranked(softmax(logits)).into_iter().next()?;
+                    Some(TaggedWord { word, best })
                 });
             Verdict::TokenClassification { words: tagged.collect() }
         }

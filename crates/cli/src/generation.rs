@@ -4,14 +4,14 @@ use std::{io::Write as _, time::Instant};
 
 use lorelei_data::Tokenizer;
 use lorelei_models::{Model, Sampling};
-use lorelei_train::Answer;
+use lorelei_session::Answer;
 use miette::{Result, miette};
 
 use crate::report;
 
 /// How answers are made.
 #[derive(clap::Args)]
-pub struct SpeakArguments {
+pub struct GenerationArguments {
     /// Longest answer, in tokens.
     #[arg(long, default_value_t = 256)]
     pub max_new_tokens: usize,
@@ -21,7 +21,7 @@ pub struct SpeakArguments {
     /// With a temperature: draw from so many of the likeliest tokens; 0 for all.
     #[arg(long, default_value_t = 50)]
     pub top_k: usize,
-    /// With a temperature: draw from the likeliest tokens whose chances add up to this.
+    /// With a temperature: draw from the likeliest tokens whose probabilities add up to this.
     #[arg(long, default_value_t = 1.0)]
     pub top_p: f64,
     /// Above 1, words that were said already are less likely.
@@ -36,7 +36,7 @@ pub struct SpeakArguments {
 }
 
 /// An answer, and how it came.
-pub struct Spoken {
+pub struct Generated {
     /// What was said.
     pub text: String,
     /// Tokens that were drawn.
@@ -45,7 +45,7 @@ pub struct Spoken {
     pub tokens_per_second: f64,
 }
 
-impl SpeakArguments {
+impl GenerationArguments {
     /// Refuses numbers that mean nothing.
     ///
     /// # Errors
@@ -69,7 +69,7 @@ impl SpeakArguments {
     /// # Errors
     ///
     /// If the prompt does not fit the model, or the device fails.
-    pub fn speak(&self, model: &Model, tokenizer: &Tokenizer, prompt: &[u32]) -> Result<Spoken> {
+    pub fn generate(&self, model: &Model, tokenizer: &Tokenizer, prompt: &[u32]) -> Result<Generated> {
         let answer = Answer::new(model, tokenizer, prompt, self.sampling()?, &self.stop);
         let mut answer = answer.map_err(report)?;
         let (mut shown, mut began) = (0, Instant::now());
@@ -88,7 +88,7 @@ impl SpeakArguments {
         say!();
         let (text, tokens) = (answer.text().to_owned(), answer.tokens());
         let seconds = began.elapsed().as_secs_f64().max(1e-9);
-        Ok(Spoken { text, tokens, tokens_per_second: tokens.saturating_sub(1) as f64 / seconds })
+        Ok(Generated { text, tokens, tokens_per_second: tokens.saturating_sub(1) as f64 / seconds })
     }
 }
 

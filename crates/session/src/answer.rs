@@ -1,9 +1,9 @@
 //! A model's answer to a prompt, as text that grows token by token.
 
 use lorelei_data::Tokenizer;
-use lorelei_models::{Generation, Model, ModelError, Sampling};
+use lorelei_models::{Generation, Model, Sampling};
 
-use crate::TrainError;
+use crate::Result;
 
 /// An answer on its way.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ pub struct Answer<'a> {
 }
 
 impl<'a> Answer<'a> {
-    /// What `model` says behind `prompt`, until it says one of its end tokens, or one of the texts in `stop`.
+    /// Begins what `model` says behind `prompt`, until it says one of its end tokens, or one of the texts in `stop`.
     ///
     /// # Errors
     ///
@@ -31,7 +31,7 @@ impl<'a> Answer<'a> {
         prompt: &[u32],
         sampling: Sampling,
         stop: &'a [String],
-    ) -> Result<Self, ModelError> {
+    ) -> Result<Self> {
         let mut ends = model.config().eos_token_id.clone();
         ends.extend(tokenizer.eos_id());
         let generation = Generation::new(model, prompt, sampling)?;
@@ -43,7 +43,7 @@ impl<'a> Answer<'a> {
     /// # Errors
     ///
     /// If the prompt does not fit the model, or the device fails.
-    pub async fn grow(&mut self) -> Result<bool, TrainError> {
+    pub async fn grow(&mut self) -> Result<bool> {
         if self.ended {
             return Ok(false);
         }
@@ -71,7 +71,7 @@ impl<'a> Answer<'a> {
         &self.text
     }
 
-    /// What was said and stays: of an answer that still grows, without an end that may turn out to be something else, half a character or the
+    /// The part of the text that stays: of an answer that still grows, without an end that may turn out to be something else, half a character or the
     /// beginning of a text that ends it.
     pub fn settled(&self) -> &str {
         if self.ended {

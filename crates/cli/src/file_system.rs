@@ -1,0 +1,78 @@
+//! The session's host on a file system: models by path or hub id, data by path or glob, adapters and checkpoints in folders.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use lorelei_protocol::Notice;
+use lorelei_recipe::DataSection;
+use lorelei_session::{ExampleSink, Folder, Host, OpenedModel, Result, RowFile, SessionError};
+
+use crate::{data_files, source, spilled_examples::SpilledExamples};
+
+/// The file system.
+#[derive(Debug, Clone, Copy)]
+pub struct FileSystem;
+
+/// A folder on the disk.
+#[derive(Debug, Clone)]
+pub struct DiskFolder(pub PathBuf);
+
+impl Host for FileSystem {
+    type ModelName = str;
+    type DataName = str;
+    type Folder = DiskFolder;
+
+    async fn open_model(&self, name: &str) -> Result<OpenedModel> {
+        source::opened(name).map_err(said)
+    }
+
+    fn rows<'h>(&'h self, name: &'h str, section: &'h DataSection) -> Result<Vec<RowFile<'h>>> {
+        let files = data_files::files(name).map_err(said)?.into_iter();
+        Ok(files
+            .map(|file| RowFile {
+                name: file.clone(),
+                open: Box::new(move || data_files::open(&file, section).map_err(said)),
+            })
+            .collect())
+    }
+
+    fn examples(&self) -> Box<dyn ExampleSink> {
+        Box::new(SpilledExamples::default())
+    }
+
+    async fn adapter(&self, name: &str) -> Result<DiskFolder> {
+        Ok(DiskFolder(PathBuf::from(name)))
+    }
+
+    fn notice(&self, notice: Notice) {
+        eprintln!("warning: {}", notice.message);
+    }
+}
+
+/// An error of the program's own, with what caused it.
+fn said(error: miette::Report) -> SessionError {
+    SessionError::Host(format!("{error:#}"))
+}
+
+impl Folder for DiskFolder {
+    fn name(&self) -> String {
+        self.0.display().to_string()
+    }
+
+    async fn read(&self, file: &str) -> Result<Option<Vec<u8>>> {
+        let path = self.0.join(file);
+        match fs::read(&path) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(SessionError::Host(format!("cannot read {}: {error}", path.display()))),
+        }
+    }
+}
+
+impl From<&Path> for DiskFolder {
+    fn from(path: &Path) -> Self {
+        Self(path.to_owned())
+    }
+}

@@ -1,0 +1,169 @@
+//! A run of a recipe on the file system, ready to begin.
+
+use std::path::{Path, PathBuf};
+
+use burn::tensor::Device;
+use lorelei_data::{LABELS_FILE, Labels, Tokenizer};
+use lorelei_models::Purpose;
+use lorelei_recipe::{FinetuningType, Hint, Recipe, StepPlan, hints};
+use lorelei_session::{
+    BadRows, Dataset, DatasetRequest, FinishedRun, LoadedModel, OpenedModel, RunData, RunRequest, prepare,
+    storage,
+};
+use lorelei_train::{Finished, Job, train};
+use miette::Result;
+
+use crate::{
+    data_files, disk,
+    file_system::{DiskFolder, FileSystem},
+    report, source,
+    terminal::Terminal,
+};
+
+/// A recipe with everything that it names in memory, and its output folder.
+pub struct Prepared {
+    /// What the trainer needs.
+    pub job: Job,
+    /// The model's.
+    pub tokenizer: Tokenizer,
+    /// Where events and files go.
+    pub terminal: Terminal,
+    recipe: Recipe,
+    /// A classifier's.
+    labels: Option<Labels>,
+    base_is_on_hub: bool,
+}
+
+impl Prepared {
+    /// Reads the data, loads the model onto `device`, puts the adapter in and makes `output_dir`; with `resume`, all as that checkpoint's folder has
+    /// it.
+    ///
+    /// # Errors
+    ///
+    /// If the recipe, the model or the data is wrong.
+    pub fn new(recipe: Recipe, device: &Device, resume: Option<&Path>) -> Result<Self> {
+        let is_full = recipe.training.finetuning_type == FinetuningType::Full;
+        let named = &recipe.model.model_name_or_path;
+        // A checkpoint of a whole model is one.
+        let whole = resume.filter(|_| is_full).map(|folder| folder.display().to_string());
+        let opened = source::opened(named)?;
+        let opened = match whole {
+            Some(folder) => OpenedModel { source: source::open(&folder)?, ..opened },
+            None => opened,
+        };
+        let tokenizer = source::tokenizer(&opened.source)?;
+        let config = opened.source.model_config().map_err(report)?;
+        let mut purpose = Purpose::of(&recipe);
+        let task = purpose.trained_task(&config).map_err(report)?;
+        let data = read(&recipe, dataset_request(&recipe, &tokenizer, config.vocab_size, task))?;
+        let labels = data.labels.clone();
+        purpose.num_labels = labels.as_ref().map(Labels::num_labels);
+        let companions = companions(&opened.source, is_full, labels.as_ref())?;
+        let storage = pollster::block_on(storage(&FileSystem, &recipe, device)).map_err(report)?;
+        let model = LoadedModel::load(&FileSystem, opened, tokenizer, device, storage, purpose);
+        let model = model.map_err(report)?;
+        let resume = resume.map(DiskFolder::from);
+        let request =
+            RunRequest { recipe: &recipe, model: &model, data, resume: resume.as_ref(), sample: None };
+        let job = pollster::block_on(prepare(&FileSystem, request)).map_err(report)?;
+        let first_step = job.checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.step);
+        let output = PathBuf::from(&recipe.training.output_dir);
+        let mut terminal = Terminal::new(output, companions, first_step)?;
+        terminal.follow(&recipe, labels.is_some())?;
+        let LoadedModel { tokenizer, is_on_hub, .. } = model;
+        Ok(Self { job, tokenizer, recipe, terminal, labels, base_is_on_hub: is_on_hub })
+    }
+
+    /// Trains, and saves what was learnt with the recipe.
+    ///
+    /// # Errors
+    ///
+    /// If the run fails.
+    pub fn train(&mut self) -> Result<Finished> {
+        let finished = pollster::block_on(train(&mut self.job, &mut self.terminal)).map_err(report)?;
+        let run = FinishedRun {
+            recipe: &self.recipe,
+            is_adapter: self.job.lora.is_some(),
+            base_is_on_hub: self.base_is_on_hub,
+            labels: self.labels.as_ref(),
+        };
+        disk::save(self.terminal.output(), &run.files()).map_err(report)?;
+        Ok(finished)
+    }
+
+    /// The loss on the validation rows.
+    ///
+    /// # Errors
+    ///
+    /// If there are none, or the device fails.
+    pub fn evaluate(&self) -> Result<f64> {
+        let evaluation = lorelei_train::evaluate(&self.job, &self.terminal, 0, 0.0);
+        Ok(pollster::block_on(evaluation).map_err(report)?.loss())
+    }
+
+    /// Prints which rules of experience the run does not keep to.
+    pub fn print_hints(&self) {
+        let plan = StepPlan::new(self.job.train.len(), &self.recipe.training).ok();
+        for Hint { key, message, source } in hints(&self.recipe, plan.as_ref()) {
+            eprintln!("hint: {key}: {message} ({source})");
+        }
+    }
+}
+
+/// What becomes of a recipe's rows.
+pub fn dataset_request<'r>(
+    recipe: &'r Recipe,
+    tokenizer: &'r Tokenizer,
+    vocab_size: usize,
+    task: lorelei_formats::config::Task,
+) -> DatasetRequest<'r> {
+    let bad_rows = BadRows::AsTheRecipeSays;
+    DatasetRequest { tokenizer, vocab_size, task, section: &recipe.data, bad_rows }
+}
+
+/// Reads a recipe's files, warns of rows that were cut or left out, and tells the classes.
+///
+/// # Errors
+///
+/// If it names none, one cannot be read or there is nothing to learn.
+pub fn read_dataset(recipe: &Recipe, request: DatasetRequest<'_>) -> Result<Dataset> {
+    let train = train_file(recipe)?;
+    let validation = recipe.data.validation_file.as_deref();
+    let data = Dataset::read(&FileSystem, request, train, validation).map_err(report)?;
+    data_files::warn(train, &data.train, recipe.data.max_length);
+    if let (Some(path), Some(encoded)) = (validation, &data.validation) {
+        data_files::warn(path, encoded, recipe.data.max_length);
+    }
+    Ok(data)
+}
+
+/// The recipe's `train_file`.
+///
+/// # Errors
+///
+/// If it names none.
+pub fn train_file(recipe: &Recipe) -> Result<&str> {
+    let named = recipe.data.train_file.as_deref();
+    named.ok_or(lorelei_session::SessionError::NoTrainFile).map_err(report)
+}
+
+fn read(recipe: &Recipe, request: DatasetRequest<'_>) -> Result<RunData> {
+    let data = read_dataset(recipe, request)?;
+    match data.labels.as_ref().map(Labels::names) {
+        Some([]) => say!("the labels are numbers: the loss is the mean squared error"),
+        Some(names) => say!("{} classes: {}", names.len(), names.join(", ")),
+        None => {}
+    }
+    data.split(&recipe.data, recipe.training.shuffle_seed()).map_err(report)
+}
+
+/// What is saved beside every checkpoint: of a whole model what makes its folder one, and a classifier's labels.
+fn companions(
+    source: &lorelei_formats::ModelSource,
+    is_full: bool,
+    labels: Option<&Labels>,
+) -> Result<Vec<(String, Vec<u8>)>> {
+    let mut files = if is_full { source.companions("float32").map_err(report)? } else { Vec::new() };
+    files.extend(labels.map(|labels| (LABELS_FILE.to_owned(), labels.to_json().into_bytes())));
+    Ok(files)
+}

@@ -1,0 +1,73 @@
+//! PEFT adapters from a folder.
+
+use lorelei_data::{LABELS_FILE, Labels};
+use lorelei_formats::{SafetensorsFile, TensorSource as _, adapter::KEY_PREFIX};
+use lorelei_models::{Model, Purpose, read_adapter};
+use lorelei_recipe::{LoraConfig, TaskType};
+
+use crate::{Folder, Result};
+
+/// The weights of an adapter.
+pub(crate) const ADAPTER_FILE: &str = "adapter_model.safetensors";
+
+/// Names of classifying heads, which say how many classes there are.
+const HEADS: [&str; 4] =
+    ["classifier.weight", "score.weight", "classifier.out_proj.weight", "classifier_head.weight"];
+
+/// What a PEFT adapter was trained for.
+///
+/// # Errors
+///
+/// If it cannot be read.
+pub async fn adapter_purpose(folder: &impl Folder) -> Result<Purpose> {
+    let task = config(folder).await?.task_type;
+    if !matches!(task, Some(TaskType::SeqCls | TaskType::TokenCls)) {
+        return Ok(Purpose { task, num_labels: None });
+    }
+    let bytes = folder.need(ADAPTER_FILE, IS_PEFT).await?;
+    let file = SafetensorsFile::open(bytes, format!("{}/{ADAPTER_FILE}", folder.name()))?;
+    let rows = |head: &&str| file.info(&format!("{KEY_PREFIX}{head}"))?.shape.first().copied();
+    Ok(Purpose { task, num_labels: HEADS.iter().find_map(rows) })
+}
+
+/// What a folder without an adapter's files is told.
+const IS_PEFT: &str = "is it a PEFT adapter's folder?";
+
+async fn config(folder: &impl Folder) -> Result<LoraConfig> {
+    const CONFIG: &str = "adapter_config.json";
+    let bytes = folder.need(CONFIG, IS_PEFT).await?;
+    let name = format!("{}/{CONFIG}", folder.name());
+    let (config, _) = LoraConfig::from_peft_json(&String::from_utf8_lossy(&bytes), &name)?;
+    Ok(config)
+}
+
+/// Puts a PEFT adapter into the model. Returns its configuration and the last parts of the names of the modules that it is on.
+///
+/// # Errors
+///
+/// If it cannot be read or does not fit.
+pub async fn load_adapter(model: &mut Model, folder: &impl Folder) -> Result<(LoraConfig, Vec<String>)> {
+    let lora = config(folder).await?;
+    let targets =
+        model.inject_lora(&lora, 0).map_err(|error| crate::SessionError::from(error).of(folder.name()))?;
+    model.begin_from_weights(&lora, 0).await?;
+    set_adapter(model, folder).await?;
+    Ok((lora, targets))
+}
+
+/// Puts the values of a folder's adapter into the adapters that the model has.
+pub(crate) async fn set_adapter(model: &mut Model, folder: &impl Folder) -> Result<()> {
+    let name = format!("{}/{ADAPTER_FILE}", folder.name());
+    let bytes = folder.need(ADAPTER_FILE, IS_PEFT).await?;
+    let values = read_adapter(&bytes, &name)?;
+    model.set_adapter(&values).map_err(|error| crate::SessionError::from(error).of(name))
+}
+
+/// The labels that a run has left beside its adapter; none where it has left none.
+pub(crate) async fn labels(folder: &impl Folder) -> Result<Option<Labels>> {
+    let Some(bytes) = folder.read(LABELS_FILE).await? else { return Ok(None) };
+    let labels = Labels::from_json(&String::from_utf8_lossy(&bytes));
+    labels
+        .map(Some)
+        .map_err(|error| crate::SessionError::from(error).of(format!("{}/{LABELS_FILE}", folder.name())))
+}

@@ -1,0 +1,266 @@
+//! Files of rows as the examples of a run.
+
+use std::rc::Rc;
+
+use lorelei_data::{
+    DataError, Encoded, Encoder, ExampleStore, HeldRows, Labels, Loader, Padding, RowSet, Tokenizer,
+    training_rows,
+};
+use lorelei_formats::config::Task;
+use lorelei_recipe::{DataSection, OnBadRow, Recipe};
+
+use crate::{Host, Result, RowFile, SessionError};
+
+/// Examples that are stored at a time.
+const AT_A_TIME: usize = 4096;
+
+/// What of the rows is to be made of them.
+#[derive(Clone, Copy)]
+pub struct DatasetRequest<'r> {
+    /// The model's.
+    pub tokenizer: &'r Tokenizer,
+    /// Rows of its embedding.
+    pub vocab_size: usize,
+    /// What the model learns.
+    pub task: Task,
+    /// How rows become examples.
+    pub section: &'r DataSection,
+    /// What becomes of rows that cannot be used.
+    pub bad_rows: BadRows,
+}
+
+/// What becomes of rows that cannot be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BadRows {
+    /// The first is the error, or with `on_bad_row = "skip"` they are left out and counted.
+    AsTheRecipeSays,
+    /// All are left out and listed, so that they can be shown at once.
+    List,
+}
+
+/// The examples of a recipe's files, before they are split and packed.
+pub struct Dataset {
+    /// What became of the rows to learn from; their examples are in the store.
+    pub train: Encoded,
+    /// What became of the rows to evaluate on, where they have files of their own.
+    pub validation: Option<Encoded>,
+    /// A classifier's labels.
+    pub labels: Option<Labels>,
+    /// What is wrong with rows that were left out, or with a file that broke off.
+    pub errors: Vec<DataError>,
+    train_examples: Rc<dyn ExampleStore>,
+    validation_examples: Option<Rc<dyn ExampleStore>>,
+    task: Task,
+}
+
+/// What a run learns from.
+#[derive(Clone, Debug)]
+pub struct RunData {
+    /// Rows to train on.
+    pub train: RowSet,
+    /// Rows held out; may be empty.
+    pub validation: RowSet,
+    /// A classifier's labels.
+    pub labels: Option<Labels>,
+    /// What the rows were read for.
+    pub task: Task,
+}
+
+/// The rows of one split, encoded.
+struct Split {
+    encoded: Encoded,
+    examples: Rc<dyn ExampleStore>,
+    errors: Vec<DataError>,
+}
+
+impl Dataset {
+    /// Reads the files to learn from, and those to evaluate on where the recipe names any.
+    ///
+    /// # Errors
+    ///
+    /// If a file cannot be read or there is nothing to learn; unless they are listed, if a row cannot be used.
+    pub fn read<H: Host>(
+        host: &H,
+        request: DatasetRequest<'_>,
+        train: &H::DataName,
+        validation: Option<&H::DataName>,
+    ) -> Result<Self> {
+        let rows = |name| host.rows(name, request.section);
+        let (train, validation) = (rows(train)?, validation.map(rows).transpose()?);
+        let encoder = request.encoder();
+        let (train, validation, labels) = match request.task.classifies() {
+            false => {
+                let read = |files| stream(host, &request, encoder, files);
+                (read(train)?, validation.map(read).transpose()?, None)
+            }
+            true => {
+                let train = request.hold(train)?;
+                let labels = train.labels(request.task == Task::TokenClassification)?;
+                let encoder = encoder.with_labels(&labels);
+                let validation = validation.map(|files| request.hold(files)).transpose()?;
+                let encode = |rows: HeldRows| encode_held(&request, encoder, rows);
+                (encode(train)?, validation.map(encode).transpose()?, Some(labels))
+            }
+        };
+        let mut errors = train.errors;
+        let validation = validation.map(|split| {
+            errors.extend(split.errors);
+            (split.encoded, split.examples)
+        });
+        let (validation, validation_examples) = validation.unzip();
+        Ok(Self {
+            train: train.encoded,
+            train_examples: train.examples,
+            validation,
+            validation_examples,
+            labels,
+            errors,
+            task: request.task,
+        })
+    }
+
+    /// The examples to learn from.
+    pub fn examples(&self) -> &dyn ExampleStore {
+        &*self.train_examples
+    }
+
+    /// The rows as a run goes through them: held out by `seed` where the recipe asks for it, and packed.
+    ///
+    /// # Errors
+    ///
+    /// If an example cannot be read back.
+    pub fn split(self, section: &DataSection, seed: u64) -> Result<RunData> {
+        let (train, validation) =
+            training_rows(self.train_examples, self.validation_examples, section, seed)?;
+        Ok(RunData { train, validation, labels: self.labels, task: self.task })
+    }
+}
+
+impl DatasetRequest<'_> {
+    fn encoder(&self) -> Encoder<'_> {
+        Encoder::of_section(self.tokenizer, self.section).with_vocab_size(self.vocab_size)
+    }
+
+    fn loader<'e>(&self, encoder: Encoder<'e>) -> Loader<'e> {
+        match self.bad_rows {
+            BadRows::AsTheRecipeSays => Loader::new(encoder, self.section),
+            BadRows::List => Loader::survey(encoder, self.section),
+        }
+    }
+
+    /// All rows of some files: before, the number of a label is not known.
+    fn hold(&self, files: Vec<RowFile<'_>>) -> Result<HeldRows> {
+        let stops = self.bad_rows == BadRows::AsTheRecipeSays && self.section.on_bad_row == OnBadRow::Error;
+        let mut held = HeldRows::default();
+        for RowFile { name, open } in files {
+            held.add(open()?, &name, stops)?;
+        }
+        Ok(held)
+    }
+
+    /// What a loader has read: its first error is the result's, or all of them are listed with what broke a file off.
+    fn finish(&self, loader: Loader<'_>, broken: Option<DataError>) -> Result<(Encoded, Vec<DataError>)> {
+        match self.bad_rows {
+            BadRows::AsTheRecipeSays => match broken {
+                Some(error) => Err(error.into()),
+                None => Ok((loader.finish()?, Vec::new())),
+            },
+            BadRows::List => {
+                let (encoded, mut errors) = loader.finish_survey();
+                if let Some(broken) = broken {
+                    errors.retain(|error| error.line.is_some());
+                    errors.push(broken);
+                }
+                Ok((encoded, errors))
+            }
+        }
+    }
+}
+
+/// Encodes rows as they come, and stores their examples.
+fn stream(
+    host: &impl Host,
+    request: &DatasetRequest<'_>,
+    encoder: Encoder<'_>,
+    files: Vec<RowFile<'_>>,
+) -> Result<Split> {
+    let mut loader = request.loader(encoder);
+    let mut store = host.examples();
+    let mut broken = None;
+    for RowFile { name, open } in files {
+        let mut rows = open()?;
+        loader.begin(&name);
+        loop {
+            match loader.add_some(&mut rows, AT_A_TIME) {
+                Ok(is_more) => {
+                    store.push_all(loader.take())?;
+                    if !is_more {
+                        break;
+                    }
+                }
+                Err(error) => {
+                    broken.get_or_insert(error);
+                    break;
+                }
+            }
+        }
+        loader.end();
+        store.push_all(loader.take())?;
+        if broken.is_some() {
+            break;
+        }
+    }
+    let (encoded, errors) = request.finish(loader, broken)?;
+    Ok(Split { encoded, examples: Rc::<dyn ExampleStore>::from(store as Box<dyn ExampleStore>), errors })
+}
+
+/// Encodes rows whose labels are known by now.
+fn encode_held(request: &DatasetRequest<'_>, encoder: Encoder<'_>, rows: HeldRows) -> Result<Split> {
+    let mut loader = request.loader(encoder);
+    let broken = rows.load(&mut loader, usize::MAX).err();
+    let (mut encoded, errors) = request.finish(loader, broken)?;
+    let examples = std::mem::take(&mut encoded.examples);
+    Ok(Split { encoded, examples: Rc::new(examples), errors })
+}
+
+/// The first `count` examples of some files and what is wrong with the rows before them. No more is read than that takes, except for a
+/// classifier, whose labels stand in all rows.
+///
+/// # Errors
+///
+/// If a file cannot be read, or has nothing to learn.
+pub fn first_examples<H: Host>(
+    host: &H,
+    request: DatasetRequest<'_>,
+    train: &H::DataName,
+    count: usize,
+) -> Result<Encoded> {
+    let request = DatasetRequest { bad_rows: BadRows::List, ..request };
+    let files = host.rows(train, request.section)?;
+    let labels;
+    let mut loader;
+    if request.task.classifies() {
+        let held = request.hold(files)?;
+        labels = held.labels(request.task == Task::TokenClassification)?;
+        loader = request.loader(request.encoder().with_labels(&labels));
+        held.load(&mut loader, count)?;
+    } else {
+        loader = request.loader(request.encoder());
+        for RowFile { name, open } in files {
+            loader.add_first(open()?, &name, count)?;
+        }
+    }
+    let (mut encoded, errors) = loader.finish_survey();
+    match errors.into_iter().next() {
+        Some(error) if encoded.examples.is_empty() => Err(SessionError::Data(error)),
+        _ => {
+            encoded.examples.truncate(count);
+            Ok(encoded)
+        }
+    }
+}
+
+/// What fills the rows of a batch up.
+pub fn padding(recipe: &Recipe, tokenizer: &Tokenizer) -> Padding {
+    Padding { id: tokenizer.pad_id().unwrap_or(0), multiple_of: recipe.data.pad_to_multiple_of.unwrap_or(1) }
+}

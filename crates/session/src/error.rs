@@ -1,0 +1,245 @@
+//! Why a request could not be done.
+
+use lorelei_data::DataError;
+use lorelei_formats::FormatError;
+use lorelei_models::ModelError;
+use lorelei_protocol::Failure;
+use lorelei_recipe::RecipeError;
+use lorelei_train::TrainError;
+
+/// Result of a request.
+pub type Result<T, E = SessionError> = std::result::Result<T, E>;
+
+/// A request that could not be done. [`Self::failure`] is what a page can say in its own language.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    /// Rows, a tokenizer or a chat template.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// A file of the model or the adapter.
+    #[error(transparent)]
+    Format(#[from] FormatError),
+    /// The model, or what is asked of it.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// The recipe.
+    #[error(transparent)]
+    Recipe(#[from] RecipeError),
+    /// The run.
+    #[error(transparent)]
+    Train(#[from] TrainError),
+    /// Any of these, of a file or folder.
+    #[error("{place}")]
+    In {
+        /// Which.
+        place: String,
+        /// What is wrong with it.
+        source: Box<SessionError>,
+    },
+    /// A file that has to be there.
+    #[error("{place} has no {file}: {help}")]
+    Missing {
+        /// The folder, or what else it should be in.
+        place: String,
+        /// Its name.
+        file: String,
+        /// The way out.
+        help: String,
+    },
+    /// What the host could not do: read a file, fetch a model, open a device.
+    #[error("{0}")]
+    Host(String),
+    /// The recipe names no data.
+    #[error(
+        "the recipe names no data.train_file; name a JSONL, JSON, CSV, text, Parquet or Arrow file, a folder of them, or builtin:english to try it"
+    )]
+    NoTrainFile,
+    /// Nothing has been loaded.
+    #[error("load a model first")]
+    NoModel,
+    /// Nothing has been read, or what was read cannot be trained on.
+    #[error("there is no data to train on: choose some, and put bad rows right")]
+    NoData,
+    /// Nothing has been trained.
+    #[error("there is no adapter yet: train one first")]
+    NoAdapter,
+    /// No checkpoint to go on from.
+    #[error("there is no run to go on with")]
+    NoCheckpoint,
+    /// A run has the model.
+    #[error("a run goes on: stop it first, or wait until it is done")]
+    RunGoesOn,
+    /// No run to pause or stop.
+    #[error("no run goes on")]
+    NoRun,
+    /// Another page of this browser, or another program, is training.
+    #[error("another tab of this page is training: stop it there, or wait until it is done")]
+    TrainedElsewhere,
+    /// The data were read for another task.
+    #[error("the data were read for another lora.task_type: wait until they are read again")]
+    OtherTask,
+    /// A checkpoint's classes are not those of the data.
+    #[error(
+        "{checkpoint} was trained for the classes {before}, and the data have {now}: give it its own data, or begin anew"
+    )]
+    OtherLabels {
+        /// The checkpoint.
+        checkpoint: String,
+        /// Its classes.
+        before: String,
+        /// Those of the data.
+        now: String,
+    },
+    /// An adapter, for a run that trains the model itself.
+    #[error(
+        "model.adapter_name_or_path: {adapter} is an adapter, but training.finetuning_type = \"full\" trains the model itself; remove one of the two"
+    )]
+    AdapterOfFullFinetuning {
+        /// The adapter.
+        adapter: String,
+    },
+    /// A model that does not write text is asked for an answer.
+    #[error("the model writes no text: train it to classify first")]
+    WritesNoText,
+    /// A setting that this host does not honour, and that would change what is trained.
+    #[error("{setting}: {reason}")]
+    NotHonoured {
+        /// Its path.
+        setting: String,
+        /// Why, and the way out.
+        reason: String,
+    },
+    /// A number of a generation that makes no sense.
+    #[error("{name} must be {expected}")]
+    Sampling {
+        /// Its name.
+        name: String,
+        /// What it has to be.
+        expected: String,
+    },
+}
+
+impl SessionError {
+    /// The same error, of a file or folder.
+    pub fn of(self, place: impl Into<String>) -> Self {
+        Self::In { place: place.into(), source: Box::new(self) }
+    }
+
+    /// What it is, for a program: a page looks its words up by it.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Data(_) => "data",
+            Self::Format(_) => "format",
+            Self::Model(_) => "model",
+            Self::Recipe(_) => "recipe",
+            Self::Train(error) => train_code(error),
+            Self::In { source, .. } => source.code(),
+            Self::Missing { .. } => "missing_file",
+            Self::Host(_) => "host",
+            Self::NoTrainFile => "no_train_file",
+            Self::NoModel => "no_model",
+            Self::NoData => "no_data",
+            Self::NoAdapter => "no_adapter",
+            Self::NoCheckpoint => "no_checkpoint",
+            Self::RunGoesOn => "run_goes_on",
+            Self::NoRun => "no_run",
+            Self::TrainedElsewhere => "trained_elsewhere",
+            Self::OtherTask => "other_task",
+            Self::OtherLabels { .. } => "other_labels",
+            Self::AdapterOfFullFinetuning { .. } => "adapter_of_full_finetuning",
+            Self::WritesNoText => "writes_no_text",
+            Self::NotHonoured { .. } => "not_honoured",
+            Self::Sampling { .. } => "sampling",
+        }
+    }
+
+    /// What stands in its words, by name.
+    fn arguments(&self) -> Vec<(&'static str, String)> {
+        match self {
+            Self::In { source, .. } => source.arguments(),
+            Self::Missing { place, file, .. } => vec![("place", place.clone()), ("file", file.clone())],
+            Self::OtherLabels { checkpoint, before, now } => {
+                vec![("checkpoint", checkpoint.clone()), ("before", before.clone()), ("now", now.clone())]
+            }
+            Self::AdapterOfFullFinetuning { adapter } => vec![("adapter", adapter.clone())],
+            Self::NotHonoured { setting, .. } => vec![("setting", setting.clone())],
+            Self::Sampling { name, expected } => {
+                vec![("name", name.clone()), ("expected", expected.clone())]
+            }
+            Self::Train(TrainError::Diverged { what, value, step }) => {
+                vec![("what", what.clone()), ("value", value.to_string()), ("step", step.to_string())]
+            }
+            Self::Train(TrainError::Device { step, reason }) => {
+                vec![("step", step.to_string()), ("reason", reason.clone())]
+            }
+            Self::Train(_)
+            | Self::Data(_)
+            | Self::Format(_)
+            | Self::Model(_)
+            | Self::Recipe(_)
+            | Self::Host(_)
+            | Self::NoTrainFile
+            | Self::NoModel
+            | Self::NoData
+            | Self::NoAdapter
+            | Self::NoCheckpoint
+            | Self::RunGoesOn
+            | Self::NoRun
+            | Self::TrainedElsewhere
+            | Self::OtherTask
+            | Self::WritesNoText => Vec::new(),
+        }
+    }
+
+    /// The error as a message: code, arguments, English words and what caused it.
+    pub fn failure(&self) -> Failure {
+        let causes = std::iter::successors(std::error::Error::source(self), |error| error.source());
+        Failure {
+            code: self.code().to_owned(),
+            arguments: self.arguments().into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+            message: self.to_string(),
+            causes: causes.map(ToString::to_string).collect(),
+        }
+    }
+}
+
+fn train_code(error: &TrainError) -> &'static str {
+    match error {
+        TrainError::Model(_) => "model",
+        TrainError::Recipe(_) => "recipe",
+        TrainError::Format(_) => "format",
+        TrainError::Save(_) => "save",
+        TrainError::Checkpoint(_) => "checkpoint",
+        TrainError::Data(_) | TrainError::Rows(_) => "data",
+        TrainError::Diverged { .. } => "diverged",
+        TrainError::NoBfloat16 { .. } => "no_bfloat16",
+        TrainError::Device { .. } => "device",
+    }
+}
+
+/// An error with what caused it, in one line.
+impl From<&SessionError> for String {
+    fn from(error: &SessionError) -> Self {
+        let Failure { message, causes, .. } = error.failure();
+        causes.into_iter().fold(message, |line, cause| format!("{line}: {cause}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_keeps_its_code_and_its_causes() {
+        let inner = SessionError::OtherLabels {
+            checkpoint: "checkpoint-2".into(),
+            before: "a, b".into(),
+            now: "a".into(),
+        };
+        let words = inner.to_string();
+        let failure = inner.of("my-adapter").failure();
+        assert_eq!((failure.code.as_str(), failure.message.as_str()), ("other_labels", "my-adapter"));
+        assert_eq!(failure.causes, [words]);
+        assert_eq!(failure.arguments["now"], "a");
+    }
+}

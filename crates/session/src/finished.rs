@@ -1,0 +1,36 @@
+//! What goes with an adapter, beside its weights and configuration.
+
+use lorelei_data::{LABELS_FILE, Labels};
+use lorelei_recipe::Recipe;
+
+use crate::model_card;
+
+/// The logged steps and the evaluations, a line each.
+pub const LOG_FILE: &str = "trainer_log.jsonl";
+
+/// What a run has made, as far as its documents tell.
+#[derive(Debug, Clone, Copy)]
+pub struct FinishedRun<'r> {
+    /// How it was made.
+    pub recipe: &'r Recipe,
+    /// Whether it is an adapter, and not a whole model.
+    pub is_adapter: bool,
+    /// Whether the recipe's model is a hub's.
+    pub base_is_on_hub: bool,
+    /// A classifier's labels.
+    pub labels: Option<&'r Labels>,
+}
+
+impl FinishedRun<'_> {
+    /// The files that go with the weights: the recipe, a classifier's labels, and of an adapter the model card.
+    pub fn files(&self) -> Vec<(String, Vec<u8>)> {
+        let Self { recipe, is_adapter, base_is_on_hub, labels } = *self;
+        let mut files = vec![("recipe.toml".to_owned(), recipe.to_toml().into_bytes())];
+        if is_adapter {
+            let card = model_card(recipe, base_is_on_hub, labels);
+            files.push(("README.md".to_owned(), card.into_bytes()));
+        }
+        files.extend(labels.map(|labels| (LABELS_FILE.to_owned(), labels.to_json().into_bytes())));
+        files
+    }
+}

@@ -1,0 +1,124 @@
+//! The session's host in a browser: models that the page was given or a hub has, files that its user chose.
+
+use std::{
+    collections::BTreeMap,
+    io::{self, BufRead, BufReader},
+};
+
+use lorelei_data::{Example, read_rows};
+use lorelei_formats::ModelSource;
+use lorelei_protocol::{DataChoice, Event, ModelChoice, Notice, Reply};
+use lorelei_recipe::DataSection;
+use lorelei_session::{ExampleSink, Host, OpenedModel, Result, RowFile, SessionError};
+use web_sys::File;
+
+use crate::{
+    blob::{BlobReader, BlobStream},
+    browser, host_error, port, store,
+    store::StoredCheckpoint,
+};
+
+/// The revision that a model's name does not tell.
+const MAIN: &str = "main";
+
+/// The browser, with the files that came with a request.
+#[derive(Debug, Clone, Default)]
+pub struct Browser {
+    /// In the message's order.
+    pub files: Vec<File>,
+}
+
+impl Host for Browser {
+    type ModelName = ModelChoice;
+    type DataName = DataChoice;
+    type Folder = StoredCheckpoint;
+
+    async fn open_model(&self, choice: &ModelChoice) -> Result<OpenedModel> {
+        match choice {
+            ModelChoice::Builtin { name } => builtin(name).await,
+            ModelChoice::Files => chosen(&self.files),
+            ModelChoice::Hub { id, revision, endpoint } => {
+                let files = store::hub(id, revision, endpoint).await.map_err(host_error)?;
+                // As a recipe names it.
+                let name = if revision == MAIN { id.clone() } else { format!("{id}@{revision}") };
+                Ok(OpenedModel { source: folder(&name, &files)?, name, is_on_hub: true })
+            }
+        }
+    }
+
+    fn rows<'h>(&'h self, choice: &'h DataChoice, section: &'h DataSection) -> Result<Vec<RowFile<'h>>> {
+        let (name, reader): (_, Box<dyn BufRead>) = match choice {
+            DataChoice::Builtin { name } => {
+                let rows = lorelei_builtin::data(name);
+                let rows = rows.ok_or_else(|| host_error(format!("there is no {name}")))?;
+                (name, Box::new(rows.as_bytes()))
+            }
+            DataChoice::File { index, name } => {
+                let file = self.files.get(*index);
+                let file = file.ok_or_else(|| host_error("the data file did not come with the message"))?;
+                let stream = BlobStream::new(BlobReader::new(file.clone()));
+                (name, Box::new(BufReader::with_capacity(1 << 20, stream)))
+            }
+        };
+        let open = move || Ok(read_rows(reader, name, section));
+        Ok(vec![RowFile { name: name.clone(), open: Box::new(open) }])
+    }
+
+    fn examples(&self) -> Box<dyn ExampleSink> {
+        Box::new(Vec::<Example>::new())
+    }
+
+    async fn adapter(&self, name: &str) -> Result<StoredCheckpoint> {
+        Err(SessionError::NotHonoured {
+            setting: "model.adapter_name_or_path".into(),
+            reason: format!("the page cannot read {name}: go on from an adapter with the program"),
+        })
+    }
+
+    fn progress(&self, what: &str, done: u64, total: u64) {
+        port::post(&Reply::Progress { what: what.to_owned(), done, total });
+    }
+
+    fn notice(&self, notice: Notice) {
+        port::post(&Reply::Event { event: Event::Warned(notice) });
+    }
+}
+
+async fn builtin(name: &str) -> Result<OpenedModel> {
+    let model = lorelei_builtin::model(name).ok_or_else(|| host_error(format!("there is no {name}")))?;
+    let weights = browser::fetch_beside(model.weights_file).await.map_err(host_error)?;
+    let open = |file: &str| {
+        let bytes = model.file(file).or_else(|| (file == "model.safetensors").then_some(&weights[..]));
+        bytes.map(<[u8]>::to_vec).ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
+    };
+    let source = ModelSource::from_folder(name, open)?;
+    Ok(OpenedModel { name: name.to_owned(), is_on_hub: false, source })
+}
+
+/// A `.gguf` among the files, or else a folder of them.
+fn chosen(files: &[File]) -> Result<OpenedModel> {
+    let gguf = files.iter().find(|file| file.name().to_lowercase().ends_with(".gguf"));
+    let (name, source) = match gguf {
+        Some(file) => {
+            let name = file.name();
+            (name.clone(), ModelSource::from_gguf(BlobReader::new(file.clone()), &name)?)
+        }
+        None => (files.first().map(folder_name).unwrap_or_default(), folder("", files)?),
+    };
+    Ok(OpenedModel { name, is_on_hub: false, source })
+}
+
+fn folder(name: &str, files: &[File]) -> Result<ModelSource> {
+    let files: BTreeMap<String, BlobReader> =
+        files.iter().map(|file| (file.name(), BlobReader::new(file.clone()))).collect();
+    let open = |name: &str| files.get(name).cloned().ok_or_else(|| io::Error::from(io::ErrorKind::NotFound));
+    Ok(ModelSource::from_folder(name, open)?)
+}
+
+/// The folder that a picked file lies in, or what to call files that come without one.
+fn folder_name(file: &File) -> String {
+    let path =
+        js_sys::Reflect::get(file, &"webkitRelativePath".into()).ok().and_then(|path| path.as_string());
+    path.and_then(|path| path.split_once('/').map(|(folder, _)| folder.to_owned()))
+        .unwrap_or_else(|| "model".into())
+}

@@ -1,0 +1,77 @@
+//! What the trainer has to say, in the page's language: by its code where there are words for it, else as it was said.
+
+use std::collections::BTreeMap;
+
+use lorelei_protocol::{Failure, Notice};
+
+use super::texts::Language;
+
+/// What could not be done, with what caused it.
+pub fn failure(language: Language, failure: &Failure) -> String {
+    let Failure { code, arguments, message, causes } = failure;
+    let message = words(language, code, arguments).unwrap_or_else(|| message.clone());
+    causes.iter().fold(message, |line, cause| format!("{line}: {cause}"))
+}
+
+/// Something that is not as the user may think.
+pub fn notice(language: Language, notice: &Notice) -> String {
+    words(language, &notice.code, &notice.arguments).unwrap_or_else(|| notice.message.clone())
+}
+
+/// The words for a code with its arguments put in; none in the language that the trainer speaks itself.
+fn words(language: Language, code: &str, arguments: &BTreeMap<String, String>) -> Option<String> {
+    let words = match language {
+        Language::English => return None,
+        Language::Chinese => chinese(code)?,
+    };
+    let put_in = |words: String, (name, value): (&String, &String)| words.replace(&format!("{{{name}}}"), value);
+    Some(arguments.iter().fold(words.to_owned(), put_in))
+}
+
+fn chinese(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "no_model" => "请先加载模型",
+        "no_data" => "没有可用于训练的数据：请选择数据，并修正有误的行",
+        "no_adapter" => "还没有适配器：请先训练一个",
+        "no_checkpoint" => "没有可以继续的运行",
+        "no_run" => "当前没有正在进行的运行",
+        "run_goes_on" => "正在训练：请先停止，或等待其结束",
+        "trained_elsewhere" => "此页面的另一个标签页正在训练：请在那里停止，或等待其结束",
+        "other_task" => "数据是为另一个 lora.task_type 读取的：请等待重新读取",
+        "other_labels" => {
+            "{checkpoint} 训练的类别是 {before}，而现在数据的类别是 {now}：请使用它自己的数据，或重新开始"
+        }
+        "missing_file" => "{place} 缺少 {file}：请添加该文件",
+        "writes_no_text" => "该模型不生成文本：请先训练它进行分类",
+        "diverged" => {
+            "第 {step} 步 {what} 为 {value}：训练已发散；最后一个检查点之后没有保存。请降低 learning_rate（LoRA 适合 1e-4 到 5e-4），延长预热，或将 max_grad_norm 保持为 1.0"
+        }
+        "device" => "设备在第 {step} 步失败：{reason}",
+        "unused_tensors" => "检查点中有 {count} 个张量未使用：{names}",
+        "stopped_early" => "在第 {step} 步停止：eval_{metric} 已连续 {count} 次验证没有改进",
+        "best_loaded" => "最好的是第 {step} 步的 eval_{metric} {value}：所学内容取自 {checkpoint}",
+        "checkpoint_not_kept" => "第 {step} 步的检查点未能保存：{reason}。训练继续进行",
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_has_words_and_what_has_none_is_said_as_it_is() {
+        let stopped = Notice::new("stopped_early", "stopped").with("step", 7).with("metric", "loss").with("count", 2);
+        assert_eq!(notice(Language::English, &stopped), "stopped");
+        assert_eq!(notice(Language::Chinese, &stopped), "在第 7 步停止：eval_loss 已连续 2 次验证没有改进");
+        let unknown = Failure {
+            code: "host".into(),
+            message: "cannot read a".into(),
+            causes: vec!["it is not there".into()],
+            ..Failure::default()
+        };
+        for language in [Language::English, Language::Chinese] {
+            assert_eq!(failure(language, &unknown), "cannot read a: it is not there");
+        }
+    }
+}
