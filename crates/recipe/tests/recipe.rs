@@ -351,7 +351,10 @@ fn what_a_program_made_is_checked_too() {
         key(|recipe| recipe.data.validation_split_percentage = Some(100.0)),
         "data.validation_split_percentage"
     );
-    assert_eq!(key(|recipe| recipe.model.model_name_or_path.clear()), "model.model_name_or_path");
+    assert_eq!(
+        key(|recipe| recipe.model.model_name_or_path = Some(String::new())),
+        "model.model_name_or_path"
+    );
     assert_eq!(key(|recipe| recipe.training.learning_rate = -1.0), "training.learning_rate");
     assert_eq!(key(|recipe| recipe.training.max_steps = 0), "training.max_steps");
     assert_eq!(key(|recipe| recipe.training.max_steps = -2), "training.max_steps");

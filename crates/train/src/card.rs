@@ -6,7 +6,7 @@ use lorelei_recipe::{Recipe, TaskType, id_and_revision};
 /// A model card in the form that hubs read: which base the adapter is for, how it was trained, and how it is loaded. `labels` are a
 /// classifier's.
 pub fn model_card(recipe: &Recipe, labels: Option<&Labels>) -> String {
-    let (base, revision) = id_and_revision(&recipe.model.model_name_or_path);
+    let (base, revision) = id_and_revision(recipe.model.model_name_or_path.as_deref().unwrap_or_default());
     // YAML and Python read a JSON string as it is, whatever is in it.
     let quoted = serde_json::Value::from(base);
     let (class, options) = match recipe.lora.task_type {

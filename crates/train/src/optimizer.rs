@@ -4,7 +4,7 @@
 use burn::tensor::{Device, Tensor, TensorData};
 use lorelei_kernels::{AdamWStep, adamw};
 use lorelei_models::{BatchGradients, Model, Parameter};
-use lorelei_recipe::{Optimizer as Kind, TrainingArguments};
+use lorelei_recipe::{OptimizerNames as Kind, TrainingArguments};
 
 use crate::{
     Checkpoint, TrainError,

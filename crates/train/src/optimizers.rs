@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use burn::tensor::Tensor;
-use lorelei_recipe::Optimizer as Kind;
+use lorelei_recipe::OptimizerNames as Kind;
 
 /// A parameter's place in the flat tensors of its group.
 #[derive(Debug, Clone)]

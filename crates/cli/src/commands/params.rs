@@ -6,7 +6,7 @@ use lorelei_models::{Purpose, Storage};
 use lorelei_recipe::FinetuningType;
 use miette::Result;
 
-use crate::{adapter, recipe_file::RecipeArguments, source, terminal::parameters_line};
+use crate::{adapter, recipe_file::RecipeArguments, report, source, terminal::parameters_line};
 
 /// Arguments of `lorelei params`.
 #[derive(clap::Args)]
@@ -22,7 +22,7 @@ pub struct Arguments {
 /// If the recipe or the model is wrong.
 pub fn run(arguments: &Arguments) -> Result<()> {
     let recipe = arguments.recipe.read()?;
-    let source = source::open(&recipe.model.model_name_or_path)?;
+    let source = source::open(recipe.model.name().map_err(report)?)?;
     let purpose = Purpose::of(&recipe);
     let mut model = source::load_for(&source, &Device::flex(), Storage::SINGLE, purpose)?;
     adapter::adapt(&mut model, &recipe)?;

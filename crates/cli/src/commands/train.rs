@@ -58,10 +58,11 @@ impl Prepared {
     /// If the recipe, the model or the data is wrong.
     pub fn new(recipe: Recipe, device: &Device, resume: Option<&Path>) -> Result<Self> {
         let checkpoint = resume.map(checkpoint::read).transpose()?;
+        let base = recipe.model.name().map_err(report)?;
         let is_full = recipe.training.finetuning_type == FinetuningType::Full;
         // A checkpoint of a whole model is one.
         let name = resume.filter(|_| is_full).map(|folder| folder.display().to_string());
-        let source = source::open(name.as_deref().unwrap_or(&recipe.model.model_name_or_path))?;
+        let source = source::open(name.as_deref().unwrap_or(base))?;
         let tokenizer = source::tokenizer(&source)?;
         let config = source.model_config().map_err(report)?;
         let mut purpose = Purpose::of(&recipe);
@@ -115,7 +116,7 @@ impl Prepared {
             model,
             lora,
             target_modules,
-            base_model: base_name(&recipe.model.model_name_or_path),
+            base_model: base_name(base),
             arguments: recipe.training.clone(),
             train,
             validation,
