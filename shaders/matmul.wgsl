@@ -102,12 +102,12 @@ fn read_b(place: u32, count: u32) -> vec4<f32> {
     let i = place % 32u;
 {% if packed == "q8_0" %}
     let at = place / 32u * 34u;
-    let q = vec4<i32>(bitcast<i32>(word(at + 2u + i))) << vec4<u32>(24u, 16u, 8u, 0u) >> vec4<u32>(24u);
+    let q = (vec4<i32>(bitcast<i32>(word(at + 2u + i))) << vec4<u32>(24u, 16u, 8u, 0u)) >> vec4<u32>(24u);
     return half_float(at) * vec4<f32>(q);
 {% else %}
     let at = place / 32u * {{ "18u" if packed == "q4_0" else "20u" }};
     let nibbles = word(at + {{ "2u" if packed == "q4_0" else "4u" }} + i % 16u) >> (i / 16u * 4u);
-    let q = vec4<f32>(vec4<u32>(nibbles) >> vec4<u32>(0u, 8u, 16u, 24u) & vec4<u32>(15u));
+    let q = vec4<f32>((vec4<u32>(nibbles) >> vec4<u32>(0u, 8u, 16u, 24u)) & vec4<u32>(15u));
 {% if packed == "q4_0" %}
     return half_float(at) * (q - 8.0);
 {% else %}

@@ -5,16 +5,25 @@ pub mod browser;
 pub mod hub;
 
 use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use lorelei_data::{Example, SequenceRow};
 use lorelei_formats::{SafetensorsFile, TensorSource as _};
 use lorelei_models::Model;
 use lorelei_recipe::{LoraConfig, TrainingArguments};
-use lorelei_train::{Event, Host, Job, SaveError, StepLog};
+use lorelei_train::{Event, Host, Job, SaveError, StepLog, objective};
 
 /// A file or folder under `tests/fixtures`.
 pub fn fixture(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(name)
+}
+
+/// The seed of a test's random inputs: what the environment variable `LORELEI_SEED` says, else another one in every run.
+pub fn seed() -> u64 {
+    match std::env::var("LORELEI_SEED") {
+        Ok(seed) => seed.parse().unwrap_or_else(|_| panic!("LORELEI_SEED is {seed:?}, which is no seed")),
+        Err(_) => SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock").as_nanos() as u64,
+    }
 }
 
 /// `lorelei`, which lies beside the tests' own folder.
@@ -37,11 +46,8 @@ pub fn examples(path: &Path) -> Vec<Example> {
         ["input_ids", "attention_mask", "labels"].map(|name| file.read_i64(name).unwrap());
     let row = |r: usize| {
         let kept: Vec<usize> = (r * width..(r + 1) * width).filter(|i| mask[*i] == 1).collect();
-        Example {
-            input_ids: kept.iter().map(|i| ids[*i] as u32).collect(),
-            labels: kept.iter().map(|i| labels[*i]).collect(),
-            ..Example::default()
-        }
+        let input_ids = kept.iter().map(|i| ids[*i] as u32).collect();
+        Example::tokens(input_ids, kept.iter().map(|i| labels[*i]).collect())
     };
     (0..ids.len() / width).map(row).collect()
 }
@@ -64,6 +70,7 @@ pub fn job(model: Model, lora: LoraConfig, arguments: TrainingArguments, train: 
         target_modules: vec!["q_proj".into(), "v_proj".into()],
         base_model: "tiny/llama".into(),
         arguments,
+        objective: objective(None),
         train: train.into(),
         validation: Vec::new().into(),
         shuffle: false,

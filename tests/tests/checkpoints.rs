@@ -19,10 +19,9 @@ struct Renamed {
 impl Renamed {
     fn new(arch: &str, names: &BTreeMap<&str, &str>) -> Self {
         let mut infos = open(&fixture(&format!("{arch}/model.safetensors"))).infos().to_vec();
-        for info in &mut infos {
-            if let Some(name) = names.get(info.name.as_str()) {
-                info.name = (*name).to_owned();
-            }
+        for (from, to) in names {
+            let info = infos.iter_mut().find(|info| info.name == *from);
+            info.unwrap_or_else(|| panic!("{arch} has no {from}")).name = (*to).to_owned();
         }
         Self { infos, reads: AtomicUsize::new(0) }
     }

@@ -70,7 +70,7 @@ fn with_adapter(
 fn loss_and_gradients(model: &mut Model, arch: &str, scale: f32, checkpointing: bool) -> (f32, Vec<f32>) {
     let rows = one_per_row(examples(&fixture(arch).join("ref.safetensors")));
     let batch = lorelei_data::collate(&rows.iter().collect::<Vec<_>>(), 0);
-    let (positions, targets) = batch.targets();
+    let (positions, targets) = batch.next_tokens();
     let divisor = targets.len() as f32 / scale;
     let mode = ForwardMode::Training { dropout_seed: 0 };
     let (loss, mut gradients) = model
@@ -227,7 +227,7 @@ fn what_learns_beside_an_adapter_is_in_single_floats() {
             model.inject_lora(&lora, 1).unwrap();
             let rows = one_per_row(examples(&folder.join("ref.safetensors")));
             let batch = lorelei_data::collate(&rows.iter().collect::<Vec<_>>(), 0);
-            let (rows, targets) = batch.targets();
+            let (rows, targets) = batch.next_tokens();
             let mode = ForwardMode::Training { dropout_seed: 0 };
             let (loss, mut gradients) =
                 model.loss_and_gradients(&tokens(&batch), mode, &rows, &targets, 1.0, false).unwrap();

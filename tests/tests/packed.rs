@@ -85,7 +85,7 @@ fn packed_weights_change_nothing() {
     let values = read_adapter(&values, "adapter_model.safetensors").unwrap();
     let rows = lorelei_data::one_per_row(examples(&folder.join("ref.safetensors")));
     let batch = lorelei_data::collate(&rows.iter().collect::<Vec<_>>(), 0);
-    let (positions, targets) = batch.targets();
+    let (positions, targets) = batch.next_tokens();
 
     for (device_name, device) in [("cpu", Device::flex()), ("wgpu", Device::wgpu(DeviceKind::DefaultDevice))]
     {

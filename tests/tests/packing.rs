@@ -22,7 +22,7 @@ fn numbers(arch: &str, rows: &[SequenceRow], device: &Device) -> Vec<Vec<f32>> {
     let values = std::fs::read(folder.join("adapter/adapter_model.safetensors")).unwrap();
     model.set_adapter(&read_adapter(&values, "adapter_model.safetensors").unwrap()).unwrap();
     let batch = collate(&rows.iter().collect::<Vec<_>>(), 0);
-    let (positions, targets) = batch.targets();
+    let (positions, targets) = batch.next_tokens();
     let mode = ForwardMode::Training { dropout_seed: 0 };
     let items = targets.len() as f32;
     let (loss, mut gradients) =

@@ -37,6 +37,41 @@ const CAUSAL: [&str; 20] = [
     "gpt2",
 ];
 
+/// The fixtures whose configuration is there as Transformers 4 writes it, too.
+const CONFIG_V4: [&str; 7] = ["llama", "qwen2", "qwen3", "gemma3_text", "glm", "gpt2", "bert"];
+
+/// The fixtures with an adapter of all linear layers.
+const ALL_LINEAR: [&str; 8] = ["llama", "qwen2", "qwen3", "gemma3_text", "glm", "chatglm", "gpt2", "bert"];
+
+/// The styles of a fixture's configuration.
+fn configs(arch: &str) -> &'static [&'static str] {
+    if CONFIG_V4.contains(&arch) { &["config.json", "config_v4.json"] } else { &["config.json"] }
+}
+
+/// The adapters that are like each other in every fixture.
+fn adapters(arch: &str) -> &'static [&'static str] {
+    if ALL_LINEAR.contains(&arch) { &["adapter", "adapter_all_linear"] } else { &["adapter"] }
+}
+
+/// What is there is compared: a folder that no table here names would be passed over in silence.
+#[test]
+fn every_fixture_is_in_a_table() {
+    let archs: Vec<&str> = CAUSAL.into_iter().chain(["llama_bias"]).chain(CLASSIFIERS).collect();
+    for entry in std::fs::read_dir(fixture("")).unwrap() {
+        let arch = entry.unwrap().file_name().into_string().unwrap();
+        // Its tests are in smollm2.rs.
+        if arch != "smollm2" {
+            assert!(archs.contains(&arch.as_str()), "{arch} is in no table");
+        }
+    }
+    for arch in archs {
+        for (name, table) in [("config_v4.json", &CONFIG_V4[..]), ("adapter_all_linear", &ALL_LINEAR)] {
+            let is_there = fixture(arch).join(name).exists();
+            assert_eq!(is_there, table.contains(&arch), "{name} of {arch}");
+        }
+    }
+}
+
 fn devices() -> [(&'static str, Device); 2] {
     [("cpu", Device::flex()), ("wgpu", Device::wgpu(DeviceKind::DefaultDevice))]
 }
@@ -102,7 +137,7 @@ fn loss_and_gradients(
     batch: &Batch,
     checkpointing: bool,
 ) -> (f64, BTreeMap<String, Vec<f32>>) {
-    let (positions, targets) = batch.targets();
+    let (positions, targets) = batch.next_tokens();
     let (mode, divisor) = (ForwardMode::Training { dropout_seed: 0 }, targets.len() as f32);
     let (loss, mut gradients) =
         model.loss_and_gradients(&tokens(batch), mode, &positions, &targets, divisor, checkpointing).unwrap();
@@ -119,11 +154,8 @@ fn loss_and_gradients(
 fn base_logits_in_both_styles_of_config() {
     for (name, device) in devices() {
         for (arch, config) in
-            CAUSAL.into_iter().flat_map(|arch| [(arch, "config.json"), (arch, "config_v4.json")])
+            CAUSAL.into_iter().flat_map(|arch| configs(arch).iter().map(move |config| (arch, *config)))
         {
-            if !fixture(arch).join(config).exists() {
-                continue;
-            }
             let reference = fixture(arch).join("ref.safetensors");
             let batch = batch(&rows(&reference));
             let want = kept(&open(&reference).read_f32("logits").unwrap(), &batch);
@@ -162,8 +194,8 @@ fn adapters_logits_gradients_and_merge() {
         ("llama", "lora_bias"),
         ("llama_bias", "adapter"),
     ];
-    let more = CAUSAL.into_iter().flat_map(|arch| [(arch, "adapter"), (arch, "adapter_all_linear")]);
-    let more = more.filter(|case| !cases.contains(case) && fixture(case.0).join(case.1).exists());
+    let more = CAUSAL.into_iter().flat_map(|arch| adapters(arch).iter().map(move |name| (arch, *name)));
+    let more = more.filter(|case| !cases.contains(case));
     let cases: Vec<_> = cases.into_iter().chain(more).chain(BESIDE).collect();
     for (device_name, device) in devices() {
         for (arch, name) in cases.iter().copied() {
@@ -299,32 +331,32 @@ const CLASSIFIERS: [&str; 9] = [
     "qwen2_tokens",
 ];
 
-/// The tokens of a classifier's table, and the rows and classes that its labels say.
-fn classified(path: &Path, task: Task) -> (Batch, Tokens, Vec<i32>, Vec<i32>) {
+/// Those of them that tell a first text from a second one.
+const TOKEN_TYPES: [&str; 3] = ["bert", "bert_tokens", "bert_features"];
+
+/// The tokens of a classifier's table.
+fn classifier_inputs(path: &Path) -> (Batch, Tokens) {
     let file = open(path);
     let ids = file.read_i64("input_ids").unwrap();
     let mask = file.read_i64("attention_mask").unwrap();
     let seq = file.info("input_ids").unwrap().shape[1];
     let rows = ids.chunks(seq).zip(mask.chunks(seq)).map(|(ids, mask)| {
         let kept = || ids.iter().zip(mask).filter(|(_, mask)| **mask == 1).map(|(id, _)| *id);
-        Example {
-            input_ids: kept().map(|id| id as u32).collect(),
-            labels: kept().collect(),
-            ..Example::default()
-        }
+        Example::tokens(kept().map(|id| id as u32).collect(), kept().collect())
     });
     let batch = batch(&one_per_row(rows.collect()));
     let mut tokens = tokens(&batch);
-    if let Ok(types) = file.read_i64("token_type_ids") {
+    if TOKEN_TYPES.iter().any(|arch| path == fixture(arch).join("ref.safetensors")) {
+        let types = file.read_i64("token_type_ids").unwrap();
         tokens.token_type_ids = types.iter().map(|id| *id as i32).collect();
     }
-    let labels = file.read_i64("labels").unwrap_or_default();
-    let (mut rows, mut classes) = (Vec::new(), Vec::new());
-    for (row, class) in (0..).zip(&labels).filter(|(_, class)| **class != -100) {
-        rows.push(row);
-        classes.push(*class as i32);
-    }
-    (batch, tokens, if task == Task::SequenceClassification { Vec::new() } else { rows }, classes)
+    (batch, tokens)
+}
+
+/// The rows and classes that the labels of a classifier's table say.
+fn labelled(path: &Path) -> (Vec<i32>, Vec<i32>) {
+    let labels = open(path).read_i64("labels").unwrap();
+    (0..).zip(labels).filter(|(_, class)| *class != -100).map(|(row, class)| (row, class as i32)).unzip()
 }
 
 #[test]
@@ -340,7 +372,7 @@ fn numbers_and_several_classes() {
             let base = Model::load(config, &tensors, &device, Storage::SINGLE, &mut |_| {}).unwrap();
             let (mut model, _) = adapted(base, "llama", name);
             let table = folder.join(name).join("ref.safetensors");
-            let (_, tokens, _, _) = classified(&table, Task::SequenceClassification);
+            let (_, tokens) = classifier_inputs(&table);
             let reference = open(&table);
             let values = reference.read_f32("labels").unwrap();
             let hidden = model.hidden_states(&tokens, ForwardMode::Evaluation).unwrap();
@@ -382,7 +414,11 @@ fn encoders_and_classifiers() {
             let table = fixture(arch).join("ref.safetensors");
             let base = model(arch, "config.json", &device);
             let task = base.config().task;
-            let (batch, tokens, mut rows, classes) = classified(&table, task);
+            let (batch, tokens) = classifier_inputs(&table);
+            let (mut rows, classes) = match task {
+                Task::FeatureExtraction => Default::default(),
+                _ => labelled(&table),
+            };
             if task == Task::SequenceClassification {
                 rows = base.text_rows(&tokens);
             }
@@ -393,11 +429,11 @@ fn encoders_and_classifiers() {
                 kept(&model.outputs(&tokens, hidden).into_data().try_into_vec::<f32>().unwrap())
             };
             let want = kept(&open(&table).read_f32("logits").unwrap());
-            assert_close(&format!("{arch} on {device_name}"), &said(&base), &want, 1e-5);
-            for name in ["adapter", "adapter_all_linear"] {
-                if !fixture(arch).join(name).exists() {
-                    continue;
-                }
+            for config in configs(arch) {
+                let got = said(&model(arch, config, &device));
+                assert_close(&format!("{arch} {config} on {device_name}"), &got, &want, 1e-5);
+            }
+            for name in adapters(arch) {
                 let what = format!("{arch}/{name} on {device_name}");
                 let reference = open(&fixture(arch).join(name).join("ref.safetensors"));
                 let (mut model, _) = with_adapter(arch, name, &device);
@@ -452,7 +488,7 @@ fn six_steps_of_adamw() {
         let (mut model, _) = with_adapter(arch, adapter, &device);
         let arguments = TrainingArguments { weight_decay: 0.01, ..TrainingArguments::default() };
         let mut optimizer = Optimizer::new(&mut model, &arguments);
-        let (positions, targets) = batch.targets();
+        let (positions, targets) = batch.next_tokens();
         for entry in json(&folder.join("ref.json"))["train6"]["log"].as_array().unwrap() {
             let mode = ForwardMode::Training { dropout_seed: 0 };
             let divisor = targets.len() as f32;

@@ -11,7 +11,7 @@ use lorelei_formats::{
 use lorelei_models::{Model, Storage};
 use lorelei_recipe::{LoraConfig, TrainingArguments};
 use lorelei_tests::{Recorder, examples, fixture, open};
-use lorelei_train::{Job, base_dtype, train};
+use lorelei_train::{Job, base_dtype, objective, train};
 
 /// The tokens of the reference runs.
 const TOKENS: &str = "smollm2/tokens_128.safetensors";
@@ -101,6 +101,7 @@ fn ten_steps(device_name: &str, device: &Device, run: &str, fp16: bool) {
         target_modules,
         base_model: "smollm2".into(),
         arguments,
+        objective: objective(None),
         train: one_per_row(examples(&fixture(TOKENS))).into(),
         validation: Vec::new().into(),
         shuffle: false,

@@ -15,7 +15,7 @@ use lorelei_formats::config::Task;
 use lorelei_recipe::{DataSection, OnBadRow, Recipe};
 use miette::{Context, IntoDiagnostic, Result, miette};
 
-use crate::{report, shelf::Shelf};
+use crate::{report, spilled_examples::SpilledExamples};
 
 /// Bad rows that are told of.
 const SHOWN: usize = 8;
@@ -46,17 +46,17 @@ impl Dataset {
         if !task.classifies() {
             let read = |path: &str| {
                 let mut loader = Loader::new(encoder, &recipe.data);
-                let mut shelf = Shelf::default();
+                let mut spilled = SpilledExamples::default();
                 for file in files(path)? {
                     let mut rows = open(&file, &recipe.data)?;
                     loader.begin(&file);
                     while loader.add_some(&mut rows, AT_A_TIME).map_err(report)? {
-                        shelf.extend(loader.take()).map_err(report)?;
+                        spilled.extend(loader.take()).map_err(report)?;
                     }
                     loader.end();
-                    shelf.extend(loader.take()).map_err(report)?;
+                    spilled.extend(loader.take()).map_err(report)?;
                 }
-                let examples: Rc<dyn ExampleStore> = Rc::new(shelf);
+                let examples: Rc<dyn ExampleStore> = Rc::new(spilled);
                 Ok::<_, miette::Report>((finish(loader, path, recipe)?, examples))
             };
             let (train, examples) = read(train_file(recipe)?)?;
@@ -67,7 +67,7 @@ impl Dataset {
         let stops = recipe.data.on_bad_row == OnBadRow::Error;
         let train = hold(path, recipe, stops)?;
         let labels = train.labels(task == Task::TokenClassification).map_err(report)?;
-        let encoder = encoder.with_labels(labels.as_ref());
+        let encoder = encoder.with_labels(&labels);
         let encode = |rows: HeldRows, path: &str| {
             let mut loader = Loader::new(encoder, &recipe.data);
             rows.load(&mut loader, usize::MAX).map_err(report)?;
@@ -76,8 +76,6 @@ impl Dataset {
         let mut train = encode(train, path)?;
         let validation = validation.map(|path| encode(hold(path, recipe, stops)?, path)).transpose()?;
         let examples = std::mem::take(&mut train.examples);
-        let held_out = validation.iter().flat_map(|validation| &validation.examples);
-        let labels = labels.unwrap_or_else(|| Labels::numbered(examples.iter().chain(held_out)));
         let validation = validation.map(|validation| Rc::new(validation.examples) as Rc<dyn ExampleStore>);
         Ok(Self { train, examples: Rc::new(examples), validation, labels: Some(labels) })
     }
@@ -88,9 +86,8 @@ impl Dataset {
     ///
     /// If an example cannot be read back.
     pub fn rows(self, recipe: &Recipe) -> Result<(RowSet, RowSet)> {
-        let by_class = matches!(self.labels, Some(Labels::Classes(_)));
         let seed = recipe.training.shuffle_seed();
-        training_rows(self.examples, self.validation, &recipe.data, seed, by_class).map_err(report)
+        training_rows(self.examples, self.validation, &recipe.data, seed).map_err(report)
     }
 }
 
@@ -126,10 +123,11 @@ pub fn first(
     let path = train_file(recipe)?;
     let held = if task.classifies() { Some(hold(path, recipe, false)?) } else { None };
     let labels = match &held {
-        Some(rows) => rows.labels(task == Task::TokenClassification).map_err(report)?,
+        Some(rows) => Some(rows.labels(task == Task::TokenClassification).map_err(report)?),
         None => None,
     };
-    let mut loader = Loader::survey(encoder.with_labels(labels.as_ref()), &recipe.data);
+    let encoder = labels.as_ref().map_or(encoder, |labels| encoder.with_labels(labels));
+    let mut loader = Loader::survey(encoder, &recipe.data);
     match held {
         Some(rows) => rows.load(&mut loader, count).map_err(report)?,
         None => {

@@ -1,6 +1,9 @@
 //! Which device to train on.
 
-use burn::tensor::{Device, DeviceKind};
+use burn::tensor::Device;
+use burn_cubecl::cubecl::wgpu::{
+    AutoGraphicsApi, RuntimeOptions, WgpuDevice, WgpuDeviceKind, WgpuInitError, try_init_setup,
+};
 use miette::{Result, miette};
 
 /// A device on the command line.
@@ -22,10 +25,81 @@ impl DeviceArguments {
     }
 }
 
-/// The adapters that wgpu finds, in its order.
-fn adapters() -> Vec<wgpu::Adapter> {
-    let instance = wgpu::Instance::default();
-    pollster::block_on(instance.enumerate_adapters(wgpu::Backends::all()))
+/// Tells drivers where this user's session is, where the environment does not: in a container, or by cron. Mesa looks there for the desktop's GPU,
+/// and else prints an error at each look.
+///
+/// # Safety
+///
+/// The environment is changed: no other thread may run yet.
+#[cfg(target_os = "linux")]
+pub unsafe fn set_runtime_dir() {
+    use std::os::unix::fs::MetadataExt as _;
+    const VARIABLE: &str = "XDG_RUNTIME_DIR";
+    if std::env::var_os(VARIABLE).is_none()
+        && let Ok(process) = std::fs::metadata("/proc/self")
+    {
+        // SAFETY: as the caller promises.
+        unsafe { std::env::set_var(VARIABLE, format!("/run/user/{}", process.uid())) };
+    }
+}
+
+/// An adapter of wgpu's, and the name that burn has for it.
+struct Adapter {
+    adapter: wgpu::Adapter,
+    kind: WgpuDeviceKind,
+}
+
+/// The adapters that can be trained on, in wgpu's order: those of the one graphics API that burn settles on.
+fn adapters() -> Vec<Adapter> {
+    let adapters =
+        settle(AutoGraphicsApi::chain().into_iter().map(adapters_of), |adapter| !is_software(adapter));
+    let kinds = kinds(adapters.iter().map(|adapter| adapter.get_info().device_type));
+    let named = adapters.into_iter().zip(kinds);
+    named.filter_map(|(adapter, kind)| Some(Adapter { adapter, kind: kind? })).collect()
+}
+
+/// The adapters of one graphics API.
+fn adapters_of(api: wgpu::Backend) -> Vec<wgpu::Adapter> {
+    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
+        backends: api.into(),
+        ..wgpu::InstanceDescriptor::new_without_display_handle()
+    });
+    pollster::block_on(instance.enumerate_adapters(api.into()))
+}
+
+fn is_software(adapter: &wgpu::Adapter) -> bool {
+    adapter.get_info().device_type == wgpu::DeviceType::Cpu
+}
+
+/// The list that burn settles on: the first that has a GPU, else the first that has anything.
+fn settle<T>(lists: impl Iterator<Item = Vec<T>>, is_gpu: impl Fn(&T) -> bool) -> Vec<T> {
+    let mut software = Vec::new();
+    for list in lists {
+        if list.iter().any(&is_gpu) {
+            return list;
+        }
+        if software.is_empty() {
+            software = list;
+        }
+    }
+    software
+}
+
+/// The name that burn has for each adapter: its type and its number among that type. It has none for a second software driver.
+fn kinds(types: impl Iterator<Item = wgpu::DeviceType>) -> Vec<Option<WgpuDeviceKind>> {
+    let mut seen = Vec::new();
+    let mut kind = |device_type| {
+        let number = seen.iter().filter(|seen| **seen == device_type).count();
+        seen.push(device_type);
+        match device_type {
+            wgpu::DeviceType::DiscreteGpu => Some(WgpuDeviceKind::DiscreteGpu(number)),
+            wgpu::DeviceType::IntegratedGpu => Some(WgpuDeviceKind::IntegratedGpu(number)),
+            wgpu::DeviceType::VirtualGpu => Some(WgpuDeviceKind::VirtualGpu(number)),
+            wgpu::DeviceType::Other => Some(WgpuDeviceKind::Other(number)),
+            wgpu::DeviceType::Cpu => (number == 0).then_some(WgpuDeviceKind::Cpu),
+        }
+    };
+    types.map(&mut kind).collect()
 }
 
 /// A CUDA device by its name: `cuda`, or `cuda:N`. None for other names.
@@ -50,7 +124,7 @@ fn cuda(name: &str) -> Option<Result<Device>> {
 ///
 /// # Errors
 ///
-/// If there is no such device.
+/// If there is no such device, or it cannot be opened.
 fn choose(name: &str) -> Result<Device> {
     if let Some(device) = cuda(name) {
         return device;
@@ -58,57 +132,56 @@ fn choose(name: &str) -> Result<Device> {
     if name == "cpu" {
         return Ok(Device::flex());
     }
-    let is_software = |adapter: &wgpu::Adapter| adapter.get_info().device_type == wgpu::DeviceType::Cpu;
     let adapters = adapters();
-    let only_software = adapters.iter().all(is_software);
-    let (device, is_software) = match name {
+    let only_software = adapters.iter().all(|found| is_software(&found.adapter));
+    let (kind, is_software) = match name {
         "auto" if only_software => return Ok(Device::flex()),
-        "wgpu" if adapters.is_empty() => return Err(none()),
+        "wgpu" if adapters.is_empty() => {
+            return Err(miette!(
+                "wgpu finds no adapter: install a Vulkan driver, or train with --device cpu"
+            ));
+        }
         // burn takes a GPU before a software driver.
-        "auto" | "wgpu" => (Device::wgpu(DeviceKind::DefaultDevice), only_software),
-        other => {
-            let number = other.strip_prefix("wgpu:").and_then(|n| n.parse::<usize>().ok());
-            let number = number.ok_or_else(|| {
-                miette!("unknown device {other:?}; write auto, cpu, wgpu or wgpu:N (see `lorelei devices`)")
-            })?;
-            let kinds = kinds(&adapters);
-            let kind = kinds.get(number).cloned().ok_or_else(|| {
-                miette!("there is no device wgpu:{number}; `lorelei devices` lists {}", kinds.len())
-            })?;
-            (Device::wgpu(kind), is_software(&adapters[number]))
+        "auto" | "wgpu" => (WgpuDeviceKind::DefaultDevice, only_software),
+        _ => {
+            let number = name.strip_prefix("wgpu:").and_then(|number| number.parse::<usize>().ok());
+            let found = number.and_then(|number| adapters.get(number));
+            let found = found.ok_or_else(|| unknown(name, adapters.len()))?;
+            (found.kind.clone(), is_software(&found.adapter))
         }
     };
+    let device = open(kind).map_err(|error| miette!("--device {name} cannot be opened: {error}"))?;
     if let Some(warning) = pollster::block_on(lorelei_kernels::gpu::set_up(&device, is_software)) {
         eprintln!("warning: {warning}");
     }
     Ok(device)
 }
 
-fn none() -> miette::Report {
-    miette!("wgpu finds no adapter: install a Vulkan driver, or train with --device cpu")
+/// A device of wgpu's, ready to be computed on.
+fn open(kind: WgpuDeviceKind) -> Result<Device, WgpuInitError> {
+    let device = WgpuDevice::new(kind);
+    try_init_setup::<AutoGraphicsApi>(&device, RuntimeOptions::try_default()?)?;
+    Ok(Device::new(device))
 }
 
-/// The name that burn has for each adapter: its kind and its number among that kind.
-fn kinds(adapters: &[wgpu::Adapter]) -> Vec<DeviceKind> {
-    let (mut discrete, mut integrated, mut other) = (0, 0, 0);
-    let next = |counter: &mut usize| {
-        *counter += 1;
-        *counter - 1
-    };
-    let kind = |adapter: &wgpu::Adapter| match adapter.get_info().device_type {
-        wgpu::DeviceType::DiscreteGpu => DeviceKind::DiscreteGpu(next(&mut discrete)),
-        wgpu::DeviceType::IntegratedGpu => DeviceKind::IntegratedGpu(next(&mut integrated)),
-        wgpu::DeviceType::Cpu => DeviceKind::Cpu,
-        _ => DeviceKind::VirtualGpu(next(&mut other)),
-    };
-    adapters.iter().map(kind).collect()
+/// The error for a name that no device has, where wgpu has `adapters`.
+fn unknown(name: &str, adapters: usize) -> miette::Report {
+    let mut known = vec!["auto".to_owned(), "cpu".to_owned()];
+    if adapters > 0 {
+        known.push("wgpu".into());
+    }
+    known.extend((0..adapters).map(|number| format!("wgpu:{number}")));
+    if cfg!(feature = "cuda") {
+        known.extend(["cuda".into(), "cuda:N".into()]);
+    }
+    miette!("there is no device {name:?}; there are {} (see `lorelei devices`)", known.join(", "))
 }
 
 /// Prints every device with its limits.
 pub fn list() {
     let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
     say!("cpu      burn-flex, {threads} threads");
-    for (number, adapter) in adapters().iter().enumerate() {
+    for (number, Adapter { adapter, .. }) in adapters().iter().enumerate() {
         let (info, limits) = (adapter.get_info(), adapter.limits());
         let f16 = adapter.features().contains(wgpu::Features::SHADER_F16);
         say!(
@@ -120,5 +193,37 @@ pub fn list() {
             limits.max_storage_buffer_binding_size >> 20,
             if f16 { "yes" } else { "no" },
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_list_with_a_gpu_is_settled_on() {
+        let settled = |lists: &[&[&'static str]]| {
+            settle(lists.iter().map(|list| list.to_vec()), |adapter| !adapter.starts_with("software"))
+        };
+        // A GPU of Vulkan's is not listed once more as OpenGL's.
+        assert_eq!(settled(&[&["gpu", "software"], &["gpu by OpenGL"]]), ["gpu", "software"]);
+        assert_eq!(settled(&[&["software"], &[], &["gpu by OpenGL"]]), ["gpu by OpenGL"]);
+        assert_eq!(settled(&[&[], &["software 1"], &["software 2"]]), ["software 1"]);
+        assert!(settled(&[&[], &[]]).is_empty());
+    }
+
+    #[test]
+    fn adapters_are_counted_by_their_type() {
+        use wgpu::DeviceType::{Cpu, DiscreteGpu, IntegratedGpu, Other};
+        let found = kinds([DiscreteGpu, Cpu, DiscreteGpu, IntegratedGpu, Other, Cpu].into_iter());
+        let named = [
+            Some(WgpuDeviceKind::DiscreteGpu(0)),
+            Some(WgpuDeviceKind::Cpu),
+            Some(WgpuDeviceKind::DiscreteGpu(1)),
+            Some(WgpuDeviceKind::IntegratedGpu(0)),
+            Some(WgpuDeviceKind::Other(0)),
+            None,
+        ];
+        assert_eq!(found, named);
     }
 }

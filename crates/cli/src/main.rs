@@ -18,9 +18,9 @@ mod disk;
 mod hub;
 mod model_folder;
 mod recipe_file;
-mod shelf;
 mod source;
 mod speak;
+mod spilled_examples;
 mod tensorboard;
 mod terminal;
 mod tui;
@@ -75,6 +75,11 @@ enum Command {
 }
 
 fn main() -> miette::Result<()> {
+    // SAFETY: no thread has been started.
+    #[cfg(target_os = "linux")]
+    unsafe {
+        device::set_runtime_dir();
+    }
     // Paths and names stay in one piece, so that they can be copied and searched for.
     miette::set_hook(Box::new(|_| Box::new(miette::MietteHandlerOpts::new().wrap_lines(false).build())))?;
     tracing_subscriber::fmt()

@@ -30,13 +30,19 @@ pub fn open(name: &str) -> Result<ModelSource> {
     } else if name.starts_with("builtin:") {
         let known = lorelei_builtin::MODELS.join(", ");
         Err(miette!("there is no {name}; built in: {known}. Or name a folder, a .gguf file or a hub id"))
-    } else if id_and_revision(name).0.split('/').count() == 2 && !name.starts_with(['.', '/']) {
+    } else if is_on_hub(name) {
         folder(&hub::fetch(name)?)
     } else {
         Err(miette!(
             "there is no model at {name}: it is neither a folder, a .gguf file nor a hub id (owner/name, or owner/name@revision)"
         ))
     }
+}
+
+/// Whether [`open`] takes a model's name for a hub id: no folder or file is called so.
+pub fn is_on_hub(name: &str) -> bool {
+    let is_id = id_and_revision(name).0.split('/').count() == 2 && !name.starts_with(['.', '/']);
+    is_id && !name.starts_with("builtin:") && !Path::new(name).exists()
 }
 
 fn folder(path: &Path) -> Result<ModelSource> {

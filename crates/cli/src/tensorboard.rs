@@ -5,6 +5,7 @@
 //! few fields need no code generator.
 
 use std::{
+    borrow::Cow,
     fs::{self, File},
     io::{self, Write},
     path::Path,
@@ -38,38 +39,37 @@ impl EventFile {
     ///
     /// If the file cannot be written.
     pub fn write(&mut self, event: &Event) -> io::Result<()> {
-        let (step, mut values): (usize, Vec<(&str, f64)>) = match event {
+        let (step, values): (usize, Vec<(Cow<'_, str>, f64)>) = match event {
             Event::Step(log) => (
                 log.step,
                 vec![
-                    ("train/loss", log.loss),
-                    ("train/grad_norm", log.grad_norm),
-                    ("train/learning_rate", log.learning_rate),
-                    ("train/epoch", log.epoch),
-                    ("train/tokens_per_second", log.tokens_per_second),
+                    ("train/loss".into(), log.loss),
+                    ("train/grad_norm".into(), log.grad_norm),
+                    ("train/learning_rate".into(), log.learning_rate),
+                    ("train/epoch".into(), log.epoch),
+                    ("train/tokens_per_second".into(), log.tokens_per_second),
                 ],
             ),
             Event::Evaluated(evaluation) => (
                 evaluation.step,
-                vec![
-                    ("eval/loss", evaluation.eval_loss),
-                    ("eval/runtime", evaluation.eval_runtime),
-                    ("eval/samples_per_second", evaluation.eval_samples_per_second),
-                ],
+                [
+                    ("eval/loss".into(), evaluation.loss()),
+                    ("eval/runtime".into(), evaluation.eval_runtime),
+                    ("eval/samples_per_second".into(), evaluation.eval_samples_per_second),
+                ]
+                .into_iter()
+                .chain(evaluation.other_metrics().map(|(name, value)| (format!("eval/{name}").into(), value)))
+                .collect(),
             ),
             Event::Finished(finished) => (
                 finished.steps,
                 vec![
-                    ("train/train_loss", finished.train_loss),
-                    ("train/train_runtime", finished.train_runtime),
+                    ("train/train_loss".into(), finished.train_loss),
+                    ("train/train_runtime".into(), finished.train_runtime),
                 ],
             ),
             _ => return Ok(()),
         };
-        if let Event::Evaluated(evaluation) = event {
-            let of_classes = [("eval/accuracy", evaluation.eval_accuracy), ("eval/f1", evaluation.eval_f1)];
-            values.extend(of_classes.into_iter().filter_map(|(tag, value)| Some((tag, value?))));
-        }
         let summary: Vec<u8> = values
             .iter()
             .flat_map(|(tag, value)| {

@@ -150,22 +150,18 @@ fn grouped(number: usize) -> String {
 
 /// The last evaluation, as Transformers' example scripts write it.
 fn eval_results(evaluation: &Evaluation, classifies: bool) -> (String, Vec<u8>) {
-    let mut results = serde_json::json!({
-        "step": evaluation.step,
-        "epoch": evaluation.epoch,
-        "eval_loss": evaluation.eval_loss,
-        "eval_runtime": evaluation.eval_runtime,
-        "eval_samples_per_second": evaluation.eval_samples_per_second,
-    });
+    let mut results = serde_json::to_value(evaluation).unwrap_or_default();
     // A language model's loss means something else than a classifier's.
-    match (evaluation.eval_accuracy, evaluation.eval_f1) {
-        (Some(accuracy), Some(f1)) => {
-            (results["eval_accuracy"], results["eval_f1"]) = (accuracy.into(), f1.into());
-        }
-        _ if classifies => {}
-        _ => results["perplexity"] = evaluation.eval_loss.exp().into(),
+    if !classifies {
+        results["perplexity"] = evaluation.loss().exp().into();
     }
     ("eval_results.json".to_owned(), format!("{results:#}\n").into_bytes())
+}
+
+/// An evaluation in a line.
+fn evaluation_line(evaluation: &Evaluation) -> String {
+    let others = evaluation.other_metrics().map(|(name, value)| format!(", {name} {value:.4}"));
+    format!("step {}: eval_loss {:.4}{}", evaluation.step, evaluation.loss(), others.collect::<String>())
 }
 
 impl Host for Terminal {
@@ -215,10 +211,7 @@ impl Host for Terminal {
                 self.bar.set_message(progress);
             }
             Event::Evaluated(evaluation) => {
-                let classes = evaluation.eval_accuracy.zip(evaluation.eval_f1);
-                let classes = classes.map(|(accuracy, f1)| format!(", accuracy {accuracy:.4}, F1 {f1:.4}"));
-                let (step, loss) = (evaluation.step, evaluation.eval_loss);
-                self.say(&format!("step {step}: eval_loss {loss:.4}{}", classes.unwrap_or_default()));
+                self.say(&evaluation_line(evaluation));
                 if let Err(error) = disk::save(&self.output, &[eval_results(evaluation, self.classifies)]) {
                     self.say(&format!("warning: {error}"));
                 }

@@ -101,7 +101,7 @@ impl Curves {
                 self.last = Some(log.clone());
             }
             Event::Evaluated(evaluation) => {
-                self.evaluations.push((evaluation.step as f64, evaluation.eval_loss));
+                self.evaluations.push((evaluation.step as f64, evaluation.loss()));
             }
             _ => {}
         }

@@ -284,6 +284,30 @@ fn devices_are_listed() {
 }
 
 #[test]
+fn drivers_print_nothing_where_there_is_no_session() {
+    let mut devices = program();
+    devices.arg("devices").env_remove("XDG_RUNTIME_DIR").env_remove("WAYLAND_DISPLAY");
+    assert_eq!(Said::of(devices.output().unwrap()).ok().err, "");
+}
+
+#[test]
+fn every_device_that_is_listed_can_be_chosen_and_no_other() {
+    let said = lorelei(&["devices"]).ok();
+    let listed: Vec<&str> = said.out.lines().map(|line| line.split(' ').next().unwrap()).collect();
+    let generate = |device: &str| {
+        let model = ["generate", "--model", "builtin:tiny", "--prompt", "the whale", "--max-new-tokens", "1"];
+        lorelei(&[&model[..], &["--device", device]].concat())
+    };
+    for device in &listed {
+        generate(device).ok();
+    }
+    let beyond = format!("wgpu:{}", listed.len() - 1);
+    for unknown in [&beyond, "gpu", "wgpu:", "wgpu:-1"] {
+        generate(unknown).refused(&[&format!("{unknown:?}"), "auto, cpu, wgpu, wgpu:0"]);
+    }
+}
+
+#[test]
 fn a_link_is_the_recipe() {
     let run = Run::new();
     let link = Said::of(

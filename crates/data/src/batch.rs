@@ -2,7 +2,7 @@
 
 use lorelei_recipe::TruncationSide;
 
-use crate::encode::{Example, IGNORE_INDEX};
+use crate::example::{Example, IGNORE_INDEX, Target};
 
 /// One row of a batch: a single document, or several packed one after the other.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -17,7 +17,7 @@ impl SequenceRow {
         self.documents.iter().map(|document| document.input_ids.len()).sum()
     }
 
-    /// Labels that count in the loss: of each document, those after the first that are not -100.
+    /// How often its documents count in the loss.
     pub fn num_targets(&self) -> usize {
         self.documents.iter().map(Example::num_targets).sum()
     }
@@ -25,7 +25,7 @@ impl SequenceRow {
 
 /// Token rows of one length, each field row-major `[batch_size, seq_len]`.
 ///
-/// Padding is on the right: the pad id, label -100, position 0, segment 0. Documents are segments 1, 2, ... of their
+/// Padding is on the right: the pad id, no label, position 0, segment 0. Documents are segments 1, 2, ... of their
 /// row and their positions start at 0; a token attends only to its own segment.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Batch {
@@ -35,34 +35,95 @@ pub struct Batch {
     pub seq_len: usize,
     /// Token ids.
     pub input_ids: Vec<i32>,
-    /// Labels, not shifted: `labels[t]` is the token that position `t - 1` is to predict, -100 where none is.
-    pub labels: Vec<i64>,
     /// Positions inside the document, for the rotary embedding.
     pub position_ids: Vec<i32>,
     /// Which document of the row, from 1; 0 is padding.
     pub segment_ids: Vec<i32>,
     /// Which of two texts each token is of; empty where no document is a pair.
     pub token_type_ids: Vec<i32>,
-    /// What the documents have for [`Example::values`], one after the other.
-    pub values: Vec<f32>,
+    /// What they teach.
+    pub targets: Targets,
+}
+
+/// What the documents of a batch teach: [`Target`] of each, laid out together.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Targets {
+    /// Labels `[batch_size, seq_len]`, not shifted: `labels[t]` is the token that position `t - 1` is to predict, [`IGNORE_INDEX`] where none is.
+    Tokens(Vec<i64>),
+    /// The class of each token `[batch_size, seq_len]`, or [`IGNORE_INDEX`].
+    Tags(Vec<i64>),
+    /// The class of each document.
+    Class(Vec<i32>),
+    /// Of each document, 1 for each class that it is of, else 0: `[documents, labels]`.
+    Classes(Vec<f32>),
+    /// The number of each document.
+    Number(Vec<f32>),
+}
+
+impl Default for Targets {
+    fn default() -> Self {
+        Self::Tokens(Vec::new())
+    }
+}
+
+impl Targets {
+    /// Room for targets of that kind.
+    fn like(target: &Target) -> Self {
+        match target {
+            Target::Tokens(_) => Self::Tokens(Vec::new()),
+            Target::Tags(_) => Self::Tags(Vec::new()),
+            Target::Class(_) => Self::Class(Vec::new()),
+            Target::Classes(_) => Self::Classes(Vec::new()),
+            Target::Number(_) => Self::Number(Vec::new()),
+        }
+    }
+
+    /// Puts one more document's target behind the others.
+    ///
+    /// # Panics
+    ///
+    /// If it is of another kind: the encoder makes all of a run alike.
+    fn push(&mut self, target: &Target) {
+        match (self, target) {
+            (Self::Tokens(all), Target::Tokens(labels)) | (Self::Tags(all), Target::Tags(labels)) => {
+                all.extend_from_slice(labels);
+            }
+            (Self::Class(all), Target::Class(class)) => all.push(*class as i32),
+            (Self::Classes(all), Target::Classes(classes)) => all.extend_from_slice(classes),
+            (Self::Number(all), Target::Number(number)) => all.push(*number),
+            (all, target) => panic!("a batch of {all:?} cannot take {target:?}"),
+        }
+    }
+
+    /// Fills labels by token up to `count`.
+    fn pad(&mut self, count: usize) {
+        match self {
+            Self::Tokens(labels) | Self::Tags(labels) => labels.resize(count, IGNORE_INDEX),
+            Self::Class(_) | Self::Classes(_) | Self::Number(_) => {}
+        }
+    }
 }
 
 impl Batch {
-    /// What the loss is taken of: (rows, targets), where row `b * seq_len + t - 1` of the logits is to predict
-    /// `labels[b, t]`. That is every label that is not -100 and whose document has a token before it.
-    pub fn targets(&self) -> (Vec<i32>, Vec<i32>) {
-        let mut rows = Vec::new();
-        let mut targets = Vec::new();
-        for start in (0..self.batch_size).map(|row| row * self.seq_len) {
-            for at in start + 1..start + self.seq_len {
-                let segment = self.segment_ids[at];
-                if self.labels[at] != IGNORE_INDEX && segment != 0 && segment == self.segment_ids[at - 1] {
-                    rows.push((at - 1) as i32);
-                    targets.push(self.labels[at] as i32);
-                }
-            }
+    /// Labels by token `[batch_size, seq_len]`; empty where the documents as a whole have them.
+    pub fn labels(&self) -> &[i64] {
+        match &self.targets {
+            Targets::Tokens(labels) | Targets::Tags(labels) => labels,
+            Targets::Class(_) | Targets::Classes(_) | Targets::Number(_) => &[],
         }
-        (rows, targets)
+    }
+
+    /// What next-token prediction learns: `(rows, targets)`, where row `b * seq_len + t - 1` of the logits is to predict
+    /// `labels[b, t]`. That is every label that is not -100 and whose document has a token before it.
+    pub fn next_tokens(&self) -> (Vec<i32>, Vec<i32>) {
+        let Targets::Tokens(labels) = &self.targets else { return (Vec::new(), Vec::new()) };
+        let is_learnt = |at: &usize| {
+            let segment = self.segment_ids[*at];
+            labels[*at] != IGNORE_INDEX && segment != 0 && segment == self.segment_ids[at - 1]
+        };
+        let rows = (0..self.batch_size).map(|row| row * self.seq_len);
+        let learnt = rows.flat_map(|start| (start + 1..start + self.seq_len).filter(is_learnt));
+        learnt.map(|at| ((at - 1) as i32, labels[at] as i32)).unzip()
     }
 
     /// Tokens that are not padding.
@@ -97,23 +158,24 @@ impl From<u32> for Padding {
 pub fn collate(rows: &[&SequenceRow], padding: impl Into<Padding>) -> Batch {
     let padding = padding.into();
     let seq_len = padding.length(rows.iter().map(|row| row.num_tokens()).max().unwrap_or(0));
-    let mut batch = Batch { batch_size: rows.len(), seq_len, ..Batch::default() };
-    let has_pairs = rows.iter().flat_map(|row| &row.documents).any(|text| !text.token_type_ids.is_empty());
+    let documents = || rows.iter().flat_map(|row| &row.documents);
+    let targets = documents().next().map(|document| Targets::like(&document.target)).unwrap_or_default();
+    let mut batch = Batch { batch_size: rows.len(), seq_len, targets, ..Batch::default() };
+    let has_pairs = documents().any(|text| !text.token_type_ids.is_empty());
     for (row, end) in rows.iter().zip((1..).map(|row| row * seq_len)) {
         for (document, segment) in row.documents.iter().zip(1..) {
             let length = document.input_ids.len();
             batch.input_ids.extend(document.input_ids.iter().map(|&id| id as i32));
-            batch.labels.extend_from_slice(&document.labels);
+            batch.targets.push(&document.target);
             batch.position_ids.extend(0..length as i32);
             batch.segment_ids.extend(std::iter::repeat_n(segment, length));
-            batch.values.extend_from_slice(&document.values);
             if has_pairs {
                 let types = document.token_type_ids.iter().map(|&id| id as i32);
                 batch.token_type_ids.extend(types.chain(std::iter::repeat(0)).take(length));
             }
         }
         batch.input_ids.resize(end, padding.id as i32);
-        batch.labels.resize(end, IGNORE_INDEX);
+        batch.targets.pad(end);
         batch.position_ids.resize(end, 0);
         batch.segment_ids.resize(end, 0);
         batch.token_type_ids.resize(if has_pairs { end } else { 0 }, 0);

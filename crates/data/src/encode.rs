@@ -6,55 +6,13 @@ use lorelei_recipe::{DataSection, TruncationSide};
 
 use crate::chat::{Conversation, Rendered};
 use crate::error::{DataError, DataErrorKind};
+use crate::example::{Example, IGNORE_INDEX};
 use crate::labels::Labels;
 use crate::rows::Row;
 use crate::tokenizer::Tokenizer;
 
-/// The label of a token that is not learnt.
-pub const IGNORE_INDEX: i64 = -100;
-
 /// Special tokens that a tokenizer puts around a text, at most.
 const MOST_AROUND: usize = 8;
-
-/// Token ids and a label for each: the id itself where it is learnt, -100 where not.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Example {
-    /// Token ids.
-    pub input_ids: Vec<u32>,
-    /// As many labels, not shifted.
-    pub labels: Vec<i64>,
-    /// Of a pair of texts, as many numbers that say which of the two a token is of, where the tokenizer tells (BERT's does); else empty.
-    pub token_type_ids: Vec<u32>,
-    /// Of a text with a number, that; of one with several classes, 1 or 0 for each class; else empty.
-    pub values: Vec<f32>,
-}
-
-impl Example {
-    /// Labels that count in the loss: those after the first (nothing predicts that one) that are not -100.
-    pub fn num_targets(&self) -> usize {
-        self.labels.iter().skip(1).filter(|&&label| label != IGNORE_INDEX).count()
-    }
-
-    /// Keeps `max_length` tokens: the first, or the last.
-    pub(crate) fn truncate(&mut self, max_length: usize, side: TruncationSide) {
-        if side == TruncationSide::Left {
-            let surplus = self.input_ids.len().saturating_sub(max_length);
-            self.input_ids.drain(..surplus);
-            self.labels.drain(..surplus);
-            self.token_type_ids.drain(..surplus.min(self.token_type_ids.len()));
-        }
-        self.input_ids.truncate(max_length);
-        self.labels.truncate(max_length);
-        self.token_type_ids.truncate(max_length);
-    }
-
-    /// All tokens from `start` on are learnt.
-    pub(crate) fn learnt_from(input_ids: Vec<u32>, start: usize) -> Self {
-        let label = |(at, &id): (usize, &u32)| if at < start { IGNORE_INDEX } else { i64::from(id) };
-        let labels = input_ids.iter().enumerate().map(label).collect();
-        Self { input_ids, labels, ..Self::default() }
-    }
-}
 
 /// An example that fits a row.
 pub(crate) struct Fitted {
@@ -101,9 +59,9 @@ impl<'t> Encoder<'t> {
         Self { vocab_size, ..self }
     }
 
-    /// With labels, encodes for a classifier: what is learnt is the label of a row.
-    pub fn with_labels(self, labels: impl Into<Option<&'t Labels>>) -> Self {
-        Self { labels: labels.into(), ..self }
+    /// Encodes for a classifier: what is learnt is the label of a row.
+    pub fn with_labels(self, labels: &'t Labels) -> Self {
+        Self { labels: Some(labels), ..self }
     }
 
     /// Whether it encodes for a classifier.
@@ -132,7 +90,9 @@ impl<'t> Encoder<'t> {
     /// As [`Self::encode`], and what became of the row.
     pub(crate) fn fit(&self, row: &Row) -> Result<Fitted, DataError> {
         if let Some(labels) = self.labels {
-            return labels.encode(row, self.tokenizer, self.max_length, self.truncation_side);
+            let fitted = labels.encode(row, self.tokenizer, self.max_length, self.truncation_side)?;
+            self.check_ids(&fitted.example)?;
+            return Ok(fitted);
         }
         let mut example = self.encode_whole(row)?;
         let num_targets = example.num_targets();
@@ -149,9 +109,7 @@ impl<'t> Encoder<'t> {
             Row::Labelled { text, text_pair: Some(pair), .. } => self.text(&format!("{text}\n{pair}"))?,
             Row::PromptCompletion { prompt, completion } => self.prompt_completion(prompt, completion)?,
             Row::Conversation(conversation) => self.conversation(conversation)?,
-            Row::Tokens { input_ids, labels } => {
-                Example { input_ids: input_ids.clone(), labels: labels.clone(), ..Example::default() }
-            }
+            Row::Tokens { input_ids, labels } => Example::tokens(input_ids.clone(), labels.clone()),
             Row::Words { words, .. } => self.text(&words.join(" "))?,
         };
         if example.input_ids.is_empty() {
@@ -162,22 +120,29 @@ impl<'t> Encoder<'t> {
     }
 
     fn check_vocabulary(&self, example: &Example) -> Result<(), DataError> {
-        let size = self.vocab_size;
-        let refuse = |what: &str, at: usize, value: i64| {
-            DataError::new(
-                DataErrorKind::BadRow,
-                format!("{what} {value} (token {at}) is outside the vocabulary of {size} tokens"),
-                "tokenise the file with this model's tokenizer",
-            )
-        };
-        if let Some((at, &id)) = example.input_ids.iter().enumerate().find(|(_, id)| **id as usize >= size) {
-            return Err(refuse("token id", at, i64::from(id)));
-        }
-        let out = |label: i64| label != IGNORE_INDEX && !(0..size as i64).contains(&label);
-        match example.labels.iter().enumerate().find(|(_, label)| out(**label)) {
-            Some((at, &label)) => Err(refuse("label", at, label)),
+        self.check_ids(example)?;
+        let known = 0..self.vocab_size as i64;
+        let is_out = |label: i64| label != IGNORE_INDEX && !known.contains(&label);
+        match example.labels().iter().enumerate().find(|(_, label)| is_out(**label)) {
+            Some((at, &label)) => Err(self.outside("label", at, label)),
             None => Ok(()),
         }
+    }
+
+    fn check_ids(&self, example: &Example) -> Result<(), DataError> {
+        let is_out = |(_, id): &(usize, &u32)| **id as usize >= self.vocab_size;
+        match example.input_ids.iter().enumerate().find(is_out) {
+            Some((at, &id)) => Err(self.outside("token id", at, i64::from(id))),
+            None => Ok(()),
+        }
+    }
+
+    fn outside(&self, what: &str, at: usize, value: i64) -> DataError {
+        DataError::new(
+            DataErrorKind::BadRow,
+            format!("{what} {value} (token {at}) is outside the vocabulary of {} tokens", self.vocab_size),
+            "tokenise the file with this model's tokenizer",
+        )
     }
 
     fn append_eos(&self, ids: &mut Vec<u32>) {
@@ -236,7 +201,7 @@ impl<'t> Encoder<'t> {
                 IGNORE_INDEX
             });
         }
-        Ok(Example { input_ids: ids, labels, ..Example::default() })
+        Ok(Example::tokens(ids, labels))
     }
 
     /// Bytes of the rendered text that are learnt.

@@ -42,19 +42,18 @@ impl HeldRows {
         Ok(())
     }
 
-    /// What their labels are, of words or of texts; `None` where all rows are tokens with the numbers of their classes.
+    /// What their labels are, of words or of texts. Where all rows are tokens, their labels are the numbers of the classes.
     ///
     /// # Errors
     ///
     /// If no row has a label, or there is but one class: what is wrong with the first bad row, where there is one.
-    pub fn labels(&self, of_words: bool) -> Result<Option<Labels>, DataError> {
+    pub fn labels(&self, of_words: bool) -> Result<Labels, DataError> {
         let rows = || self.0.iter().flat_map(|(_, rows)| rows).flatten().map(|(_, row)| row);
+        let are_tokens = rows().next().is_some() && rows().all(|row| matches!(row, Row::Tokens { .. }));
         let found = match of_words {
-            true if rows().next().is_some() && rows().all(|row| matches!(row, Row::Tokens { .. })) => {
-                Ok(None)
-            }
-            true => Labels::of_words(rows()).map(Some),
-            false => Labels::of(rows()).map(Some),
+            true if are_tokens => Ok(Labels::of_tokens(rows())),
+            true => Labels::of_words(rows()),
+            false => Labels::of(rows()),
         };
         // Where rows are bad, that is why.
         let bad = || self.0.iter().flat_map(|(_, rows)| rows).find_map(|row| row.as_ref().err().cloned());
@@ -90,10 +89,7 @@ mod tests {
         assert_eq!((error.file.as_deref(), error.line), (Some("a.csv"), Some(2)));
         let mut held = HeldRows::default();
         held.add(rows().into_iter(), "a.csv", false).unwrap();
-        assert_eq!(
-            held.labels(false).unwrap().map(|labels| labels.names().to_vec()),
-            Some(vec!["x".into(), "y".into()])
-        );
+        assert_eq!(held.labels(false).unwrap().names(), ["x", "y"]);
         assert_eq!(
             held.labels(true).unwrap_err().problem,
             "broken",
@@ -106,7 +102,7 @@ mod tests {
         let tokens = || Row::Tokens { input_ids: vec![1, 2], labels: vec![0, 1] };
         let mut held = HeldRows::default();
         held.add([Ok((1, tokens())), Ok((2, tokens()))].into_iter(), "a", true).unwrap();
-        assert_eq!(held.labels(true).unwrap(), None);
+        assert_eq!(held.labels(true).unwrap(), Labels::Tags(vec!["0".into(), "1".into()]));
         assert!(HeldRows::default().labels(true).is_err(), "no row is none of tokens");
     }
 }

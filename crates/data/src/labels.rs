@@ -6,8 +6,9 @@ use lorelei_recipe::TruncationSide;
 use serde_json::Value;
 
 use crate::{
-    encode::{Example, Fitted, IGNORE_INDEX},
+    encode::Fitted,
     error::{DataError, DataErrorKind},
+    example::{Example, IGNORE_INDEX, Target},
     rows::{Row, bad},
     tokenizer::{Surrounded, Tokenizer},
 };
@@ -72,9 +73,13 @@ impl Labels {
         found.labels()
     }
 
-    /// The classes of tokens whose labels are the numbers of their classes already.
-    pub fn numbered<'e>(examples: impl Iterator<Item = &'e Example>) -> Self {
-        let largest = examples.flat_map(|example| &example.labels).copied().max().unwrap_or(0);
+    /// The classes of rows of tokens whose labels are the numbers of their classes already.
+    pub(crate) fn of_tokens<'r>(rows: impl Iterator<Item = &'r Row>) -> Self {
+        let labels = rows.flat_map(|row| match row {
+            Row::Tokens { labels, .. } => labels.as_slice(),
+            _ => &[],
+        });
+        let largest = labels.copied().max().unwrap_or(0);
         Labels::Tags((0..=largest.max(1)).map(|class| class.to_string()).collect())
     }
 
@@ -133,23 +138,30 @@ impl Labels {
         }
     }
 
-    /// What a label of an example is called, where it has one: of a word's first token, or of a text's last.
-    pub fn name_of(&self, example: &Example, at: usize) -> Option<String> {
-        let label = example.labels.get(at).filter(|label| **label != IGNORE_INDEX)?;
-        Some(match self {
-            Self::Classes(names) | Self::Tags(names) => names.get(usize::try_from(*label).ok()?)?.clone(),
-            Self::Several(names) => {
-                let chosen = names.iter().zip(&example.values).filter(|(_, value)| **value > 0.5);
-                chosen.map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ")
+    /// The names of a text's classes, or its number; none where its tokens have labels.
+    pub fn text_label(&self, example: &Example) -> Option<String> {
+        match &example.target {
+            Target::Class(class) => self.names().get(*class as usize).cloned(),
+            Target::Classes(values) => {
+                let chosen = self.names().iter().zip(values).filter(|(_, value)| **value > 0.5);
+                Some(chosen.map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", "))
             }
-            Self::Number => example.values.first()?.to_string(),
-        })
+            Target::Number(number) => Some(number.to_string()),
+            Target::Tokens(_) | Target::Tags(_) => None,
+        }
+    }
+
+    /// The name of a token's class, where it has one.
+    pub fn token_label(&self, example: &Example, at: usize) -> Option<String> {
+        match &example.target {
+            Target::Tags(labels) => self.names().get(usize::try_from(*labels.get(at)?).ok()?).cloned(),
+            Target::Tokens(_) | Target::Class(_) | Target::Classes(_) | Target::Number(_) => None,
+        }
     }
 
     /// The tokens of a labelled row, at most `max_length` of them, the special ones that the tokenizer adds included.
     ///
-    /// Of a text, or of two, the last token bears the class as its label, all others none; of several classes or a number it is in
-    /// [`Example::values`]. Of words, the first token of each bears its class, as in Transformers' `run_ner.py`.
+    /// Of words, the first token of each bears its class, as in Transformers' `run_ner.py`.
     ///
     /// # Errors
     ///
@@ -168,28 +180,47 @@ impl Labels {
             ) => {
                 let texts = tokenizer.encode_texts(text, text_pair.as_deref(), max_length, side)?;
                 let was_cut = texts.was_cut;
-                let (class, values) = self.class_and_values(label)?;
-                let mut example = Example { values, ..unlabelled(texts) };
-                match example.labels.last_mut() {
-                    // A label counts where a token stands before it.
-                    Some(last) if example.input_ids.len() > 1 => *last = class,
-                    _ => return Err(too_short()),
+                let example = Example { target: self.target(label)?, ..unlabelled(texts) };
+                // One token is the one that every text begins with.
+                match example.input_ids.len() {
+                    0 | 1 => Err(too_short()),
+                    _ => Ok(Fitted { num_targets: 1, example, was_cut }),
                 }
-                Ok(Fitted { num_targets: 1, example, was_cut })
             }
             (Labels::Tags(_), Row::Words { words, tags }) => {
                 let found = tokenizer.encode_words(words, max_length, side)?;
                 let was_cut = found.was_cut;
                 let firsts = first_tokens(&found.words);
-                let mut example = unlabelled(found);
+                let mut labels = vec![IGNORE_INDEX; found.ids.len()];
                 for (word, token) in firsts {
                     if let Some(tag) = tags.get(word) {
-                        example.labels[token] = self.class(tag)?;
+                        labels[token] = i64::from(self.class(tag)?);
                     }
                 }
-                match example.labels.iter().filter(|label| **label != IGNORE_INDEX).count() {
+                let example = Example { target: Target::Tags(labels), ..unlabelled(found) };
+                match example.num_targets() {
                     0 => Err(too_short()),
                     num_targets => Ok(Fitted { num_targets, example, was_cut }),
+                }
+            }
+            (Labels::Tags(names), Row::Tokens { input_ids, labels }) => {
+                let known = 0..names.len() as i64;
+                if let Some(label) =
+                    labels.iter().find(|label| **label != IGNORE_INDEX && !known.contains(label))
+                {
+                    let problem =
+                        format!("label {label} is none of the training rows' {} classes", known.end);
+                    return Err(bad(problem, ""));
+                }
+                let mut example = Example {
+                    target: Target::Tags(labels.clone()),
+                    ..Example::tokens(input_ids.clone(), Vec::new())
+                };
+                let (num_targets, was_cut) = (example.num_targets(), input_ids.len() > max_length);
+                example.truncate(max_length, side);
+                match example.input_ids.is_empty() {
+                    true => Err(too_short()),
+                    false => Ok(Fitted { num_targets, example, was_cut }),
                 }
             }
             (Labels::Tags(_), _) => Err(bad("the row has no words with tags".to_owned(), WORDS)),
@@ -234,11 +265,12 @@ impl Labels {
         }
     }
 
-    fn class_and_values(&self, label: &Value) -> Result<(i64, Vec<f32>), DataError> {
+    /// What a text with that label teaches.
+    fn target(&self, label: &Value) -> Result<Target, DataError> {
         match (self, label) {
-            (Labels::Classes(_) | Labels::Tags(_), _) => Ok((self.class(label)?, Vec::new())),
+            (Labels::Classes(_) | Labels::Tags(_), _) => Ok(Target::Class(self.class(label)?)),
             (Labels::Number, _) => match label.as_f64() {
-                Some(number) if number.is_finite() => Ok((0, vec![number as f32])),
+                Some(number) if number.is_finite() => Ok(Target::Number(number as f32)),
                 _ => Err(bad(format!("label {label} is no number, as others are"), "correct it")),
             },
             (Labels::Several(names), Value::Array(several)) => {
@@ -253,7 +285,7 @@ impl Labels {
                         None => values[self.class(label)? as usize] = 1.0,
                     }
                 }
-                Ok((0, values))
+                Ok(Target::Classes(values))
             }
             (Labels::Several(_), _) => {
                 Err(bad(format!("label {label} is no list, as others are"), "write it as a list of one"))
@@ -261,10 +293,10 @@ impl Labels {
         }
     }
 
-    fn class(&self, label: &Value) -> Result<i64, DataError> {
+    fn class(&self, label: &Value) -> Result<u32, DataError> {
         let name = text(label);
         let class = self.names().iter().position(|known| *known == name);
-        class.map(|class| class as i64).ok_or_else(|| {
+        class.map(|class| class as u32).ok_or_else(|| {
             bad(format!("label {name:?} is none of the training rows': {}", self.names().join(", ")), "")
         })
     }
@@ -283,7 +315,8 @@ pub struct Question {
 fn unlabelled(tokens: Surrounded) -> Example {
     let Surrounded { ids, type_ids, .. } = tokens;
     let token_type_ids = if type_ids.iter().all(|id| *id == 0) { Vec::new() } else { type_ids };
-    Example { labels: vec![IGNORE_INDEX; ids.len()], input_ids: ids, token_type_ids, values: Vec::new() }
+    let labels = vec![IGNORE_INDEX; ids.len()];
+    Example { token_type_ids, ..Example::tokens(ids, labels) }
 }
 
 /// Each word with its first token, of the word of each token.
@@ -419,18 +452,18 @@ mod tests {
     fn fractions_are_numbers_and_lists_are_several() {
         let numbers = of(vec![json!(2), json!(2.5)]).unwrap();
         assert_eq!(numbers, Labels::Number);
-        assert_eq!(numbers.class_and_values(&json!(2.5)).unwrap(), (0, vec![2.5]));
-        assert!(numbers.class_and_values(&json!("two")).is_err());
+        assert_eq!(numbers.target(&json!(2.5)).unwrap(), Target::Number(2.5));
+        assert!(numbers.target(&json!("two")).is_err());
         let several = of(vec![json!(["sport", "news"]), json!([])]).unwrap();
         assert_eq!(several, Labels::Several(names(&["news", "sport"])));
-        assert_eq!(several.class_and_values(&json!(["sport"])).unwrap(), (0, vec![0.0, 1.0]));
-        assert!(several.class_and_values(&json!("sport")).is_err());
-        assert!(several.class_and_values(&json!(["art"])).is_err());
+        assert_eq!(several.target(&json!(["sport"])).unwrap(), Target::Classes(vec![0.0, 1.0]));
+        assert!(several.target(&json!("sport")).is_err());
+        assert!(several.target(&json!(["art"])).is_err());
         let hot = of(vec![json!([0.0, 1.0, 1.0]), json!([0.0, 0.0, 0.0])]).unwrap();
         assert_eq!(hot, Labels::Several(names(&["0", "1", "2"])));
-        assert_eq!(hot.class_and_values(&json!([0.0, 1.0, 0.0])).unwrap(), (0, vec![0.0, 1.0, 0.0]));
-        assert!(hot.class_and_values(&json!([0.0, 0.5, 0.0])).is_err());
+        assert_eq!(hot.target(&json!([0.0, 1.0, 0.0])).unwrap(), Target::Classes(vec![0.0, 1.0, 0.0]));
+        assert!(hot.target(&json!([0.0, 0.5, 0.0])).is_err());
         let numbered = of(vec![json!([0, 2]), json!([1])]).unwrap();
-        assert_eq!(numbered.class_and_values(&json!([0, 2])).unwrap(), (0, vec![1.0, 0.0, 1.0]));
+        assert_eq!(numbered.target(&json!([0, 2])).unwrap(), Target::Classes(vec![1.0, 0.0, 1.0]));
     }
 }

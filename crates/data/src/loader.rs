@@ -10,8 +10,9 @@ use std::{
 use lorelei_recipe::{DataSection, OnBadRow};
 
 use crate::{
-    encode::{Encoder, Example, Fitted},
+    encode::{Encoder, Fitted},
     error::{DataError, DataErrorKind},
+    example::{Example, Target},
     rows::Row,
 };
 
@@ -221,8 +222,7 @@ impl<'t> Loader<'t> {
         self.encoded.labelled += usize::from(is_labelled && !self.encoder.classifies());
         let Fitted { example, was_cut, num_targets } = fitted.unwrap_or_else(|| self.encoder.fit(row))?;
         self.encoded.truncated += usize::from(was_cut);
-        // Of words the first may be the only one that is learnt, which nothing has to predict.
-        if example.num_targets() == 0 && !self.encoder.classifies() {
+        if example.target.is_empty() {
             self.cut_away += usize::from(num_targets > 0);
             self.encoded.skipped.push(place.clone());
         } else if self.deduplicate && !self.seen.insert(hash(&example)) {
@@ -317,8 +317,13 @@ fn fit_all(
 fn hash(example: &Example) -> u128 {
     let half = |salt: u64| {
         let mut hasher = DefaultHasher::new();
-        (salt, &example.input_ids, &example.labels, &example.token_type_ids).hash(&mut hasher);
-        example.values.iter().for_each(|value| value.to_bits().hash(&mut hasher));
+        (salt, &example.input_ids, example.labels(), &example.token_type_ids).hash(&mut hasher);
+        match &example.target {
+            Target::Tokens(_) | Target::Tags(_) => {}
+            Target::Class(class) => class.hash(&mut hasher),
+            Target::Classes(classes) => classes.iter().for_each(|value| value.to_bits().hash(&mut hasher)),
+            Target::Number(number) => number.to_bits().hash(&mut hasher),
+        }
         u128::from(hasher.finish())
     };
     half(0) << 64 | half(1)

@@ -1,7 +1,7 @@
 //! A row as the model sees it: each token as text, and whether it is learnt.
 
 use crate::{
-    encode::{Example, IGNORE_INDEX},
+    example::{Example, IGNORE_INDEX, Target},
     tokenizer::Tokenizer,
 };
 
@@ -12,16 +12,26 @@ pub struct ShownToken {
     pub text: String,
     /// Its id.
     pub id: u32,
-    /// Whether the loss counts it. The first token of a row never is: nothing predicts it.
+    /// Whether the loss counts it, or its class.
     pub learnt: bool,
 }
 
 /// The tokens of an example.
 pub fn shown(example: &Example, tokenizer: &Tokenizer) -> Vec<ShownToken> {
-    let token = |(at, (&id, &label)): (usize, (&u32, &i64))| ShownToken {
+    let token = |(at, &id): (usize, &u32)| ShownToken {
         text: tokenizer.decode(&[id], false).unwrap_or_default(),
         id,
-        learnt: at > 0 && label != IGNORE_INDEX,
+        learnt: is_learnt(&example.target, at),
     };
-    example.input_ids.iter().zip(&example.labels).enumerate().map(token).collect()
+    example.input_ids.iter().enumerate().map(token).collect()
+}
+
+fn is_learnt(target: &Target, at: usize) -> bool {
+    let has_label = |labels: &[i64]| labels.get(at).is_some_and(|label| *label != IGNORE_INDEX);
+    match target {
+        Target::Tokens(labels) => at > 0 && has_label(labels),
+        Target::Tags(labels) => has_label(labels),
+        // The text as a whole is classified.
+        Target::Class(_) | Target::Classes(_) | Target::Number(_) => false,
+    }
 }

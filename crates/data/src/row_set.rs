@@ -6,8 +6,8 @@ use lorelei_recipe::DataSection;
 
 use crate::{
     batch::{SequenceRow, pack_lengths},
-    encode::Example,
     error::DataError,
+    example::{Example, Target},
     split::{split, split_by},
 };
 
@@ -16,7 +16,7 @@ use crate::{
 pub struct Extent {
     /// Its tokens.
     pub tokens: u32,
-    /// Those that are learnt ([`Example::num_targets`]).
+    /// How often it counts in the loss ([`Example::num_targets`]).
     pub targets: u32,
 }
 
@@ -101,7 +101,7 @@ impl RowSet {
         self.documents(row).iter().map(|extent| extent.tokens as usize).sum()
     }
 
-    /// Labels of a row that count in the loss.
+    /// How often a row counts in the loss.
     pub fn num_targets(&self, row: usize) -> usize {
         self.documents(row).iter().map(|extent| extent.targets as usize).sum()
     }
@@ -142,7 +142,7 @@ impl std::fmt::Debug for RowSet {
 }
 
 /// The rows to learn from and those to evaluate on, as a recipe's `[data]` says: `validation`, or what is held out of `train` by `seed`;
-/// packed or not. With `by_class`, each class (the label of a text's last token) has its share among the rows held out.
+/// packed or not. Of texts with a class each, every class has its share among the rows held out.
 ///
 /// # Errors
 ///
@@ -152,19 +152,14 @@ pub fn training_rows(
     validation: Option<Rc<dyn ExampleStore>>,
     section: &DataSection,
     seed: u64,
-    by_class: bool,
 ) -> Result<(RowSet, RowSet), DataError> {
     let extents = train.extents().into_owned();
     let all = |count: usize| (0..count).collect::<Vec<_>>();
     let (kept, held) = match (&validation, section.validation_split_percentage) {
-        (None, Some(percentage)) if by_class => {
-            let class = |index: usize| -> Result<i64, DataError> {
-                Ok(train.example(index)?.labels.last().copied().unwrap_or_default())
-            };
-            let classes = (0..extents.len()).map(class).collect::<Result<Vec<_>, _>>()?;
-            split_by(&classes, percentage, seed)
-        }
-        (None, Some(percentage)) => split(extents.len(), percentage, seed),
+        (None, Some(percentage)) => match classes(&*train, extents.len())? {
+            Some(classes) => split_by(&classes, percentage, seed),
+            None => split(extents.len(), percentage, seed),
+        },
         _ => (all(extents.len()), Vec::new()),
     };
     let rows = |examples: Rc<dyn ExampleStore>, extents: &[Extent], chosen: &[usize]| {
@@ -180,4 +175,16 @@ pub fn training_rows(
         None => rows(train.clone(), &extents, &held),
     };
     Ok((rows(train, &extents, &kept), validation))
+}
+
+/// The class of each of `count` examples; none where they have no one class each.
+fn classes(examples: &dyn ExampleStore, count: usize) -> Result<Option<Vec<u32>>, DataError> {
+    let mut classes = Vec::with_capacity(count);
+    for index in 0..count {
+        match examples.example(index)?.target {
+            Target::Class(class) => classes.push(class),
+            Target::Tokens(_) | Target::Tags(_) | Target::Classes(_) | Target::Number(_) => return Ok(None),
+        }
+    }
+    Ok(Some(classes))
 }

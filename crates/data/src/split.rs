@@ -21,10 +21,10 @@ pub fn split(n: usize, validation_split_percentage: f64, seed: u64) -> (Vec<usiz
 
 /// As [`split`], with each class's share among the rows held back as it is among all, as near as whole rows allow: the rows that are left
 /// over go to the classes whose share was cut most, as in scikit-learn's `stratify`. A class of one row stays in training.
-pub fn split_by(classes: &[i64], validation_split_percentage: f64, seed: u64) -> (Vec<usize>, Vec<usize>) {
+pub fn split_by(classes: &[u32], validation_split_percentage: f64, seed: u64) -> (Vec<usize>, Vec<usize>) {
     let n = classes.len();
     let held_back = held_back(n, validation_split_percentage);
-    let mut members = BTreeMap::<i64, Vec<usize>>::new();
+    let mut members = BTreeMap::<u32, Vec<usize>>::new();
     for (row, class) in classes.iter().enumerate() {
         members.entry(*class).or_default().push(row);
     }

@@ -1,23 +1,19 @@
 //! Rows, batches, orders and splits.
 
 use lorelei_data::{
-    Batch, Example, Padding, RowSet, SequenceRow, Statistics, collate, epoch_order, micro_batches,
+    Batch, Example, Padding, RowSet, SequenceRow, Statistics, Targets, collate, epoch_order, micro_batches,
     one_per_row, pack, sampling_order, split, split_by,
 };
 use lorelei_recipe::{SamplingStrategy, TrainingArguments};
 use proptest::prelude::*;
 
 fn example(ids: &[u32]) -> Example {
-    Example {
-        input_ids: ids.to_vec(),
-        labels: ids.iter().map(|&id| i64::from(id)).collect(),
-        ..Example::default()
-    }
+    Example::tokens(ids.to_vec(), ids.iter().map(|&id| i64::from(id)).collect())
 }
 
 #[test]
 fn padded_and_packed() {
-    let masked = Example { input_ids: vec![4, 5, 6], labels: vec![-100, 5, -100], ..Example::default() };
+    let masked = Example::tokens(vec![4, 5, 6], vec![-100, 5, -100]);
     let rows = [
         SequenceRow { documents: vec![example(&[1, 2]), masked] },
         SequenceRow { documents: vec![example(&[7, 8, 9])] },
@@ -27,14 +23,14 @@ fn padded_and_packed() {
         batch_size: 2,
         seq_len: 5,
         input_ids: vec![1, 2, 4, 5, 6, 7, 8, 9, 99, 99],
-        labels: vec![1, 2, -100, 5, -100, 7, 8, 9, -100, -100],
+        targets: Targets::Tokens(vec![1, 2, -100, 5, -100, 7, 8, 9, -100, -100]),
         position_ids: vec![0, 1, 0, 1, 2, 0, 1, 2, 0, 0],
         segment_ids: vec![1, 1, 2, 2, 2, 1, 1, 1, 0, 0],
         ..Batch::default()
     };
     assert_eq!(batch, expected);
     // Not 7, the first of a row, nor what masks and padding hide.
-    assert_eq!(batch.targets(), (vec![0, 2, 5, 6], vec![2, 5, 8, 9]));
+    assert_eq!(batch.next_tokens(), (vec![0, 2, 5, 6], vec![2, 5, 8, 9]));
     assert_eq!(batch.num_tokens(), 8);
     assert_eq!((rows[0].num_targets(), rows[1].num_targets()), (2, 2));
 }
@@ -42,14 +38,14 @@ fn padded_and_packed() {
 #[test]
 fn no_target_across_documents() {
     let row = SequenceRow { documents: vec![example(&[1, 2]), example(&[3, 4])] };
-    assert_eq!(collate(&[&row], 0).targets(), (vec![0, 2], vec![2, 4]));
+    assert_eq!(collate(&[&row], 0).next_tokens(), (vec![0, 2], vec![2, 4]));
 }
 
 #[test]
 fn empty_batches() {
     assert_eq!(collate(&[], 0), Batch::default());
     let batch = collate(&[&SequenceRow::default()], 0);
-    assert_eq!((batch.batch_size, batch.seq_len, batch.targets()), (1, 0, (vec![], vec![])));
+    assert_eq!((batch.batch_size, batch.seq_len, batch.next_tokens()), (1, 0, (vec![], vec![])));
 }
 
 #[test]
@@ -162,7 +158,7 @@ fn padding_to_a_multiple() {
     let rows = [SequenceRow { documents: vec![example(&[1, 2, 3, 4, 5])] }];
     let batch = |multiple_of| collate(&[&rows[0]], Padding { id: 9, multiple_of });
     assert_eq!((batch(4).seq_len, batch(5).seq_len, batch(0).seq_len), (8, 5, 5));
-    assert_eq!((&batch(4).input_ids[5..], batch(4).targets()), (&[9, 9, 9][..], batch(1).targets()));
+    assert_eq!((&batch(4).input_ids[5..], batch(4).next_tokens()), (&[9, 9, 9][..], batch(1).next_tokens()));
 }
 
 #[test]
@@ -201,7 +197,7 @@ fn splits() {
 #[test]
 fn each_class_has_its_share_among_the_rows_held_out() {
     // 60 of class 0, 30 of 1, 9 of 2 and one of 3.
-    let classes: Vec<i64> = (0..100)
+    let classes: Vec<u32> = (0..100)
         .map(|row| match row {
             0..60 => 0,
             60..90 => 1,
@@ -210,7 +206,7 @@ fn each_class_has_its_share_among_the_rows_held_out() {
         })
         .collect();
     let (train, validation) = split_by(&classes, 20.0, 7);
-    let count = |rows: &[usize], class: i64| rows.iter().filter(|row| classes[**row] == class).count();
+    let count = |rows: &[usize], class: u32| rows.iter().filter(|row| classes[**row] == class).count();
     assert_eq!([0, 1, 2, 3].map(|class| count(&validation, class)), [12, 6, 2, 0]);
     assert_eq!([0, 1, 2, 3].map(|class| count(&train, class)), [48, 24, 7, 1]);
     assert_eq!(split_by(&classes, 20.0, 7), (train, validation.clone()));
@@ -242,7 +238,7 @@ proptest! {
 
         // What a packed batch is to predict is what its documents are.
         let batch = collate(&rows.iter().collect::<Vec<_>>(), 0);
-        let (at, targets) = batch.targets();
+        let (at, targets) = batch.next_tokens();
         prop_assert_eq!(at.len(), targets.len());
         prop_assert_eq!(targets.len(), rows.iter().map(SequenceRow::num_targets).sum::<usize>());
         prop_assert_eq!(batch.num_tokens(), lengths.iter().sum::<usize>());
@@ -250,7 +246,7 @@ proptest! {
 
     #[test]
     fn splits_by_class_hold_each_index_once(
-        classes in prop::collection::vec(0i64..5, 0..60),
+        classes in prop::collection::vec(0u32..5, 0..60),
         percentage in 0.0f64..110.0,
         seed in any::<u64>(),
     ) {

@@ -76,7 +76,7 @@ fn tokenizer(template: &str) -> Tokenizer {
 /// The runs of learnt tokens, joined.
 fn learnt(tokenizer: &Tokenizer, example: &Example) -> String {
     let ids: Vec<u32> =
-        example.labels.iter().filter(|label| **label != -100).map(|label| *label as u32).collect();
+        example.labels().iter().filter(|label| **label != -100).map(|label| *label as u32).collect();
     tokenizer.decode(&ids, false).unwrap()
 }
 

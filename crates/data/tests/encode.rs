@@ -11,8 +11,8 @@ use lorelei_recipe::{DataSection, OnBadRow, SampleBy, TruncationSide};
 
 fn encode(tokenizer: &Tokenizer, row: &Row) -> Example {
     let example = Encoder::new(tokenizer, 10_000).encode(row).unwrap();
-    assert_eq!(example.input_ids.len(), example.labels.len());
-    for (&id, &label) in example.input_ids.iter().zip(&example.labels) {
+    assert_eq!(example.input_ids.len(), example.labels().len());
+    for (&id, &label) in example.input_ids.iter().zip(example.labels()) {
         assert!(label == -100 || label == i64::from(id));
     }
     example
@@ -22,7 +22,7 @@ fn encode(tokenizer: &Tokenizer, row: &Row) -> Example {
 fn learnt(tokenizer: &Tokenizer, example: &Example) -> Vec<String> {
     let mut runs: Vec<Vec<u32>> = Vec::new();
     let mut before = -100;
-    for &label in &example.labels {
+    for &label in example.labels() {
         if label != -100 {
             if before == -100 {
                 runs.push(Vec::new());
@@ -51,7 +51,7 @@ fn a_text_is_learnt_whole_and_ends_once() {
     let tokenizer = smol();
     let example = encode(&tokenizer, &Row::Text("the river".into()));
     assert_eq!(tokenizer.decode(&example.input_ids, false).unwrap(), "the river<|im_end|>");
-    assert_eq!(example.labels, example.input_ids.iter().map(|&id| i64::from(id)).collect::<Vec<_>>());
+    assert_eq!(example.labels(), example.input_ids.iter().map(|&id| i64::from(id)).collect::<Vec<_>>());
     assert_eq!(encode(&tokenizer, &Row::Text("the river<|im_end|>".into())), example);
 
     let begins =
@@ -92,7 +92,7 @@ fn prompt_and_completion_with_a_beginning_token_have_one() {
     for row in [pc("the", " river"), pc(" cap", "ital"), pc("", "the")] {
         let example = encode(&tokenizer, &row);
         assert_eq!(example.input_ids.iter().filter(|&&id| id == 3).count(), 1);
-        assert_eq!((example.input_ids[0], example.labels[0]), (3, -100));
+        assert_eq!((example.input_ids[0], example.labels()[0]), (3, -100));
     }
 }
 
@@ -120,7 +120,7 @@ fn the_mask_is_the_text_after_the_generation_prompt() {
     labels.extend(whole[prompt.len()..].iter().map(|&id| i64::from(id)));
     assert_eq!(
         encode(&tokenizer, &Row::Conversation(messages.to_vec().into())),
-        Example { input_ids: whole, labels, ..Example::default() }
+        Example::tokens(whole, labels)
     );
 }
 
@@ -159,10 +159,7 @@ fn tokens_are_taken_as_they_are() {
     let tokenizer = smol();
     let row = Row::Tokens { input_ids: vec![1, 70, 2], labels: vec![-100, -100, 2] };
     let example = Encoder::new(&tokenizer, 99).encode(&row).unwrap();
-    assert_eq!(
-        example,
-        Example { input_ids: vec![1, 70, 2], labels: vec![-100, -100, 2], ..Example::default() }
-    );
+    assert_eq!(example, Example::tokens(vec![1, 70, 2], vec![-100, -100, 2]));
 }
 
 #[test]
@@ -171,7 +168,7 @@ fn cut_on_the_right() {
     let row = Row::Text("the river is the town".into());
     let whole = encode(&tokenizer, &row);
     let cut = Encoder::new(&tokenizer, 3).encode(&row).unwrap();
-    assert_eq!((&cut.input_ids[..], &cut.labels[..]), (&whole.input_ids[..3], &whole.labels[..3]));
+    assert_eq!((&cut.input_ids[..], &cut.labels()[..]), (&whole.input_ids[..3], &whole.labels()[..3]));
 
     let file = file(&tokenizer, 3, "{\"text\": \"the river is the town\"}\n{\"text\": \"a\"}\n").unwrap();
     assert_eq!((file.examples.len(), file.truncated), (2, 1));
@@ -306,7 +303,7 @@ fn cut_on_the_left() {
     let whole = &load(&DataSection::default(), text).unwrap().examples[0];
     let from = whole.input_ids.len() - 3;
     let cut = &encoded.examples[0];
-    assert_eq!((&cut.input_ids[..], &cut.labels[..]), (&whole.input_ids[from..], &whole.labels[from..]));
+    assert_eq!((&cut.input_ids[..], &cut.labels()[..]), (&whole.input_ids[from..], &whole.labels()[from..]));
 }
 
 #[test]
@@ -317,7 +314,7 @@ fn everything_is_learnt_where_the_recipe_says_so() {
     let talk = Row::Conversation(vec![user("the"), assistant("a river")].into());
     for row in [talk, pc("the", " river")] {
         let example = Encoder::of_section(&tokenizer, &section).encode(&row).unwrap();
-        assert_eq!(example.labels, example.input_ids.iter().map(|&id| i64::from(id)).collect::<Vec<_>>());
+        assert_eq!(example.labels(), example.input_ids.iter().map(|&id| i64::from(id)).collect::<Vec<_>>());
     }
 }
 

@@ -2,7 +2,9 @@
 
 mod common;
 
-use lorelei_data::{Encoder, Example, IGNORE_INDEX, Labels, Loader, Row, Tokenizer, read_rows};
+use lorelei_data::{
+    Encoder, Example, HeldRows, IGNORE_INDEX, Labels, Loader, Row, Target, Tokenizer, read_rows,
+};
 use lorelei_recipe::{DataSection, OnBadRow, TruncationSide};
 
 /// A BERT of a few words: [PAD] 0, [UNK] 1, [CLS] 2, [SEP] 3, then words and their pieces.
@@ -47,13 +49,13 @@ fn limit(max_length: usize) -> DataSection {
 }
 
 #[test]
-fn a_text_bears_its_class_at_its_end() {
+fn a_text_has_its_class_as_its_target() {
     let lines =
         "{\"text\": \"the cat sat\", \"label\": \"good\"}\n{\"text\": \"the dog ran\", \"label\": \"bad\"}";
     let [cat, dog] = &encoded(lines, &limit(16))[..] else { panic!("two rows") };
     assert_eq!(cat.input_ids, [2, 4, 5, 6, 3]);
-    assert_eq!(cat.labels, [IGNORE_INDEX, IGNORE_INDEX, IGNORE_INDEX, IGNORE_INDEX, 1]);
-    assert_eq!((dog.labels[4], &dog.token_type_ids[..], &dog.values[..]), (0, &[][..], &[][..]));
+    assert_eq!((&cat.target, cat.labels(), cat.num_targets()), (&Target::Class(1), &[][..], 1));
+    assert_eq!((&dog.target, &dog.token_type_ids[..]), (&Target::Class(0), &[][..]));
     // Cut, it keeps what stands around it, on either side.
     let left = DataSection { truncation_side: TruncationSide::Left, ..limit(4) };
     assert_eq!(encoded(lines, &limit(4))[0].input_ids, [2, 4, 5, 3]);
@@ -67,7 +69,7 @@ fn of_a_pair_the_tokens_say_which_text_is_theirs_and_the_longer_is_cut() {
     let pairs = encoded(lines, &limit(16));
     assert_eq!(pairs[0].input_ids, [2, 4, 5, 6, 3, 4, 8, 3]);
     assert_eq!(pairs[0].token_type_ids, [0, 0, 0, 0, 0, 1, 1, 1]);
-    assert_eq!((pairs[0].labels[7], pairs[1].labels[5]), (1, IGNORE_INDEX));
+    assert_eq!((&pairs[0].target, &pairs[1].target), (&Target::Class(1), &Target::Class(0)));
     // Of three and two words two are taken away: one of each, so that one is not longer than the other by more than one.
     let cut = encoded(lines, &limit(6));
     assert_eq!(cut[0].input_ids.len(), 6);
@@ -81,9 +83,38 @@ fn the_first_piece_of_a_word_bears_its_tag() {
     let words = &encoded(lines, &limit(16))[0];
     assert_eq!(words.input_ids, [2, 4, 5, 10, 12, 11, 3]);
     let none = IGNORE_INDEX;
-    assert_eq!(words.labels, [none, 1, 0, none, 1, none, none]);
+    assert_eq!(words.labels(), [none, 1, 0, none, 1, none, none]);
     let cut = &encoded(lines, &limit(5))[0];
-    assert_eq!((&cut.input_ids[..], &cut.labels[..]), (&[2, 4, 5, 10, 3][..], &[none, 1, 0, none, none][..]));
+    assert_eq!(
+        (&cut.input_ids[..], &cut.labels()[..]),
+        (&[2, 4, 5, 10, 3][..], &[none, 1, 0, none, none][..])
+    );
+}
+
+#[test]
+fn tokens_with_the_numbers_of_their_classes_are_tags() {
+    let rows = |lines: &[(&[u32], &[i64])]| -> Vec<Row> {
+        let row = |(ids, labels): &(&[u32], &[i64])| Row::Tokens {
+            input_ids: ids.to_vec(),
+            labels: labels.to_vec(),
+        };
+        lines.iter().map(row).collect()
+    };
+    let train = rows(&[(&[4, 5, 6], &[2, IGNORE_INDEX, 0]), (&[7], &[1])]);
+    let mut held = HeldRows::default();
+    held.add(train.iter().cloned().map(|row| Ok((1, row))), "a", true).unwrap();
+    let labels = held.labels(true).unwrap();
+    assert_eq!(labels.names(), ["0", "1", "2"]);
+    let tokenizer = bert();
+    let encoder = Encoder::new(&tokenizer, 2).with_labels(&labels);
+    let encoded = encoder.encode(&train[0]).unwrap();
+    assert_eq!((encoded.target, encoded.input_ids), (Target::Tags(vec![2, IGNORE_INDEX]), vec![4, 5]));
+    // One word's only token is learnt: nothing has to predict it.
+    assert_eq!(encoder.encode(&train[1]).unwrap().num_targets(), 1);
+    let other = encoder.encode(&rows(&[(&[4], &[3])])[0]).unwrap_err();
+    assert!(other.problem.contains("label 3 is none of"), "{other}");
+    let unknown = encoder.encode(&rows(&[(&[4000], &[1])])[0]).unwrap_err();
+    assert!(unknown.problem.contains("outside the vocabulary"), "{unknown}");
 }
 
 #[test]
@@ -108,7 +139,7 @@ fn words_of_a_byte_level_vocabulary_have_their_spaces() {
     let labels = Labels::of_words(rows.iter()).unwrap();
     let words = Encoder::new(&tokenizer, 64).with_labels(&labels).encode(&rows[0]).unwrap();
     assert_eq!(tokenizer.decode(&words.input_ids, false).unwrap(), " the capital river");
-    let tags: Vec<i64> = words.labels.iter().copied().filter(|label| *label != IGNORE_INDEX).collect();
+    let tags: Vec<i64> = words.labels().iter().copied().filter(|label| *label != IGNORE_INDEX).collect();
     assert_eq!(tags, [0, 1, 2]);
 }
 
@@ -120,7 +151,7 @@ fn a_row_of_the_other_kind_is_said_to_be_so_and_one_word_is_enough() {
     );
     let (words, texts) = (Labels::of_words(all.iter()).unwrap(), Labels::of(all.iter()).unwrap());
     let encoder = |labels| Encoder::new(&tokenizer, 64).with_labels(labels);
-    assert_eq!(encoder(&words).encode(&all[0]).unwrap().labels, [1]);
+    assert_eq!(encoder(&words).encode(&all[0]).unwrap().labels(), [1]);
     assert!(encoder(&words).encode(&all[1]).unwrap_err().to_string().contains("no words with tags"));
     assert!(encoder(&texts).encode(&all[0]).unwrap_err().to_string().contains("no label"));
     let section = DataSection::default();

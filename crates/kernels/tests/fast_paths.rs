@@ -260,3 +260,26 @@ fn cross_entropy_and_adamw() {
         }
     }
 }
+
+#[test]
+fn a_failure_says_its_seed_and_the_seed_draws_the_same() {
+    const FAILS: &str = "LORELEI_TEST_FAILS";
+    if std::env::var_os(FAILS).is_some() {
+        panic!("drew {}.", Random::new("seeds").float());
+    }
+    // This test once more, which then fails.
+    let fail = |seed: Option<&str>| {
+        let mut test = std::process::Command::new(std::env::current_exe().unwrap());
+        test.args(["--exact", "a_failure_says_its_seed_and_the_seed_draws_the_same"]).env(FAILS, "1");
+        test.env_remove("LORELEI_SEED").envs(seed.map(|seed| ("LORELEI_SEED", seed)));
+        let said = String::from_utf8(test.output().unwrap().stdout).unwrap();
+        let part = |from: &str, to: &str| {
+            let (_, rest) = said.split_once(from).unwrap_or_else(|| panic!("no {from:?} in {said}"));
+            rest.split_once(to).unwrap().0.to_owned()
+        };
+        (part("LORELEI_SEED=", " draws"), part("drew ", ".\n"))
+    };
+    let (seed, number) = fail(None);
+    assert_eq!(fail(Some(&seed)), (seed.clone(), number));
+    assert_ne!(fail(None).0, seed);
+}

@@ -18,28 +18,25 @@ impl BatchGradients {
 }
 
 impl Model {
-    /// The loss of a batch, `[1]`, divided by `divisor`, and the gradients of everything that learns, whose tensors are leaves of a
-    /// graph from then on until [`Model::untrack`].
+    /// The loss of a batch, `[1]`, and the gradients of everything that learns, whose tensors are leaves of a graph from then on until
+    /// [`Model::untrack`]. `loss` makes it of the residual stream `[batch * seq, hidden]`.
     ///
     /// With `checkpointing` only the input of each layer is kept, and the rest is computed once more on the way back, a layer at a time: memory
     /// for one layer's activations instead of all, for a third more time (Chen et al., 2016).
     ///
     /// # Errors
     ///
-    /// As of [`Model::hidden_states`] and [`Model::loss`].
-    pub fn loss_and_gradients<'t>(
+    /// As of [`Model::hidden_states`] and `loss`.
+    pub fn backward(
         &mut self,
         tokens: &Tokens,
         mode: ForwardMode,
-        rows: &[i32],
-        targets: impl Into<Targets<'t>>,
-        divisor: f32,
         checkpointing: bool,
+        loss: impl FnOnce(&Self, Tensor<2>) -> Result<Tensor<1>, ModelError>,
     ) -> Result<(Tensor<1>, BatchGradients), ModelError> {
-        let targets = targets.into();
         if !checkpointing {
             self.track();
-            let loss = self.loss_in(mode, self.hidden_states(tokens, mode)?, rows, targets)? / divisor;
+            let loss = loss(self, self.hidden_states(tokens, mode)?)?;
             let gradients = loss.backward();
             return Ok((loss.inner(), BatchGradients(vec![gradients])));
         }
@@ -55,7 +52,7 @@ impl Model {
 
         self.track();
         let hidden = Tensor::from_inner(hidden).require_grad();
-        let loss = self.loss_in(mode, hidden.clone(), rows, targets)? / divisor;
+        let loss = loss(self, hidden.clone())?;
         let mut graphs = vec![loss.backward()];
         let mut flowing = taken(&hidden, &mut graphs);
         for (layer, input) in self.layers.iter().zip(inputs).rev() {
@@ -69,6 +66,26 @@ impl Model {
             graphs.push((self.embed(tokens) * Tensor::from_inner(flowing)).sum().backward());
         }
         Ok((loss.inner(), BatchGradients(graphs)))
+    }
+
+    /// As [`Model::backward`], of the loss that [`Model::loss`] gives, divided by `divisor`.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Model::hidden_states`] and [`Model::loss`].
+    pub fn loss_and_gradients<'t>(
+        &mut self,
+        tokens: &Tokens,
+        mode: ForwardMode,
+        rows: &[i32],
+        targets: impl Into<Targets<'t>>,
+        divisor: f32,
+        checkpointing: bool,
+    ) -> Result<(Tensor<1>, BatchGradients), ModelError> {
+        let targets = targets.into();
+        self.backward(tokens, mode, checkpointing, |model, hidden| {
+            Ok(model.loss_in(mode, hidden, rows, targets)? / divisor)
+        })
     }
 }
 

@@ -103,19 +103,6 @@ impl Model {
         rows
     }
 
-    /// The likeliest class of each of some rows of the residual stream.
-    ///
-    /// # Errors
-    ///
-    /// If the device fails.
-    pub async fn classes(&self, hidden: Tensor<2>, rows: &[i32]) -> Result<Vec<i32>, ModelError> {
-        let found = self.logits(hidden.select(0, self.index(rows))).argmax(1).into_data_async().await;
-        let failed =
-            |error: String| ModelError::Input(format!("the device failed while classifying: {error}"));
-        let found = found.map_err(|error| failed(format!("{error:?}")))?;
-        Ok(found.iter::<i32>().collect())
-    }
-
     /// The logits `[rows, labels]` of some rows of the residual stream, on the host.
     ///
     /// # Errors

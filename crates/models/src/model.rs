@@ -237,7 +237,11 @@ impl Model {
     }
 
     /// As [`Model::loss`], where the head may have an adapter that drops.
-    pub(crate) fn loss_in(
+    ///
+    /// # Errors
+    ///
+    /// As of [`Model::loss`].
+    pub fn loss_in(
         &self,
         mode: ForwardMode,
         hidden: Tensor<2>,

@@ -1,5 +1,7 @@
 //! What a training run says while it goes on. Progress bars, logs and pages are listeners; the trainer knows none of them.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 /// Something that happened in a run.
@@ -42,7 +44,7 @@ impl LogLine {
     pub fn of(event: &Event) -> Option<Self> {
         match event {
             Event::Step(step) => Some(Self::Step(step.clone())),
-            Event::Evaluated(evaluation) => Some(Self::Evaluated(*evaluation)),
+            Event::Evaluated(evaluation) => Some(Self::Evaluated(evaluation.clone())),
             _ => None,
         }
     }
@@ -143,36 +145,41 @@ pub struct StepLog {
     pub skipped_steps: Option<u64>,
 }
 
-/// The loss on a validation set.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+/// Numbers that an evaluation gave, by their names in logs: `eval_loss`, and what the objective measures beside (`eval_accuracy`, ...).
+pub type Metrics = BTreeMap<String, f64>;
+
+/// An evaluation on the validation set.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Evaluation {
     /// After which step.
     pub step: usize,
     /// Epochs done, as a fraction.
     pub epoch: f64,
-    /// As Transformers computes it: the mean over rows of their batch's mean loss.
-    pub eval_loss: f64,
     /// How long it took.
     pub eval_runtime: f64,
     /// Rows a second.
     pub eval_samples_per_second: f64,
-    /// Of a classifier: the share of texts or tokens whose class was found.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub eval_accuracy: Option<f64>,
-    /// Of a classifier: the mean over classes of the harmonic mean of precision and recall (scikit-learn's macro average).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub eval_f1: Option<f64>,
+    /// What was measured.
+    #[serde(flatten)]
+    pub metrics: Metrics,
 }
 
 impl Evaluation {
-    /// The metric of that name (`loss`, `accuracy`, `f1`), where the model has it.
+    /// The metric of that name without `eval_` (`loss`, `accuracy`), where it was measured.
     pub fn metric(&self, name: &str) -> Option<f64> {
-        match name {
-            "loss" => Some(self.eval_loss),
-            "accuracy" => self.eval_accuracy,
-            "f1" => self.eval_f1,
-            _ => None,
-        }
+        self.metrics.get(&format!("eval_{name}")).copied()
+    }
+
+    /// The loss; NaN in a log line that lacks it.
+    pub fn loss(&self) -> f64 {
+        self.metric("loss").unwrap_or(f64::NAN)
+    }
+
+    /// The metrics beside the loss, by their names without `eval_`.
+    pub fn other_metrics(&self) -> impl Iterator<Item = (&str, f64)> {
+        let named =
+            self.metrics.iter().map(|(name, value)| (name.strip_prefix("eval_").unwrap_or(name), *value));
+        named.filter(|(name, _)| *name != "loss")
     }
 }
 

@@ -11,7 +11,7 @@ mod reply;
 mod request;
 mod verdict;
 
-pub use event::{Evaluation, Event, Finished, LogLine, Sampled, Saved, Started, StepLog, Warned};
+pub use event::{Evaluation, Event, Finished, LogLine, Metrics, Sampled, Saved, Started, StepLog, Warned};
 pub use memory::{Memory, Parameters, RowShape, Saving, memory, parameters, savings};
 pub use reply::{
     AdapterInfo, BadRow, CachedModel, Capabilities, ClassifierInfo, DataInfo, Input, InterruptedRun,

@@ -4,14 +4,18 @@
 mod answer;
 mod card;
 mod checkpoint;
-mod classification;
 mod classify;
 mod describe;
+mod device;
 mod error;
+mod evaluate;
 mod host;
+mod objectives;
 mod optimizer;
+mod optimizer_step;
 mod optimizers;
 mod precision;
+mod run;
 mod save;
 mod state;
 mod trainer;
@@ -22,10 +26,18 @@ pub use checkpoint::Checkpoint;
 pub use classify::classify;
 pub use describe::describe;
 pub use error::{SaveError, TrainError};
+pub use evaluate::evaluate;
 pub use host::{Host, Signal};
-pub use lorelei_protocol::{Evaluation, Event, Finished, LogLine, Sampled, Saved, Started, StepLog, Warned};
-pub use optimizer::{Moments, Optimizer};
+pub use lorelei_protocol::{
+    Evaluation, Event, Finished, LogLine, Metrics, Sampled, Saved, Started, StepLog, Warned,
+};
+pub use objectives::{
+    CausalLm, Measure, Metric, MultiLabel, Objective, Regression, SingleLabel, SupervisedTargets,
+    Supervision, TokenClassification, objective,
+};
+pub use optimizer::{Optimizer, OptimizerState};
 pub use precision::{LossScale, base_dtype};
+pub use run::Run;
 pub use save::adapter_files;
 pub use state::TrainerState;
-pub use trainer::{Job, Sample, evaluate, tokens, train};
+pub use trainer::{Job, Sample, tokens, train};

@@ -1,50 +1,41 @@
-//! The optimizer over the learning tensors laid end to end, so that norms, clipping and AdamW's update are a few operations however many
-//! adapters there are. The other optimizers' updates are in `optimizers`.
+//! The optimizer over the trainable tensors laid end to end, so that norms, clipping and updates are a few operations however many adapters
+//! there are.
+
+use std::collections::BTreeMap;
 
 use burn::tensor::{Device, Tensor, TensorData};
-use lorelei_kernels::{AdamWStep, adamw};
 use lorelei_models::{BatchGradients, Model, Parameter};
-use lorelei_recipe::{OptimizerNames as Kind, TrainingArguments};
+use lorelei_recipe::TrainingArguments;
 
 use crate::{
     Checkpoint, TrainError,
-    optimizers::{Span, Update, update},
+    optimizers::{Flat, Span, Step, UpdateRule, rule},
 };
 
-/// What the parameters of a group have in common.
+/// What sets the parameters of one group apart from those of another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Traits {
+struct GroupKey {
     /// Whether weight decay applies.
     decays: bool,
     /// Whether LoRA+'s ratio applies: to `B` and to vectors, as PEFT's `create_loraplus_optimizer` has it.
-    fast: bool,
+    takes_ratio: bool,
 }
 
-impl Traits {
-    const ALL: [Self; 4] = [
-        Self { decays: true, fast: false },
-        Self { decays: true, fast: true },
-        Self { decays: false, fast: false },
-        Self { decays: false, fast: true },
-    ];
-
-    fn of(name: &str, parameter: &Parameter<'_>, plus: Option<f64>) -> Self {
+impl GroupKey {
+    fn of(name: &str, parameter: &Parameter<'_>, loraplus_lr_ratio: Option<f64>) -> Self {
         // Transformers leaves biases and norms out by their names, and DoRA's magnitudes have neither.
         let decays = parameter.decays() || name.ends_with(".lora_magnitude_vector");
-        let fast = plus.is_some() && (name.ends_with(".lora_B") || !parameter.decays());
-        Self { decays, fast }
+        let takes_ratio = loraplus_lr_ratio.is_some() && (name.ends_with(".lora_B") || !parameter.decays());
+        Self { decays, takes_ratio }
     }
 }
 
-/// Parameters with one weight decay and one learning rate, end to end.
+/// Parameters with one rule, one weight decay and one learning rate, end to end.
 struct Group {
-    traits: Traits,
+    key: GroupKey,
+    rule: Box<dyn UpdateRule>,
     spans: Vec<Span>,
-    theta: Tensor<1>,
-    /// AdamW's first moments; see [`Span`] for the others.
-    m: Tensor<1>,
-    /// AdamW's second moments.
-    v: Tensor<1>,
+    flat: Flat,
     /// Sum of the gradients since the last step.
     grad: Option<Tensor<1>>,
     /// That of the last step, to look into where its norm is not finite.
@@ -53,54 +44,35 @@ struct Group {
 
 /// The optimizer with clipping by global norm, as Transformers' `Trainer` runs it.
 pub struct Optimizer {
-    kind: Kind,
     loraplus_lr_ratio: Option<f64>,
+    weight_decay: f64,
+    max_grad_norm: f64,
     groups: Vec<Group>,
     step: u32,
-    weight_decay: f64,
-    beta1: f64,
-    beta2: f64,
-    epsilon: f64,
-    max_grad_norm: f64,
 }
 
-/// What is kept of the past by parameter name, for a checkpoint: of AdamW `(exp_avg, exp_avg_sq)`, on the host. Other optimizers keep
-/// less, and what one does not keep is empty.
-pub type Moments = Vec<(String, Vec<f32>, Vec<f32>)>;
+/// What an optimizer keeps of the steps before, on the host: by the tensor's and the parameter's name, `exp_avg.model...lora_A`.
+pub type OptimizerState = BTreeMap<String, Vec<f32>>;
 
 impl Optimizer {
     /// Takes over the present values of everything in `model` that learns.
     pub fn new(model: &mut Model, arguments: &TrainingArguments) -> Self {
         let device = model.device().clone();
-        let mut groups = Vec::new();
-        for traits in Traits::ALL {
-            let (mut spans, mut values) = (Vec::<Span>::new(), Vec::new());
-            let (mut total, mut state) = (0, [0, 0]);
-            model.visit_parameters(&mut |name, parameter| {
-                if Traits::of(name, &parameter, arguments.loraplus_lr_ratio) == traits {
-                    let span = Span::new(arguments.optim, name, &parameter.shape(), total, state);
-                    (total, state) = (span.elements.end, [span.state[0].end, span.state[1].end]);
-                    spans.push(span);
-                    values.push(parameter.flat());
-                }
+        let mut members: Vec<(GroupKey, GroupBuilder)> = Vec::new();
+        model.visit_parameters(&mut |name, parameter| {
+            let key = GroupKey::of(name, &parameter, arguments.loraplus_lr_ratio);
+            let at = members.iter().position(|(known, _)| *known == key).unwrap_or_else(|| {
+                members.push((key, GroupBuilder::new(rule(arguments))));
+                members.len() - 1
             });
-            if total > 0 {
-                // A tensor has an element at least.
-                let [m, v] = state.map(|size| Tensor::zeros([size.max(1)], &device));
-                let theta = Tensor::cat(values, 0);
-                groups.push(Group { traits, spans, theta, m, v, grad: None, last_grad: None });
-            }
-        }
+            members[at].1.add(name, &parameter);
+        });
         Self {
-            kind: arguments.optim,
             loraplus_lr_ratio: arguments.loraplus_lr_ratio,
-            groups,
-            step: 0,
             weight_decay: arguments.weight_decay,
-            beta1: arguments.adam_beta1,
-            beta2: arguments.adam_beta2,
-            epsilon: arguments.adam_epsilon,
             max_grad_norm: arguments.max_grad_norm,
+            groups: members.into_iter().map(|(key, builder)| builder.build(key, &device)).collect(),
+            step: 0,
         }
     }
 
@@ -109,9 +81,8 @@ impl Optimizer {
         let device = model.device().clone();
         for group in &mut self.groups {
             let mut parts = Vec::with_capacity(group.spans.len());
-            let plus = self.loraplus_lr_ratio;
             model.visit_parameters(&mut |name, parameter: Parameter<'_>| {
-                if Traits::of(name, &parameter, plus) == group.traits {
+                if GroupKey::of(name, &parameter, self.loraplus_lr_ratio) == group.key {
                     let count = parameter.shape().num_elements();
                     let grad = gradients.take(&parameter);
                     parts.push(grad.unwrap_or_else(|| Tensor::zeros([count], &device)));
@@ -138,36 +109,24 @@ impl Optimizer {
     }
 
     /// Divides the gradients by `loss_scale`, clips them by their norm (as [`Self::gradient_norm`] gave it), updates, writes the new values into
-    /// `model` and forgets the gradients. Where the norm is not finite, the values stay as they were.
+    /// `model` and forgets the gradients. Where the norm is not finite, AdamW's values stay as they were.
     pub fn step(&mut self, model: &mut Model, learning_rate: f64, norm: &Tensor<1>, loss_scale: f64) {
         self.step += 1;
-        let device = model.device().clone();
         for group in &mut self.groups {
             let Some(grad) = group.grad.take() else { continue };
             group.last_grad = Some(grad.clone());
-            let ratio = self.loraplus_lr_ratio.filter(|_| group.traits.fast).unwrap_or(1.0);
-            let learning_rate = learning_rate * ratio;
-            let weight_decay = if group.traits.decays { self.weight_decay } else { 0.0 };
-            let take = |tensor: &mut Tensor<1>| std::mem::replace(tensor, Tensor::empty([1], &device));
-            let (theta, m, v) = (take(&mut group.theta), take(&mut group.m), take(&mut group.v));
-            if !matches!(self.kind, Kind::AdamwTorch | Kind::AdamwTorchFused) {
-                let grad = clipped(grad / loss_scale, &(norm.clone() / loss_scale), self.max_grad_norm);
-                let (beta1, beta2, step) = (self.beta1, self.beta2, self.step);
-                let rule = Update { kind: self.kind, lr: learning_rate, beta1, beta2, weight_decay, step };
-                (group.theta, [group.m, group.v]) = update(rule, &group.spans, theta, [m, v], grad);
-                continue;
-            }
-            let step = AdamWStep {
-                lr: learning_rate,
-                beta1: self.beta1,
-                beta2: self.beta2,
-                epsilon: self.epsilon as f32,
-                weight_decay,
+            let ratio = self.loraplus_lr_ratio.filter(|_| group.key.takes_ratio).unwrap_or(1.0);
+            let step = Step {
+                learning_rate: learning_rate * ratio,
+                weight_decay: if group.key.decays { self.weight_decay } else { 0.0 },
                 step: self.step,
-                unscale: (1.0 / loss_scale) as f32,
-                max_grad_norm: self.max_grad_norm as f32,
+                norm: norm.clone(),
+                loss_scale,
+                max_grad_norm: self.max_grad_norm,
             };
-            (group.theta, group.m, group.v) = adamw(theta, m, v, grad, norm.clone(), step);
+            // The rule owns the tensors meanwhile, so that it can update them in place.
+            let flat = std::mem::replace(&mut group.flat, Flat::empty(&norm.device()));
+            group.flat = group.rule.update(&step, &group.spans, flat, grad);
         }
         self.write(model);
     }
@@ -180,7 +139,7 @@ impl Optimizer {
     pub async fn broken_gradient(&self) -> Result<Option<(String, f64)>, String> {
         for group in &self.groups {
             let Some(grad) = &group.last_grad else { continue };
-            let values = host(grad).await?;
+            let values = to_host(grad).await?;
             for Span { name, elements, .. } in &group.spans {
                 if let Some(bad) = values[elements.clone()].iter().find(|value| !value.is_finite()) {
                     return Ok(Some((name.clone(), f64::from(*bad))));
@@ -195,74 +154,57 @@ impl Optimizer {
         for group in &self.groups {
             let mut spans = group.spans.iter();
             model.visit_parameters(&mut |name, mut parameter| {
-                if Traits::of(name, &parameter, self.loraplus_lr_ratio) == group.traits
+                if GroupKey::of(name, &parameter, self.loraplus_lr_ratio) == group.key
                     && let Some(span) = spans.next()
                 {
-                    let values = group.theta.clone().narrow(0, span.elements.start, span.elements.len());
-                    parameter.assign(values);
+                    let theta = group.flat.theta.clone();
+                    parameter.assign(theta.narrow(0, span.elements.start, span.elements.len()));
                 }
             });
         }
     }
 
-    /// Takes over a checkpoint's moments and step.
+    /// Takes over a checkpoint's state and step.
     ///
     /// # Errors
     ///
-    /// If it has no moments for a parameter, or of another size; then nothing is taken over.
+    /// If it has no state for a parameter, or of another size; then nothing is taken over.
     pub fn restore(&mut self, checkpoint: &Checkpoint, device: &Device) -> Result<(), TrainError> {
-        let mut restored = Vec::new();
+        let mut restored = Vec::with_capacity(self.groups.len());
         for group in &self.groups {
-            let (mut m, mut v) = (Vec::new(), Vec::new());
-            for Span { name, state, .. } in &group.spans {
-                let found = checkpoint.moments.iter().find(|(known, ..)| known == name);
-                let empty = (name.clone(), Vec::new(), Vec::new());
-                let keeps = !(state[0].is_empty() && state[1].is_empty());
-                let (_, mean, square) = match found {
-                    None if keeps => {
-                        return Err(TrainError::Checkpoint(format!("it has no moments of {name}")));
-                    }
-                    None => &empty,
-                    Some(found) => found,
-                };
-                if mean.len() != state[0].len() || square.len() != state[1].len() {
-                    let (found, count) = (mean.len() + square.len(), state[0].len() + state[1].len());
-                    return Err(TrainError::Checkpoint(format!(
-                        "of {name} it has {found} numbers for the optimizer, which keeps {count}"
-                    )));
+            let mut states = vec![Vec::new(); group.flat.states.len()];
+            for span in &group.spans {
+                for ((name, range), values) in span.states.iter().zip(&mut states) {
+                    values.extend_from_slice(kept(checkpoint, name, span, range.len())?);
                 }
-                m.extend_from_slice(mean);
-                v.extend_from_slice(square);
             }
-            let tensor = |mut values: Vec<f32>| {
-                values.resize(values.len().max(1), 0.0);
-                let count = values.len();
-                Tensor::<1>::from_data(TensorData::new(values, [count]), device)
-            };
-            restored.push((tensor(m), tensor(v)));
+            restored.push(states.into_iter().map(|values| to_device(values, device)).collect());
         }
-        for (group, (m, v)) in self.groups.iter_mut().zip(restored) {
-            (group.m, group.v) = (m, v);
+        for (group, states) in self.groups.iter_mut().zip(restored) {
+            group.flat.states = states;
         }
         self.step = checkpoint.step as u32;
         Ok(())
     }
 
-    /// The moments on the host.
+    /// What is kept of the steps before, on the host.
     ///
     /// # Errors
     ///
     /// If the device cannot be read.
-    pub async fn moments(&self) -> Result<Moments, String> {
-        let mut moments = Vec::new();
+    pub async fn state(&self) -> Result<OptimizerState, String> {
+        let mut state = OptimizerState::new();
         for group in &self.groups {
-            let m = host(&group.m).await?;
-            let v = host(&group.v).await?;
-            for Span { name, state: [first, second], .. } in &group.spans {
-                moments.push((name.clone(), m[first.clone()].to_vec(), v[second.clone()].to_vec()));
+            for (at, tensor) in group.flat.states.iter().enumerate() {
+                let values = to_host(tensor).await?;
+                for span in &group.spans {
+                    if let Some((name, range)) = span.states.get(at) {
+                        state.insert(format!("{name}.{}", span.name), values[range.clone()].to_vec());
+                    }
+                }
             }
         }
-        Ok(moments)
+        Ok(state)
     }
 
     /// Puts values by name, as [`Self::values`] gave them, in the place of the present ones, here and in `model`.
@@ -274,9 +216,8 @@ impl Optimizer {
             let found: Option<Vec<&Vec<f32>>> = group.spans.iter().map(of).collect();
             let Some(found) = found else { continue };
             let flat: Vec<f32> = found.into_iter().flatten().copied().collect();
-            if flat.len() == group.theta.dims()[0] {
-                let count = flat.len();
-                group.theta = Tensor::from_data(TensorData::new(flat, [count]), &device);
+            if flat.len() == group.flat.theta.dims()[0] {
+                group.flat.theta = to_device(flat, &device);
             }
         }
         self.write(model);
@@ -290,7 +231,7 @@ impl Optimizer {
     pub async fn values(&self) -> Result<Vec<(String, Vec<f32>)>, String> {
         let mut values = Vec::new();
         for group in &self.groups {
-            let theta = host(&group.theta).await?;
+            let theta = to_host(&group.flat.theta).await?;
             for span in &group.spans {
                 values.push((span.name.clone(), theta[span.elements.clone()].to_vec()));
             }
@@ -299,17 +240,77 @@ impl Optimizer {
     }
 }
 
-/// `torch.nn.utils.clip_grad_norm_`; a maximum of 0 does not clip.
-fn clipped(grad: Tensor<1>, norm: &Tensor<1>, max_grad_norm: f64) -> Tensor<1> {
-    if max_grad_norm == 0.0 {
-        return grad;
+/// Collects the parameters of a group.
+struct GroupBuilder {
+    rule: Box<dyn UpdateRule>,
+    spans: Vec<Span>,
+    values: Vec<Tensor<1>>,
+    /// Elements so far of the values, and of each state.
+    count: usize,
+    state_counts: Vec<usize>,
+}
+
+impl GroupBuilder {
+    fn new(rule: Box<dyn UpdateRule>) -> Self {
+        Self { rule, spans: Vec::new(), values: Vec::new(), count: 0, state_counts: Vec::new() }
     }
-    let factor = ((norm.clone() + 1e-6).recip() * max_grad_norm).clamp_max(1.0);
-    grad * factor
+
+    fn add(&mut self, name: &str, parameter: &Parameter<'_>) {
+        let shape = parameter.shape().to_vec();
+        let state = self.rule.state(&shape);
+        self.state_counts.resize(self.state_counts.len().max(state.len()), 0);
+        let states = state.into_iter().zip(&mut self.state_counts).map(|((name, size), count)| {
+            *count += size;
+            (name, *count - size..*count)
+        });
+        let states = states.collect();
+        let elements = self.count..self.count + shape.iter().product::<usize>();
+        self.count = elements.end;
+        self.spans.push(Span { name: name.to_owned(), shape, elements, states });
+        self.values.push(parameter.flat());
+    }
+
+    fn build(self, key: GroupKey, device: &Device) -> Group {
+        let Self { rule, spans, values, state_counts, .. } = self;
+        let states = state_counts.into_iter().map(|count| Tensor::zeros([count], device)).collect();
+        let flat = Flat { theta: Tensor::cat(values, 0), states };
+        Group { key, rule, spans, flat, grad: None, last_grad: None }
+    }
+}
+
+impl Flat {
+    fn empty(device: &Device) -> Self {
+        Self { theta: Tensor::empty([1], device), states: Vec::new() }
+    }
+}
+
+/// What a checkpoint has of a parameter under a state's name.
+fn kept<'c>(
+    checkpoint: &'c Checkpoint,
+    state: &str,
+    span: &Span,
+    count: usize,
+) -> Result<&'c [f32], TrainError> {
+    let name = &span.name;
+    let Some(values) = checkpoint.optimizer.get(&format!("{state}.{name}")) else {
+        return Err(TrainError::Checkpoint(format!("it has no moments of {name} ({state})")));
+    };
+    if values.len() != count {
+        let found = values.len();
+        return Err(TrainError::Checkpoint(format!(
+            "of {name} it has {found} numbers for the optimizer's {state}, which keeps {count}"
+        )));
+    }
+    Ok(values)
+}
+
+fn to_device(values: Vec<f32>, device: &Device) -> Tensor<1> {
+    let count = values.len();
+    Tensor::from_data(TensorData::new(values, [count]), device)
 }
 
 /// A tensor's elements, row by row.
-pub(crate) async fn host<const D: usize>(tensor: &Tensor<D>) -> Result<Vec<f32>, String> {
+pub(crate) async fn to_host<const D: usize>(tensor: &Tensor<D>) -> Result<Vec<f32>, String> {
     let data = tensor.to_data_async().await.map_err(|error| format!("{error:?}"))?;
     data.try_into_vec::<f32>().map_err(|error| format!("{error:?}"))
 }

@@ -9,7 +9,7 @@ use lorelei_formats::{
 use lorelei_models::Model;
 use lorelei_recipe::TaskType;
 
-use crate::{Job, Optimizer, TrainError, optimizer::host};
+use crate::{Job, Optimizer, TrainError, checkpoint::BEST, optimizer::to_host};
 
 /// `adapter_model.safetensors` and `adapter_config.json` as PEFT writes them, or `model.safetensors` after full fine-tuning.
 ///
@@ -79,7 +79,7 @@ async fn convert(
         let [r, _] = a.dims();
         let (name_a, name_b) = (format!("{path}.lora_A"), format!("{path}.lora_B"));
         let failed = |reason| TrainError::Device { step, reason };
-        let (first_a, first_b) = (host(a).await.map_err(failed)?, host(b).await.map_err(failed)?);
+        let (first_a, first_b) = (to_host(a).await.map_err(failed)?, to_host(b).await.map_err(failed)?);
         if let (Some(a), Some(b)) = (values.remove(&name_a), values.remove(&name_b)) {
             let rows = b.chunks(r).zip(first_b.chunks(r));
             let both =
@@ -108,7 +108,7 @@ fn whole_model(
     Ok(to_bytes(&tensors, &metadata)?)
 }
 
-/// The optimizer's moments, the best values so far and the trainer's place, for a checkpoint. `state` is the content of
+/// The optimizer's state, the best values so far and the trainer's place, for a checkpoint. `state` is the content of
 /// `trainer_state.json`.
 pub(crate) async fn state_files(
     model: &mut Model,
@@ -117,22 +117,20 @@ pub(crate) async fn state_files(
     step: usize,
     state: &serde_json::Value,
 ) -> Result<Vec<(String, Vec<u8>)>, TrainError> {
-    let moments = optimizer.moments().await.map_err(|reason| TrainError::Device { step, reason })?;
+    let kept = optimizer.state().await.map_err(|reason| TrainError::Device { step, reason })?;
     let shapes: BTreeMap<String, Vec<usize>> = model.parameter_names().into_iter().collect();
-    let mut tensors = Vec::new();
-    let kinds = moments
-        .iter()
-        .flat_map(|(name, first, second)| [("exp_avg", name, first), ("exp_avg_sq", name, second)]);
-    for (kind, name, values) in kinds.chain(best.iter().map(|(name, values)| ("best", name, values))) {
-        if values.is_empty() {
-            continue;
-        }
-        // What is kept of a matrix may be less than the matrix.
-        let shape = &shapes[name];
-        let whole = shape.iter().product::<usize>() == values.len();
-        let shape = if whole { shape.clone() } else { vec![values.len()] };
-        tensors.push((TensorSpec::new(format!("{kind}.{name}"), Dtype::F32, shape), TensorData::F32(values)));
-    }
+    let best = best.iter().map(|(name, values)| (format!("{BEST}{name}"), values));
+    let tensors: Vec<_> = kept.iter().map(|(name, values)| (name.clone(), values)).chain(best).collect();
+    let tensors: Vec<_> = tensors
+        .into_iter()
+        .map(|(name, values)| {
+            // What is kept of a matrix may be less than the matrix.
+            let shape = name.split_once('.').and_then(|(_, parameter)| shapes.get(parameter));
+            let whole = shape.filter(|shape| shape.iter().product::<usize>() == values.len());
+            let shape = whole.cloned().unwrap_or_else(|| vec![values.len()]);
+            (TensorSpec::new(name, Dtype::F32, shape), TensorData::F32(values))
+        })
+        .collect();
     Ok(vec![
         ("optimizer.safetensors".into(), to_bytes(&tensors, &BTreeMap::new())?),
         ("trainer_state.json".into(), format!("{state:#}\n").into_bytes()),

@@ -2,10 +2,10 @@
 //! better.
 
 use lorelei_recipe::{StepPlan, TrainingArguments};
-use serde::{Deserialize, Serialize};
-use serde_json::{Value as Json, json};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::{Map, Value as Json, json};
 
-use crate::{Evaluation, LossScale, StepLog, TrainError};
+use crate::{Evaluation, LossScale, Metric, Metrics, StepLog, TrainError};
 
 /// What a run knows of its past, beside the optimizer.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -35,7 +35,7 @@ pub enum HistoryLine {
     /// An evaluation.
     Evaluation(EvaluationLine),
     /// What another trainer has logged.
-    Other(Json),
+    Other(Map<String, Json>),
 }
 
 /// A logged step, in the order of Transformers' keys.
@@ -52,19 +52,15 @@ pub struct StepLine {
 
 /// An evaluation, likewise.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 #[allow(missing_docs)]
 pub struct EvaluationLine {
     pub epoch: f64,
-    pub eval_loss: f64,
     pub eval_runtime: f64,
     pub eval_samples_per_second: f64,
     pub eval_steps_per_second: f64,
     pub step: usize,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub eval_accuracy: Option<f64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub eval_f1: Option<f64>,
+    #[serde(flatten)]
+    pub metrics: Metrics,
 }
 
 /// Sums over steps whose numbers are not logged yet.
@@ -95,32 +91,31 @@ impl TrainerState {
         }));
     }
 
-    /// Takes an evaluation over; whether the run ends early.
+    /// Takes an evaluation over, judged by `metric`; returns whether the run ends early.
     pub(crate) fn evaluated(
         &mut self,
         evaluation: &Evaluation,
         arguments: &TrainingArguments,
+        metric: Metric,
         rows: usize,
     ) -> bool {
         let batches = rows.div_ceil(arguments.per_device_eval_batch_size.max(1));
         self.log_history.push(HistoryLine::Evaluation(EvaluationLine {
             epoch: evaluation.epoch,
-            eval_loss: evaluation.eval_loss,
             eval_runtime: evaluation.eval_runtime,
             eval_samples_per_second: evaluation.eval_samples_per_second,
             eval_steps_per_second: batches as f64 / evaluation.eval_runtime.max(1e-9),
             step: evaluation.step,
-            eval_accuracy: evaluation.eval_accuracy,
-            eval_f1: evaluation.eval_f1,
+            metrics: evaluation.metrics.clone(),
         }));
         // The evaluation before the first step is only looked at.
         if evaluation.step == 0 {
             return false;
         }
-        let more = arguments.more_is_better();
-        let value = evaluation.metric(arguments.best_metric()).unwrap_or(evaluation.eval_loss);
+        let Some(value) = evaluation.metric(metric.name) else { return false };
         let is_better = |best: f64, least: f64| {
-            (if more { value > best } else { value < best }) && (value - best).abs() > least
+            let better = if metric.greater_is_better { value > best } else { value < best };
+            better && (value - best).abs() > least
         };
         // EarlyStoppingCallback looks before the best is renewed.
         let improved =
@@ -180,30 +175,46 @@ impl TrainerState {
         file
     }
 
-    /// Reads the file: the step, and the rest.
+    /// Reads the file: the step, and the rest. What is absent or null, as in a file that another trainer wrote, has its default.
     ///
     /// # Errors
     ///
-    /// If it is no JSON, or does not say at which step it was written.
+    /// If it is no JSON, does not say at which step it was written, or has a field that is not what it should be.
     pub(crate) fn read(text: &str) -> Result<(usize, Self), TrainError> {
-        let wrong = |reason: String| TrainError::Checkpoint(format!("trainer_state.json {reason}"));
-        let state: Json = serde_json::from_str(text).map_err(|error| wrong(format!("is broken: {error}")))?;
-        let step = state["global_step"].as_u64().and_then(|step| usize::try_from(step).ok());
-        let step = step.ok_or_else(|| wrong("has no global_step".into()))?;
-        let counter = &state["stateful_callbacks"]["EarlyStoppingCallback"]["attributes"]["early_stopping_patience_counter"];
-        let sums = serde_json::from_value(state["lorelei"].clone());
+        let state: Json =
+            serde_json::from_str(text).map_err(|error| broken(format!("is not JSON: {error}")))?;
+        let step = field(&state, "/global_step")?;
+        let step = step.ok_or_else(|| broken("has no global_step".into()))?;
         let read = Self {
-            log_history: serde_json::from_value(state["log_history"].clone()).unwrap_or_default(),
-            best_metric: state["best_metric"].as_f64(),
-            best_global_step: state["best_global_step"].as_u64().and_then(|step| usize::try_from(step).ok()),
-            best_model_checkpoint: state["best_model_checkpoint"].as_str().map(str::to_owned),
-            patience_counter: counter.as_u64().and_then(|count| usize::try_from(count).ok()).unwrap_or(0),
-            // A file that another trainer wrote says nothing of the losses before.
-            loss_scale: serde_json::from_value(state["loss_scale"].clone()).ok(),
-            sums: sums.unwrap_or(Sums { counted_from: step, ..Sums::default() }),
+            log_history: field(&state, "/log_history")?.unwrap_or_default(),
+            best_metric: field(&state, "/best_metric")?,
+            best_global_step: field(&state, "/best_global_step")?,
+            best_model_checkpoint: field(&state, "/best_model_checkpoint")?,
+            patience_counter: field(&state, PATIENCE_COUNTER)?.unwrap_or_default(),
+            // Without them nothing is known of the losses before.
+            sums: field(&state, "/lorelei")?.unwrap_or(Sums { counted_from: step, ..Sums::default() }),
+            loss_scale: field(&state, "/loss_scale")?,
         };
         Ok((step, read))
     }
+}
+
+/// Where the file has [`TrainerState::patience_counter`].
+const PATIENCE_COUNTER: &str =
+    "/stateful_callbacks/EarlyStoppingCallback/attributes/early_stopping_patience_counter";
+
+/// The value at a place of the file; none where there is none, or null.
+fn field<T: DeserializeOwned>(state: &Json, pointer: &str) -> Result<Option<T>, TrainError> {
+    let value = state.pointer(pointer).filter(|value| !value.is_null());
+    let read = value.map(T::deserialize).transpose();
+    read.map_err(|error| {
+        let name = pointer[1..].replace('/', ".");
+        broken(format!("has a broken {name}: {error} (an older checkpoint may be whole)"))
+    })
+}
+
+fn broken(reason: String) -> TrainError {
+    TrainError::Checkpoint(format!("trainer_state.json {reason}"))
 }
 
 #[cfg(test)]
@@ -228,5 +239,42 @@ mod tests {
         });
         assert_eq!(kinds.collect::<String>(), "soeo");
         assert_eq!(serde_json::to_value(&state.log_history).unwrap(), history);
+    }
+
+    #[test]
+    fn a_broken_field_is_an_error_that_names_it() {
+        let whole = json!({
+            "global_step": 2, "log_history": [], "best_metric": 1.5, "best_global_step": 1,
+            "best_model_checkpoint": "checkpoint-1", "lorelei": { "loss_total": 3.0 },
+            "loss_scale": { "scale": 1024.0, "growth_tracker": 3, "skipped_steps": 1 },
+            "stateful_callbacks": {
+                "EarlyStoppingCallback": { "attributes": { "early_stopping_patience_counter": 1 } },
+            },
+        });
+        let (_, state) = TrainerState::read(&whole.to_string()).unwrap();
+        assert_eq!((state.loss_scale.unwrap().scale, state.patience_counter), (1024.0, 1));
+        for (pointer, value) in [
+            ("/global_step", json!(-1)),
+            ("/log_history", json!({ "0": {} })),
+            ("/log_history", json!([7])),
+            ("/best_metric", json!("1.5")),
+            ("/best_global_step", json!(0.5)),
+            ("/best_model_checkpoint", json!(1)),
+            ("/lorelei", json!({ "loss_total": "3" })),
+            ("/loss_scale", json!(1024.0)),
+            ("/loss_scale/scale", json!(null)),
+            (PATIENCE_COUNTER, json!("one")),
+        ] {
+            let mut broken = whole.clone();
+            *broken.pointer_mut(pointer).unwrap() = value;
+            let error = TrainerState::read(&broken.to_string()).unwrap_err().to_string();
+            let name = pointer.rsplit('/').find(|part| *part != "scale").unwrap();
+            assert!(error.contains("trainer_state.json has a broken ") && error.contains(name), "{error}");
+        }
+        // What another trainer has not written is as at the beginning.
+        let (step, state) = TrainerState::read(r#"{ "global_step": 4, "best_metric": null }"#).unwrap();
+        let sums = Sums { counted_from: 4, ..Sums::default() };
+        assert_eq!((step, state), (4, TrainerState { sums, ..TrainerState::default() }));
+        assert!(TrainerState::read("{}").unwrap_err().to_string().contains("has no global_step"));
     }
 }

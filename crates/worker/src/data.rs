@@ -78,7 +78,7 @@ pub async fn preview(asked: Asked, files: Vec<File>) -> Result<(), String> {
             let train = hold(train)?;
             let labels =
                 train.labels(task == Task::TokenClassification).map_err(|error| error.to_string())?;
-            let encoder = encoder.with_labels(labels.as_ref());
+            let encoder = encoder.with_labels(&labels);
             let read = |rows: HeldRows| {
                 let mut loader = Loader::survey(encoder, &section);
                 let broken = rows.load(&mut loader, usize::MAX).err();
@@ -86,14 +86,6 @@ pub async fn preview(asked: Asked, files: Vec<File>) -> Result<(), String> {
             };
             let train = read(train);
             let held_out = validation.map(hold).transpose()?.map(read);
-            let all = || {
-                train
-                    .encoded
-                    .examples
-                    .iter()
-                    .chain(held_out.iter().flat_map(|read: &Read| &read.encoded.examples))
-            };
-            let labels = labels.unwrap_or_else(|| Labels::numbered(all()));
             (train, held_out, Some(labels))
         }
     };
@@ -104,8 +96,7 @@ pub async fn preview(asked: Asked, files: Vec<File>) -> Result<(), String> {
         errors.extend(read.errors);
         Rc::new(read.encoded.examples) as Rc<dyn ExampleStore>
     });
-    let by_class = matches!(labels, Some(Labels::Classes(_)));
-    let rows = training_rows(Rc::new(encoded.examples), held_out, &section, seed, by_class);
+    let rows = training_rows(Rc::new(encoded.examples), held_out, &section, seed);
     let (train, validation) = rows.map_err(|error| error.to_string())?;
     let statistics = Statistics::new(&train, &[], 1, 0.into(), BARS);
     let of = |number: fn(&Statistics) -> usize| statistics.as_ref().map(number).unwrap_or_default();
@@ -183,15 +174,14 @@ impl Read {
 }
 
 fn row(example: &Example, tokenizer: &Tokenizer, labels: Option<&Labels>) -> PreviewRow {
-    let of_words = matches!(labels, Some(Labels::Tags(_)));
-    let label = |at: usize| labels.and_then(|labels| labels.name_of(example, at));
-    let tokens = shown(example, tokenizer).into_iter().enumerate();
-    let token = |(at, token): (usize, ShownToken)| {
-        let label = label(at).filter(|_| of_words);
-        // Of a text that is classified no single token is learnt.
-        let learnt = if labels.is_some() { label.is_some() } else { token.learnt };
-        PreviewToken { text: token.text, id: token.id, learnt, label }
+    let token = |(at, token): (usize, ShownToken)| PreviewToken {
+        text: token.text,
+        id: token.id,
+        learnt: token.learnt,
+        label: labels.and_then(|labels| labels.token_label(example, at)),
     };
-    let last = example.input_ids.len().checked_sub(1);
-    PreviewRow { tokens: tokens.map(token).collect(), label: last.and_then(label).filter(|_| !of_words) }
+    PreviewRow {
+        tokens: shown(example, tokenizer).into_iter().enumerate().map(token).collect(),
+        label: labels.and_then(|labels| labels.text_label(example)),
+    }
 }

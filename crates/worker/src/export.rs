@@ -35,7 +35,10 @@ fn zipped(trained: &Trained) -> zip::result::ZipResult<Vec<u8>> {
     }
     add("recipe.toml", trained.recipe.to_toml().as_bytes())?;
     add(run::LOG, trained.log.as_bytes())?;
-    let card = lorelei_train::model_card(&trained.recipe, trained.labels.as_ref());
+    // Files that a person chose have a name and no path.
+    let name = trained.recipe.model.model_name_or_path.as_deref().unwrap_or_default();
+    let on_hub = name.contains('/') && !name.starts_with(['.', '/']);
+    let card = lorelei_train::model_card(&trained.recipe, on_hub, trained.labels.as_ref());
     add("README.md", card.as_bytes())?;
     if let Some(labels) = &trained.labels {
         add(LABELS_FILE, labels.to_json().as_bytes())?;

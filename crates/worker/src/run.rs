@@ -4,7 +4,7 @@ use lorelei_data::{LABELS_FILE, Labels, Padding, Tokenizer};
 use lorelei_models::{AdapterValues, Model, Purpose, read_adapter};
 use lorelei_protocol::{Event, InterruptedRun, LogLine, Reply, SamplePrompt, Sampled, Warned};
 use lorelei_recipe::{FinetuningType, Recipe};
-use lorelei_train::{Checkpoint, Host, Job, Sample, SaveError, Signal, base_dtype, train};
+use lorelei_train::{Checkpoint, Host, Job, Sample, SaveError, Signal, base_dtype, objective, train};
 
 use crate::{browser, data::Data, desk, port, store};
 
@@ -104,6 +104,7 @@ async fn run(recipe: Recipe, resume: bool, sample: Option<SamplePrompt>) -> Resu
         target_modules,
         base_model: loaded.name.clone(),
         arguments: recipe.training.clone(),
+        objective: objective(labels.as_ref()),
         train: rows,
         validation,
         shuffle: recipe.data.shuffle,

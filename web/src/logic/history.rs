@@ -57,12 +57,12 @@ impl History {
 
     /// The losses on the validation set.
     pub fn eval_losses(&self) -> Vec<Point> {
-        self.evaluations().map(|eval| (eval.step as f64, eval.eval_loss)).collect()
+        self.evaluations().map(|eval| (eval.step as f64, eval.loss())).collect()
     }
 
     /// A classifier's accuracies there.
     pub fn eval_accuracies(&self) -> Vec<Point> {
-        self.evaluations().filter_map(|eval| Some((eval.step as f64, eval.eval_accuracy?))).collect()
+        self.evaluations().filter_map(|eval| Some((eval.step as f64, eval.metric("accuracy")?))).collect()
     }
 
     /// `trainer_log.jsonl`, as the program writes it: a line a logged step and an evaluation.
@@ -101,13 +101,11 @@ mod tests {
         let evaluation = Evaluation {
             step: 2,
             epoch: 1.0,
-            eval_loss: 1.5,
             eval_runtime: 2.0,
             eval_samples_per_second: 4.0,
-            eval_accuracy: None,
-            eval_f1: None,
+            metrics: [("eval_loss".to_owned(), 1.5), ("eval_bleu".to_owned(), 0.25)].into(),
         };
-        history.evaluate(evaluation);
+        history.evaluate(evaluation.clone());
         assert_eq!(history.losses(), [(1.0, 1.25), (2.0, 1.25)]);
         assert_eq!(history.eval_losses(), [(2.0, 1.5)]);
         let lines: Vec<LogLine> =

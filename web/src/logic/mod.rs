@@ -10,6 +10,7 @@ pub mod field_text;
 pub mod format;
 pub mod history;
 pub mod layout;
+pub mod metrics;
 pub mod plot;
 pub mod start;
 pub mod texts;

@@ -256,7 +256,7 @@ texts! {
     log_started: "{rows} rows, {steps} steps of {batch} rows, {warmup} of them warm-up; {trainable} parameters learn ({share})", "{rows} 行，{steps} 步，每步 {batch} 行，其中预热 {warmup} 步；{trainable} 个参数参与学习（{share}）";
     log_step: "step {step}/{total} · loss {loss} · lr {rate} · grad norm {norm} · {speed} tokens/s", "第 {step}/{total} 步 · 损失 {loss} · 学习率 {rate} · 梯度范数 {norm} · {speed} 词元/秒";
     log_evaluated: "step {step} · evaluation loss {loss}", "第 {step} 步 · 验证损失 {loss}";
-    log_measured: " · accuracy {accuracy} · F1 {f1}", " · 准确率 {accuracy} · F1 {f1}";
+    log_measured: " · {name} {value}", " · {name} {value}";
     log_sampled: "step {step} · the model says: {text}", "第 {step} 步 · 模型回答：{text}";
     log_saved: "step {step} · saved: {place}", "第 {step} 步 · 已保存：{place}";
     log_saved_end: "the adapter", "适配器";

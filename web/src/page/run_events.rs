@@ -6,6 +6,7 @@ use lorelei_protocol::{Event, Finished, Started, StepLog};
 use super::run::Status;
 use super::state::Page;
 use crate::logic::format::{bytes, decimal, duration, grouped, percent, rate};
+use crate::logic::metrics;
 use crate::logic::texts::fill;
 
 /// Takes an event in.
@@ -28,14 +29,14 @@ pub fn take(page: Page, event: Event) {
             run.last.set(Some(log));
         }
         Event::Evaluated(evaluation) => {
-            let loss = decimal(evaluation.eval_loss);
+            let loss = decimal(evaluation.loss());
             let mut line = fill(t.log_evaluated, &[("step", &evaluation.step), ("loss", &loss)]);
-            if let (Some(accuracy), Some(f1)) = (evaluation.eval_accuracy, evaluation.eval_f1) {
-                let measures = [percent(accuracy, 1.0), decimal(f1)];
-                line += &fill(t.log_measured, &[("accuracy", &measures[0]), ("f1", &measures[1])]);
+            for (name, value) in evaluation.other_metrics() {
+                let (name, value) = (metrics::name(t, name), metrics::value(name, value));
+                line += &fill(t.log_measured, &[("name", &name), ("value", &value)]);
             }
             run.say(line, false);
-            run.history.update_value(|history| history.evaluate(evaluation));
+            run.history.update_value(|history| history.evaluate(evaluation.clone()));
             run.evaluation.set(Some(evaluation));
             run.redraw();
         }

@@ -5,7 +5,8 @@ use leptos::prelude::*;
 use lorelei_protocol::StepLog;
 
 use super::state::Page;
-use crate::logic::format::{bytes, decimal, duration, grouped, percent, rate};
+use crate::logic::format::{bytes, decimal, duration, grouped, rate};
+use crate::logic::metrics;
 use crate::logic::texts::Texts;
 
 /// The numbers, and a bar.
@@ -24,11 +25,10 @@ pub fn numbers(page: Page) -> impl IntoView {
         <dl class="facts numbers">
             {number("run-step", |t| t.step, step)}
             {number("run-loss", |t| t.loss, |page| page.run.last.with(|log| log.as_ref().map(|log| decimal(log.loss))))}
-            {number("run-eval-loss", |t| t.eval_loss, |page| page.run.evaluation.get().map(|eval| decimal(eval.eval_loss)))}
-            {move || measured(page).map(|measured| view! {
-                <div><dt>{move || page.t().accuracy}</dt><dd data-testid="run-accuracy">{measured.0}</dd></div>
-                <div><dt>"F1"</dt><dd data-testid="run-f1">{measured.1}</dd></div>
-            })}
+            {number("run-eval-loss", |t| t.eval_loss, |page| page.run.evaluation.get().map(|eval| decimal(eval.loss())))}
+            {move || measured(page).into_iter().map(|(test_id, name, value)| view! {
+                <div><dt>{name}</dt><dd data-testid=test_id>{value}</dd></div>
+            }).collect_view()}
             {number("run-learning-rate", |t| t.learning_rate, |page| {
                 page.run.last.with(|log| log.as_ref().map(|log| rate(log.learning_rate)))
             })}
@@ -50,10 +50,11 @@ pub fn numbers(page: Page) -> impl IntoView {
     }
 }
 
-/// A classifier's accuracy and F1, where there was an evaluation.
-fn measured(page: Page) -> Option<(String, String)> {
-    let evaluation = page.run.evaluation.get()?;
-    Some((percent(evaluation.eval_accuracy?, 1.0), decimal(evaluation.eval_f1?)))
+/// What the last evaluation measured beside the loss: test id, name and value of each.
+fn measured(page: Page) -> Vec<(String, String, String)> {
+    let t = page.t();
+    let one = |(name, value)| (format!("run-{name}"), metrics::name(t, name), metrics::value(name, value));
+    page.run.evaluation.with(|found| found.iter().flat_map(|found| found.other_metrics().map(one)).collect())
 }
 
 fn step(page: Page) -> Option<String> {

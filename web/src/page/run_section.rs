@@ -44,7 +44,7 @@ const GRAD_NORM: Curve = Curve {
 pub fn section(page: Page) -> impl IntoView {
     // A classifier is measured.
     let measures =
-        Memo::new(move |_| page.run.evaluation.get().is_some_and(|found| found.eval_accuracy.is_some()));
+        Memo::new(move |_| page.run.evaluation.get().is_some_and(|found| found.metric("accuracy").is_some()));
     view! {
         <section id="run" aria-labelledby="run-heading">
             <h2 id="run-heading">{move || page.t().run}</h2>

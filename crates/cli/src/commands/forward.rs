@@ -72,11 +72,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         if mask[span.clone()].contains(&0) {
             return Err(miette!("{name}: row {row} is padded on the left or inside; pad on the right"));
         }
-        Ok(Example {
-            input_ids: ids[span.clone()].iter().map(|id| *id as u32).collect(),
-            labels: labels[span].to_vec(),
-            ..Example::default()
-        })
+        let input_ids = ids[span.clone()].iter().map(|id| *id as u32).collect();
+        Ok(Example::tokens(input_ids, labels[span].to_vec()))
     });
     let rows = one_per_row(rows.collect::<Result<Vec<_>>>()?);
     let batch_rows = collate(&rows.iter().collect::<Vec<_>>(), 0);
@@ -114,7 +111,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let said = said.into_data().try_into_vec::<f32>().map_err(|e| miette!("{e:?}"))?;
     let mut out = vec![(spec(name_out, shape), said)];
     let (positions, targets) = match task {
-        Task::CausalLm => batch_rows.targets(),
+        Task::CausalLm => batch_rows.next_tokens(),
         Task::SequenceClassification => {
             let rows = if classes.is_empty() { Vec::new() } else { model.text_rows(&tokens) };
             (rows, classes.iter().map(|class| *class as i32).collect())

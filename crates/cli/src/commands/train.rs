@@ -6,7 +6,7 @@ use burn::tensor::Device;
 use lorelei_data::{LABELS_FILE, Labels, Tokenizer};
 use lorelei_models::{Purpose, Storage};
 use lorelei_recipe::{FinetuningType, Hint, Recipe, ReportTo, StepPlan, TrainingArguments, hints};
-use lorelei_train::{Finished, Job, train};
+use lorelei_train::{Finished, Job, objective, train};
 use miette::Result;
 
 use crate::{
@@ -118,6 +118,7 @@ impl Prepared {
             target_modules,
             base_model: base_name(base),
             arguments: recipe.training.clone(),
+            objective: objective(labels.as_ref()),
             train,
             validation,
             shuffle: recipe.data.shuffle,
@@ -138,7 +139,8 @@ impl Prepared {
         let recipe = self.recipe.to_toml().into_bytes();
         let mut files = vec![("recipe.toml".to_owned(), recipe)];
         if self.job.lora.is_some() {
-            let card = lorelei_train::model_card(&self.recipe, self.labels.as_ref());
+            let on_hub = source::is_on_hub(self.recipe.model.name().map_err(report)?);
+            let card = lorelei_train::model_card(&self.recipe, on_hub, self.labels.as_ref());
             files.push(("README.md".into(), card.into_bytes()));
         }
         disk::save(self.terminal.output(), &files).map_err(report)?;
@@ -152,7 +154,7 @@ impl Prepared {
     /// If there are none, or the device fails.
     pub fn evaluate(&self) -> Result<f64> {
         let evaluation = lorelei_train::evaluate(&self.job, &self.terminal, 0, 0.0);
-        Ok(pollster::block_on(evaluation).map_err(report)?.eval_loss)
+        Ok(pollster::block_on(evaluation).map_err(report)?.loss())
     }
 }
 

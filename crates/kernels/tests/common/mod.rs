@@ -1,38 +1,53 @@
 //! Random inputs and comparisons.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use burn::tensor::{Device, DeviceKind, Int, Tensor, TensorData};
 use lorelei_kernels::{PackedForm, PackedKind};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-/// Fresh random numbers; a failure prints the seed.
-pub struct Random(ChaCha8Rng);
+/// Sets the seed of a run: a test draws what it drew then.
+const SEED: &str = "LORELEI_SEED";
+
+/// Random numbers, fresh in every run. A test that fails while it has them says how to draw them again.
+pub struct Random {
+    generator: ChaCha8Rng,
+    what: &'static str,
+    seed: u64,
+}
 
 impl Random {
-    pub fn new(what: &str) -> Self {
-        let seed =
-            std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos() as u64;
-        println!("{what}: seed {seed}");
-        Self(ChaCha8Rng::seed_from_u64(seed))
+    /// The numbers of the test `what`.
+    pub fn new(what: &'static str) -> Self {
+        let seed = match std::env::var(SEED) {
+            Ok(seed) => seed.parse().unwrap_or_else(|_| panic!("{SEED} is {seed:?}, which is no seed")),
+            Err(_) => SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64,
+        };
+        Self { generator: ChaCha8Rng::seed_from_u64(seed), what, seed }
+    }
+
+    fn word(&mut self) -> u32 {
+        self.generator.next_u32()
     }
 
     pub fn float(&mut self) -> f32 {
-        (self.0.next_u32() >> 8) as f32 / (1 << 23) as f32 - 1.0
+        (self.word() >> 8) as f32 / (1 << 23) as f32 - 1.0
     }
 
     pub fn below(&mut self, bound: u32) -> i32 {
-        (self.0.next_u32() % bound) as i32
+        (self.word() % bound) as i32
     }
 
     /// The words of a packed matrix: any bits, with scales between 0.0625 and 2.
     pub fn packed(&mut self, form: PackedForm) -> Vec<i32> {
-        let mut bytes: Vec<u8> = (0..form.bytes()).map(|_| self.0.next_u32() as u8).collect();
+        let mut bytes: Vec<u8> = (0..form.bytes()).map(|_| self.word() as u8).collect();
         for block in bytes.chunks_mut(form.kind.block_bytes()) {
             let halves = if form.kind == PackedKind::Q4_1 { 2 } else { 1 };
             for half in 0..halves {
                 // Exponents 11 to 15, either sign.
                 let exponent = 11 + self.below(5) as u16;
-                let bits = (self.0.next_u32() as u16 & 0x83ff) | exponent << 10;
+                let bits = (self.word() as u16 & 0x83ff) | exponent << 10;
                 block[2 * half..2 * half + 2].copy_from_slice(&bits.to_le_bytes());
             }
         }
@@ -47,6 +62,14 @@ impl Random {
     pub fn ints<const D: usize>(&mut self, shape: [usize; D], bound: u32) -> TensorData {
         let values: Vec<i32> = (0..shape.iter().product()).map(|_| self.below(bound)).collect();
         TensorData::new(values, shape)
+    }
+}
+
+impl Drop for Random {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{}: {SEED}={} draws the same numbers again", self.what, self.seed);
+        }
     }
 }
 

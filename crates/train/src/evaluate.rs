@@ -1,0 +1,74 @@
+//! Evaluation.
+
+use burn::tensor::Tensor;
+use lorelei_models::{ForwardMode, Model};
+
+use crate::{
+    Evaluation, Host, Job, Metric, TrainError,
+    device::read_number,
+    objectives::Measure,
+    trainer::{collated, tokens},
+};
+
+/// The loss on the validation rows, as Transformers' `Trainer.evaluate` computes it (the mean over rows of their batch's mean loss), and the
+/// objective's metrics.
+///
+/// # Errors
+///
+/// If there is nothing to evaluate, or the device fails.
+pub async fn evaluate(
+    job: &Job,
+    host: &impl Host,
+    step: usize,
+    epoch: f64,
+) -> Result<Evaluation, TrainError> {
+    let began = host.seconds();
+    let (mut sum, mut counted) = (0f64, 0usize);
+    let all: Vec<usize> = (0..job.validation.len()).collect();
+    let mut measure = job.objective.measure(job.model.config().num_labels);
+    for rows in all.chunks(job.arguments.per_device_eval_batch_size) {
+        if let Some(loss) = batch_loss(job, rows, &mut *measure, step).await? {
+            sum += loss * rows.len() as f64;
+            counted += rows.len();
+        }
+    }
+    if counted == 0 {
+        return Err(TrainError::Data("the validation set has no token that is learnt".into()));
+    }
+    let eval_loss = sum / counted as f64;
+    let eval_runtime = host.seconds() - began;
+    let metrics = [(Metric::LOSS, eval_loss)].into_iter().chain(measure.values(eval_loss));
+    Ok(Evaluation {
+        step,
+        epoch,
+        eval_runtime,
+        eval_samples_per_second: counted as f64 / eval_runtime.max(1e-9),
+        metrics: metrics.map(|(metric, value)| (format!("eval_{}", metric.name), value)).collect(),
+    })
+}
+
+/// The mean loss of a batch, which `measure` counts; none where it has nothing to learn.
+async fn batch_loss(
+    job: &Job,
+    rows: &[usize],
+    measure: &mut dyn Measure,
+    step: usize,
+) -> Result<Option<f64>, TrainError> {
+    let batch = collated(&job.validation, rows, job.padding)?;
+    let supervision = job.objective.supervision(&job.model, &batch);
+    if supervision.rows.is_empty() {
+        return Ok(None);
+    }
+    let hidden = job.model.hidden_states(&tokens(&batch), ForwardMode::Evaluation)?;
+    if measure.reads_logits() {
+        measure.add(&logits(&job.model, &hidden, &supervision.rows).await?, &supervision);
+    }
+    let loss = job.objective.loss(&job.model, hidden, &supervision, ForwardMode::Evaluation)?;
+    let loss = read_number(Some(loss)).await.map_err(|reason| TrainError::Device { step, reason })?;
+    Ok(Some(loss / supervision.num_items() as f64))
+}
+
+/// The logits `[rows, labels]` of some rows of the residual stream, on the host.
+async fn logits(model: &Model, hidden: &Tensor<2>, rows: &[i32]) -> Result<Vec<f32>, TrainError> {
+    Ok(model.logits_of(hidden.clone(), rows).await?)
+}

@@ -1,0 +1,133 @@
+//! One optimizer step: forward and backward of every micro-batch, then the update.
+
+use burn::tensor::Tensor;
+use lorelei_data::Batch;
+use lorelei_models::ForwardMode;
+
+use crate::{
+    Job, LossScale, Optimizer, Supervision, TrainError,
+    device::{read_number, reserved_bytes},
+    trainer::tokens,
+};
+
+/// What a step gave, on the device.
+pub(crate) struct StepOutcome {
+    /// The mean loss, `[1]`.
+    pub(crate) loss: Tensor<1>,
+    /// The norm of the gradient before clipping, `[1]`.
+    pub(crate) grad_norm: Tensor<1>,
+    /// The most that the device's allocator held behind a backward pass, where that was asked for.
+    pub(crate) device_memory: u64,
+}
+
+/// What a step needs beside the job and the optimizer.
+pub(crate) struct StepSettings<'s> {
+    /// From 1.
+    pub(crate) step: u64,
+    pub(crate) learning_rate: f64,
+    /// In fp16.
+    pub(crate) loss_scale: Option<&'s mut LossScale>,
+    /// Whether the device's memory is looked at.
+    pub(crate) measures_memory: bool,
+}
+
+/// Takes a step.
+///
+/// The loss is summed over the supervised rows of all micro-batches and divided by their number, as Transformers does
+/// (`num_items_in_batch`).
+pub(crate) async fn optimizer_step(
+    job: &mut Job,
+    optimizer: &mut Optimizer,
+    batches: &[Batch],
+    settings: StepSettings<'_>,
+) -> Result<StepOutcome, TrainError> {
+    let StepSettings { step, learning_rate, loss_scale, measures_memory } = settings;
+    let scale = loss_scale.as_ref().map_or(1.0, |scale| scale.scale);
+    let supervisions: Vec<Supervision> =
+        batches.iter().map(|batch| job.objective.supervision(&job.model, batch)).collect();
+    let items: usize = supervisions.iter().map(Supervision::num_items).sum();
+    let divisor = (items as f64 / scale) as f32;
+    let (mut total, mut device_memory): (Option<Tensor<1>>, u64) = (None, 0);
+    for (micro, (batch, supervision)) in batches.iter().zip(&supervisions).enumerate() {
+        if supervision.rows.is_empty() {
+            continue;
+        }
+        let dropout_seed = job.arguments.seed ^ (step << 20) ^ micro as u64;
+        let loss = accumulate(job, optimizer, batch, supervision, dropout_seed, divisor)?;
+        if measures_memory {
+            // Before pages that are free again are given back.
+            device_memory = device_memory.max(reserved_bytes(job.model.device()));
+        }
+        total = Some(match total {
+            None => loss,
+            Some(sum) => sum + loss,
+        });
+        job.model.untrack();
+    }
+    let device = job.model.device().clone();
+    let loss = total.unwrap_or_else(|| Tensor::zeros([1], &device)) / scale;
+    let norm = optimizer.gradient_norm(&device);
+    match loss_scale {
+        None => optimizer.step(&mut job.model, learning_rate, &norm, 1.0),
+        Some(loss_scale) => scaled_update(job, optimizer, loss_scale, learning_rate, &norm, step).await?,
+    }
+    Ok(StepOutcome { loss, grad_norm: norm / scale, device_memory })
+}
+
+/// The loss of a micro-batch divided by `divisor`, whose gradients the optimizer adds to its own.
+fn accumulate(
+    job: &mut Job,
+    optimizer: &mut Optimizer,
+    batch: &Batch,
+    supervision: &Supervision,
+    dropout_seed: u64,
+    divisor: f32,
+) -> Result<Tensor<1>, TrainError> {
+    let mode = ForwardMode::Training { dropout_seed };
+    let objective = &job.objective;
+    let (loss, mut gradients) =
+        job.model.backward(&tokens(batch), mode, job.arguments.gradient_checkpointing, |model, hidden| {
+            Ok(objective.loss(model, hidden, supervision, mode)? / divisor)
+        })?;
+    optimizer.accumulate(&mut job.model, &mut gradients);
+    Ok(loss)
+}
+
+/// The update in fp16: taken where the gradient is finite, else skipped with the scale halved.
+///
+/// As torch's `GradScaler`, this waits for the device: whether the step is taken depends on it.
+async fn scaled_update(
+    job: &mut Job,
+    optimizer: &mut Optimizer,
+    loss_scale: &mut LossScale,
+    learning_rate: f64,
+    norm: &Tensor<1>,
+    step: u64,
+) -> Result<(), TrainError> {
+    let step = step as usize;
+    let found = read_number(Some(norm.clone())).await;
+    let is_finite = found.map_err(|reason| TrainError::Device { step, reason })?.is_finite();
+    match is_finite {
+        true => optimizer.step(&mut job.model, learning_rate, norm, loss_scale.scale),
+        false => optimizer.skip(),
+    }
+    loss_scale.update(is_finite);
+    match loss_scale.is_lost() {
+        true => Err(diverged(optimizer, step, &[("the loss scale", loss_scale.scale)]).await),
+        false => Ok(()),
+    }
+}
+
+/// Says what is wrong with a step: the parameter whose gradient is not finite, where there is one, else the first of `numbers` that is not, or
+/// the first.
+pub(crate) async fn diverged(optimizer: &Optimizer, step: usize, numbers: &[(&str, f64)]) -> TrainError {
+    let (what, value) = match optimizer.broken_gradient().await {
+        Err(reason) => return TrainError::Device { step, reason },
+        Ok(Some((name, value))) => (format!("the gradient of {name}"), value),
+        Ok(None) => {
+            let broken = numbers.iter().find(|(_, value)| !value.is_finite()).or(numbers.first());
+            broken.map_or((String::new(), f64::NAN), |(what, value)| ((*what).to_owned(), *value))
+        }
+    };
+    TrainError::Diverged { what, value, step }
+}

@@ -1,0 +1,470 @@
+//! A run as a value: begun or resumed, stepped, evaluated, saved, finished.
+
+use burn::tensor::{Device, FloatDType, Tensor, TensorData};
+use lorelei_data::{Batch, micro_batches, sampling_order};
+use lorelei_kernels::gpu;
+use lorelei_models::Regularization;
+use lorelei_recipe::StepPlan;
+
+use crate::{
+    Checkpoint, Event, Finished, Host, Job, LossScale, Metric, Optimizer, Sampled, Saved, Signal, Started,
+    StepLog, TrainError, TrainerState, Warned,
+    device::{read_finite, read_number, reserved_bytes},
+    evaluate,
+    optimizer_step::{StepSettings, diverged, optimizer_step},
+    save::{adapter_files, state_files},
+    state::Sums,
+    trainer::collated,
+};
+
+/// A job on its way.
+pub struct Run<'r, H> {
+    job: &'r mut Job,
+    host: &'r mut H,
+    plan: StepPlan,
+    optimizer: Optimizer,
+    /// In fp16.
+    loss_scale: Option<LossScale>,
+    state: TrainerState,
+    /// The values of the best checkpoint, where `load_best_model_at_end` will want them.
+    best: Vec<(String, Vec<f32>)>,
+    /// The metric that says which checkpoint is best, and whether more of it is better.
+    best_metric: Metric,
+    epoch: Option<Epoch>,
+    interval: Interval,
+    /// What the last step left for the log.
+    last: Option<LastStep>,
+    /// Optimizer steps that were taken before this run began, and those that have been taken.
+    first: usize,
+    done: usize,
+    began: f64,
+    loss_total: f64,
+    token_total: usize,
+    /// Whether the host asked to stop, and whether the run ends for want of improvement.
+    stopped: bool,
+    is_enough: bool,
+}
+
+/// The micro-batches of an epoch, by the numbers of their rows.
+struct Epoch {
+    number: u64,
+    micro_batches: Vec<Vec<usize>>,
+}
+
+/// Sums since the last log line.
+struct Interval {
+    loss: Option<Tensor<1>>,
+    steps: usize,
+    tokens: usize,
+    began: f64,
+}
+
+/// What is logged of a step.
+struct LastStep {
+    learning_rate: f64,
+    grad_norm: Tensor<1>,
+    device_memory: u64,
+    /// Floating-point operations and bytes of this project's kernels, where they ran.
+    counters: Option<(u64, u64)>,
+    was_skipped: bool,
+}
+
+impl Interval {
+    fn new(began: f64) -> Self {
+        Self { loss: None, steps: 0, tokens: 0, began }
+    }
+
+    /// Goes on with what a checkpoint has of it.
+    fn resumed(sums: &Sums, device: &Device, began: f64) -> Self {
+        let loss = || Tensor::from_data(TensorData::new(vec![sums.interval_loss as f32], [1]), device);
+        Self {
+            loss: (sums.interval_steps > 0).then(loss),
+            steps: sums.interval_steps,
+            tokens: sums.interval_tokens,
+            began,
+        }
+    }
+
+    fn add(&mut self, loss: Tensor<1>, tokens: usize) {
+        self.steps += 1;
+        self.tokens += tokens;
+        self.loss = Some(match self.loss.take() {
+            None => loss,
+            Some(sum) => sum + loss,
+        });
+    }
+}
+
+impl<'r, H: Host> Run<'r, H> {
+    /// Begins a job, or goes on from its checkpoint; evaluates before the first step with `eval_on_start`.
+    ///
+    /// # Errors
+    ///
+    /// If there is nothing to learn, the checkpoint is another job's, or a metric is asked for that the objective does not have.
+    pub async fn begin(job: &'r mut Job, host: &'r mut H) -> Result<Self, TrainError> {
+        let plan = StepPlan::new(job.train.len(), &job.arguments)?;
+        check_data(job)?;
+        let best_metric = best_metric(job)?;
+        let mut optimizer = Optimizer::new(&mut job.model, &job.arguments);
+        let checkpoint = job.checkpoint.take().unwrap_or_default();
+        if checkpoint.step > 0 {
+            check_step(&checkpoint, &plan)?;
+            optimizer.restore(&checkpoint, job.model.device())?;
+        }
+        let Checkpoint { step: first, state, best, .. } = checkpoint;
+        let scaled = job.model.dtype() == FloatDType::F16;
+        let loss_scale = scaled.then(|| state.loss_scale.clone().unwrap_or_default());
+        job.model.regularize(Regularization {
+            label_smoothing: job.arguments.label_smoothing_factor as f32,
+            neftune_noise_alpha: job.arguments.neftune_noise_alpha.unwrap_or(0.0) as f32,
+        });
+        host.event(&Event::Started(started(job, &plan, first)));
+        let began = host.seconds();
+        let mut run = Self {
+            interval: Interval::resumed(&state.sums, job.model.device(), began),
+            loss_total: state.sums.loss_total,
+            job,
+            host,
+            plan,
+            optimizer,
+            loss_scale,
+            state,
+            best,
+            best_metric,
+            epoch: None,
+            last: None,
+            first,
+            done: first,
+            began,
+            token_total: 0,
+            stopped: false,
+            is_enough: false,
+        };
+        if run.job.arguments.eval_on_start && first == 0 && !run.job.validation.is_empty() {
+            run.evaluate().await?;
+        }
+        Ok(run)
+    }
+
+    /// Whether a step is to come. Asks the host, who may take its time.
+    pub async fn goes_on(&mut self) -> bool {
+        if self.is_enough || self.done as u64 >= self.plan.total_steps {
+            return false;
+        }
+        self.stopped = self.host.next_step().await == Signal::Stop;
+        !self.stopped
+    }
+
+    /// Takes an optimizer step.
+    ///
+    /// # Errors
+    ///
+    /// If rows cannot be read, the device fails, or in fp16 nothing but gradients that are not finite come.
+    pub async fn step(&mut self) -> Result<(), TrainError> {
+        let step = self.done as u64 + 1;
+        let batches = self.batches(step)?;
+        // The schedule waits while steps are skipped, as with accelerate.
+        let skipped = self.skipped_steps();
+        let learning_rate = self.plan.learning_rate(step - skipped.min(step - 1));
+        let counted = gpu::counters();
+        let settings = StepSettings {
+            step,
+            learning_rate,
+            loss_scale: self.loss_scale.as_mut(),
+            measures_memory: self.plan.is_logging_step(step),
+        };
+        let outcome = optimizer_step(self.job, &mut self.optimizer, &batches, settings).await?;
+        let now = gpu::counters();
+        let counters =
+            (now.launches > counted.launches).then(|| (now.flops - counted.flops, now.bytes - counted.bytes));
+        self.last = Some(LastStep {
+            learning_rate,
+            grad_norm: outcome.grad_norm,
+            device_memory: outcome.device_memory,
+            counters,
+            was_skipped: self.skipped_steps() > skipped,
+        });
+        let tokens: usize = batches.iter().map(Batch::num_tokens).sum();
+        self.token_total += tokens;
+        self.interval.add(outcome.loss, tokens);
+        self.done = step as usize;
+        if !self.plan.is_logging_step(step) {
+            self.host.event(&Event::Progress { step: self.done });
+        }
+        Ok(())
+    }
+
+    /// Whether the step that was taken is logged.
+    pub fn is_logging_step(&self) -> bool {
+        self.plan.is_logging_step(self.done as u64)
+    }
+
+    /// Whether an evaluation follows it.
+    pub fn is_eval_step(&self) -> bool {
+        self.plan.is_eval_step(self.done as u64) && !self.job.validation.is_empty()
+    }
+
+    /// Whether the sample prompt is answered after it.
+    pub fn is_sample_step(&self) -> bool {
+        self.job.sample.as_ref().is_some_and(|sample| self.done.is_multiple_of(sample.every.max(1)))
+    }
+
+    /// Whether a checkpoint follows it.
+    pub fn is_save_step(&self) -> bool {
+        self.plan.is_save_step(self.done as u64)
+    }
+
+    /// Reports the steps since the last report.
+    ///
+    /// # Errors
+    ///
+    /// If the device fails, or the loss or the gradient is not finite.
+    pub async fn log(&mut self) -> Result<(), TrainError> {
+        let Some(last) = self.last.take() else { return Ok(()) };
+        let step = self.done;
+        let failed = |reason| TrainError::Device { step, reason };
+        let sum = read_number(self.interval.loss.take()).await.map_err(failed)?;
+        let grad_norm = read_number(Some(last.grad_norm)).await.map_err(failed)?;
+        if !sum.is_finite() || !(grad_norm.is_finite() || last.was_skipped) {
+            let numbers = [("the loss", sum), ("the gradient norm", grad_norm)];
+            return Err(diverged(&self.optimizer, step, &numbers).await);
+        }
+        self.loss_total += sum;
+        let now = self.host.seconds();
+        let elapsed = now - self.began;
+        let to_come = self.plan.total_steps as f64 - step as f64;
+        let log = StepLog {
+            step,
+            epoch: self.epoch(),
+            loss: sum / self.interval.steps as f64,
+            learning_rate: last.learning_rate,
+            grad_norm,
+            tokens_per_second: self.interval.tokens as f64 / (now - self.interval.began).max(1e-9),
+            elapsed_seconds: elapsed,
+            remaining_seconds: elapsed / (step - self.first) as f64 * to_come,
+            memory_bytes: self.host.memory_bytes(),
+            device_memory_bytes: last.device_memory.max(reserved_bytes(self.job.model.device())),
+            kernel_flops: last.counters.map(|(flops, _)| flops),
+            kernel_bytes: last.counters.map(|(_, bytes)| bytes),
+            loss_scale: self.loss_scale.as_ref().map(|scale| scale.scale),
+            skipped_steps: self.loss_scale.as_ref().map(|scale| scale.skipped_steps),
+        };
+        self.state.logged(&log);
+        self.host.event(&Event::Step(log));
+        self.interval = Interval::new(now);
+        Ok(())
+    }
+
+    /// Evaluates, and ends the run where `early_stopping_patience` is at its end.
+    ///
+    /// # Errors
+    ///
+    /// As [`evaluate()`].
+    pub async fn evaluate(&mut self) -> Result<(), TrainError> {
+        let began = self.host.seconds();
+        let evaluation = evaluate(self.job, self.host, self.done, self.epoch()).await?;
+        let rows = self.job.validation.len();
+        let is_enough = self.state.evaluated(&evaluation, &self.job.arguments, self.best_metric, rows);
+        self.host.event(&Event::Evaluated(evaluation));
+        self.pause(began);
+        if is_enough {
+            self.is_enough = true;
+            self.warn(format!(
+                "stopped at step {}: eval_{} was no better for {} evaluations",
+                self.done, self.best_metric.name, self.state.patience_counter
+            ));
+        }
+        Ok(())
+    }
+
+    /// Answers the sample prompt.
+    ///
+    /// # Errors
+    ///
+    /// If the prompt does not fit the model, or the device fails.
+    pub async fn sample(&mut self) -> Result<(), TrainError> {
+        let Some(sample) = &self.job.sample else { return Ok(()) };
+        let began = self.host.seconds();
+        let ids = self.job.model.generate(&sample.prompt, sample.max_new_tokens, &sample.stop).await?;
+        self.host.event(&Event::Sampled(Sampled { step: self.done, ids, text: String::new() }));
+        self.pause(began);
+        Ok(())
+    }
+
+    /// Writes a checkpoint, and removes those that `save_total_limit` leaves no room for.
+    ///
+    /// # Errors
+    ///
+    /// If the device cannot be read, a value is not finite, or the files cannot be written.
+    pub async fn save(&mut self) -> Result<(), TrainError> {
+        let began = self.host.seconds();
+        let step = self.done;
+        let directory = format!("checkpoint-{step}");
+        if self.job.arguments.load_best_model_at_end && self.state.best_global_step == Some(step) {
+            let values = self.optimizer.values().await;
+            self.best = values.map_err(|reason| TrainError::Device { step, reason })?;
+            self.state.best_model_checkpoint = Some(format!("{}/{directory}", self.job.arguments.output_dir));
+        }
+        self.state.sums = Sums {
+            loss_total: self.loss_total,
+            counted_from: self.state.sums.counted_from,
+            interval_loss: read_finite("the loss", self.interval.loss.clone(), step).await?,
+            interval_steps: self.interval.steps,
+            interval_tokens: self.interval.tokens,
+        };
+        self.state.loss_scale = self.loss_scale.clone();
+        let trainer_state = self.state.to_json(&self.plan, &self.job.arguments, step, self.epoch());
+        let mut files = adapter_files(self.job, &self.optimizer, step).await?;
+        let model = &mut self.job.model;
+        files.extend(state_files(model, &self.optimizer, &self.best, step, &trainer_state).await?);
+        self.host.save(&directory, files).await?;
+        self.host.event(&Event::Saved(Saved { step, directory: directory.clone() }));
+        self.rotate(&directory).await;
+        self.pause(began);
+        Ok(())
+    }
+
+    /// Puts the best values back with `load_best_model_at_end`, and saves what was learnt into `output_dir`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::save`].
+    pub async fn finish(mut self) -> Result<Finished, TrainError> {
+        let steps = self.done;
+        // Steps after the last logged one count in the mean; Transformers writes no line for them.
+        self.loss_total += read_finite("the loss", self.interval.loss.take(), steps).await?;
+        self.load_best();
+        let files = adapter_files(self.job, &self.optimizer, steps).await?;
+        self.host.save("", files).await?;
+        self.host.event(&Event::Saved(Saved { step: steps, directory: String::new() }));
+        let train_runtime = self.host.seconds() - self.began;
+        let counted = steps.saturating_sub(self.state.sums.counted_from).max(1);
+        let finished = Finished {
+            steps,
+            train_loss: self.loss_total / counted as f64,
+            train_runtime,
+            tokens_per_second: self.token_total as f64 / train_runtime.max(1e-9),
+            memory_bytes: self.host.memory_bytes(),
+            stopped: self.stopped,
+        };
+        self.host.event(&Event::Finished(finished));
+        Ok(finished)
+    }
+
+    fn load_best(&mut self) {
+        let (Some(step), Some(metric)) = (self.state.best_global_step, self.state.best_metric) else {
+            return;
+        };
+        if self.best.is_empty() {
+            return;
+        }
+        self.optimizer.set_values(&mut self.job.model, &self.best);
+        let folder = self.state.best_model_checkpoint.clone().unwrap_or_default();
+        let name = self.best_metric.name;
+        self.warn(format!(
+            "the best was eval_{name} {metric:.4} at step {step}: what was learnt is that of {folder}"
+        ));
+    }
+
+    /// The micro-batches of a step.
+    fn batches(&mut self, step: u64) -> Result<Vec<Batch>, TrainError> {
+        let (number, range) = self.plan.micro_batches(step);
+        let Job { train, arguments, shuffle, padding, .. } = &*self.job;
+        let epoch = match self.epoch.take() {
+            Some(epoch) if epoch.number == number => epoch,
+            _ => {
+                let order = sampling_order(train, arguments, number, *shuffle);
+                let size = arguments.per_device_train_batch_size;
+                let micro_batches = micro_batches(&order, size, arguments.dataloader_drop_last);
+                Epoch { number, micro_batches }
+            }
+        };
+        let rows = epoch.micro_batches[range].iter();
+        let batches = rows.map(|rows| collated(train, rows, *padding)).collect();
+        self.epoch = Some(epoch);
+        batches
+    }
+
+    /// Leaves `save_total_limit` checkpoints; the best one is kept beside the newest.
+    async fn rotate(&mut self, newest: &str) {
+        let arguments = &self.job.arguments;
+        let Some(limit) = arguments.save_total_limit.filter(|limit| *limit > 0) else { return };
+        let best = self.state.best_model_checkpoint.as_deref().filter(|_| arguments.load_best_model_at_end);
+        let best = best.and_then(|path| path.rsplit(['/', '\\']).next());
+        let keep = if limit == 1 && best.is_some_and(|best| best != newest) { 2 } else { limit };
+        self.host.rotate(keep, best).await;
+    }
+
+    /// Takes the time since `began` out of the interval: tokens a second are those of the steps alone.
+    fn pause(&mut self, began: f64) {
+        self.interval.began += self.host.seconds() - began;
+    }
+
+    fn warn(&mut self, message: String) {
+        self.host.event(&Event::Warned(Warned { message }));
+    }
+
+    /// Steps that were skipped in fp16.
+    fn skipped_steps(&self) -> u64 {
+        self.loss_scale.as_ref().map_or(0, |scale| scale.skipped_steps)
+    }
+
+    /// Epochs done, as a fraction.
+    fn epoch(&self) -> f64 {
+        match self.done {
+            0 => 0.0,
+            done => self.plan.epoch_at(done as u64),
+        }
+    }
+}
+
+fn started(job: &mut Job, plan: &StepPlan, first_step: usize) -> Started {
+    let (trainable_parameters, all_parameters) = job.model.parameter_counts();
+    Started {
+        first_step,
+        num_examples: job.train.len(),
+        total_steps: plan.total_steps as usize,
+        warmup_steps: plan.warmup_steps as usize,
+        num_epochs: plan.epoch_at(plan.total_steps),
+        effective_batch_size: job.arguments.per_device_train_batch_size
+            * job.arguments.gradient_accumulation_steps,
+        trainable_parameters,
+        all_parameters,
+    }
+}
+
+/// Refuses data of which nothing is learnt.
+fn check_data(job: &Job) -> Result<(), TrainError> {
+    match (0..job.train.len()).any(|row| job.train.num_targets(row) > 0) {
+        true => Ok(()),
+        false => Err(TrainError::Data(
+            "no token of the training data is learnt: every label is masked; is max_length too short for the prompts?".into(),
+        )),
+    }
+}
+
+/// Refuses a checkpoint behind the end of the run.
+fn check_step(checkpoint: &Checkpoint, plan: &StepPlan) -> Result<(), TrainError> {
+    match checkpoint.step as u64 > plan.total_steps {
+        false => Ok(()),
+        true => Err(TrainError::Checkpoint(format!(
+            "it was taken at step {}, and the run has {} steps",
+            checkpoint.step, plan.total_steps
+        ))),
+    }
+}
+
+/// The metric that `metric_for_best_model` names, and which way is better.
+fn best_metric(job: &Job) -> Result<Metric, TrainError> {
+    let name = job.arguments.best_metric();
+    let known = || [Metric::LOSS].into_iter().chain(job.objective.metrics().iter().copied());
+    let Some(metric) = known().find(|metric| metric.name == name) else {
+        let known: Vec<&str> = known().map(|metric| metric.name).collect();
+        return Err(TrainError::Data(format!(
+            "training.metric_for_best_model = {name:?} is not measured here; this run's evaluations give {}",
+            known.join(", ")
+        )));
+    };
+    let greater_is_better = job.arguments.greater_is_better.unwrap_or(metric.greater_is_better);
+    Ok(Metric { greater_is_better, ..metric })
+}
