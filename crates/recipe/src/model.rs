@@ -23,12 +23,12 @@ settings! {
         adapter_name_or_path: Option<String> = None => Kind::Text
             .zh("作为起点的适配器：含 adapter_config.json 的文件夹，或模型 ID。")
             .ours()
-            .refused_by_page("an adapter to go on from cannot be loaded there yet", "网页中还不能加载作为起点的适配器");
+            .refused_by_page("it cannot load an adapter to go on from yet", "网页中还不能加载作为起点的适配器");
         /// How the frozen weights are kept on the device: `auto` keeps a GGUF file's blocks packed where they can be
         /// computed on, `float32` unpacks them.
         dtype: ModelDtype = ModelDtype::Auto => ModelDtype::KIND
             .zh("冻结的权重在设备上的存储方式：auto 在可以直接计算时保持 GGUF 文件的分块，float32 则将其展开。")
-            .ignored_by_page("its weights are always kept as auto keeps them", "网页中的权重始终按 auto 存储");
+            .ignored_by_page("weights are always kept there as auto keeps them", "网页中的权重始终按 auto 存储");
     }
 }
 
