@@ -34,3 +34,21 @@ fn the_examples_are_recipes_with_data_and_a_place_in_their_table() {
     }
     assert_eq!(table.matches(".toml`").count(), recipes, "recipes in the table");
 }
+
+/// LoRA+ is refused with an adapter on the embedding: whatever architecture's, by its whole path as a regex.
+#[test]
+fn every_architecture_s_embedding_is_known_to_the_recipe() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures");
+    let mut models = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let Ok(text) = std::fs::read_to_string(entry.unwrap().path().join("config.json")) else { continue };
+        let config = lorelei_formats::ModelConfig::from_json(&text, "config.json").unwrap();
+        let path = config.path(config.names.embedding);
+        let mut recipe = lorelei_recipe::Recipe::default();
+        recipe.set(&format!("lora.target_modules='^{path}'")).unwrap();
+        recipe.set("training.loraplus_lr_ratio=16").unwrap();
+        assert_eq!(recipe.validate().unwrap_err().key, "training.loraplus_lr_ratio", "{path}");
+        models += 1;
+    }
+    assert!(models > 20, "{models}");
+}

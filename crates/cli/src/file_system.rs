@@ -6,7 +6,7 @@ use std::{
 };
 
 use lorelei_protocol::Notice;
-use lorelei_recipe::DataSection;
+use lorelei_recipe::{DataSection, HostKind};
 use lorelei_session::{ExampleSink, Folder, Host, OpenedModel, Result, RowFile, SessionError};
 
 use crate::{data_files, source, spilled_examples::SpilledExamples};
@@ -20,6 +20,7 @@ pub struct FileSystem;
 pub struct DiskFolder(pub PathBuf);
 
 impl Host for FileSystem {
+    const KIND: HostKind = HostKind::Program;
     type ModelName = str;
     type DataName = str;
     type Folder = DiskFolder;

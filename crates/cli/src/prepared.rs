@@ -43,7 +43,7 @@ impl Prepared {
     /// If the recipe, the model or the data is wrong.
     pub fn new(recipe: Recipe, device: &Device, resume: Option<&Path>) -> Result<Self> {
         let is_full = recipe.training.finetuning_type == FinetuningType::Full;
-        let named = &recipe.model.model_name_or_path;
+        let named = recipe.model.name().map_err(report)?;
         // A checkpoint of a whole model is one.
         let whole = resume.filter(|_| is_full).map(|folder| folder.display().to_string());
         let opened = source::opened(named)?;

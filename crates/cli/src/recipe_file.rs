@@ -2,7 +2,7 @@
 
 use std::{fs, path::PathBuf};
 
-use lorelei_recipe::{ModelDtype, Recipe, RecipeError};
+use lorelei_recipe::{Recipe, RecipeError};
 use miette::{IntoDiagnostic, LabeledSpan, NamedSource, Report, Result, WrapErr, miette};
 
 use crate::report;
@@ -53,11 +53,6 @@ pub fn parse(text: &str, name: &str, json: bool, set: &[String]) -> Result<Recip
         warnings.extend(recipe.set(assignment).map_err(report)?);
     }
     recipe.validate().map_err(report)?;
-    if matches!(recipe.model.dtype, ModelDtype::Float16 | ModelDtype::Bfloat16) {
-        return Err(miette!(
-            "model.dtype: half precision is not supported yet; leave it at \"auto\" (float32)"
-        ));
-    }
     for warning in warnings {
         eprintln!("warning: {warning}");
     }

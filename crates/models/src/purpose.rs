@@ -21,21 +21,14 @@ impl Purpose {
     }
 
     /// What the model of `config` is to do: what the purpose says, or else its `config.json`.
-    ///
-    /// # Errors
-    ///
-    /// If no model does it.
-    pub fn task(self, config: &ModelConfig) -> Result<Task, ModelError> {
-        Ok(match self.task {
+    pub fn task(self, config: &ModelConfig) -> Task {
+        match self.task {
             None => config.task,
             Some(TaskType::CausalLm) => Task::CausalLm,
             Some(TaskType::SeqCls) => Task::SequenceClassification,
             Some(TaskType::TokenCls) => Task::TokenClassification,
             Some(TaskType::FeatureExtraction) => Task::FeatureExtraction,
-            Some(other) => {
-                return Err(ModelError::Unsupported(format!("task_type {other:?} is not supported")));
-            }
-        })
+        }
     }
 
     /// As [`Self::task`], of a model that is to be trained.
@@ -44,7 +37,7 @@ impl Purpose {
     ///
     /// If the task has nothing to train by.
     pub fn trained_task(self, config: &ModelConfig) -> Result<Task, ModelError> {
-        match self.task(config)? {
+        match self.task(config) {
             Task::FeatureExtraction => Err(ModelError::Unsupported(
                 "the model has no head to train: set lora.task_type to \"SEQ_CLS\" (rows of text and label) or \
                  \"TOKEN_CLS\" (rows of tokens and tags)"
@@ -58,9 +51,9 @@ impl Purpose {
     ///
     /// # Errors
     ///
-    /// If no model does it, or this one has no head for it.
+    /// If the model has no head for it.
     pub fn config(self, config: ModelConfig) -> Result<ModelConfig, ModelError> {
-        let (task, num_labels) = (self.task(&config)?, self.num_labels.unwrap_or(config.num_labels));
+        let (task, num_labels) = (self.task(&config), self.num_labels.unwrap_or(config.num_labels));
         Ok(config.for_task(task, num_labels)?)
     }
 }

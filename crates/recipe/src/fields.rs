@@ -1,11 +1,12 @@
 //! Every setting there is: all of PEFT 0.21's `LoraConfig`, all of Transformers 5.23's `TrainingArguments` and the
 //! names these had in version 4, and the few of our own.
 //!
-//! This table is the only place that knows a setting's type, range and state: the readers, the validation, the
-//! suggestions and FEATURES.md are made from it.
+//! A setting that a recipe keeps is declared with its section's struct, by `settings!`; the others, which are read and
+//! make no difference, or are refused, are in this module's files. The readers, the validation, the suggestions,
+//! FEATURES.md and the page's form are made from the table.
 
 mod lora;
-mod model_data;
+mod model;
 mod training;
 mod training_old;
 
@@ -13,7 +14,9 @@ use std::fmt;
 
 use serde_json::Value as Json;
 
-use crate::Kind;
+use crate::host::Limit;
+use crate::text::Bilingual;
+use crate::{DataSection, Kind, LoraConfig, ModelSection, TrainingArguments};
 
 /// A section of a recipe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +26,17 @@ pub enum Table {
     Data,
     Lora,
     Training,
+}
+
+/// Where the page's form has a setting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shown {
+    /// Among those that most runs touch.
+    First,
+    /// Among the others, folded away.
+    More,
+    /// Nowhere: it follows from the files that are chosen, or is not kept.
+    Elsewhere,
 }
 
 /// What Lorelei makes of a setting.
@@ -55,8 +69,16 @@ pub struct Field {
     pub harmless: &'static [&'static str],
     /// What we make of it.
     pub state: State,
-    /// One line on what it is.
+    /// One line on what it is, with names and values in backticks.
     pub doc: &'static str,
+    /// The same in Chinese; empty where a recipe does not keep the setting.
+    pub chinese: &'static str,
+    /// What to choose, from experience, where there is something to say.
+    pub advice: Option<Bilingual>,
+    /// Where the form has it.
+    pub shown: Shown,
+    /// The host that does not honour it, where there is one.
+    pub limit: Option<Limit>,
 }
 
 impl Table {
@@ -81,6 +103,9 @@ impl fmt::Display for Table {
 }
 
 impl Field {
+    /// [`Field::upstream`] of a setting that is neither PEFT's nor Transformers'.
+    pub const OURS: &'static str = "—";
+
     /// The path of the setting: `lora.r`.
     pub fn path(&self) -> String {
         format!("{}.{}", self.table, self.name)
@@ -93,9 +118,13 @@ impl Field {
 
     /// Whether a value is the default, or means the same.
     pub(crate) fn is_harmless(&self, value: &Json) -> bool {
-        let same = |text: &str| serde_json::from_str(text).is_ok_and(|default: Json| equal(&default, value));
-        value.is_null() || same(self.default) || self.harmless.iter().any(|text| same(text))
+        value.is_null() || is_one_of(value, &[self.default]) || is_one_of(value, self.harmless)
     }
+}
+
+/// Whether a value is one of `texts`, which are JSON.
+pub(crate) fn is_one_of(value: &Json, texts: &[&str]) -> bool {
+    texts.iter().any(|text| serde_json::from_str(text).is_ok_and(|known: Json| equal(&known, value)))
 }
 
 /// All settings, section after section.
@@ -103,14 +132,36 @@ pub fn all() -> impl Iterator<Item = &'static Field> {
     Table::ALL.into_iter().flat_map(of)
 }
 
-/// The settings of a section.
+/// The settings of a section: those that a recipe keeps, then the others.
 pub fn of(table: Table) -> &'static [Field] {
+    static MODEL: [Field; ModelSection::FIELDS.len() + model::OTHERS.len()] =
+        joined([ModelSection::FIELDS, model::OTHERS]);
+    static LORA: [Field; LoraConfig::FIELDS.len() + lora::OTHERS.len()] =
+        joined([LoraConfig::FIELDS, lora::OTHERS]);
+    static TRAINING: [Field;
+        TrainingArguments::FIELDS.len() + training::OTHERS.len() + training_old::OTHERS.len()] =
+        joined([TrainingArguments::FIELDS, training::OTHERS, training_old::OTHERS]);
     match table {
-        Table::Model => model_data::MODEL,
-        Table::Data => model_data::DATA,
-        Table::Lora => lora::FIELDS,
-        Table::Training => training::FIELDS,
+        Table::Model => &MODEL,
+        Table::Data => DataSection::FIELDS,
+        Table::Lora => &LORA,
+        Table::Training => &TRAINING,
     }
+}
+
+/// Several lists, one after the other.
+const fn joined<const LISTS: usize, const LENGTH: usize>(lists: [&[Field]; LISTS]) -> [Field; LENGTH] {
+    let mut fields = [lists[0][0]; LENGTH];
+    let (mut list, mut at, mut next) = (0, 0, 0);
+    while next < LENGTH {
+        if at == lists[list].len() {
+            (list, at) = (list + 1, 0);
+        } else {
+            fields[next] = lists[list][at];
+            (at, next) = (at + 1, next + 1);
+        }
+    }
+    fields
 }
 
 /// The setting called `name` in a section, under the name that it has in [`crate::Recipe`].
@@ -130,24 +181,29 @@ fn equal(a: &Json, b: &Json) -> bool {
     }
 }
 
-/// Rows of the form `name: kind => "default" theirs "default" also ["value"], state, "doc";`.
-macro_rules! rows {
-    ($table:ident; $($name:ident: $kind:expr => $default:literal $(theirs $upstream:literal)?
+/// Settings that a recipe does not keep, in rows of the form
+/// `name: "default" upstream "default" also ["value"], state, "documentation";`.
+macro_rules! others {
+    ($table:ident; $($name:ident: $default:literal $(upstream $upstream:literal)?
         $(also [$($also:literal),*])?, $state:expr, $doc:literal;)*) => {
         &[$(crate::fields::Field {
             table: crate::fields::Table::$table,
             name: stringify!($name),
-            kind: $kind,
+            kind: crate::Kind::Any,
             default: $default,
-            upstream: crate::fields::theirs!($default $(, $upstream)?),
+            upstream: crate::fields::upstream!($default $(, $upstream)?),
             harmless: &[$($($also),*)?],
             state: $state,
             doc: $doc,
+            chinese: "",
+            advice: None,
+            shown: crate::fields::Shown::Elsewhere,
+            limit: None,
         }),*]
     };
 }
 
-macro_rules! theirs {
+macro_rules! upstream {
     ($default:literal) => {
         $default
     };
@@ -156,4 +212,4 @@ macro_rules! theirs {
     };
 }
 
-use {rows, theirs};
+use {others, upstream};

@@ -132,6 +132,14 @@ impl Bounds {
 }
 
 impl Kind {
+    /// The same choice, with words that PEFT or Transformers take here and Lorelei does not yet.
+    pub(crate) const fn later(self, later: &'static [&'static str]) -> Self {
+        match self {
+            Kind::Choice { takes, .. } => Kind::Choice { takes, later },
+            other => other,
+        }
+    }
+
     /// What is taken, in a few words.
     pub fn describe(&self) -> String {
         match self {
@@ -147,7 +155,7 @@ impl Kind {
             Kind::Ranks => format!("a table of module name to rank, 1 to {MAX_RANK}"),
             Kind::Alphas => "a table of module name to alpha, more than 0".into(),
             Kind::Columns => format!("a table of field to column; fields: {}", ROW_FIELDS.join(", ")),
-            Kind::Init => "true, false, \"gaussian\", \"pissa\", \"pissa_niter_N\" or \"olora\"".into(),
+            Kind::Init => InitLoraWeights::DESCRIPTION.into(),
             Kind::TokenIndices => {
                 "a list of token ids, or a table of the embedding's name to such a list".into()
             }
@@ -156,6 +164,27 @@ impl Kind {
                 format!("a table with {}", names.join(", "))
             }
             Kind::Any => "anything".into(),
+        }
+    }
+
+    /// The words that a form can offer, where the values are a few words. Others may be taken too: `"pissa_niter_16"`.
+    pub fn choices(&self) -> Option<Vec<&'static str>> {
+        match self {
+            Kind::Choice { takes, .. } => Some(takes.to_vec()),
+            Kind::Init => Some(["true", "false"].iter().chain(InitLoraWeights::WORDS).copied().collect()),
+            Kind::Bool
+            | Kind::Int { .. }
+            | Kind::Number(_)
+            | Kind::Text
+            | Kind::Names
+            | Kind::Targets
+            | Kind::Indices
+            | Kind::Ranks
+            | Kind::Alphas
+            | Kind::Columns
+            | Kind::TokenIndices
+            | Kind::SchedulerKwargs
+            | Kind::Any => None,
         }
     }
 
@@ -177,14 +206,11 @@ impl Kind {
             Kind::Number(bounds) => return check_number(self, name, value, bounds),
             Kind::Choice { takes, later } => return check_choice(self, name, value, takes, later),
             Kind::Init => {
-                if value.is_boolean() {
+                let is_known = value.as_str().is_some_and(|text| InitLoraWeights::named(text).is_some());
+                if is_known || value.is_boolean() {
                     return Ok(());
                 }
-                if value.as_str().is_some_and(|text| InitLoraWeights::named(text).is_some()) {
-                    return Ok(());
-                }
-                let later = &["eva", "corda", "loftq", "lora_ga", "orthogonal", "mica"];
-                return check_choice(self, name, value, &["gaussian", "pissa", "olora"], later);
+                return check_choice(self, name, value, InitLoraWeights::WORDS, InitLoraWeights::LATER);
             }
             Kind::Names => {
                 strings(value, true).is_some_and(|names| names.iter().all(|name| layer_pattern(name).is_ok()))

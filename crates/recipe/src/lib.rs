@@ -9,10 +9,11 @@
 //! Text comes in, values come out. Nothing here opens a file, knows a device or depends on the tensor library, so the
 //! page, the worker and the program read a recipe with the same code and report the same errors.
 
-mod advice;
+mod choice;
 mod data;
 mod error;
 pub mod fields;
+mod host;
 mod import;
 mod kind;
 mod link;
@@ -20,6 +21,7 @@ mod lora;
 mod markdown;
 mod model;
 mod number;
+mod optimizer_names;
 mod peft;
 mod plan;
 mod read;
@@ -27,29 +29,33 @@ mod recipe;
 mod rules;
 mod schedule;
 mod set;
+mod setting;
 mod source;
 mod suggest;
 mod targets;
+mod text;
 mod training;
+mod training_choices;
 mod validate;
 mod write;
 mod write_python;
 
-pub use advice::advice;
 pub use data::{DataSection, OnBadRow, SampleBy, TruncationSide};
 pub use error::{RecipeError, Warning};
+pub use host::{Effect, HostKind, Limit, Unhonoured};
 pub use import::{ImportFormat, Imported};
 pub use kind::{Bounds, Kind, ROW_FIELDS};
 pub use link::{decode_link, encode_link};
 pub use lora::{Bias, InitLoraWeights, LoraConfig, TaskType, TokenIndices};
 pub use markdown::features_markdown;
 pub use model::{ModelDtype, ModelSection, id_and_revision};
+pub use optimizer_names::OptimizerNames;
 pub use peft::PEFT_VERSION;
 pub use plan::StepPlan;
 pub use recipe::Recipe;
 pub use rules::{Hint, hints};
 pub use schedule::{LrSchedulerKwargs, LrSchedulerType, Ramp, Schedule, learning_rate};
 pub use targets::{TargetModules, default_target_modules};
-pub use training::{
-    FinetuningType, IntervalStrategy, Optimizer, ReportTo, SamplingStrategy, TrainingArguments,
-};
+pub use text::Bilingual;
+pub use training::TrainingArguments;
+pub use training_choices::{FinetuningType, IntervalStrategy, ReportTo, SamplingStrategy};

@@ -5,74 +5,112 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 use crate::TargetModules;
+use crate::choice::choices;
+use crate::kind::{BELOW_ONE, Kind, MAX_RANK, POSITIVE};
 use crate::number::{is_false, one_or_many, whole, whole_map};
+use crate::setting::settings;
 use crate::targets::first_matching_key;
 
-/// The adapter: `W + scaling * B A`, with `W [out, in]`, `A [r, in]`, `B [out, r]`. Names and defaults are PEFT's.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct LoraConfig {
-    /// Rank of the update.
-    pub r: usize,
-    /// Numerator of the scale.
-    #[serde(serialize_with = "whole")]
-    pub lora_alpha: f64,
-    /// Probability of dropping an input of `A`.
-    pub lora_dropout: f64,
-    /// Which biases of the base model are trained too.
-    pub bias: Bias,
-    /// What the model is for.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub task_type: Option<TaskType>,
-    /// The modules that get an adapter; absent, PEFT's default for the architecture.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub target_modules: Option<TargetModules>,
-    /// Modules to leave out, matched like `target_modules`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub exclude_modules: Option<TargetModules>,
-    /// Scale by `alpha / sqrt(r)` instead of `alpha / r`.
-    pub use_rslora: bool,
-    /// The layers that get an adapter, from 0; absent or empty, all. A single number in the file is a list of one.
-    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "one_or_many")]
-    pub layers_to_transform: Option<Vec<usize>>,
-    /// The name before a layer's number (`layers`, `h`); absent, any name.
-    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "one_or_many")]
-    pub layers_pattern: Option<Vec<String>>,
-    /// Ranks of single modules. A key is a module's last names or a regex of them. The keys are tried in alphabetical
-    /// order, which is the order PEFT's own files have them in: the adapter means the same after it was saved.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub rank_pattern: BTreeMap<String, usize>,
-    /// Alphas of single modules, with keys like `rank_pattern`'s.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty", serialize_with = "whole_map")]
-    pub alpha_pattern: BTreeMap<String, f64>,
-    /// How `A` and `B` begin.
-    pub init_lora_weights: InitLoraWeights,
-    /// Modules that are trained whole and saved with the adapter.
-    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "one_or_many")]
-    pub modules_to_save: Option<Vec<String>>,
-    /// Tokens whose rows of the embedding are trained and saved with the adapter.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub trainable_token_indices: Option<TokenIndices>,
-    /// Weight-decomposed adaptation (DoRA).
-    pub use_dora: bool,
-    /// Whether the base weight is stored `[in, out]` (GPT-2's `Conv1D`).
-    #[serde(skip_serializing_if = "is_false")]
-    pub fan_in_fan_out: bool,
-    /// Whether `B` has a bias.
-    pub lora_bias: bool,
+settings! {
+    /// The adapter: `W + scaling * B A`, with `W [out, in]`, `A [r, in]`, `B [out, r]`. Names and defaults are PEFT's.
+    pub struct LoraConfig in Lora {
+        /// What the model is for.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        task_type: Option<TaskType> = None => TaskType::KIND.zh("模型的用途。").shown_first();
+        /// Rank of the update.
+        r: usize = 8 => Kind::Int { min: 1, max: MAX_RANK }
+            .zh("更新矩阵的秩。")
+            .advice(
+                "8 to 16 for a style or a format, 32 to 64 for new knowledge. Twice the rank is twice the adapter.",
+                "风格或格式用 8 到 16，新知识用 32 到 64。秩加倍，适配器也加倍。",
+            )
+            .shown_first();
+        /// Numerator of the scale `alpha / r`.
+        #[serde(serialize_with = "whole")]
+        lora_alpha: f64 = 8 => Kind::Number(POSITIVE)
+            .zh("缩放系数 alpha / r 的分子。")
+            .advice(
+                "2 to 4 times `r`. The update is scaled by `alpha / r`, so changing `r` alone changes its strength.",
+                "r 的 2 到 4 倍。更新按 alpha / r 缩放，只改 r 会改变其强度。",
+            )
+            .shown_first();
+        /// Probability of dropping an input of `A`.
+        lora_dropout: f64 = 0.0 => Kind::Number(BELOW_ONE)
+            .zh("丢弃 A 的输入的概率。")
+            .advice(
+                "0.05 to 0.1 for a few hundred rows; 0 for many, and fastest.",
+                "几百行用 0.05 到 0.1；行数多时用 0，也最快。",
+            )
+            .shown_first();
+        /// The modules that get an adapter; absent, PEFT's default for the architecture.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        target_modules: Option<TargetModules> = None => Kind::Targets
+            .zh("添加适配器的模块；留空则用 PEFT 对该架构的默认值。")
+            .advice(
+                "`\"all-linear\"` learns most for its size; `q_proj` and `v_proj` are the smallest that works.",
+                "\"all-linear\" 在同样大小下学得最多；q_proj 和 v_proj 是可行的最小选择。",
+            )
+            .shown_first();
+        /// Modules to leave out, matched like `target_modules`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        exclude_modules: Option<TargetModules> = None => Kind::Targets.zh("不添加适配器的模块，匹配方式同 target_modules。");
+        /// Scale by `alpha / sqrt(r)` instead of `alpha / r`.
+        use_rslora: bool = false => Kind::Bool
+            .zh("按 alpha / sqrt(r) 而不是 alpha / r 缩放。")
+            .advice(
+                "On for ranks of 32 and more: `alpha / sqrt(r)` keeps high ranks from learning too little.",
+                "秩为 32 及以上时开启：alpha / sqrt(r) 使高秩不至于学得太少。",
+            );
+        /// The layers that get an adapter, from 0; absent or empty, all.
+        #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "one_or_many")]
+        layers_to_transform: Option<Vec<usize>> = None => Kind::Indices.zh("添加适配器的层，从 0 开始；留空为所有层。");
+        /// The name before a layer's number (`layers`, `h`); absent, any name.
+        #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "one_or_many")]
+        layers_pattern: Option<Vec<String>> = None => Kind::Names.zh("层号之前的名称（layers、h）；留空为任意名称。");
+        /// Ranks of single modules. A key is a module's last names or a regex of them; the keys are tried in alphabetical
+        /// order, in which PEFT's own files have them.
+        #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+        rank_pattern: BTreeMap<String, usize> = {} => Kind::Ranks
+            .zh("个别模块的秩。键为模块名的末尾部分或其正则表达式，按字母顺序匹配，与 PEFT 的文件一致。");
+        /// Alphas of single modules, with keys like `rank_pattern`'s.
+        #[serde(skip_serializing_if = "BTreeMap::is_empty", serialize_with = "whole_map")]
+        alpha_pattern: BTreeMap<String, f64> = {} => Kind::Alphas.zh("个别模块的 alpha，键同 rank_pattern。");
+        /// How `A` and `B` begin. `pissa` and `olora` take them from the base weights; what is saved is a plain adapter of
+        /// twice the rank, which fits the base as it was.
+        init_lora_weights: InitLoraWeights = true => Kind::Init
+            .zh("A 和 B 的初始化方式。pissa 和 olora 取自基础权重；保存的是秩加倍的普通适配器，适用于原来的基础模型。");
+        /// Which biases of the base model are trained too.
+        bias: Bias = Bias::None => Bias::KIND.zh("同时训练基础模型的哪些偏置。");
+        /// Modules that are trained whole and saved with the adapter.
+        #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "one_or_many")]
+        modules_to_save: Option<Vec<String>> = None => Kind::Names.zh("整体训练并随适配器保存的模块。");
+        /// Tokens whose rows of the embedding are trained and saved with the adapter.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        trainable_token_indices: Option<TokenIndices> = None => Kind::TokenIndices.zh("训练哪些词元的嵌入，并随适配器保存。");
+        /// Weight-decomposed adaptation (DoRA).
+        use_dora: bool = false => Kind::Bool.zh("权重分解的适配（DoRA）。");
+        /// Whether the base weight is stored (in, out), as GPT-2's `Conv1D` has it.
+        #[serde(skip_serializing_if = "is_false")]
+        fan_in_fan_out: bool = false => Kind::Bool
+            .zh("基础权重是否按（输入，输出）存储，如 GPT-2 的 Conv1D。")
+            .ignored("the model itself says how its weights are stored");
+        /// Whether `B` has a bias.
+        lora_bias: bool = false => Kind::Bool.zh("B 是否有偏置。");
+    }
 }
 
-/// Which biases are trained.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Bias {
-    /// None of them.
-    #[default]
-    None,
-    /// All of the model's.
-    All,
-    /// Those of the modules with an adapter.
-    LoraOnly,
+choices! {
+    /// Which biases are trained.
+    #[derive(Default)]
+    pub enum Bias {
+        /// None of them.
+        #[default]
+        None = "none",
+        /// All of the model's.
+        All = "all",
+        /// Those of the modules with an adapter.
+        LoraOnly = "lora_only",
+    }
 }
 
 /// Tokens of the embedding, or of a module by its name.
@@ -97,22 +135,19 @@ impl TokenIndices {
     }
 }
 
-/// PEFT's `TaskType`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(missing_docs)]
-pub enum TaskType {
-    #[serde(rename = "CAUSAL_LM")]
-    CausalLm,
-    #[serde(rename = "SEQ_CLS")]
-    SeqCls,
-    #[serde(rename = "SEQ_2_SEQ_LM")]
-    Seq2SeqLm,
-    #[serde(rename = "TOKEN_CLS")]
-    TokenCls,
-    #[serde(rename = "QUESTION_ANS")]
-    QuestionAns,
-    #[serde(rename = "FEATURE_EXTRACTION")]
-    FeatureExtraction,
+choices! {
+    /// PEFT's `TaskType`.
+    pub enum TaskType {
+        /// It writes text.
+        CausalLm = "CAUSAL_LM",
+        /// It classifies texts.
+        SeqCls = "SEQ_CLS",
+        /// It classifies tokens.
+        TokenCls = "TOKEN_CLS",
+        /// It gives hidden states.
+        FeatureExtraction = "FEATURE_EXTRACTION",
+    }
+    later ["SEQ_2_SEQ_LM", "QUESTION_ANS"]
 }
 
 /// How `A` and `B` begin; `true`, `false`, `"gaussian"`, `"pissa"`, `"pissa_niter_16"` or `"olora"` in a file.
@@ -152,8 +187,8 @@ impl LoraConfig {
         self.alpha(module_path) / if self.use_rslora { rank.sqrt() } else { rank }
     }
 
-    /// The configuration of a plain adapter that is this one less what it took from the base weights at its beginning: twice the rank, the
-    /// same scale. For [`InitLoraWeights::changes_the_base`], as PEFT's `path_initial_model_for_weight_conversion` has it.
+    /// Configuration of the plain adapter that an adapter with [`InitLoraWeights::changes_the_base`] is saved as: twice the rank, the same
+    /// scale. PEFT's `path_initial_model_for_weight_conversion`.
     pub fn converted(&self) -> Self {
         let more = if self.use_rslora { std::f64::consts::SQRT_2 } else { 2.0 };
         Self {
@@ -171,39 +206,23 @@ impl LoraConfig {
     }
 }
 
-impl Default for LoraConfig {
-    fn default() -> Self {
-        Self {
-            r: 8,
-            lora_alpha: 8.0,
-            lora_dropout: 0.0,
-            bias: Bias::None,
-            task_type: None,
-            target_modules: None,
-            exclude_modules: None,
-            use_rslora: false,
-            layers_to_transform: None,
-            layers_pattern: None,
-            rank_pattern: BTreeMap::new(),
-            alpha_pattern: BTreeMap::new(),
-            init_lora_weights: InitLoraWeights::default(),
-            modules_to_save: None,
-            trainable_token_indices: None,
-            use_dora: false,
-            fan_in_fan_out: false,
-            lora_bias: false,
-        }
-    }
-}
-
 impl InitLoraWeights {
+    /// The words, beside true and false, and `pissa_niter_N`.
+    pub(crate) const WORDS: &'static [&'static str] = &["gaussian", "pissa", "olora"];
+    /// Words that PEFT takes and Lorelei does not yet.
+    pub(crate) const LATER: &'static [&'static str] =
+        &["eva", "corda", "loftq", "lora_ga", "orthogonal", "mica"];
+    /// What is taken.
+    pub(crate) const DESCRIPTION: &'static str =
+        "true, false, \"gaussian\", \"pissa\", \"pissa_niter_N\" or \"olora\"";
+
     /// The initialisation of that name.
     pub(crate) fn named(name: &str) -> Option<Self> {
         match name {
             "gaussian" => Some(Self::Gaussian),
             "pissa" => Some(Self::Pissa(None)),
             "olora" => Some(Self::Olora),
-            _ => name.strip_prefix("pissa_niter_")?.parse().ok().map(|rounds| Self::Pissa(Some(rounds))),
+            other => other.strip_prefix("pissa_niter_")?.parse().ok().map(|rounds| Self::Pissa(Some(rounds))),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use crate::Effect;
 use crate::fields::{self, Field, State, Table};
 
 /// What becomes of every setting of PEFT's `LoraConfig` and Transformers' `TrainingArguments`, and the
@@ -42,11 +43,22 @@ fn table(text: &mut String, table: Table, title: &str, upstream: &str) {
 fn state(field: &Field) -> (&'static str, String) {
     let doc = field.doc;
     match field.state {
-        State::Supported => ("yes", format!("{doc} Takes {}.", field.kind.describe())),
+        State::Supported => ("yes", format!("{doc} Takes {}.{}", field.kind.describe(), limit(field))),
         State::Ignored(reason) => ("no effect", format!("{doc} {}.", sentence(reason))),
         State::Refused(reason) => ("refused", format!("{doc} {}.", sentence(reason))),
         State::Renamed(name) => ("alias", format!("{doc} Means {name}.")),
     }
+}
+
+/// Where the setting is not honoured, and why.
+fn limit(field: &Field) -> String {
+    field.limit.map_or(String::new(), |limit| {
+        let effect = match limit.effect {
+            Effect::Ignored => "no effect in",
+            Effect::Refused => "refused by",
+        };
+        format!(" {} {}: {}.", sentence(effect), limit.host.name(), limit.reason.english)
+    })
 }
 
 fn sentence(reason: &str) -> String {

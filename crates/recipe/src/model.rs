@@ -1,18 +1,61 @@
 //! `[model]`: the base model and the adapter to start from.
 
-use serde::{Deserialize, Serialize};
+use crate::RecipeError;
+use crate::choice::choices;
+use crate::kind::Kind;
+use crate::setting::settings;
 
-/// The model to train.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct ModelSection {
-    /// A folder, a GGUF file, a hub id (`owner/name`, or `owner/name@revision`), or `builtin:NAME`.
-    pub model_name_or_path: String,
-    /// An adapter to go on from: a folder with `adapter_config.json`, or a hub id.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub adapter_name_or_path: Option<String>,
+settings! {
+    /// The model to train.
+    pub struct ModelSection in Model {
+        /// A folder, a GGUF file, a hub id (`owner/name`, or `owner/name@revision`), or `builtin:tiny`. A run needs one.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        model_name_or_path: Option<String> = None => Kind::Text
+            .zh("文件夹、GGUF 文件、模型 ID（owner/name 或 owner/name@revision），或 builtin:tiny。训练必须指定。")
+            .advice(
+                "For chat, begin from an instruct model: its template and end token are already learnt.",
+                "用于对话时，从指令模型开始：它已学会模板和结束词元。",
+            )
+            .ours()
+            .chosen();
+        /// An adapter to go on from: a folder with `adapter_config.json`, or a hub id.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        adapter_name_or_path: Option<String> = None => Kind::Text
+            .zh("作为起点的适配器：含 adapter_config.json 的文件夹，或模型 ID。")
+            .ours()
+            .refused_by_page("it cannot load an adapter to go on from yet", "网页中还不能加载作为起点的适配器");
+        /// How the frozen weights are kept on the device: `auto` keeps a GGUF file's blocks packed where they can be
+        /// computed on, `float32` unpacks them.
+        dtype: ModelDtype = ModelDtype::Auto => ModelDtype::KIND
+            .zh("冻结的权重在设备上的存储方式：auto 在可以直接计算时保持 GGUF 文件的分块，float32 则将其展开。");
+    }
+}
+
+impl ModelSection {
+    /// The model's name, for what needs one.
+    ///
+    /// # Errors
+    /// If the recipe names none.
+    pub fn name(&self) -> Result<&str, RecipeError> {
+        self.model_name_or_path.as_deref().ok_or_else(|| {
+            RecipeError::new("model.model_name_or_path", "the recipe names no model").with_help(
+                "give model.model_name_or_path: a folder, a .gguf file, a hub id, or \"builtin:tiny\", which comes along",
+            )
+        })
+    }
+}
+
+choices! {
     /// How the frozen weights are kept on the device.
-    pub dtype: ModelDtype,
+    #[derive(Default)]
+    pub enum ModelDtype {
+        /// As the file has them, where they can be computed on; else float32.
+        #[default]
+        Auto = "auto",
+        /// 4 bytes a weight.
+        Float32 = "float32",
+    }
+    later ["float16", "bfloat16"]
 }
 
 /// Of a hub id with a revision (a branch, tag or commit), `owner/name@revision`, the two; of any other name, the name.
@@ -24,30 +67,5 @@ pub fn id_and_revision(name: &str) -> (&str, Option<&str>) {
             (id, Some(revision))
         }
         _ => (name, None),
-    }
-}
-
-/// How the frozen weights are kept on the device.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ModelDtype {
-    /// As the file has them.
-    #[default]
-    Auto,
-    /// 4 bytes a weight.
-    Float32,
-    /// 2 bytes a weight, 10 bits of mantissa.
-    Float16,
-    /// 2 bytes a weight, the range of float32.
-    Bfloat16,
-}
-
-impl Default for ModelSection {
-    fn default() -> Self {
-        Self {
-            model_name_or_path: "builtin:tiny".into(),
-            adapter_name_or_path: None,
-            dtype: ModelDtype::Auto,
-        }
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value as Json, json};
 
-use crate::fields::Table;
+use crate::fields::{self, Table};
 use crate::model::id_and_revision;
 use crate::read::{lora, place, section};
 use crate::source::{Source, Value};
@@ -43,52 +43,23 @@ impl LoraConfig {
             Some(target) if !target.is_all_linear() => json!(target),
             _ => json!(resolved_target_modules),
         };
-        // serde skips the settings that are absent or refused; PEFT writes them all.
+        // serde leaves out settings that are absent; PEFT writes them all.
         let own = serde_json::to_value(self).unwrap_or_default();
-        let own = |key: &str, default: Json| own.get(key).cloned().unwrap_or(default);
-        let mut keys: Vec<(&str, Json)> = vec![
-            ("alora_invocation_tokens", Json::Null),
-            ("alpha_pattern", own("alpha_pattern", json!({}))),
-            ("arrow_config", Json::Null),
-            ("auto_mapping", Json::Null),
-            ("base_model_name_or_path", json!(base)),
-            ("bias", json!(self.bias)),
-            ("corda_config", Json::Null),
-            ("ensure_weight_tying", json!(false)),
-            ("eva_config", Json::Null),
-            ("exclude_modules", json!(self.exclude_modules)),
-            ("fan_in_fan_out", json!(self.fan_in_fan_out)),
-            ("inference_mode", json!(true)),
-            ("init_lora_weights", json!(self.init_lora_weights)),
-            ("kasa_config", Json::Null),
-            ("layer_replication", Json::Null),
-            ("layers_pattern", json!(self.layers_pattern)),
-            ("layers_to_transform", json!(self.layers_to_transform)),
-            ("loftq_config", json!({})),
-            ("lora_alpha", own("lora_alpha", json!(8))),
-            ("lora_bias", json!(self.lora_bias)),
-            ("lora_dropout", json!(self.lora_dropout)),
-            ("lora_ga_config", Json::Null),
-            ("megatron_config", Json::Null),
-            ("megatron_core", json!("megatron.core")),
-            ("modules_to_save", json!(self.modules_to_save)),
-            ("monteclora_config", Json::Null),
-            ("peft_type", json!("LORA")),
-            ("peft_version", json!(PEFT_VERSION)),
-            ("qalora_group_size", json!(16)),
-            ("r", json!(self.r)),
-            ("rank_pattern", own("rank_pattern", json!({}))),
-            ("revision", json!(revision)),
-            ("target_modules", target_modules),
-            ("target_parameters", Json::Null),
-            ("task_type", json!(self.task_type)),
-            ("trainable_token_indices", json!(self.trainable_token_indices)),
-            ("use_bdlora", Json::Null),
-            ("use_dora", json!(self.use_dora)),
-            ("use_qalora", json!(false)),
-            ("use_rslora", json!(self.use_rslora)),
-            ("velora_config", Json::Null),
-        ];
+        let mut keys: Vec<(&str, Json)> = fields::of(Table::Lora)
+            .iter()
+            .filter(|field| field.name != "runtime_config")
+            .map(|field| {
+                let value = match field.name {
+                    "base_model_name_or_path" => json!(base),
+                    "inference_mode" => json!(true),
+                    "peft_version" => json!(PEFT_VERSION),
+                    "revision" => json!(revision),
+                    "target_modules" => target_modules.clone(),
+                    name => own.get(name).cloned().unwrap_or_else(|| field.default_value()),
+                };
+                (field.name, value)
+            })
+            .collect();
         keys.sort_by_key(|(key, _)| *key);
         let map: Map<String, Json> = keys.into_iter().map(|(key, value)| (key.to_string(), value)).collect();
         serde_json::to_string_pretty(&map).unwrap_or_default()

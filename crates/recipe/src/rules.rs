@@ -1,5 +1,6 @@
 //! What experience says about a whole run: settings that are allowed and probably not what was meant. Each rule has its source.
 
+use crate::optimizer_names::QLORA;
 use crate::{
     FinetuningType, IntervalStrategy, LoraConfig, LrSchedulerType, Recipe, StepPlan, TrainingArguments,
 };
@@ -15,8 +16,6 @@ pub struct Hint {
     pub source: &'static str,
 }
 
-const QLORA: &str = "Dettmers et al., QLoRA, 2023, appendix B";
-const REGRET: &str = "Schulman et al., LoRA Without Regret, 2025";
 const RSLORA: &str = "Kalajdzievski, rsLoRA, 2023";
 const TRAINER: &str = "Transformers' Trainer";
 const BATCH: &str =
@@ -55,24 +54,25 @@ pub fn hints(recipe: &Recipe, plan: Option<&StepPlan>) -> Vec<Hint> {
 }
 
 fn rates(training: &TrainingArguments, hint: &mut impl FnMut(&'static str, String, &'static str)) {
-    let (key, rate) = ("training.learning_rate", training.learning_rate);
-    match training.finetuning_type {
-        // Adafactor and AdamW take like steps; Lion's are larger, and SGD's have another scale.
-        _ if training.optim == crate::Optimizer::Sgd => {}
-        FinetuningType::Lora if rate < 1e-4 => hint(
-            key,
-            format!(
-                "{rate:e} is low for LoRA, which wants ten times what full fine-tuning does: 1e-4 to 5e-4"
-            ),
-            REGRET,
-        ),
-        FinetuningType::Lora if rate > 2e-3 => {
-            hint(key, format!("{rate:e} is high for LoRA: 1e-4 to 5e-4 is usual"), QLORA);
-        }
-        FinetuningType::Full if rate > 1e-4 => {
-            hint(key, format!("{rate:e} is high for full fine-tuning: 1e-5 to 5e-5 is usual"), REGRET);
-        }
-        _ => {}
+    let Some(usual) = training.optim.learning_rates() else { return };
+    let (usual, method) = match training.finetuning_type {
+        FinetuningType::Lora => (usual.lora, "LoRA"),
+        FinetuningType::Full => (usual.full, "full fine-tuning"),
+    };
+    let (key, rate, optim) = ("training.learning_rate", training.learning_rate, training.optim.name());
+    let mut say = |word: &str, why: &str, source| {
+        let why = if why.is_empty() { String::new() } else { format!("; {why}") };
+        let message = format!("{rate:e} is {word} for {method} with {optim}: {} is usual{why}", usual.range);
+        hint(key, message, source);
+    };
+    let (highest, why, source) = usual.high;
+    if rate > highest {
+        say("high", why, source);
+    }
+    if let Some((lowest, why, source)) = usual.low
+        && rate < lowest
+    {
+        say("low", why, source);
     }
 }
 

@@ -9,75 +9,98 @@ use std::f64::consts::PI;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
+use crate::choice::choices;
 use crate::kind::{Bounds, Complaint, Kind, MAX_INTEGER, NOT_NEGATIVE, POSITIVE, SHARE};
 use crate::suggest::nearest;
 use crate::{RecipeError, TrainingArguments};
 
-/// Course of the learning rate: Transformers' `SchedulerType`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum LrSchedulerType {
-    /// Warm-up, then straight to 0.
-    #[default]
-    Linear,
-    /// Warm-up, then down along a cosine (`num_cycles`, 0.5 is down once).
-    Cosine,
-    /// Warm-up, then down along a cosine several times (`num_cycles`).
-    CosineWithRestarts,
-    /// Warm-up, then down to `lr_end` by a `power`.
-    Polynomial,
-    /// Always the same; no warm-up.
-    Constant,
-    /// Warm-up, then always the same.
-    ConstantWithWarmup,
-    /// Warm-up, then down by the square root of the steps (`timescale`).
-    InverseSqrt,
-    /// Warm-up, then down along a cosine to `min_lr` or `min_lr_rate`.
-    CosineWithMinLr,
-    /// Warm-up, a level part, then down for `num_decay_steps`.
-    WarmupStableDecay,
+choices! {
+    /// Course of the learning rate: Transformers' `SchedulerType`. A row ends with the settings in `lr_scheduler_kwargs` that it takes.
+    #[derive(Default)]
+    pub enum LrSchedulerType gives keywords -> &'static [&'static str] {
+        /// Warm-up, then straight to 0.
+        #[default]
+        Linear = "linear" => &[],
+        /// Warm-up, then down along a cosine (`num_cycles`, 0.5 is down once).
+        Cosine = "cosine" => &["num_cycles"],
+        /// Always the same; no warm-up.
+        Constant = "constant" => &[],
+        /// Warm-up, then always the same.
+        ConstantWithWarmup = "constant_with_warmup" => &[],
+        /// Warm-up, then down along a cosine several times (`num_cycles`).
+        CosineWithRestarts = "cosine_with_restarts" => &["num_cycles"],
+        /// Warm-up, then down to `lr_end` by a `power`.
+        Polynomial = "polynomial" => &["lr_end", "power"],
+        /// Warm-up, then down by the square root of the steps (`timescale`).
+        InverseSqrt = "inverse_sqrt" => &["timescale"],
+        /// Warm-up, then down along a cosine to `min_lr` or `min_lr_rate`.
+        CosineWithMinLr = "cosine_with_min_lr" => &["num_cycles", "min_lr", "min_lr_rate"],
+        /// Warm-up, a level part, then down for `num_decay_steps`.
+        WarmupStableDecay = "warmup_stable_decay" =>
+            &["num_decay_steps", "num_stable_steps", "min_lr_ratio", "num_cycles", "warmup_type", "decay_type"],
+    }
+    later ["cosine_warmup_with_min_lr", "reduce_lr_on_plateau", "greedy"]
 }
 
-/// `lr_scheduler_kwargs`: further settings of a schedule. Which schedule takes which is in
-/// [`LrSchedulerType::keywords`].
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-#[allow(missing_docs)]
-pub struct LrSchedulerKwargs {
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "crate::number::whole_option")]
-    pub num_cycles: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "crate::number::whole_option")]
-    pub power: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub lr_end: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub timescale: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub min_lr: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub min_lr_rate: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub num_decay_steps: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub num_stable_steps: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub min_lr_ratio: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub warmup_type: Option<Ramp>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub decay_type: Option<Ramp>,
+/// Declares the settings of a schedule, `name: Type, Kind;`.
+macro_rules! keywords {
+    ($(#[$outer:meta])* pub struct $Name:ident { $($(#[$attr:meta])* $name:ident: $type:ty, $kind:expr;)+ }) => {
+        $(#[$outer])*
+        #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+        #[serde(default, deny_unknown_fields)]
+        pub struct $Name {
+            $($(#[$attr])* #[serde(skip_serializing_if = "Option::is_none")] pub $name: Option<$type>,)+
+        }
+
+        /// Names and values.
+        const KEYWORDS: &[(&str, Kind)] = &[$((stringify!($name), $kind)),+];
+    };
 }
 
-/// The form of a rise or fall of `warmup_stable_decay`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(missing_docs)]
-pub enum Ramp {
-    #[serde(rename = "linear")]
-    Linear,
-    #[serde(rename = "cosine")]
-    Cosine,
-    #[serde(rename = "1-sqrt")]
-    OneMinusSqrt,
+const COUNT: Kind = Kind::Int { min: 0, max: MAX_INTEGER };
+/// More would let the cosine's argument lose its meaning, and is surely a mistake.
+const CYCLES: Kind = Kind::Number(Bounds { max: 1e6, ..NOT_NEGATIVE });
+
+keywords! {
+    /// `lr_scheduler_kwargs`: further settings of a schedule. Which schedule takes which stands in the rows of [`LrSchedulerType`].
+    pub struct LrSchedulerKwargs {
+        /// Waves of a cosine.
+        #[serde(serialize_with = "crate::number::whole_option")]
+        num_cycles: f64, CYCLES;
+        /// Exponent of a polynomial.
+        #[serde(serialize_with = "crate::number::whole_option")]
+        power: f64, Kind::Number(NOT_NEGATIVE);
+        /// Learning rate at the end of a polynomial.
+        lr_end: f64, Kind::Number(NOT_NEGATIVE);
+        /// Steps by which an inverse square root is measured.
+        timescale: u64, Kind::Int { min: 1, max: MAX_INTEGER };
+        /// Lowest learning rate.
+        min_lr: f64, Kind::Number(NOT_NEGATIVE);
+        /// Lowest learning rate, as a share of the highest.
+        min_lr_rate: f64, Kind::Number(SHARE);
+        /// Steps of the fall.
+        num_decay_steps: u64, COUNT;
+        /// Steps of the level part.
+        num_stable_steps: u64, COUNT;
+        /// Lowest learning rate, as a share of the highest.
+        min_lr_ratio: f64, Kind::Number(SHARE);
+        /// Form of the rise.
+        warmup_type: Ramp, Ramp::KIND;
+        /// Form of the fall.
+        decay_type: Ramp, Ramp::KIND;
+    }
+}
+
+choices! {
+    /// The form of a rise or fall of `warmup_stable_decay`.
+    pub enum Ramp {
+        /// Straight.
+        Linear = "linear",
+        /// Half a wave.
+        Cosine = "cosine",
+        /// By the square root of the steps.
+        OneMinusSqrt = "1-sqrt",
+    }
 }
 
 /// A schedule with everything that it depends on.
@@ -190,61 +213,6 @@ impl Schedule {
 fn cosine(num_cycles: f64, progress: f64) -> f64 {
     0.5 * (1.0 + (PI * num_cycles * 2.0 * progress).cos())
 }
-
-impl LrSchedulerType {
-    /// The name in a file.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Linear => "linear",
-            Self::Cosine => "cosine",
-            Self::CosineWithRestarts => "cosine_with_restarts",
-            Self::Polynomial => "polynomial",
-            Self::Constant => "constant",
-            Self::ConstantWithWarmup => "constant_with_warmup",
-            Self::InverseSqrt => "inverse_sqrt",
-            Self::CosineWithMinLr => "cosine_with_min_lr",
-            Self::WarmupStableDecay => "warmup_stable_decay",
-        }
-    }
-
-    /// The settings in `lr_scheduler_kwargs` that this schedule takes.
-    pub fn keywords(self) -> &'static [&'static str] {
-        match self {
-            Self::Linear | Self::Constant | Self::ConstantWithWarmup => &[],
-            Self::Cosine | Self::CosineWithRestarts => &["num_cycles"],
-            Self::Polynomial => &["lr_end", "power"],
-            Self::InverseSqrt => &["timescale"],
-            Self::CosineWithMinLr => &["num_cycles", "min_lr", "min_lr_rate"],
-            Self::WarmupStableDecay => &[
-                "num_decay_steps",
-                "num_stable_steps",
-                "min_lr_ratio",
-                "num_cycles",
-                "warmup_type",
-                "decay_type",
-            ],
-        }
-    }
-}
-
-const COUNT: Kind = Kind::Int { min: 0, max: MAX_INTEGER };
-const RAMP: Kind = Kind::Choice { takes: &["linear", "cosine", "1-sqrt"], later: &[] };
-/// More would let the cosine's argument lose its meaning, and is surely a mistake.
-const CYCLES: Kind = Kind::Number(Bounds { max: 1e6, ..NOT_NEGATIVE });
-
-const KEYWORDS: [(&str, Kind); 11] = [
-    ("num_cycles", CYCLES),
-    ("power", Kind::Number(NOT_NEGATIVE)),
-    ("lr_end", Kind::Number(NOT_NEGATIVE)),
-    ("timescale", Kind::Int { min: 1, max: MAX_INTEGER }),
-    ("min_lr", Kind::Number(NOT_NEGATIVE)),
-    ("min_lr_rate", Kind::Number(SHARE)),
-    ("num_decay_steps", COUNT),
-    ("num_stable_steps", COUNT),
-    ("min_lr_ratio", Kind::Number(SHARE)),
-    ("warmup_type", RAMP),
-    ("decay_type", RAMP),
-];
 
 impl LrSchedulerKwargs {
     /// Whether nothing is set.

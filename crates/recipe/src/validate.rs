@@ -55,9 +55,10 @@ impl Recipe {
                 "eval_strategy has nothing to evaluate on: give data.validation_file or data.validation_split_percentage",
             ));
         }
-        if self.training.loraplus_lr_ratio.is_some() && self.lora.names_an_embedding() {
-            let message =
-                "loraplus_lr_ratio has a rate of its own for adapters of embeddings, which is not there";
+        let is_adapter = self.training.finetuning_type == FinetuningType::Lora;
+        if is_adapter && self.training.loraplus_lr_ratio.is_some() && self.lora.selects_an_embedding() {
+            let message = "loraplus_lr_ratio cannot be used with an adapter on the embedding: PEFT trains that one \
+                           at a rate of its own, loraplus_lr_embedding, which is not there yet";
             return Err(RecipeError::new("training.loraplus_lr_ratio", message)
                 .with_help("leave it out, or take the embedding out of target_modules"));
         }
@@ -72,14 +73,10 @@ impl Recipe {
 }
 
 impl LoraConfig {
-    fn names_an_embedding(&self) -> bool {
-        let known = ["embed_tokens", "wte", "word_embeddings", "tok_embeddings", "embedding"];
-        match &self.target_modules {
-            Some(TargetModules::List(names)) => {
-                names.iter().any(|name| known.iter().any(|known| name.ends_with(known)))
-            }
-            _ => false,
-        }
+    /// Whether the embedding of some architecture gets an adapter, be it by name, path or regex. `"all-linear"` does not mean it.
+    fn selects_an_embedding(&self) -> bool {
+        let all_linear = self.target_modules.as_ref().is_some_and(TargetModules::is_all_linear);
+        !all_linear && EMBEDDINGS.iter().any(|path| self.selects(path, false, None))
     }
 
     /// Checks this section alone; part of [`Recipe::validate`].
@@ -132,6 +129,21 @@ impl LoraConfig {
         Ok(warnings)
     }
 }
+
+/// Paths of the word embeddings of all architectures; `tests/tests/features.rs` holds them to the models' own.
+const EMBEDDINGS: &[&str] = &[
+    "model.embed_tokens",
+    "transformer.wte",
+    "transformer.embedding.word_embeddings",
+    "bert.embeddings.word_embeddings",
+    "roberta.embeddings.word_embeddings",
+    "distilbert.embeddings.word_embeddings",
+    // Of a model without a head.
+    "embed_tokens",
+    "wte",
+    "embedding.word_embeddings",
+    "embeddings.word_embeddings",
+];
 
 fn check_training(args: &TrainingArguments, warnings: &mut Vec<Warning>) -> Result<(), RecipeError> {
     let error = |key: &str, message: String| RecipeError::new(format!("training.{key}"), message);

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use serde_json::Value as Json;
 
-use crate::fields::Table;
+use crate::fields::{self, Field, Table};
 use crate::{FinetuningType, Recipe};
 
 impl Recipe {
@@ -19,32 +19,30 @@ impl Recipe {
         } else {
             call(&mut text, "peft_config", "LoraConfig", &changed(&own, &defaults, Table::Lora));
         }
-        let training: Vec<_> = changed(&own, &defaults, Table::Training)
+        let (theirs, ours): (Vec<_>, Vec<_>) = changed(&own, &defaults, Table::Training)
             .into_iter()
-            .filter(|(name, _)| !OURS.contains(&name.as_str()))
-            .collect();
+            .filter(|(name, _)| name != "output_dir")
+            .partition(|(name, _)| is_theirs(name));
         let always = [("output_dir".to_owned(), Json::from(self.training.output_dir.as_str()))];
-        let training: Vec<_> =
-            always.into_iter().chain(training.into_iter().filter(|(name, _)| name != "output_dir")).collect();
+        let training: Vec<_> = always.into_iter().chain(theirs).collect();
         call(&mut text, "training_args", "TrainingArguments", &training);
         for table in [Table::Model, Table::Data] {
             for (name, value) in changed(&own, &defaults, table) {
                 let _ = writeln!(text, "# {table}.{name} = {}", python(&value));
             }
         }
-        for name in OURS {
-            if own[Table::Training.name()].get(name) != defaults[Table::Training.name()].get(name) {
-                let value = own[Table::Training.name()].get(name).map(python).unwrap_or_default();
-                let _ = writeln!(text, "# training.{name} = {value}");
-            }
+        for (name, value) in ours {
+            let _ = writeln!(text, "# training.{name} = {}", python(&value));
         }
         text
     }
 }
 
-/// Settings of `[training]` that `TrainingArguments` does not take: our own, and one that Transformers 5 took away.
-const OURS: &[&str] =
-    &["finetuning_type", "early_stopping_patience", "early_stopping_threshold", "loraplus_lr_ratio"];
+/// Whether Transformers 5's `TrainingArguments` takes a setting: not our own, and none that Transformers 5 took away.
+fn is_theirs(name: &str) -> bool {
+    fields::find(Table::Training, name)
+        .is_some_and(|field| field.upstream != Field::OURS && !field.upstream.contains("removed"))
+}
 
 fn tables(recipe: &Recipe) -> Json {
     serde_json::to_value(recipe).unwrap_or_default()

@@ -57,7 +57,7 @@ fn python_becomes_the_recipe_that_it_means() {
     let imported = import(SNIPPET, "train.py");
     assert_eq!(imported.format, ImportFormat::Python);
     let Recipe { model, data, lora, training } = &imported.recipe;
-    assert_eq!(model.model_name_or_path, "HuggingFaceTB/SmolLM2-135M-Instruct");
+    assert_eq!(model.model_name_or_path.as_deref(), Some("HuggingFaceTB/SmolLM2-135M-Instruct"));
     assert_eq!(data.train_file.as_deref(), Some("train.jsonl"));
     assert_eq!(data.validation_file.as_deref(), Some("held \"out\".jsonl"));
     assert_eq!((lora.r, lora.lora_alpha, lora.lora_dropout), (8, 32.0, 0.05));
@@ -139,7 +139,7 @@ quantization_bit: 4
     let imported = import(text, "llama3_lora_sft.yaml");
     assert_eq!(imported.format, ImportFormat::LlamaFactory);
     let Recipe { model, data, lora, training } = &imported.recipe;
-    assert_eq!(model.model_name_or_path, "meta-llama/Llama-3.2-1B-Instruct");
+    assert_eq!(model.model_name_or_path.as_deref(), Some("meta-llama/Llama-3.2-1B-Instruct"));
     assert_eq!((data.max_length, data.validation_split_percentage), (512, Some(10.0)));
     // LLaMA-Factory's alpha is twice the rank where it is not given.
     assert_eq!((lora.r, lora.lora_alpha), (16, 32.0));

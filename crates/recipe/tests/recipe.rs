@@ -1,7 +1,7 @@
 //! Reading, writing and changing a recipe, and what it says when something is wrong.
 
 use lorelei_recipe::fields::{self, State, Table};
-use lorelei_recipe::{IntervalStrategy, Recipe, TargetModules, features_markdown};
+use lorelei_recipe::{HostKind, IntervalStrategy, Recipe, TargetModules, features_markdown};
 use serde_json::Value as Json;
 
 const EXAMPLE: &str = r#"# A recipe
@@ -351,7 +351,10 @@ fn what_a_program_made_is_checked_too() {
         key(|recipe| recipe.data.validation_split_percentage = Some(100.0)),
         "data.validation_split_percentage"
     );
-    assert_eq!(key(|recipe| recipe.model.model_name_or_path.clear()), "model.model_name_or_path");
+    assert_eq!(
+        key(|recipe| recipe.model.model_name_or_path = Some(String::new())),
+        "model.model_name_or_path"
+    );
     assert_eq!(key(|recipe| recipe.training.learning_rate = -1.0), "training.learning_rate");
     assert_eq!(key(|recipe| recipe.training.max_steps = 0), "training.max_steps");
     assert_eq!(key(|recipe| recipe.training.max_steps = -2), "training.max_steps");
@@ -374,4 +377,93 @@ fn what_a_program_made_is_checked_too() {
     assert_eq!(schedule.validate().unwrap_err().key, kwargs);
     schedule.training.lr_scheduler_kwargs.num_cycles = Some(1.5);
     assert_eq!(schedule.validate().unwrap(), vec![]);
+}
+
+#[test]
+fn loraplus_is_refused_on_embeddings_however_they_are_named() {
+    let with = |targets: &str| {
+        let text = format!("[lora]\ntarget_modules = {targets}\n[training]\nloraplus_lr_ratio = 16\n");
+        Recipe::from_toml(&text, "f").map(drop).map_err(|error| error.key)
+    };
+    let refused = [
+        "[\"embed_tokens\"]",
+        "[\"q_proj\", \"model.embed_tokens\"]",
+        "[\"word_embeddings\"]",
+        "[\"wte\"]",
+        "'.*embed_tokens'",
+        "'.*(q_proj|wte)'",
+        "'(bert|roberta)\\.embeddings\\..*'",
+    ];
+    for targets in refused {
+        assert_eq!(with(targets), Err("training.loraplus_lr_ratio".into()), "{targets}");
+    }
+    for targets in ["[\"q_proj\"]", "\"all-linear\"", "'.*_proj'", "[\"my_embed_tokens_proj\"]"] {
+        assert_eq!(with(targets), Ok(()), "{targets}");
+    }
+    // A module that is left out is none.
+    let excluded = "[lora]\ntarget_modules = [\"q_proj\", \"embed_tokens\"]\nexclude_modules = [\"embed_tokens\"]\n\
+                    [training]\nloraplus_lr_ratio = 16\n";
+    assert!(Recipe::from_toml(excluded, "f").is_ok());
+}
+
+#[test]
+fn a_model_must_be_named_by_what_needs_one() {
+    let (recipe, _) = Recipe::from_toml("[lora]\nr = 4\n", "f").unwrap();
+    let error = recipe.model.name().unwrap_err();
+    assert_eq!(error.key, "model.model_name_or_path");
+    assert!(error.to_string().contains("builtin:tiny"), "{error}");
+    let (recipe, _) = Recipe::from_toml(EXAMPLE, "f").unwrap();
+    assert_eq!(recipe.model.name(), Ok("HuggingFaceTB/SmolLM2-135M-Instruct"));
+}
+
+#[test]
+fn a_dtype_that_is_not_there_is_refused_by_the_reader() {
+    let text = error("[model]\ndtype = \"float16\"");
+    assert!(
+        text.contains("dtype = \"float16\" is not supported yet; dtype takes \"auto\", \"float32\""),
+        "{text}"
+    );
+}
+
+#[test]
+fn what_a_host_does_not_honour_is_said() {
+    let unhonoured = |assignments: &[&str], host| {
+        let mut recipe = Recipe::default();
+        assignments.iter().for_each(|assignment| drop(recipe.set(assignment).unwrap()));
+        (recipe.unhonoured(host), recipe.validate_for(host))
+    };
+    let ignored = [
+        "training.output_dir=out",
+        "training.report_to=tensorboard",
+        "training.logging_dir=logs",
+        "training.run_name=whale",
+        "training.save_total_limit=3",
+    ];
+    for assignment in ignored {
+        let (key, _) = assignment.split_once('=').unwrap();
+        let (found, warnings) = unhonoured(&[assignment], HostKind::Page);
+        assert_eq!(found.iter().map(|setting| setting.key()).collect::<Vec<_>>(), [key]);
+        let warnings = warnings.unwrap();
+        assert_eq!(warnings.len(), 1, "{warnings:?}");
+        assert!(warnings[0].message.contains("has no effect in the page: "), "{warnings:?}");
+        assert_eq!(unhonoured(&[assignment], HostKind::Program), (vec![], Ok(vec![])));
+    }
+    for assignment in ["training.finetuning_type=full", "model.adapter_name_or_path=out"] {
+        let (_, result) = unhonoured(&[assignment], HostKind::Page);
+        assert_eq!(result.unwrap_err().key, assignment.split_once('=').unwrap().0);
+        assert_eq!(unhonoured(&[assignment], HostKind::Program), (vec![], Ok(vec![])));
+    }
+    // What the page does anyway, and what says the default.
+    for harmless in
+        ["training.save_total_limit=1", "training.disable_tqdm=true", "training.finetuning_type=lora"]
+    {
+        assert_eq!(unhonoured(&[harmless], HostKind::Page), (vec![], Ok(vec![])), "{harmless}");
+    }
+    let honoured = |path: &str| {
+        let field = fields::all().find(|field| field.path() == path).unwrap();
+        (field.is_honoured_by(HostKind::Program), field.is_honoured_by(HostKind::Page))
+    };
+    assert_eq!(honoured("lora.r"), (true, true));
+    assert_eq!(honoured("training.save_total_limit"), (true, false));
+    assert_eq!(honoured("training.tf32"), (false, false));
 }

@@ -66,3 +66,27 @@ fn each_rule_is_about_its_setting() {
     // Without the data nothing is said about steps.
     assert_eq!(keys(&["training.save_steps=500"], None), [""; 0]);
 }
+
+#[test]
+fn each_optimizer_has_its_own_learning_rates() {
+    let said = |optim: &str, rate: &str, finetuning: &str| {
+        let settings = [
+            format!("training.optim={optim}"),
+            format!("training.learning_rate={rate}"),
+            format!("training.finetuning_type={finetuning}"),
+        ];
+        !keys(&settings.each_ref().map(String::as_str), None).is_empty()
+    };
+    for optim in ["adamw_torch", "adamw_torch_fused", "adafactor"] {
+        assert!(!said(optim, "2e-4", "lora") && said(optim, "5e-5", "lora") && said(optim, "1e-2", "lora"));
+    }
+    // Lion wants 3 to 10 times less: AdamW's rates are high, and what is low for AdamW is usual.
+    for optim in ["lion", "lion_32bit"] {
+        assert!(!said(optim, "5e-5", "lora") && said(optim, "5e-4", "lora") && said(optim, "5e-6", "lora"));
+        assert!(!said(optim, "5e-6", "full") && said(optim, "5e-5", "full"));
+    }
+    assert!(!said("adamw_torch", "5e-5", "full") && said("adamw_torch", "5e-4", "full"));
+    assert!(!said("adafactor", "5e-4", "full") && said("adafactor", "5e-3", "full"));
+    // The step of gradient descent is as long as the gradient: no range is usual.
+    assert!(!said("sgd", "0.1", "lora") && !said("sgd", "1e-5", "lora"));
+}

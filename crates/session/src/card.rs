@@ -16,7 +16,7 @@ enum Base<'a> {
 /// it was trained, and how it is loaded. The recipe's base model is on the hub if `base_is_on_hub`, else a folder or file; only then does the
 /// metadata name it, for the hub takes ids alone. `labels` are a classifier's.
 pub fn model_card(recipe: &Recipe, base_is_on_hub: bool, labels: Option<&Labels>) -> String {
-    let name = recipe.model.model_name_or_path.as_str();
+    let name = recipe.model.model_name_or_path.as_deref().unwrap_or_default();
     let base = match base_is_on_hub {
         true => {
             let (id, revision) = id_and_revision(name);
@@ -117,8 +117,6 @@ fn classes_of(task: TaskType) -> (&'static str, &'static str) {
         TaskType::CausalLm => ("AutoModelForCausalLM", "text-generation"),
         TaskType::SeqCls => ("AutoModelForSequenceClassification", "text-classification"),
         TaskType::TokenCls => ("AutoModelForTokenClassification", "token-classification"),
-        TaskType::Seq2SeqLm => ("AutoModelForSeq2SeqLM", "text2text-generation"),
-        TaskType::QuestionAns => ("AutoModelForQuestionAnswering", "question-answering"),
         TaskType::FeatureExtraction => ("AutoModel", "feature-extraction"),
     }
 }
@@ -146,7 +144,7 @@ mod tests {
 
     fn of(name: &str, is_on_hub: bool) -> String {
         let mut recipe = Recipe::default();
-        recipe.model.model_name_or_path = name.into();
+        recipe.model.model_name_or_path = Some(name.into());
         recipe.training.output_dir = "out/\"whale\"".into();
         model_card(&recipe, is_on_hub, None)
     }
@@ -188,7 +186,7 @@ mod tests {
     #[test]
     fn a_card_says_what_the_classes_are() {
         let mut recipe = Recipe::default();
-        recipe.model.model_name_or_path = "owner/base".into();
+        recipe.model.model_name_or_path = Some("owner/base".into());
         recipe.lora.task_type = Some(TaskType::SeqCls);
         let names = vec!["air".into(), "\"sea\"".into()];
         let card = model_card(&recipe, true, Some(&Labels::Classes(names.clone())));

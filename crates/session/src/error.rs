@@ -101,14 +101,6 @@ pub enum SessionError {
     /// A model that does not write text is asked for an answer.
     #[error("the model writes no text: train it to classify first")]
     WritesNoText,
-    /// A setting that this host does not honour, and that would change what is trained.
-    #[error("{setting}: {reason}")]
-    NotHonoured {
-        /// Its path.
-        setting: String,
-        /// Why, and the way out.
-        reason: String,
-    },
     /// A number of a generation that makes no sense.
     #[error("{name} must be {expected}")]
     Sampling {
@@ -148,7 +140,6 @@ impl SessionError {
             Self::OtherLabels { .. } => "other_labels",
             Self::AdapterOfFullFinetuning { .. } => "adapter_of_full_finetuning",
             Self::WritesNoText => "writes_no_text",
-            Self::NotHonoured { .. } => "not_honoured",
             Self::Sampling { .. } => "sampling",
         }
     }
@@ -162,7 +153,6 @@ impl SessionError {
                 vec![("checkpoint", checkpoint.clone()), ("before", before.clone()), ("now", now.clone())]
             }
             Self::AdapterOfFullFinetuning { adapter } => vec![("adapter", adapter.clone())],
-            Self::NotHonoured { setting, .. } => vec![("setting", setting.clone())],
             Self::Sampling { name, expected } => {
                 vec![("name", name.clone()), ("expected", expected.clone())]
             }

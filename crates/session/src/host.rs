@@ -3,12 +3,14 @@
 use lorelei_data::{DataError, Example, ExampleStore, Rows};
 use lorelei_formats::ModelSource;
 use lorelei_protocol::Notice;
-use lorelei_recipe::DataSection;
+use lorelei_recipe::{DataSection, HostKind};
 
 use crate::{Result, SessionError};
 
 /// A file system, a browser, or a server's folder.
 pub trait Host {
+    /// What the place is: some settings are honoured in one and not in another.
+    const KIND: HostKind;
     /// How a model is named: a path or hub id, or what a page's user chose.
     type ModelName: ?Sized;
     /// How data are named.

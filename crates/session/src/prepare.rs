@@ -41,7 +41,7 @@ pub async fn storage(host: &impl Host, recipe: &Recipe, device: &Device) -> Resu
     Ok(Storage { keep_packed: keeps_packed(recipe, device), dtype, ..Storage::SINGLE })
 }
 
-/// Puts a job together: the head for the task, the base in the recipe's numbers, the adapter, fresh or from a folder, and the state of the
+/// Puts a job together, unless the recipe has a setting that the host refuses: the head for the task, the base in the recipe's numbers, the adapter, fresh or from a folder, and the state of the
 /// checkpoint that the run goes on from.
 ///
 /// # Errors
@@ -49,6 +49,9 @@ pub async fn storage(host: &impl Host, recipe: &Recipe, device: &Device) -> Resu
 /// If the recipe, the model, the data and the checkpoint do not fit together.
 pub async fn prepare<H: Host>(host: &H, request: RunRequest<'_, H::Folder>) -> Result<Job> {
     let RunRequest { recipe, model: loaded, data, resume, sample } = request;
+    for warning in recipe.validate_for(H::KIND)? {
+        host.notice(Notice::new("not_honoured", warning.message).with("setting", warning.key));
+    }
     let mut purpose = Purpose::of(recipe);
     if purpose.trained_task(loaded.model.config())? != data.task {
         return Err(SessionError::OtherTask);

@@ -9,7 +9,7 @@ mod sgd;
 use std::{fmt::Debug, ops::Range};
 
 use burn::tensor::Tensor;
-use lorelei_recipe::{Optimizer as OptimizerNames, TrainingArguments};
+use lorelei_recipe::{OptimizerNames, TrainingArguments};
 
 /// How the parameters of a group are updated.
 pub(crate) trait UpdateRule: Debug {

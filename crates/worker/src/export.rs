@@ -31,12 +31,10 @@ fn zipped(trained: &Trained) -> zip::result::ZipResult<Vec<u8>> {
         add(name, bytes)?;
     }
     add(LOG_FILE, trained.log.as_bytes())?;
-    // Files that a person chose have a name and no path.
-    let name = &trained.recipe.model.model_name_or_path;
     let run = FinishedRun {
         recipe: &trained.recipe,
         is_adapter: true,
-        base_is_on_hub: name.contains('/') && !name.starts_with(['.', '/']),
+        base_is_on_hub: trained.base_is_on_hub,
         labels: trained.labels.as_ref(),
     };
     for (name, bytes) in run.files() {

@@ -8,8 +8,8 @@ use std::{
 use lorelei_data::{Example, read_rows};
 use lorelei_formats::ModelSource;
 use lorelei_protocol::{DataChoice, Event, ModelChoice, Notice, Reply};
-use lorelei_recipe::DataSection;
-use lorelei_session::{ExampleSink, Host, OpenedModel, Result, RowFile, SessionError};
+use lorelei_recipe::{DataSection, HostKind};
+use lorelei_session::{ExampleSink, Host, OpenedModel, Result, RowFile};
 use web_sys::File;
 
 use crate::{
@@ -29,6 +29,7 @@ pub struct Browser {
 }
 
 impl Host for Browser {
+    const KIND: HostKind = HostKind::Page;
     type ModelName = ModelChoice;
     type DataName = DataChoice;
     type Folder = StoredCheckpoint;
@@ -69,10 +70,8 @@ impl Host for Browser {
     }
 
     async fn adapter(&self, name: &str) -> Result<StoredCheckpoint> {
-        Err(SessionError::NotHonoured {
-            setting: "model.adapter_name_or_path".into(),
-            reason: format!("the page cannot read {name}: go on from an adapter with the program"),
-        })
+        // The page refuses the setting before.
+        Err(host_error(format!("the page cannot read {name}")))
     }
 
     fn progress(&self, what: &str, done: u64, total: u64) {

@@ -3,7 +3,7 @@
 use lorelei_data::Labels;
 use lorelei_models::Model;
 use lorelei_protocol::SamplePrompt;
-use lorelei_recipe::{FinetuningType, Recipe};
+use lorelei_recipe::Recipe;
 use lorelei_session::{Folder as _, LOG_FILE, LoadedModel, Result, RunRequest, SessionError, prepare};
 use lorelei_train::train;
 
@@ -29,6 +29,8 @@ pub struct Trained {
     pub files: Vec<(String, Vec<u8>)>,
     /// The logged steps, a line each.
     pub log: String,
+    /// Whether its base is a hub's.
+    pub base_is_on_hub: bool,
     /// A classifier's.
     pub labels: Option<Labels>,
 }
@@ -47,7 +49,6 @@ pub async fn start(recipe: Recipe, resume: bool, sample: Option<SamplePrompt>) -
 
 async fn run(recipe: Recipe, resume: bool, sample: Option<SamplePrompt>) -> Result<()> {
     recipe.validate()?;
-    refuse_full(&recipe)?;
     let model = state::with(|state| state.model.clone()).ok_or(SessionError::NoModel)?;
     let data = state::with(|state| state.data.clone()).ok_or(SessionError::NoData)?;
     let labels = data.labels.clone();
@@ -58,23 +59,14 @@ async fn run(recipe: Recipe, resume: bool, sample: Option<SamplePrompt>) -> Resu
     };
     let request = RunRequest { recipe: &recipe, model: &model, data, resume: resume.as_ref(), sample };
     let mut job = prepare(&Browser::default(), request).await?;
-    let LoadedModel { tokenizer, .. } = model;
+    let LoadedModel { tokenizer, is_on_hub: base_is_on_hub, .. } = model;
     let mut host = PageHost::new(recipe.clone(), tokenizer, log, labels.as_ref());
     train(&mut job, &mut host).await?;
     let (files, log) = host.into_files();
-    state::with(|state| state.trained = Some(Trained { model: job.model, recipe, files, log, labels }));
+    state::with(|state| {
+        state.trained = Some(Trained { model: job.model, recipe, files, log, base_is_on_hub, labels })
+    });
     store::forget().await.map_err(host_error)
-}
-
-/// The page has no room for a whole model's gradients, moments and checkpoints.
-fn refuse_full(recipe: &Recipe) -> Result<()> {
-    match recipe.training.finetuning_type {
-        FinetuningType::Lora => Ok(()),
-        FinetuningType::Full => Err(SessionError::NotHonoured {
-            setting: "training.finetuning_type".into(),
-            reason: "\"full\" trains every weight, and the page trains adapters only".into(),
-        }),
-    }
 }
 
 fn text(bytes: Vec<u8>) -> String {

@@ -9,8 +9,8 @@ use serde_json::Value as Json;
 pub enum Input {
     /// True or false.
     Checkbox,
-    /// One of a few words.
-    Select(&'static [&'static str]),
+    /// One of a few words; a recipe from elsewhere may have another.
+    Select(Vec<&'static str>),
     /// A line of text that is a number.
     Number,
     /// A line of text.
@@ -19,13 +19,31 @@ pub enum Input {
 
 /// The input for a kind of values. A number is typed as text: a browser's number input hides what it cannot read.
 pub fn input(kind: &Kind) -> Input {
+    if let Some(words) = kind.choices() {
+        return Input::Select(words);
+    }
     match kind {
         Kind::Bool => Input::Checkbox,
-        Kind::Choice { takes, .. } => Input::Select(takes),
-        Kind::Init => Input::Select(&["true", "false", "gaussian"]),
         Kind::Int { .. } | Kind::Number(_) => Input::Number,
-        _ => Input::Text,
+        Kind::Text
+        | Kind::Choice { .. }
+        | Kind::Init
+        | Kind::Names
+        | Kind::Targets
+        | Kind::Indices
+        | Kind::Ranks
+        | Kind::Alphas
+        | Kind::Columns
+        | Kind::TokenIndices
+        | Kind::SchedulerKwargs
+        | Kind::Any => Input::Text,
     }
+}
+
+/// The words of a select: those of the setting, and what is shown where it is another one, such as `pissa_niter_16`.
+pub fn options(words: &[&'static str], shown: &str) -> Vec<String> {
+    let other = (!shown.is_empty() && !words.contains(&shown)).then_some(shown);
+    words.iter().copied().chain(other).map(str::to_owned).collect()
 }
 
 /// The text of a setting in a recipe; empty where it is the default.
@@ -122,6 +140,7 @@ mod tests {
             "lora.layers_to_transform=0,2",
             "lora.init_lora_weights=false",
             "lora.init_lora_weights=gaussian",
+            "lora.init_lora_weights=pissa_niter_16",
             "training.learning_rate=2e-4",
             "training.lr_scheduler_kwargs={ num_cycles = 0.5 }",
             "training.output_dir=2024",
@@ -146,6 +165,23 @@ mod tests {
             assert_eq!(shown(field, &Recipe::default()), "", "{}", field.path());
             assert!(!default_text(field).is_empty(), "{}", field.path());
         }
+    }
+
+    #[test]
+    fn a_select_has_every_word_that_a_recipe_may_have() {
+        for field in all_shown() {
+            let Input::Select(words) = input(&field.kind) else { continue };
+            for word in &words {
+                let text = shown(field, &after(&format!("{}={word}", field.path())));
+                assert!(text.is_empty() || text == *word, "{}: {word} is shown as {text}", field.path());
+                assert_eq!(options(&words, &text).len(), words.len(), "{}", field.path());
+            }
+        }
+        let init = all_shown().find(|field| field.name == "init_lora_weights").expect("a field");
+        let Input::Select(words) = input(&init.kind) else { panic!("no select") };
+        assert!(words.contains(&"pissa") && words.contains(&"olora"), "{words:?}");
+        let niter = shown(init, &after("lora.init_lora_weights=pissa_niter_16"));
+        assert_eq!(options(&words, &niter).last().map(String::as_str), Some("pissa_niter_16"));
     }
 
     #[test]

@@ -24,7 +24,8 @@ fn words(language: Language, code: &str, arguments: &BTreeMap<String, String>) -
         Language::English => return None,
         Language::Chinese => chinese(code)?,
     };
-    let put_in = |words: String, (name, value): (&String, &String)| words.replace(&format!("{{{name}}}"), value);
+    let put_in =
+        |words: String, (name, value): (&String, &String)| words.replace(&format!("{{{name}}}"), value);
     Some(arguments.iter().fold(words.to_owned(), put_in))
 }
 
@@ -61,7 +62,8 @@ mod tests {
 
     #[test]
     fn a_code_has_words_and_what_has_none_is_said_as_it_is() {
-        let stopped = Notice::new("stopped_early", "stopped").with("step", 7).with("metric", "loss").with("count", 2);
+        let stopped =
+            Notice::new("stopped_early", "stopped").with("step", 7).with("metric", "loss").with("count", 2);
         assert_eq!(notice(Language::English, &stopped), "stopped");
         assert_eq!(notice(Language::Chinese, &stopped), "在第 7 步停止：eval_loss 已连续 2 次验证没有改进");
         let unknown = Failure {

@@ -204,6 +204,11 @@ texts! {
     training: "Training", "训练";
     more: "More settings", "更多设置";
     default: "Default:", "默认值：";
+    not_here: "Not in the page: {reason}.", "网页不支持：{reason}。";
+    to_default: "Back to the default", "恢复默认值";
+    unhonoured: "The page does not honour all of this recipe:", "网页不支持此配方的全部设置：";
+    ignored_here: "{setting} = {value} has no effect in the page: {reason}", "{setting} = {value} 在网页中不起作用：{reason}";
+    refused_here: "{setting} = {value} cannot be used in the page: {reason}", "{setting} = {value} 不能在网页中使用：{reason}";
     trainable: "Trainable parameters", "可训练参数";
     steps: "Optimizer steps", "优化步数";
     steps_warmup: "{steps} ({warmup} warm-up)", "{steps}（预热 {warmup}）";

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use leptos::prelude::*;
 use lorelei_recipe::fields::Field;
-use lorelei_recipe::{Recipe, RecipeError, hints};
+use lorelei_recipe::{Effect, HostKind, Recipe, RecipeError, hints};
 
 use super::data::Data;
 use super::model::Model;
 use crate::logic::layout::all_shown;
 use crate::logic::start::start_recipe;
-use crate::logic::{estimate, field_text};
+use crate::logic::texts::{Language, fill};
+use crate::logic::{estimate, field_docs, field_text};
 
 /// A setting: its section and name.
 type Key = (&'static str, &'static str);
@@ -21,6 +22,8 @@ pub struct Verdict {
     /// By path; those of no single setting, or of one without an input, under `""`.
     errors: BTreeMap<String, String>,
     warnings: BTreeMap<String, String>,
+    /// Settings that the page does not honour and that do not have their default: a line each.
+    unhonoured: Vec<String>,
 }
 
 impl Verdict {
@@ -42,6 +45,28 @@ impl Verdict {
     /// What to know about a setting.
     pub fn warning(&self, path: &str) -> Option<String> {
         self.warnings.get(path).cloned()
+    }
+
+    /// Settings that the page does not honour and that do not have their default: a line each.
+    pub fn unhonoured(&self) -> &[String] {
+        &self.unhonoured
+    }
+
+    fn add_unhonoured(&mut self, recipe: &Recipe, language: Language) {
+        let texts = language.texts();
+        for setting in recipe.unhonoured(HostKind::Page) {
+            let reason = field_docs::in_language(language, setting.limit.reason);
+            let (text, place) = match setting.limit.effect {
+                Effect::Ignored => (texts.ignored_here, &mut self.warnings),
+                Effect::Refused => (texts.refused_here, &mut self.errors),
+            };
+            let text = fill(
+                text,
+                &[("setting", &setting.field.name), ("value", &setting.value), ("reason", &reason)],
+            );
+            self.unhonoured.push(text.clone());
+            place.entry(setting.key()).or_insert(text);
+        }
     }
 
     fn add_error(&mut self, error: &RecipeError) {
@@ -69,11 +94,12 @@ pub struct Form {
 
 impl Form {
     /// `web/start.toml`. What is wrong can depend on the model and the data.
-    pub fn new(model: Model, data: Data) -> Self {
+    pub fn new(model: Model, data: Data, language: RwSignal<Language>) -> Self {
         let recipe = RwSignal::new(start_recipe());
         let mistakes = RwSignal::new(BTreeMap::new());
         let verdict = Memo::new(move |_| {
-            recipe.with(|recipe| mistakes.with(|mistakes| judge(recipe, mistakes, model, data)))
+            let language = language.get();
+            recipe.with(|recipe| mistakes.with(|mistakes| judge(recipe, mistakes, model, data, language)))
         });
         let texts = RwSignal::new(recipe.with_untracked(texts_of));
         Self { recipe, verdict, texts, mistakes }
@@ -144,7 +170,13 @@ pub fn words(error: &RecipeError) -> String {
     }
 }
 
-fn judge(recipe: &Recipe, mistakes: &BTreeMap<Key, RecipeError>, model: Model, data: Data) -> Verdict {
+fn judge(
+    recipe: &Recipe,
+    mistakes: &BTreeMap<Key, RecipeError>,
+    model: Model,
+    data: Data,
+    language: Language,
+) -> Verdict {
     let mut verdict = Verdict::default();
     for ((table, name), error) in mistakes {
         verdict.errors.insert(format!("{table}.{name}"), words(error));
@@ -155,6 +187,7 @@ fn judge(recipe: &Recipe, mistakes: &BTreeMap<Key, RecipeError>, model: Model, d
         }
         Err(error) => verdict.add_error(&error),
     }
+    verdict.add_unhonoured(recipe, language);
     if let Some(info) = model.info.get()
         && let Err(error) = lorelei_protocol::parameters(recipe, &info)
     {

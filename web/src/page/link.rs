@@ -10,9 +10,13 @@ use super::state::Page;
 use super::{browser, data, form, model};
 use crate::logic::texts::fill;
 
-/// Puts a recipe into the form.
-pub fn take_recipe(page: Page, recipe: Recipe) {
-    let name = recipe.model.model_name_or_path.clone();
+/// Puts a recipe into the form. One that names no model is for the model that is there.
+pub fn take_recipe(page: Page, mut recipe: Recipe) {
+    if recipe.model.model_name_or_path.is_none() {
+        let there = model::named_by_recipe(page);
+        recipe.model.model_name_or_path = Some(there).filter(|name| !name.is_empty());
+    }
+    let name = recipe.model.model_name_or_path.clone().unwrap_or_default();
     page.form.replace(recipe);
     data::follow_recipe(page);
     let (id, revision) = id_and_revision(&name);

@@ -103,7 +103,7 @@ pub fn load(page: Page, pick: Pick) {
 
 /// The model of the recipe.
 pub fn named_by_recipe(page: Page) -> String {
-    page.form.recipe.with_untracked(|recipe| recipe.model.model_name_or_path.clone())
+    page.form.recipe.with_untracked(|recipe| recipe.model.model_name_or_path.clone().unwrap_or_default())
 }
 
 /// Takes a model that was put on its device. Who asks for a model changes the recipe, unless the recipe was changed meanwhile: then
@@ -117,7 +117,7 @@ pub fn loaded(page: Page, info: ModelInfo) {
     model.info.set(Some(Arc::new(info)));
     model.count.update(|count| *count += 1);
     if model.named.with_value(|named| *named == named_by_recipe(page)) {
-        page.form.change(|recipe| recipe.model.model_name_or_path = name);
+        page.form.change(|recipe| recipe.model.model_name_or_path = Some(name));
     }
     // What writes no text can but classify; what does may write again.
     let (task, wanted) = page
@@ -128,7 +128,7 @@ pub fn loaded(page: Page, info: ModelInfo) {
         None => !has_task,
         Some(task) => task == TaskType::CausalLm && !writes_text,
     };
-    if cannot && page.model.name_now().as_ref() == Some(&wanted) {
+    if cannot && page.model.name_now() == wanted {
         page.form.set("lora.task_type", "SEQ_CLS");
         model.tasked.set_value(true);
     } else if writes_text && model.tasked.get_value() && task == Some(TaskType::SeqCls) {

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use leptos::prelude::*;
 use lorelei_protocol::{DeviceChoice, ModelInfo};
+use lorelei_recipe::fields::Table;
 
 use super::drop::Picks;
 use super::fact::fact;
 use super::notice::{Place, notice};
 use super::state::Page;
 use super::trainer::Life;
-use super::{drop, hub, model, progress};
+use super::{drop, hub, model, progress, recipe_section};
 use crate::logic::texts::{Texts, fill};
 use crate::logic::{field_docs, format};
 
@@ -34,6 +35,7 @@ pub fn section(page: Page) -> impl IntoView {
                 {drop::zone("model-drop", move || !page.is_engaged(), move |files| model::load_files(page, files), pickers(page))}
                 <h3>{move || page.t().model_hub}</h3>
                 {hub::form(page)}
+                {recipe_section::fields(page, Table::Model)}
             </fieldset>
             <div data-testid="model-status" class="status" aria-live="polite">{move || status(page)}</div>
             {move || page.model.loading.get().map(|_| progress::bar(page.model.progress.get(), page.t().model))}

@@ -1,7 +1,7 @@
 //! A recipe from what someone pastes: Python, `adapter_config.json`, or another trainer's YAML.
 
 use leptos::prelude::*;
-use lorelei_recipe::{Imported, ModelSection};
+use lorelei_recipe::Imported;
 
 use super::notice::Place;
 use super::state::Page;
@@ -19,10 +19,7 @@ pub fn paste(page: Page) -> impl IntoView {
             left_out.set(warnings.map(|warning| format!("{}: {}", warning.line, warning.message)).collect());
             let mut recipe = imported.recipe;
             page.form.recipe.with_untracked(|old| {
-                // A text that names no model or data leaves those that were chosen.
-                if recipe.model.model_name_or_path == ModelSection::default().model_name_or_path {
-                    recipe.model = old.model.clone();
-                }
+                // A text that names no data leaves those that were chosen.
                 if recipe.data.train_file.is_none() {
                     recipe.data.train_file = old.data.train_file.clone();
                     recipe.data.validation_file = old.data.validation_file.clone();

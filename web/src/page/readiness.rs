@@ -46,7 +46,8 @@ impl Page {
     /// What is missing of the model that the recipe names.
     pub fn model_obstacle(self) -> Option<String> {
         let t = self.t();
-        let wanted = self.form.recipe.with(|recipe| recipe.model.model_name_or_path.clone());
+        let wanted =
+            self.form.recipe.with(|recipe| recipe.model.model_name_or_path.clone().unwrap_or_default());
         let Some(loaded) = self.model.name() else { return Some(fill(t.need_model, &[("wanted", &wanted)])) };
         (loaded != wanted).then(|| fill(t.other_model, &[("wanted", &wanted), ("loaded", &loaded)]))
     }

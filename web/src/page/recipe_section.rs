@@ -8,10 +8,9 @@ use wasm_bindgen_futures::JsFuture;
 use web_sys::File;
 
 use super::drop::Picks;
-use super::field::field;
 use super::notice::{Place, notice};
 use super::state::Page;
-use super::{browser, drop, estimates, link, paste};
+use super::{browser, drop, estimates, field, link, paste};
 use crate::logic::layout::fields_of;
 use crate::logic::start::start_recipe;
 use crate::logic::texts::Texts;
@@ -26,6 +25,7 @@ pub fn section(page: Page) -> impl IntoView {
             <p>{move || page.t().recipe_lead}</p>
             {notice(page, Place::Recipe)}
             <p class="error" data-testid="recipe-error" aria-live="polite">{move || general.get()}</p>
+            {field::unhonoured(page)}
             {estimates::estimates(page)}
             <fieldset prop:disabled=busy>
                 <legend class="unseen">{move || page.t().recipe}</legend>
@@ -65,11 +65,11 @@ pub fn fields(page: Page, table: Table) -> impl IntoView {
         }
     });
     view! {
-        <div class="fields">{first.into_iter().map(|one| field(page, one)).collect_view()}</div>
+        <div class="fields">{first.into_iter().map(|one| field::field(page, one)).collect_view()}</div>
         {some.then(|| view! {
             <details node_ref=open data-testid=format!("more-{table}")>
                 <summary>{move || page.t().more}</summary>
-                <div class="fields">{more.into_iter().map(|one| field(page, one)).collect_view()}</div>
+                <div class="fields">{more.into_iter().map(|one| field::field(page, one)).collect_view()}</div>
             </details>
         })}
     }

@@ -6,8 +6,8 @@ use lorelei_protocol::{Event, Finished, Started, StepLog};
 use super::run::Status;
 use super::state::Page;
 use crate::logic::format::{bytes, decimal, duration, grouped, percent, rate};
-use crate::logic::{metrics, notices};
 use crate::logic::texts::fill;
+use crate::logic::{metrics, notices};
 
 /// Takes an event in.
 pub fn take(page: Page, event: Event) {

@@ -36,14 +36,14 @@ pub struct Page {
 impl Page {
     /// A page on which nothing has happened.
     pub fn new() -> Self {
-        let (model, data) = (Model::new(), Data::new());
+        let (model, data, language) = (Model::new(), Data::new(), RwSignal::new(browser::language()));
         Self {
-            language: RwSignal::new(browser::language()),
+            language,
             notices: Notices::new(),
             trainer: Trainer::new(),
             model,
             data,
-            form: Form::new(model, data),
+            form: Form::new(model, data, language),
             run: Run::new(),
             answers: Answers::new(),
         }

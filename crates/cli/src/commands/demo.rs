@@ -36,7 +36,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     recipe.training.output_dir = arguments.output.display().to_string();
     say!(
         "Training a LoRA adapter for {} on {}.",
-        recipe.model.model_name_or_path,
+        recipe.model.name().map_err(report)?,
         recipe.data.train_file.as_deref().unwrap_or_default()
     );
     let mut prepared = Prepared::new(recipe, &arguments.device.choose()?, None)?;

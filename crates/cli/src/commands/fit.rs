@@ -37,11 +37,11 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<()> {
     let recipe = arguments.recipe.read()?;
     let device = arguments.device.choose()?;
-    let source = source::open(&recipe.model.model_name_or_path)?;
+    let source = source::open(recipe.model.name().map_err(report)?)?;
     let purpose = Purpose::of(&recipe);
     let config = source::config_for(&source, purpose)?;
     let keep_packed = keeps_packed(&recipe, &device);
-    let name = &recipe.model.model_name_or_path;
+    let name = recipe.model.name().map_err(report)?;
     let model = describe(name, &arguments.device.device, false, &config, &*source.tensors, keep_packed);
     let rows = match longest(&recipe, &source, config.task)? {
         Some(length) => {

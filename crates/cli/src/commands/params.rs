@@ -24,7 +24,7 @@ pub struct Arguments {
 /// If the recipe or the model is wrong.
 pub fn run(arguments: &Arguments) -> Result<()> {
     let recipe = arguments.recipe.read()?;
-    let source = source::open(&recipe.model.model_name_or_path)?;
+    let source = source::open(recipe.model.name().map_err(report)?)?;
     let purpose = Purpose::of(&recipe);
     let mut model = source::load_for(&source, &Device::flex(), Storage::SINGLE, purpose)?;
     pollster::block_on(lorelei_session::adapt(&FileSystem, &mut model, &recipe)).map_err(report)?;

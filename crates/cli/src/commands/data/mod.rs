@@ -40,12 +40,12 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 
 /// The tokenizer of a recipe's model, how many tokens the model has, and what it is to do. The weights are not read.
 fn tokenizer(recipe: &Recipe) -> Result<(Tokenizer, usize, Task)> {
-    let source = source::open(&recipe.model.model_name_or_path)?;
+    let source = source::open(recipe.model.name().map_err(report)?)?;
     let tokenizer = source::tokenizer(&source)?;
     if tokenizer.uses_default_template() {
         eprintln!("note: the model has no chat template: conversations are written as ChatML");
     }
     let config = source.model_config().map_err(report)?;
-    let task = Purpose::of(recipe).task(&config).map_err(report)?;
+    let task = Purpose::of(recipe).task(&config);
     Ok((tokenizer, config.vocab_size, task))
 }
