@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use lorelei_formats::{SafetensorsFile, TensorSource as _, adapter::KEY_PREFIX};
+use lorelei_formats::{SafetensorsFile, peft::adapter_num_labels};
 use lorelei_models::{Model, Purpose, read_adapter};
 use lorelei_recipe::{FinetuningType, LoraConfig, Recipe, TaskType};
 use miette::{Context, IntoDiagnostic, Result, miette};
@@ -57,15 +57,11 @@ pub fn restore(model: &mut Model, folder: &Path) -> Result<()> {
 pub fn purpose(folder: &str) -> Result<Purpose> {
     let folder = Path::new(folder);
     let (lora, _) = config(folder)?;
-    // The head that was trained with it says how many classes there are.
+    // The head that was trained with it has as many rows as there are classes.
     let path = folder.join("adapter_model.safetensors").display().to_string();
     let file = fs::File::open(&path).into_diagnostic().wrap_err_with(|| format!("cannot read {path}"))?;
     let file = SafetensorsFile::open(file, path).map_err(report)?;
-    let heads = ["classifier.weight", "score.weight", "classifier.out_proj.weight", "classifier_head.weight"];
-    let num_labels = heads.iter().find_map(|head| {
-        file.info(&format!("{KEY_PREFIX}{head}")).and_then(|info| info.shape.first().copied())
-    });
-    Ok(Purpose { task: lora.task_type, num_labels })
+    Ok(Purpose { task: lora.task_type, num_labels: adapter_num_labels(&file) })
 }
 
 /// Refuses an adapter that does not make a model speak.
@@ -80,6 +76,22 @@ pub fn speaks(folder: &str) -> Result<()> {
         }
         _ => Ok(()),
     }
+}
+
+/// The recipe with the configuration of the adapter that its run trains: that of `adapter_name_or_path`, where it names one.
+///
+/// # Errors
+///
+/// If that cannot be read.
+pub fn effective(mut recipe: Recipe) -> Result<Recipe> {
+    if let (Some(folder), FinetuningType::Lora) =
+        (&recipe.model.adapter_name_or_path, recipe.training.finetuning_type)
+    {
+        let task_type = recipe.lora.task_type;
+        (recipe.lora, _) = config(Path::new(folder))?;
+        recipe.lora.task_type = task_type;
+    }
+    Ok(recipe)
 }
 
 fn config(folder: &Path) -> Result<(LoraConfig, Option<String>)> {

@@ -17,6 +17,7 @@ mod device;
 mod disk;
 mod hub;
 mod model_folder;
+mod planned;
 mod recipe_file;
 mod shelf;
 mod source;

@@ -1,5 +1,6 @@
 //! What a model is loaded for.
 
+use lorelei_estimate::task_of;
 use lorelei_formats::{ModelConfig, config::Task};
 use lorelei_recipe::{Recipe, TaskType};
 
@@ -26,16 +27,9 @@ impl Purpose {
     ///
     /// If no model does it.
     pub fn task(self, config: &ModelConfig) -> Result<Task, ModelError> {
-        Ok(match self.task {
-            None => config.task,
-            Some(TaskType::CausalLm) => Task::CausalLm,
-            Some(TaskType::SeqCls) => Task::SequenceClassification,
-            Some(TaskType::TokenCls) => Task::TokenClassification,
-            Some(TaskType::FeatureExtraction) => Task::FeatureExtraction,
-            Some(other) => {
-                return Err(ModelError::Unsupported(format!("task_type {other:?} is not supported")));
-            }
-        })
+        let Some(task_type) = self.task else { return Ok(config.task) };
+        task_of(task_type)
+            .ok_or_else(|| ModelError::Unsupported(format!("task_type {task_type:?} is not supported")))
     }
 
     /// As [`Self::task`], of a model that is to be trained.

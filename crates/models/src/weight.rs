@@ -6,7 +6,7 @@ use lorelei_kernels::{self as kernels, Dropout, PackedForm, PackedKind};
 
 use crate::{
     LoraAdapter, ModelError,
-    precision::{cast, kind},
+    precision::{cast, dtype},
 };
 
 /// A matrix `[out, in]`.
@@ -98,8 +98,8 @@ impl Weight {
     }
 }
 
-/// What `product` gives of `x` in numbers of the weight's kind, in those of `x`: a weight that learns is in single floats among halves.
+/// What `product` gives of `x` in numbers of the weight's type, in those of `x`: a weight that trains is in single floats among halves.
 fn like(x: Tensor<2>, weight: &Tensor<2>, product: impl FnOnce(Tensor<2>) -> Tensor<2>) -> Tensor<2> {
-    let dtype = kind(&x);
-    cast(product(cast(x, kind(weight))), dtype)
+    let dtype = dtype(&x);
+    cast(product(cast(x, crate::precision::dtype(weight))), dtype)
 }

@@ -6,16 +6,14 @@
 //! `Uint8Array` where the reply says so.
 
 mod event;
-mod memory;
 mod reply;
 mod request;
 mod verdict;
 
 pub use event::{Evaluation, Event, Finished, LogLine, Sampled, Saved, Started, StepLog, Warned};
-pub use memory::{Memory, Parameters, RowShape, Saving, memory, parameters, savings};
 pub use reply::{
-    AdapterInfo, BadRow, CachedModel, Capabilities, ClassifierInfo, DataInfo, Input, InterruptedRun,
-    LengthBar, ModelInfo, ModuleInfo, PreviewRow, PreviewToken, Reply,
+    AdapterInfo, BadRow, CachedModel, Capabilities, DataInfo, InterruptedRun, LengthBar, ModelInfo,
+    PreviewRow, PreviewToken, Reply,
 };
 pub use request::{DataChoice, DeviceChoice, ModelChoice, Request, SamplePrompt, Speech};
 pub use verdict::{Chance, Tagged, Verdict};

@@ -3,7 +3,7 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 use lorelei_kernels::{AdamWStep, adamw};
-use lorelei_models::{BatchGradients, Model, Parameter};
+use lorelei_models::{BatchGradients, Model, Parameter, ParameterTraits};
 use lorelei_recipe::{Optimizer as Kind, TrainingArguments};
 
 use crate::{
@@ -28,11 +28,9 @@ impl Traits {
         Self { decays: false, fast: true },
     ];
 
-    fn of(name: &str, parameter: &Parameter<'_>, plus: Option<f64>) -> Self {
-        // Transformers leaves biases and norms out by their names, and DoRA's magnitudes have neither.
-        let decays = parameter.decays() || name.ends_with(".lora_magnitude_vector");
-        let fast = plus.is_some() && (name.ends_with(".lora_B") || !parameter.decays());
-        Self { decays, fast }
+    fn of(parameter: &Parameter<'_>, plus: Option<f64>) -> Self {
+        let ParameterTraits { decays, loraplus } = parameter.traits();
+        Self { decays, fast: plus.is_some() && loraplus }
     }
 }
 
@@ -77,7 +75,7 @@ impl Optimizer {
             let (mut spans, mut values) = (Vec::<Span>::new(), Vec::new());
             let (mut total, mut state) = (0, [0, 0]);
             model.visit_parameters(&mut |name, parameter| {
-                if Traits::of(name, &parameter, arguments.loraplus_lr_ratio) == traits {
+                if Traits::of(&parameter, arguments.loraplus_lr_ratio) == traits {
                     let span = Span::new(arguments.optim, name, &parameter.shape(), total, state);
                     (total, state) = (span.elements.end, [span.state[0].end, span.state[1].end]);
                     spans.push(span);
@@ -110,8 +108,8 @@ impl Optimizer {
         for group in &mut self.groups {
             let mut parts = Vec::with_capacity(group.spans.len());
             let plus = self.loraplus_lr_ratio;
-            model.visit_parameters(&mut |name, parameter: Parameter<'_>| {
-                if Traits::of(name, &parameter, plus) == group.traits {
+            model.visit_parameters(&mut |_, parameter: Parameter<'_>| {
+                if Traits::of(&parameter, plus) == group.traits {
                     let count = parameter.shape().num_elements();
                     let grad = gradients.take(&parameter);
                     parts.push(grad.unwrap_or_else(|| Tensor::zeros([count], &device)));
@@ -194,8 +192,8 @@ impl Optimizer {
     fn write(&self, model: &mut Model) {
         for group in &self.groups {
             let mut spans = group.spans.iter();
-            model.visit_parameters(&mut |name, mut parameter| {
-                if Traits::of(name, &parameter, self.loraplus_lr_ratio) == group.traits
+            model.visit_parameters(&mut |_, mut parameter| {
+                if Traits::of(&parameter, self.loraplus_lr_ratio) == group.traits
                     && let Some(span) = spans.next()
                 {
                     let values = group.theta.clone().narrow(0, span.elements.start, span.elements.len());

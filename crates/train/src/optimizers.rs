@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use burn::tensor::Tensor;
+use lorelei_estimate::optimizer_state;
 use lorelei_recipe::Optimizer as Kind;
 
 /// A parameter's place in the flat tensors of its group.
@@ -25,14 +26,7 @@ impl Span {
             [rows, columns] => Some([*rows, *columns]),
             _ => None,
         };
-        let sizes = match (kind, matrix) {
-            (Kind::AdamwTorch | Kind::AdamwTorchFused, _) => [count, count],
-            (Kind::Lion | Kind::Lion32bit, _) => [count, 0],
-            (Kind::Sgd, _) => [0, 0],
-            // A vector's squares, or a matrix's row and column means of them.
-            (Kind::Adafactor, None) => [count, 0],
-            (Kind::Adafactor, Some([rows, columns])) => [rows, columns],
-        };
+        let sizes = optimizer_state(kind, shape);
         let [first, second] = [0, 1].map(|part| state[part]..state[part] + sizes[part]);
         Self { name: name.to_owned(), elements: elements..elements + count, matrix, state: [first, second] }
     }

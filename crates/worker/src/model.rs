@@ -3,11 +3,11 @@
 use std::{collections::BTreeMap, io, rc::Rc};
 
 use lorelei_data::Tokenizer;
+use lorelei_estimate::task_type_of;
 use lorelei_formats::{ModelConfig, ModelSource};
 use lorelei_kernels::gpu;
-use lorelei_models::{Model, Storage};
-use lorelei_protocol::{DeviceChoice, ModelChoice, Reply};
-use lorelei_train::describe;
+use lorelei_models::{Model, Storage, model_shape};
+use lorelei_protocol::{DeviceChoice, ModelChoice, ModelInfo, Reply};
 use web_sys::File;
 
 use crate::{blob::BlobReader, browser, desk, device, port, store};
@@ -50,9 +50,14 @@ pub async fn load(choice: ModelChoice, device: DeviceChoice, files: Vec<File>) -
         &mut progress,
     )
     .map_err(|error| error.to_string())?;
-    let has_template = !tokenizer.uses_default_template();
-    let info =
-        describe(&name, &device_name, has_template, model.config(), &*source.tensors, gpu::runs_on(&device));
+    let info = ModelInfo {
+        name: name.clone(),
+        writes_text: model.config().writes_text(),
+        task_type: task_type_of(model.config().task),
+        device: device_name,
+        has_chat_template: !tokenizer.uses_default_template(),
+        shape: model_shape(model.config(), &*source.tensors, gpu::runs_on(&device)),
+    };
     let loaded = Loaded { model, source: Rc::new(source), tokenizer, name };
     desk::with(|desk| desk.model = Some(loaded));
     port::post(&Reply::Loaded(info));

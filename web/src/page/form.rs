@@ -8,9 +8,9 @@ use lorelei_recipe::{Recipe, RecipeError, hints};
 
 use super::data::Data;
 use super::model::Model;
+use crate::logic::field_text;
 use crate::logic::layout::all_shown;
 use crate::logic::start::start_recipe;
-use crate::logic::{estimate, field_text};
 
 /// A setting: its section and name.
 type Key = (&'static str, &'static str);
@@ -156,7 +156,7 @@ fn judge(recipe: &Recipe, mistakes: &BTreeMap<Key, RecipeError>, model: Model, d
         Err(error) => verdict.add_error(&error),
     }
     if let Some(info) = model.info.get()
-        && let Err(error) = lorelei_protocol::parameters(recipe, &info)
+        && let Err(error) = lorelei_estimate::parameters(recipe, &info.shape)
     {
         verdict.add_error(&error);
     }
@@ -164,7 +164,7 @@ fn judge(recipe: &Recipe, mistakes: &BTreeMap<Key, RecipeError>, model: Model, d
     if let Some(info) = data.info()
         && info.train_rows > 0
     {
-        match estimate::steps(recipe, info.train_rows) {
+        match lorelei_estimate::steps(recipe, info.train_rows) {
             Ok(found) => plan = Some(found),
             Err(error) => verdict.add_error(&error),
         }
