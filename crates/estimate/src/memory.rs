@@ -21,7 +21,7 @@ const F32: f64 = 4.0;
 /// Rows of a micro-batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RowShape {
-    /// How many.
+    /// Number of rows.
     pub rows: usize,
     /// Tokens of the longest, to which the others are filled up.
     pub length: usize,
@@ -42,14 +42,14 @@ impl RowShape {
 pub struct Memory {
     /// The model's own weights, as they lie.
     pub weights: f64,
-    /// What training adds for what trains: adapters and a flat copy of them, gradients of this step and the one before, the optimizer's
-    /// state, and what PiSSA and OLoRA keep of their beginning.
+    /// Additions of training: adapters and a flat copy of them, gradients of this step and the one before, the optimizer's state, and the
+    /// first factors that PiSSA and OLoRA keep.
     pub learning: f64,
-    /// What the backward pass needs of a micro-batch.
+    /// Activations of a micro-batch that the backward pass needs.
     pub activations: f64,
     /// The most that one layer's way back, or a piece of the cross entropy, needs while it is computed.
     pub scratch: f64,
-    /// What the allocator holds beside: it takes memory in pages that are not full. Measured, not derived: see `docs/benchmarks.md`.
+    /// Overhead of the allocator, which takes memory in pages that are not full. Measured, not derived: see `docs/benchmarks.md`.
     pub slack: f64,
     /// The largest single tensor.
     pub largest: f64,
@@ -62,7 +62,7 @@ impl Memory {
     }
 }
 
-/// What a run needs with micro-batches of `shape`.
+/// Estimates the memory of a run with micro-batches of `shape`.
 ///
 /// # Errors
 /// As [`Trainable::of_recipe`].
@@ -174,7 +174,7 @@ impl<'r> Run<'r> {
         self.trainable.parameters(&self.modules).iter().map(parameter).sum()
     }
 
-    /// What the backward pass needs of a micro-batch.
+    /// Activations of a micro-batch that the backward pass needs.
     fn activations(&self) -> f64 {
         let layers = self.kept_of_layers();
         let scores = 2.0 * F32 * self.scores;
@@ -233,7 +233,7 @@ impl<'r> Run<'r> {
         read + scaled + of_modules
     }
 
-    /// What a norm keeps: its input. LayerNorm is of several operations, and keeps more.
+    /// Bytes a token that a norm keeps: its input. LayerNorm is of several operations, and keeps more.
     fn kept_of_norm(&self, role: Role, module: &Module) -> f64 {
         match module.shape {
             ModuleShape::Norm { size, bias } if matches!(role, Role::Norm(..)) => {

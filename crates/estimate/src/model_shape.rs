@@ -14,11 +14,11 @@ use serde::{Deserialize, Serialize};
 pub struct ModelShape {
     /// Transformers' name of the architecture.
     pub model_type: String,
-    /// What the model's own configuration says that it is for.
+    /// Task in the model's own configuration.
     pub task: Task,
     /// The modules of the body, as a model with a head names them.
     pub body: Vec<Module>,
-    /// What of these names a model without a head lacks.
+    /// Prefix of these names, which a model without a head lacks.
     pub prefix: String,
     /// The modules of the heads that the model may have.
     pub heads: Vec<(Task, Vec<Module>)>,

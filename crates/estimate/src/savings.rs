@@ -9,9 +9,9 @@ use crate::{ModelShape, RowShape, memory};
 pub struct Saving {
     /// As `--set` takes them.
     pub assignments: Vec<String>,
-    /// What it costs.
+    /// Cost of the setting, in words.
     pub cost: &'static str,
-    /// What is needed with it.
+    /// Bytes that the run needs with it.
     pub total: f64,
 }
 

@@ -8,7 +8,7 @@ use lorelei_recipe::{Bias, FinetuningType, LoraConfig, Recipe, RecipeError, Targ
 
 use crate::{ModelShape, model_shape::own_elements};
 
-/// What of a module trains.
+/// Training of a module: an adapter, all of it, or its bias.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ModuleTraining {
     /// Rank of its adapter, where it gets one.
@@ -19,7 +19,7 @@ pub struct ModuleTraining {
     pub bias: bool,
 }
 
-/// What of a model a recipe trains.
+/// Parts of a model that a recipe trains.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Trainable {
     /// Of each module, in the order of the modules.
@@ -42,7 +42,7 @@ pub struct ParameterShape {
 }
 
 impl ParameterShape {
-    /// How many numbers it has.
+    /// Number of its elements.
     pub fn elements(&self) -> u64 {
         self.shape.iter().map(|size| *size as u64).product()
     }
@@ -74,7 +74,7 @@ impl ModuleTraining {
 }
 
 impl Trainable {
-    /// What a recipe's run trains of `modules`, which are `model`'s for the recipe's task.
+    /// Selects the parts of `modules` that a recipe's run trains. The modules are `model`'s for the recipe's task.
     ///
     /// # Errors
     /// As [`Trainable::with_lora`].
@@ -85,7 +85,7 @@ impl Trainable {
         }
     }
 
-    /// Every weight that is not packed: full fine-tuning.
+    /// Selects every weight that is not packed: full fine-tuning.
     pub fn full(modules: &[Module], is_packed: impl Fn(&Module) -> bool) -> Self {
         let training = |module: &Module| {
             // A tied head's weight is the embedding's, and a packed one cannot train.
@@ -95,7 +95,7 @@ impl Trainable {
         Self { modules: modules.iter().map(training).collect(), tokens: Vec::new(), lora: None }
     }
 
-    /// What adapters of `lora` train of a model of `model_type`. `missing` are the modules of its head that the checkpoint lacks.
+    /// Selects the parts of a model of `model_type` that adapters of `lora` train. `missing` are the modules of its head that the checkpoint lacks.
     ///
     /// # Errors
     /// When `target_modules` are absent and the architecture has no default, or a setting names what the model does not have or what

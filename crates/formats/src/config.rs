@@ -52,9 +52,9 @@ pub struct ModelConfig {
     pub eos_token_id: Vec<u32>,
     /// The token that fills a batch up.
     pub pad_token_id: Option<u32>,
-    /// What its parts are called.
+    /// Names of its parts.
     pub names: Names,
-    /// How its norms work.
+    /// Kind of its norms.
     pub norm: NormKind,
     /// Added to the mean square or the variance in a norm.
     pub norm_eps: f64,
@@ -62,13 +62,13 @@ pub struct ModelConfig {
     pub activation: Activation,
     /// Whether the MLP's activation is multiplied by a second projection of its input.
     pub gated: bool,
-    /// Which linear layers have biases.
+    /// Linear layers that have biases.
     pub biases: Biases,
     /// Whether the linear layers of the blocks lie `[in, out]` in the file (GPT-2's `Conv1D`).
     pub stored_in_out: bool,
     /// Numbers that scores, embeddings and logits are multiplied by or capped at.
     pub scalars: Scalars,
-    /// How the halves of a layer are put together.
+    /// Order of the halves of a layer.
     pub residual: Residual,
     /// Whether a token sees only those before it.
     pub causal: bool,
@@ -76,7 +76,7 @@ pub struct ModelConfig {
     pub position_offset: usize,
     /// Rows of the embedding of segments; 0 where there is none.
     pub token_types: usize,
-    /// What the model is for.
+    /// Purpose of the model.
     pub task: Task,
     /// The classes of a classifying head.
     pub num_labels: usize,
@@ -137,7 +137,7 @@ impl ModelConfig {
         self.task == Task::CausalLm && !self.tie_word_embeddings
     }
 
-    /// What stands before the names of all parts but a head's: nothing where there is no head.
+    /// Prefix of the names of all parts but a head's: nothing where there is no head.
     fn prefix(&self) -> &'static str {
         if self.task == Task::FeatureExtraction { "" } else { self.names.prefix }
     }

@@ -36,7 +36,7 @@ impl Adapter {
         Self::Lora(LoraAdapter::fresh(config, place, weight))
     }
 
-    /// What the adapted layer gives, its own bias left out: `x [n, in]` to `[n, out]`.
+    /// Computes the adapted layer without its own bias: `x [n, in]` to `[n, out]`.
     pub(crate) fn forward(&self, weight: &Weight, x: Tensor<2>, mode: ForwardMode) -> Tensor<2> {
         match self {
             Self::Lora(lora) => lora.forward(weight, x, mode),

@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use lorelei_estimate::Trainable;
-use lorelei_formats::{AdapterPart, config::Role};
+use lorelei_formats::{
+    AdapterPart,
+    config::{Module, Role},
+};
 use lorelei_recipe::LoraConfig;
 
 use crate::{
@@ -30,33 +33,46 @@ impl Model {
         if selected.is_empty() {
             return Err(ModelError::no_target(&config, &modules));
         }
-        let device = self.device.clone();
         for (module, training) in modules.iter().zip(&trainable.modules) {
-            let Some(rank) = training.adapter else { continue };
-            let place = AdapterPlace { path: &module.path, rank, seed, device: &device };
-            match module.role {
-                Role::Embedding => {
-                    self.in_one_piece(&module.path)?;
-                    let dims = self.embed_tokens.dims();
-                    self.embedding_adapter = Some(EmbeddingAdapter::fresh(&config, place, dims));
-                }
-                Role::LmHead => {
-                    self.in_one_piece(&module.path)?;
-                    let weight = Weight::Dense(self.whole_head());
-                    self.head_adapter = Some(Adapter::fresh(&config, place, &weight));
-                }
-                role => {
-                    let Some(ModuleMut::Linear(linear)) = self.module_mut(module) else {
-                        let problem = format!("{} is {role:?}, which has no adapter", module.path);
-                        return Err(ModelError::Unsupported(problem));
-                    };
-                    linear.adapter = Some(Adapter::fresh(&config, place, &linear.weight));
-                }
+            if let Some(rank) = training.adapter {
+                self.put_adapter(&config, module, rank, seed)?;
             }
         }
         self.draw_head(seed);
         self.train_extra(&trainable)?;
         Ok(selected)
+    }
+
+    /// Puts a fresh adapter of `rank` on a module.
+    fn put_adapter(
+        &mut self,
+        config: &LoraConfig,
+        module: &Module,
+        rank: usize,
+        seed: u64,
+    ) -> Result<(), ModelError> {
+        let device = self.device.clone();
+        let place = AdapterPlace { path: &module.path, rank, seed, device: &device };
+        match module.role {
+            Role::Embedding => {
+                self.in_one_piece(&module.path)?;
+                let dims = self.embed_tokens.dims();
+                self.embedding_adapter = Some(EmbeddingAdapter::fresh(config, place, dims));
+            }
+            Role::LmHead => {
+                self.in_one_piece(&module.path)?;
+                let weight = Weight::Dense(self.whole_head());
+                self.head_adapter = Some(Adapter::fresh(config, place, &weight));
+            }
+            role => {
+                let Some(ModuleMut::Linear(linear)) = self.module_mut(module) else {
+                    let problem = format!("{} is {role:?}, which has no adapter", module.path);
+                    return Err(ModelError::Unsupported(problem));
+                };
+                linear.adapter = Some(Adapter::fresh(config, place, &linear.weight));
+            }
+        }
+        Ok(())
     }
 
     /// Puts `values` into the adapters that [`Model::inject_lora`] made.

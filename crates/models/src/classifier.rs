@@ -114,7 +114,7 @@ impl Model {
         Ok(logits.iter::<f32>().collect())
     }
 
-    /// What the model says of a batch: logits of every token `[batch * seq, vocab or labels]`, of every text `[texts, labels]`, or the
+    /// Outputs of the model for a batch: logits of every token `[batch * seq, vocab or labels]`, of every text `[texts, labels]`, or the
     /// residual stream `[batch * seq, hidden]`, by its task. For looking, not for training: see [`Model::loss`].
     pub fn outputs(&self, tokens: &Tokens, hidden: Tensor<2>) -> Tensor<2> {
         match self.config.task {

@@ -10,7 +10,7 @@ use crate::{
 /// The lengths of an adapted layer's rows: `W' = m (W + s·B·A) / ‖W + s·B·A‖`.
 #[derive(Debug, Clone)]
 pub struct Dora {
-    /// `m`, `[out]`; learns.
+    /// `m`, `[out]`; trains.
     pub magnitude: Tensor<1>,
     /// Squared lengths of the frozen weight's rows, `[out]`.
     weight_squares: Tensor<1>,

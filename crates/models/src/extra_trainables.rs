@@ -151,7 +151,7 @@ impl Model {
         match matrices.into_iter().flatten().all(|rows| rows.one().is_some()) {
             true => Ok(()),
             false => Err(ModelError::Unsupported(format!(
-                "{path} cannot learn on this device, which does not bind a tensor that large; leave it frozen, or take \
+                "{path} cannot train on this device, which does not bind a tensor that large; leave it frozen, or take \
                  another device"
             ))),
         }

@@ -153,3 +153,57 @@ impl SublayerNorms {
         to_f32(Norm::apply(&self.residual, hidden + change))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Device;
+
+    use super::*;
+    use crate::{ForwardMode, Model, Tokens};
+
+    fn config(residual: Residual) -> ModelConfig {
+        let json = r#"{
+            "model_type": "llama", "vocab_size": 32, "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 1,
+            "num_attention_heads": 2
+        }"#;
+        ModelConfig { residual, ..ModelConfig::from_json(json, "config.json").expect("a configuration") }
+    }
+
+    /// Output of the layer of a random model, with the weights that end in one of `silent` zero.
+    fn output(config: ModelConfig, silent: &[&str]) -> Vec<f32> {
+        let mut model = Model::random(config, 0.5, 7, &Device::flex()).expect("a model");
+        model.visit_weights(&mut |name, mut parameter| {
+            if silent.iter().any(|end| name.ends_with(end)) {
+                let count = parameter.shape().num_elements();
+                parameter.assign_host(vec![0.0; count], &Device::flex());
+            }
+        });
+        let tokens = Tokens::single(vec![3, 1, 4, 1, 5]);
+        let hidden = model.hidden_states(&tokens, ForwardMode::Evaluation).expect("hidden states");
+        hidden.into_data().iter::<f32>().collect()
+    }
+
+    /// Largest difference of the whole from the stream and the sum of what each half adds alone.
+    fn interplay(residual: Residual) -> f32 {
+        let (o, down) = ("o_proj.weight", "down_proj.weight");
+        let of = |silent: &[&str]| output(config(residual), silent);
+        let (whole, mixed, changed, stream) = (of(&[]), of(&[down]), of(&[o]), of(&[o, down]));
+        let away = (0..whole.len()).map(|at| whole[at] - mixed[at] - changed[at] + stream[at]);
+        away.fold(0.0, |most, away| most.max(away.abs()))
+    }
+
+    #[test]
+    fn parallel_halves_read_the_same_stream() {
+        assert!(interplay(Residual::Parallel) < 1e-4, "{}", interplay(Residual::Parallel));
+        assert!(interplay(Residual::Sequential) > 1e-2, "{}", interplay(Residual::Sequential));
+    }
+
+    #[test]
+    fn an_mlp_without_a_norm_reads_what_the_mixer_reads() {
+        let two_norms = config(Residual::Parallel);
+        let mut one_norm = two_norms.clone();
+        one_norm.names.mlp.norm_before = None;
+        // Both norms begin as ones.
+        assert_eq!(output(one_norm, &[]), output(two_norms, &[]));
+    }
+}

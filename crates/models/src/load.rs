@@ -15,12 +15,12 @@ use crate::{
     init::Draw, layer::Layer, norm::Norm, rows::Rows,
 };
 
-/// How a checkpoint's weights lie on the device.
+/// Form of a checkpoint's weights on the device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Storage {
     /// Whether the linear layers' weights that lie in GGUF's blocks stay in them, where the kernels take them.
     pub keep_packed: bool,
-    /// What all others are: `F32`, or in mixed precision a half type that the device holds.
+    /// Type of all others: `F32`, or in mixed precision a half type that the device holds.
     pub dtype: FloatDType,
     /// Bytes of the largest tensor to make of embedding and head, which are cut into pieces by rows above it; none asks the device.
     pub largest: Option<u64>,

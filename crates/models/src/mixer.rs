@@ -5,7 +5,7 @@ use lorelei_formats::{ModelConfig, config};
 
 use crate::{ModelError, attention::Attention, cache::LayerCache, load::LoadedModules, model::Pass};
 
-/// What mixes the tokens of a layer.
+/// Mixer of a layer's tokens.
 #[derive(Debug, Clone)]
 pub(crate) enum Mixer {
     Attention(Attention),

@@ -84,7 +84,7 @@ impl Mlp {
     }
 }
 
-/// What several linear layers gave, or one for all of them: `[n, size]` for each of `sizes`.
+/// Splits the output of one layer for all, or takes those of several: `[n, size]` for each of `sizes`.
 pub(crate) fn split<const N: usize>(parts: Vec<Tensor<2>>, sizes: [usize; N]) -> [Tensor<2>; N] {
     match <[Tensor<2>; N]>::try_from(parts) {
         Ok(parts) => parts,

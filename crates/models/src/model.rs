@@ -95,7 +95,7 @@ pub struct Model {
     pub(crate) regularization: Regularization,
 }
 
-/// What every layer of a pass needs of the batch.
+/// A batch as every layer of a pass needs it.
 pub(crate) struct Pass {
     pub(crate) batch: usize,
     pub(crate) seq: usize,
@@ -113,7 +113,7 @@ impl Model {
         &self.config
     }
 
-    /// Where its tensors are.
+    /// The device of its tensors.
     pub fn device(&self) -> &Device {
         &self.device
     }
@@ -133,7 +133,7 @@ impl Model {
         Ok(hidden)
     }
 
-    /// What the layers need of a batch.
+    /// Prepares a batch for the layers.
     pub(crate) fn pass(&self, tokens: &Tokens, mode: ForwardMode) -> Pass {
         let Tokens { batch, seq, .. } = *tokens;
         let rotations = self.config.ropes.iter().map(|rope| Rotation::new(rope, tokens, self, seq)).collect();

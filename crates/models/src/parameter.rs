@@ -11,7 +11,7 @@ pub struct Parameter<'a> {
     traits: ParameterTraits,
 }
 
-/// How an optimizer treats a parameter.
+/// Treatment of a parameter by an optimizer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ParameterTraits {
     /// Whether weight decay applies: to matrices, as Transformers has it, and to DoRA's magnitudes.
@@ -63,7 +63,7 @@ impl<'a> Parameter<'a> {
         Self { traits, ..self }
     }
 
-    /// How an optimizer treats it.
+    /// Its treatment by an optimizer.
     pub fn traits(&self) -> ParameterTraits {
         self.traits
     }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// How a norm works.
+/// Kind of a norm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NormKind {
     /// RMSNorm with a weight.
@@ -26,7 +26,7 @@ pub enum Activation {
     Relu,
 }
 
-/// Which linear layers have biases.
+/// Linear layers that have biases.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Biases {
     /// Queries, keys and values.
@@ -37,7 +37,7 @@ pub struct Biases {
     pub mlp: bool,
 }
 
-/// What a model is for: PEFT's `TaskType`, as far as models here go.
+/// Purpose of a model: PEFT's `TaskType`, as far as models here go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Task {
     /// Predicts the next token.
@@ -57,7 +57,7 @@ impl Task {
     }
 }
 
-/// How the halves of a layer are put together.
+/// Order of the halves of a layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Residual {
     /// The MLP reads the residual stream with the mixer's output added.
@@ -92,10 +92,10 @@ impl Scalars {
     }
 }
 
-/// What the parts of a checkpoint are called, the layers' relative to a layer.
+/// Names of the parts of a checkpoint, those of layers relative to a layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Names {
-    /// What stands before every name but the head's (Transformers' `base_model_prefix`), with its dot.
+    /// Prefix of every name but the head's (Transformers' `base_model_prefix`), with its dot.
     pub prefix: &'static str,
     /// The embedding.
     pub embedding: &'static str,
@@ -105,7 +105,7 @@ pub struct Names {
     pub token_types: Option<&'static str>,
     /// The norm after the embeddings.
     pub embedding_norm: Option<&'static str>,
-    /// What stands before a layer's number.
+    /// Name before a layer's number.
     pub layers: &'static str,
     /// The attention's parts. `input` is queries, keys and values, or one layer for all three, in this order.
     pub attention: SublayerNames,
@@ -136,7 +136,7 @@ pub struct HeadNames {
     pub bias: bool,
 }
 
-/// What stands between the two layers of a classifying head.
+/// Activation between the two layers of a classifying head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Squash {
     /// `tanh(x)`.

@@ -13,9 +13,9 @@ pub enum Mixer {
 /// The positions and the window of a layer's attention.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AttentionKind {
-    /// Which of the model's rotary embeddings turns queries and keys; none leaves them.
+    /// Index of the rotary embedding that turns queries and keys; none leaves them as they are.
     pub rope: Option<usize>,
-    /// How many keys a query sees, its own included; none for all.
+    /// Number of keys that a query sees, its own included; none for all.
     pub window: Option<usize>,
 }
 

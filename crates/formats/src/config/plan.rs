@@ -17,7 +17,7 @@ pub struct Module {
     pub path: String,
     /// The layer that it is in.
     pub layer: Option<usize>,
-    /// What it does.
+    /// Its purpose.
     pub role: Role,
     /// The sizes of its parameters.
     pub shape: ModuleShape,
@@ -27,7 +27,7 @@ pub struct Module {
     pub optional: bool,
 }
 
-/// What a module does in its model.
+/// Purpose of a module in its model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Role {
     /// Embedding of tokens.
@@ -54,7 +54,7 @@ pub enum Role {
     Classifier,
 }
 
-/// What a module does in attention.
+/// Purpose of a module in attention.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum AttentionPart {
     /// Projection to queries.
@@ -73,7 +73,7 @@ pub enum AttentionPart {
     KeyNorm,
 }
 
-/// What a module does in an MLP.
+/// Purpose of a module in an MLP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum MlpPart {
     /// Projection to the gate.
@@ -88,7 +88,7 @@ pub enum MlpPart {
     Output,
 }
 
-/// Where a norm stands.
+/// Place of a norm around a half of a layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum NormPlace {
     /// At the input of a half of a layer.
@@ -108,20 +108,20 @@ pub enum Sublayer {
     Mlp,
 }
 
-/// What a linear layer of a block reads.
+/// Input of a linear layer of a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Input {
-    /// The attention's input: queries, keys and values do.
+    /// The attention's input, which queries, keys and values read.
     Attention,
-    /// What the attention has mixed.
+    /// The values that attention has mixed.
     AttentionOutput,
-    /// The MLP's input: gate and up do.
+    /// The MLP's input, which gate and up read.
     Mlp,
-    /// What the MLP's two halves give.
+    /// The product of the MLP's two halves.
     MlpOutput,
 }
 
-/// Which `target_modules` give a module an adapter.
+/// Ways in which `target_modules` give a module an adapter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LoraTarget {
     /// Its name, and `"all-linear"`.
@@ -211,7 +211,7 @@ impl Module {
         self.path.rsplit('.').next().unwrap_or(&self.path)
     }
 
-    /// Which `target_modules` give it an adapter.
+    /// The way in which `target_modules` give it an adapter.
     pub fn lora_target(&self) -> LoraTarget {
         match self.role {
             Role::Attention(AttentionPart::QueryNorm | AttentionPart::KeyNorm) => LoraTarget::Never,
@@ -229,7 +229,7 @@ impl Module {
 }
 
 impl Role {
-    /// What a linear layer of a block reads; none of other modules.
+    /// Input of a linear layer of a block; none of other modules.
     pub fn input(self) -> Option<Input> {
         match self {
             Self::Attention(part) => match part {

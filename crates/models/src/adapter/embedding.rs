@@ -33,7 +33,7 @@ impl EmbeddingAdapter {
         }
     }
 
-    /// What is added to the embeddings of `ids`, `[ids, hidden]`. PEFT drops nothing of it.
+    /// Computes the addition to the embeddings of `ids`, `[ids, hidden]`. PEFT drops nothing of it.
     pub(crate) fn forward(&self, ids: Tensor<1, Int>) -> Tensor<2> {
         let low = self.a.clone().select(1, ids).transpose();
         low.matmul(self.b.clone().transpose()) * self.scale
