@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use lorelei_models::{Model, Purpose};
-use lorelei_recipe::TaskType;
+use lorelei_recipe::{FinetuningType, Recipe, TaskType};
 use miette::{Result, miette};
 
 use crate::{file_system::DiskFolder, report};
@@ -29,6 +29,23 @@ pub fn generates(folder: &str) -> Result<()> {
         }
         _ => Ok(()),
     }
+}
+
+/// The recipe with the configuration of the adapter that its run trains: that of `adapter_name_or_path`, where it names one.
+///
+/// # Errors
+///
+/// If that cannot be read.
+pub fn effective(mut recipe: Recipe) -> Result<Recipe> {
+    if let (Some(folder), FinetuningType::Lora) =
+        (&recipe.model.adapter_name_or_path, recipe.training.finetuning_type)
+    {
+        let task_type = recipe.lora.task_type;
+        let folder = DiskFolder::from(Path::new(folder));
+        recipe.lora = pollster::block_on(lorelei_session::adapter_config(&folder)).map_err(report)?;
+        recipe.lora.task_type = task_type;
+    }
+    Ok(recipe)
 }
 
 /// Puts a PEFT adapter folder's adapter into the model.

@@ -19,6 +19,7 @@ mod file_system;
 mod generation;
 mod hub;
 mod model_folder;
+mod planned;
 mod prepared;
 mod recipe_file;
 mod source;

@@ -5,19 +5,22 @@
 //! `config/architectures`, which maps its `config.json` and its names to a [`ModelConfig`].
 
 mod architectures;
+mod checkpoint;
 mod decoder;
 mod design;
 mod fields;
+mod mixer;
+mod plan;
 mod read_rope;
 mod rope;
 
-use std::collections::BTreeSet;
-
-use crate::{FormatError, Place, TensorSource};
+use crate::{FormatError, Place};
 pub use design::{
-    Activation, Biases, HeadNames, LayerKind, LinearShape, Names, NormKind, Squash, SublayerNames, Task,
+    Activation, Biases, HeadNames, Names, NormKind, Residual, Scalars, Squash, SublayerNames, Task,
 };
 use fields::Fields;
+pub use mixer::{AttentionKind, Mixer};
+pub use plan::{AttentionPart, Input, LoraTarget, MlpPart, Module, ModuleShape, NormPlace, Role, Sublayer};
 pub use rope::{Rope, RopeScaling};
 
 /// The shape and the design of a model.
@@ -49,9 +52,9 @@ pub struct ModelConfig {
     pub eos_token_id: Vec<u32>,
     /// The token that fills a batch up.
     pub pad_token_id: Option<u32>,
-    /// What its parts are called.
+    /// Names of its parts.
     pub names: Names,
-    /// How its norms work.
+    /// Kind of its norms.
     pub norm: NormKind,
     /// Added to the mean square or the variance in a norm.
     pub norm_eps: f64,
@@ -59,32 +62,28 @@ pub struct ModelConfig {
     pub activation: Activation,
     /// Whether the MLP's activation is multiplied by a second projection of its input.
     pub gated: bool,
-    /// Which linear layers have biases.
+    /// Linear layers that have biases.
     pub biases: Biases,
     /// Whether the linear layers of the blocks lie `[in, out]` in the file (GPT-2's `Conv1D`).
     pub stored_in_out: bool,
-    /// What the scores of queries and keys are multiplied by.
-    pub attention_scale: f64,
-    /// Scores are kept below it by `cap·tanh(score / cap)`.
-    pub attention_softcap: Option<f64>,
-    /// Logits likewise.
-    pub logits_softcap: Option<f64>,
-    /// What embeddings are multiplied by.
-    pub embedding_scale: f64,
+    /// Numbers that scores, embeddings and logits are multiplied by or capped at.
+    pub scalars: Scalars,
+    /// Order of the halves of a layer.
+    pub residual: Residual,
     /// Whether a token sees only those before it.
     pub causal: bool,
     /// The row of the learnt positions that a text begins at.
     pub position_offset: usize,
     /// Rows of the embedding of segments; 0 where there is none.
     pub token_types: usize,
-    /// What the model is for.
+    /// Purpose of the model.
     pub task: Task,
     /// The classes of a classifying head.
     pub num_labels: usize,
     /// The rotary embeddings that the layers choose from.
     pub ropes: Vec<Rope>,
-    /// What differs from layer to layer, `[num_hidden_layers]`.
-    pub layers: Vec<LayerKind>,
+    /// The mixer of each layer, `[num_hidden_layers]`.
+    pub layers: Vec<Mixer>,
 }
 
 impl ModelConfig {
@@ -133,135 +132,12 @@ impl ModelConfig {
         }
     }
 
-    /// The tensors of the classifying head. A checkpoint may lack them: then they begin at random.
-    pub fn head_tensors(&self) -> Vec<(String, Vec<usize>)> {
-        let Some(HeadNames { dense, output, bias }) = self.classifier() else { return Vec::new() };
-        let (hidden, labels) = (self.hidden_size, self.num_labels);
-        let mut tensors = vec![(format!("{output}.weight"), vec![labels, hidden])];
-        if bias {
-            tensors.push((format!("{output}.bias"), vec![labels]));
-        }
-        if let Some((dense, _)) = dense {
-            tensors.push((format!("{dense}.weight"), vec![hidden, hidden]));
-            tensors.push((format!("{dense}.bias"), vec![hidden]));
-        }
-        tensors
-    }
-
-    /// What `source` calls the tensor `name`. Checkpoints of a base model lack the prefix that a model with a head has, and those of a
-    /// model with a head have one that a base model lacks; BERT's oldest call a LayerNorm's weight and bias gamma and beta.
-    pub fn find(&self, source: &dyn TensorSource, name: &str) -> Option<String> {
-        let prefix = self.names.prefix;
-        let bare = name.strip_prefix(prefix);
-        let forms = [Some(name.to_owned()), bare.map(str::to_owned), Some(format!("{prefix}{name}"))];
-        forms.into_iter().flatten().find_map(|form| {
-            let old = |new: &str, old: &str| form.strip_suffix(new).map(|stem| format!("{stem}{old}"));
-            let older = old("LayerNorm.weight", "LayerNorm.gamma")
-                .or_else(|| old("LayerNorm.bias", "LayerNorm.beta"));
-            [Some(form.clone()), older].into_iter().flatten().find(|form| source.info(form).is_some())
-        })
-    }
-
-    /// The tensors of `source` that the model has no use for: those of other heads, or of another model.
-    pub fn unexpected_tensors(&self, source: &dyn TensorSource) -> Vec<String> {
-        // What old checkpoints keep though it follows from the configuration.
-        const COMPUTED: [&str; 5] =
-            [".attn.bias", ".attn.masked_bias", "inv_freq", "position_ids", "token_type_ids"];
-        let known: BTreeSet<String> = self
-            .expected_tensors()
-            .into_iter()
-            .chain(self.head_tensors())
-            .filter_map(|(name, _)| self.find(source, &name))
-            .collect();
-        let tied = format!("{}.weight", self.names.head);
-        let names = source.infos().iter().map(|info| info.name.as_str());
-        let expected = |name: &str| {
-            known.contains(name)
-                || COMPUTED.iter().any(|end| name.ends_with(end))
-                || self.tie_word_embeddings && name == tied
-        };
-        names.filter(|name| !expected(name)).map(str::to_owned).collect()
-    }
-
-    /// Every tensor that the model's file must hold, by Hugging Face's names, with the shapes that it has there (row-major).
-    ///
-    /// The head's is left out when it is the embedding.
-    pub fn expected_tensors(&self) -> Vec<(String, Vec<usize>)> {
-        let Self { names, hidden_size: hidden, head_dim, .. } = self;
-        let mut tensors = vec![(self.path(names.embedding) + ".weight", vec![self.vocab_size, *hidden])];
-        let norm = |tensors: &mut Vec<_>, path: String, size: usize| {
-            if self.norm == NormKind::Layer {
-                tensors.push((format!("{path}.bias"), vec![size]));
-            }
-            tensors.push((path + ".weight", vec![size]));
-        };
-        if let Some(positions) = names.positions {
-            tensors.push((self.path(positions) + ".weight", vec![self.max_position_embeddings, *hidden]));
-        }
-        if let Some(types) = names.token_types {
-            tensors.push((self.path(types) + ".weight", vec![self.token_types, *hidden]));
-        }
-        if let Some(name) = names.embedding_norm {
-            norm(&mut tensors, self.path(name), *hidden);
-        }
-        for layer in 0..self.num_hidden_layers {
-            for (name, size) in names.layer_norms(*hidden, *head_dim) {
-                norm(&mut tensors, self.layer_path(layer, name), size);
-            }
-            for LinearShape { name, size_out, size_in, bias } in self.layer_linears() {
-                let path = self.layer_path(layer, name);
-                let shape =
-                    if self.stored_in_out { vec![size_in, size_out] } else { vec![size_out, size_in] };
-                tensors.push((format!("{path}.weight"), shape));
-                if bias {
-                    tensors.push((format!("{path}.bias"), vec![size_out]));
-                }
-            }
-        }
-        if let Some(name) = names.final_norm {
-            norm(&mut tensors, self.path(name), *hidden);
-        }
-        if self.has_own_head() {
-            tensors.push((format!("{}.weight", names.head), vec![self.vocab_size, *hidden]));
-        }
-        tensors
-    }
-
-    /// The linear layers of a block in the order of the forward pass: the attention's input and output, the MLP's.
-    pub fn layer_linears(&self) -> Vec<LinearShape> {
-        let Self { names, hidden_size: hidden, intermediate_size: wide, biases, .. } = self;
-        let queries = self.num_attention_heads * self.head_dim;
-        let keys = self.num_key_value_heads * self.head_dim;
-        let attention = match names.attention.input.len() {
-            1 => vec![queries + 2 * keys],
-            _ => vec![queries, keys, keys],
-        };
-        let mlp = match (self.gated, names.mlp.input.len()) {
-            (true, 1) => vec![2 * wide],
-            (true, _) => vec![*wide; 2],
-            (false, _) => vec![*wide],
-        };
-        let mut linears = Vec::new();
-        let mut add = |name, size_out, size_in, bias| {
-            linears.push(LinearShape { name, size_out, size_in, bias });
-        };
-        for (name, size) in names.attention.input.iter().zip(attention) {
-            add(name, size, *hidden, biases.attention_input);
-        }
-        add(names.attention.output, *hidden, queries, biases.attention_output);
-        for (name, size) in names.mlp.input.iter().zip(mlp) {
-            add(name, size, *hidden, biases.mlp);
-        }
-        add(names.mlp.output, *hidden, *wide, biases.mlp);
-        linears
-    }
-
     /// Whether there is a language model's head that is not the embedding.
     pub fn has_own_head(&self) -> bool {
         self.task == Task::CausalLm && !self.tie_word_embeddings
     }
 
-    /// What stands before the names of all parts but a head's: nothing where there is no head.
+    /// Prefix of the names of all parts but a head's: nothing where there is no head.
     fn prefix(&self) -> &'static str {
         if self.task == Task::FeatureExtraction { "" } else { self.names.prefix }
     }
@@ -276,26 +152,14 @@ impl ModelConfig {
         format!("{}{}.{index}.{part}", self.prefix(), self.names.layers)
     }
 
-    /// Sizes that are each possible can still make a model that no machine holds, or overflow a 32-bit one's `usize`.
+    /// Refuses sizes that are each possible and still make a model that no machine holds, or overflow a 32-bit one's `usize`.
     fn check_total(&self, fields: &Fields<'_>) -> Result<(), FormatError> {
-        const MOST: u128 = 1 << 42;
-        let [vocab, hidden, wide, layers, heads, kv_heads, head_dim, positions] = [
-            self.vocab_size,
-            self.hidden_size,
-            self.intermediate_size,
-            self.num_hidden_layers,
-            self.num_attention_heads,
-            self.num_key_value_heads,
-            self.head_dim,
-            self.max_position_embeddings,
-        ]
-        .map(|size| size as u128);
-        let positions = if self.names.positions.is_some() { positions * hidden } else { 0 };
-        let matrices =
-            [vocab * hidden, 2 * wide * hidden, (heads + 2 * kv_heads) * head_dim * hidden, positions];
-        let total = 2 * matrices[0] + layers * (2 * matrices[1] + 2 * matrices[2]) + positions;
-        let fits = matrices.into_iter().all(|values| usize::try_from(4 * values).is_ok());
-        if total > MOST || !fits {
+        const MOST: u64 = 1 << 42;
+        let modules = self.modules();
+        let total = modules.iter().fold(0, |sum: u64, module| sum.saturating_add(module.shape.elements()));
+        let fits =
+            |module: &Module| usize::try_from(module.shape.weight_elements().saturating_mul(4)).is_ok();
+        if total > MOST || !modules.iter().all(fits) {
             let problem = format!("the sizes make a model of {total} parameters, too many for this machine");
             return Err(fields.wrong("hidden_size", problem));
         }

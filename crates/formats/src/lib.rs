@@ -7,7 +7,8 @@
 //!
 //! - [`SafetensorsFile`], [`ShardedSafetensors`]: reading safetensors; [`SafetensorsWriter`]: writing them.
 //! - [`gguf`]: GGUF files, their quantised blocks, and the `config.json` and `tokenizer.json` they imply.
-//! - [`config`]: a model's `config.json`. [`adapter`]: PEFT's `adapter_model.safetensors`.
+//! - [`config`]: a model's `config.json`, and the modules that follow from it.
+//! - [`adapter`]: PEFT's `adapter_model.safetensors`; [`peft`]: the names in it.
 //!
 //! Files are hostile until proven otherwise. Every length is checked against what the file can hold before anything is
 //! allocated for it, and no sequence of bytes makes a reader panic; what is wrong comes back as a [`FormatError`] that
@@ -20,6 +21,7 @@ mod dtype;
 mod error;
 pub mod gguf;
 mod model_source;
+pub mod peft;
 mod pieces;
 mod read_at;
 mod safetensors;
@@ -28,16 +30,14 @@ mod safetensors_sharded;
 mod safetensors_write;
 mod tensor_source;
 
-pub use adapter::{
-    Adapter, AdapterTensor, adapter_key, parameter_key, parameter_name, parse_adapter_key,
-    read_adapter_bytes, write_adapter,
-};
+pub use adapter::{Adapter, AdapterTensor, read_adapter_bytes, write_adapter};
 pub use checksum::{is_sha256, sha256};
 pub use config::ModelConfig;
 pub use dtype::Dtype;
 pub use error::{ErrorKind, FormatError, Place};
 pub use gguf::GgufModel;
 pub use model_source::ModelSource;
+pub use peft::{AdapterPart, parameter_key, parameter_name, parse_adapter_key};
 pub use read_at::ReadAt;
 pub use safetensors::SafetensorsFile;
 pub use safetensors_sharded::{ShardedSafetensors, shard_names};

@@ -1,6 +1,6 @@
 //! An adapter that PEFT saved, read and written again.
 
-use lorelei_formats::adapter::{parse_adapter_key, read_adapter_bytes, write_adapter};
+use lorelei_formats::{AdapterPart, parse_adapter_key, read_adapter_bytes, write_adapter};
 
 const PEFT: &[u8] = include_bytes!("fixtures/adapter_model.safetensors");
 
@@ -11,7 +11,7 @@ fn written_again_it_is_the_same_file() {
     for (key, tensor) in &adapter {
         let (module, part) = parse_adapter_key(key).unwrap();
         assert!(module.ends_with("q_proj") || module.ends_with("v_proj"));
-        let rank = if part == "lora_A" { tensor.shape[0] } else { tensor.shape[1] };
+        let rank = if part == AdapterPart::LoraA { tensor.shape[0] } else { tensor.shape[1] };
         assert_eq!(rank, 4);
         assert_eq!(tensor.values.len(), tensor.shape.iter().product::<usize>());
     }

@@ -1,7 +1,7 @@
 //! `config.json` in both of Transformers' styles, and those that must be refused.
 
 use lorelei_formats::ErrorKind;
-use lorelei_formats::config::{Biases, LayerKind, ModelConfig, NormKind, Rope, RopeScaling};
+use lorelei_formats::config::{AttentionKind, Biases, Mixer, ModelConfig, NormKind, Rope, RopeScaling};
 use serde_json::{Value, json};
 
 const V4: &str = include_str!("fixtures/llama_config_v4.json");
@@ -41,7 +41,7 @@ fn both_styles_say_the_same() {
         original_max_position_embeddings: 32,
     };
     assert_eq!(v4.ropes, [Rope { theta: 10_000.0, dim: 16, interleaved: false, scaling }]);
-    assert_eq!(v4.layers, [LayerKind { rope: Some(0), window: None }; 2]);
+    assert_eq!(v4.layers, [Mixer::Attention(AttentionKind { rope: Some(0), window: None }); 2]);
     assert_eq!(ModelConfig::from_json(V5, "v5").unwrap(), v4);
 }
 
@@ -169,6 +169,10 @@ fn small(model_type: &str, changes: Value) -> Value {
     config
 }
 
+fn attentions(config: &ModelConfig) -> impl Iterator<Item = &AttentionKind> {
+    config.layers.iter().filter_map(Mixer::as_attention)
+}
+
 #[test]
 fn windows_are_where_transformers_has_them() {
     for (config, windows) in [
@@ -197,15 +201,16 @@ fn windows_are_where_transformers_has_them() {
         (small("phi3", json!({ "sliding_window": 6 })), [Some(6); 4]),
     ] {
         let parsed = parse(&config).unwrap();
-        let found: Vec<_> = parsed.layers.iter().map(|layer| layer.window).collect();
+        let found: Vec<_> = attentions(&parsed).map(|attention| attention.window).collect();
         assert_eq!(found, windows, "{config}");
     }
 }
 
 #[test]
 fn layers_of_smollm3_and_gemma3_have_their_own_positions() {
-    let ropes =
-        |config: Value| -> Vec<_> { parse(&config).unwrap().layers.iter().map(|layer| layer.rope).collect() };
+    let ropes = |config: Value| -> Vec<_> {
+        attentions(&parse(&config).unwrap()).map(|attention| attention.rope).collect()
+    };
     assert_eq!(ropes(small("smollm3", json!({}))), [Some(0), Some(0), Some(0), None]);
     let given = json!({ "no_rope_layers": [0, 1, 1, 0] });
     assert_eq!(ropes(small("smollm3", given)), [None, Some(0), Some(0), None]);

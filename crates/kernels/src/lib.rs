@@ -18,5 +18,6 @@ pub mod portable;
 pub use adamw::AdamWStep;
 pub use dropout::Dropout;
 pub use gpu::{KernelPolicy, kernel_policy, set_kernel_policy};
+pub use lorelei_shaders::limits;
 pub use ops::*;
 pub use packed::{PackedForm, PackedKind};

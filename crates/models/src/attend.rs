@@ -6,7 +6,7 @@ use burn::tensor::{Device, Tensor, TensorData, activation::softmax};
 
 use crate::{
     Tokens,
-    precision::{cast, kind, single},
+    precision::{cast, dtype, to_f32},
 };
 
 /// What is added to the score of a pair that may not meet. Its exponential is exactly zero.
@@ -41,8 +41,8 @@ pub(crate) fn attend(
     softcap: Option<f64>,
 ) -> Tensor<4> {
     let ([batch, rows, heads, d], [_, cols, kv_heads, _]) = (q.dims(), k.dims());
-    let dtype = kind(&q);
-    let (q, k, v) = (single(q), single(k), single(v));
+    let dtype = dtype(&q);
+    let (q, k, v) = (to_f32(q), to_f32(k), to_f32(v));
     let group = heads / kv_heads;
     // The query heads of a key head, one under another.
     let q = q.swap_dims(1, 2).reshape([batch, kv_heads, group * rows, d]);
@@ -55,6 +55,6 @@ pub(crate) fn attend(
     if let Some(mask) = mask {
         scores = scores + mask;
     }
-    let chances = softmax(scores, 3).reshape([batch, kv_heads, group * rows, cols]);
-    cast(chances.matmul(v).reshape([batch, heads, rows, d]).swap_dims(1, 2), dtype)
+    let probs = softmax(scores, 3).reshape([batch, kv_heads, group * rows, cols]);
+    cast(probs.matmul(v).reshape([batch, heads, rows, d]).swap_dims(1, 2), dtype)
 }

@@ -47,7 +47,7 @@ impl Model {
         let mut inputs = Vec::with_capacity(self.layers.len());
         for layer in &self.layers {
             inputs.push(hidden.clone());
-            hidden = self.layer(layer, hidden, &pass, None);
+            hidden = layer.forward(hidden, &pass, None);
         }
 
         self.track();
@@ -57,12 +57,12 @@ impl Model {
         let mut flowing = taken(&hidden, &mut graphs);
         for (layer, input) in self.layers.iter().zip(inputs).rev() {
             let input = Tensor::from_inner(input).require_grad();
-            let output = self.layer(layer, input.clone(), &pass, None);
+            let output = layer.forward(input.clone(), &pass, None);
             // The gradient of this sum in `output` is what flows back into it.
             graphs.push((output * Tensor::from_inner(flowing)).sum().backward());
             flowing = taken(&input, &mut graphs);
         }
-        if self.embedding_learns() {
+        if self.embedding_trains() {
             graphs.push((self.embed(tokens) * Tensor::from_inner(flowing)).sum().backward());
         }
         Ok((loss.inner(), BatchGradients(graphs)))

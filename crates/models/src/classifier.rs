@@ -1,40 +1,26 @@
 //! The head that classifies texts or tokens.
 
 use burn::tensor::{Tensor, activation};
-use lorelei_formats::config::{HeadNames, Squash, Task};
+use lorelei_formats::{
+    config::{HeadNames, Role, Squash, Task},
+    peft,
+};
 
 use crate::{
-    ForwardMode, Linear, Model, ModelError, Tokens, init::Draw, load::HEAD_DEVIATION, precision::single,
+    ForwardMode, Linear, Model, ModelError, Tokens, init::Draw, load::HEAD_DEVIATION, precision::to_f32,
 };
 
 /// A classifying head.
 #[derive(Debug, Clone)]
 pub(crate) struct Classifier {
-    /// What stands before the classes: the pooler, or the head's own.
+    /// The layer before the classes: the pooler, or the head's own.
     pub(crate) dense: Option<Linear>,
-    /// `[labels, hidden]`. It learns whole, as PEFT's `modules_to_save` makes it.
+    /// `[labels, hidden]`. It trains whole, as PEFT's `modules_to_save` makes it.
     pub(crate) output: Linear,
-    /// Whether `dense` is the head's own, and so learns whole with it.
-    pub(crate) dense_learns: bool,
-    /// Whether a checkpoint lacked `dense`, so that it begins at random.
-    pub(crate) fresh_dense: bool,
-    /// Whether it lacked `output`.
-    pub(crate) fresh_output: bool,
-}
-
-/// The modules that PEFT trains whole for a classifying task, whatever the recipe names. It asks how a path ends, and so means DistilBERT's
-/// `pre_classifier` too.
-const CLASSIFIER_HEADS: [&str; 2] = ["classifier", "score"];
-
-/// Whether what stands before the classes, at `path`, learns whole with them: as a part of the head, or because the checkpoint does not have it and
-/// it begins at random. Nobody else could make the same of that, unless it is saved with the adapter.
-pub fn dense_learns(path: &str, is_there: bool) -> bool {
-    learns_whole(path) || !is_there
-}
-
-/// Whether a part of a classifying head learns whole with it.
-pub(crate) fn learns_whole(path: &str) -> bool {
-    path.split('.').any(|part| CLASSIFIER_HEADS.iter().any(|whole| part.ends_with(whole)))
+    /// Whether `dense` trains whole too.
+    pub(crate) dense_trains: bool,
+    /// The paths of those of the two that the checkpoint lacked, so that they begin at random.
+    pub(crate) missing: Vec<String>,
 }
 
 impl Classifier {
@@ -55,30 +41,29 @@ impl Classifier {
 }
 
 impl Model {
-    /// What of a classifier `modules_to_save` names: the heads, and a pooler that the checkpoint lacked.
+    /// The names in `modules_to_save` of what trains whole in a classifier: the heads, and a pooler that the checkpoint lacked.
     pub fn whole_modules(&self) -> Vec<String> {
-        let mut modules: Vec<String> = CLASSIFIER_HEADS.map(str::to_owned).into();
-        let dense = self.config.classifier().and_then(|names| names.dense);
-        if let (Some(head), Some((path, _))) = (&self.classifier, dense)
-            && head.dense_learns
-            && !learns_whole(path)
-        {
-            modules.extend(path.rsplit('.').nth(1).map(str::to_owned));
-        }
+        let mut modules: Vec<String> = peft::CLASSIFIER_HEADS.map(str::to_owned).into();
+        let missing = self.missing_modules();
+        let pooler = self.modules.iter().find(|module| {
+            module.role == Role::Pooler
+                && missing.contains(&module.path)
+                && !peft::is_classifier_head(&module.path)
+        });
+        modules.extend(pooler.and_then(|pooler| pooler.path.rsplit('.').nth(1).map(str::to_owned)));
         modules
     }
 
-    /// Draws what the checkpoint lacked of a classifying head by `seed`.
+    /// The paths of the modules of a classifying head that the checkpoint lacked.
+    pub(crate) fn missing_modules(&self) -> &[String] {
+        self.classifier.as_ref().map_or(&[], |head| &head.missing)
+    }
+
+    /// Draws the weights that the checkpoint lacked of a classifying head by `seed`.
     pub(crate) fn draw_head(&mut self, seed: u64) {
-        let (device, names) = (self.device.clone(), self.config.classifier());
-        let (Some(head), Some(names)) = (&self.classifier, names) else { return };
-        let (fresh_dense, fresh_output) = (head.fresh_dense, head.fresh_output);
-        let output = format!("{}.weight", names.output);
-        self.visit_classifier(false, &mut |name, mut parameter| {
-            let fresh = if name == output { fresh_output } else { fresh_dense };
-            if let [rows, columns] = parameter.shape()[..]
-                && fresh
-            {
+        let (device, missing) = (self.device.clone(), self.missing_modules().to_vec());
+        self.visit_modules(&|module| missing.contains(&module.path), &mut |name, mut parameter| {
+            if let [rows, columns] = parameter.shape()[..] {
                 let draw = |draw: &mut Draw| draw.normal(HEAD_DEVIATION);
                 let drawn: Tensor<2> = Draw::new(seed, name).tensor([rows, columns], &device, draw);
                 parameter.assign(drawn.reshape([rows * columns]));
@@ -116,7 +101,7 @@ impl Model {
         Ok(logits.iter::<f32>().collect())
     }
 
-    /// What the model says of a batch: logits of every token `[batch * seq, vocab or labels]`, of every text `[texts, labels]`, or the
+    /// Outputs of the model for a batch: logits of every token `[batch * seq, vocab or labels]`, of every text `[texts, labels]`, or the
     /// residual stream `[batch * seq, hidden]`, by its task. For looking, not for training: see [`Model::loss`].
     pub fn outputs(&self, tokens: &Tokens, hidden: Tensor<2>) -> Tensor<2> {
         match self.config.task {
@@ -125,7 +110,7 @@ impl Model {
                 let rows = self.text_rows(tokens);
                 self.logits(hidden.select(0, self.index(&rows)))
             }
-            Task::FeatureExtraction => single(self.normed(hidden)),
+            Task::FeatureExtraction => to_f32(self.normed(hidden)),
         }
     }
 }

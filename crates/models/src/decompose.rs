@@ -6,7 +6,7 @@ use burn::{
 };
 use lorelei_recipe::{InitLoraWeights, LoraConfig};
 
-use crate::{Dora, Model, ModelError, init::Draw, precision::single};
+use crate::{Adapter, Model, ModelError, init::Draw, modules::ModuleMut, precision::to_f32};
 
 /// Most sweeps a singular value may take; a few do.
 const SWEEPS: usize = 100;
@@ -25,56 +25,64 @@ impl Model {
         if !config.init_lora_weights.changes_the_base() {
             return Ok(());
         }
-        let device = self.device.clone();
-        for at in 0..self.linears().count() {
-            let Some((path, weight)) = self
-                .linears()
-                .nth(at)
-                .filter(|(_, linear)| linear.lora.is_some())
-                .map(|(path, linear)| (path, single(linear.weight.dense())))
-            else {
-                continue;
-            };
-            let [size_out, size_in] = weight.dims();
-            let (r, scale) = (config.rank(&path), config.scaling(&path) as f32);
-            if r > size_out.min(size_in) {
-                return Err(ModelError::Unsupported(format!(
-                    "r = {r} is above the {} singular values of {path}; lower it, or name it in rank_pattern",
-                    size_out.min(size_in)
-                )));
-            }
-            let values = weight.into_data_async().await;
-            let values =
-                values.map_err(|error| ModelError::Input(format!("{path} cannot be read: {error:?}")))?;
-            let values: Vec<f32> = values.iter::<f32>().collect();
-            if values.iter().any(|value| !value.is_finite()) {
-                return Err(ModelError::Input(format!("{path} has values that are not finite")));
-            }
-            let (b, a) = match config.init_lora_weights {
-                InitLoraWeights::Olora => orthonormal(&values, size_in, r),
-                InitLoraWeights::Pissa(rounds) => {
-                    let draw = Draw::new(seed, &format!("{path}.pissa"));
-                    principal(values, [size_out, size_in], r, rounds, scale, draw)
-                }
-                InitLoraWeights::Bool(_) | InitLoraWeights::Gaussian => continue,
-            };
-            let b: Tensor<2> = Tensor::from_data(TensorData::new(b, [size_out, r]), &device);
-            let a: Tensor<2> = Tensor::from_data(TensorData::new(a, [r, size_in]), &device);
-            if let Some((_, _, linear)) = self.linears_mut().nth(at)
-                && let Some(lora) = &mut linear.lora
+        let modules = self.modules.clone();
+        for module in &*modules {
+            let adapted = self.linear(module).filter(|linear| linear.adapter.is_some());
+            let Some(weight) = adapted.map(|linear| to_f32(linear.weight.dense())) else { continue };
+            let (a, b) = self.factors(&module.path, weight, config, seed).await?;
+            if let Some(ModuleMut::Linear(linear)) = self.module_mut(module)
+                && let Some(lora) = linear.adapter.as_mut().and_then(Adapter::as_lora_mut)
             {
-                linear.weight = linear.weight.plus(b.clone().matmul(a.clone()) * -scale);
-                (lora.a, lora.b) = (a.clone(), b.clone());
-                lora.beginning = Some((a, b));
-                lora.dora = lora.dora.is_some().then(|| Dora::new(&linear.weight, lora));
+                lora.begin_as(a, b, &mut linear.weight);
             }
         }
         Ok(())
     }
 
-    /// What the adapters took from the base weights at their beginning, by module: `(A [r, in], B [out, r])`.
-    pub fn beginnings(&self) -> impl Iterator<Item = (String, &(Tensor<2>, Tensor<2>))> {
-        self.linears().filter_map(|(path, linear)| Some((path, linear.lora.as_ref()?.beginning.as_ref()?)))
+    /// `A [r, in]` and `B [out, r]` that the adapter at `path` takes from its `weight [out, in]`.
+    async fn factors(
+        &self,
+        path: &str,
+        weight: Tensor<2>,
+        config: &LoraConfig,
+        seed: u64,
+    ) -> Result<(Tensor<2>, Tensor<2>), ModelError> {
+        let [size_out, size_in] = weight.dims();
+        let (r, scale) = (config.rank(path), config.scaling(path) as f32);
+        if r > size_out.min(size_in) {
+            return Err(ModelError::Unsupported(format!(
+                "r = {r} is above the {} singular values of {path}; lower it, or name it in rank_pattern",
+                size_out.min(size_in)
+            )));
+        }
+        let values = weight.into_data_async().await;
+        let values =
+            values.map_err(|error| ModelError::Input(format!("{path} cannot be read: {error:?}")))?;
+        let values: Vec<f32> = values.iter::<f32>().collect();
+        if values.iter().any(|value| !value.is_finite()) {
+            return Err(ModelError::Input(format!("{path} has values that are not finite")));
+        }
+        let (b, a) = match config.init_lora_weights {
+            InitLoraWeights::Olora => orthonormal(&values, size_in, r),
+            InitLoraWeights::Pissa(rounds) => {
+                let draw = Draw::new(seed, &format!("{path}.pissa"));
+                principal(values, [size_out, size_in], r, rounds, scale, draw)
+            }
+            InitLoraWeights::Bool(_) | InitLoraWeights::Gaussian => {
+                return Err(ModelError::Input(format!(
+                    "the adapter of {path} takes nothing from its weight"
+                )));
+            }
+        };
+        let a = Tensor::from_data(TensorData::new(a, [r, size_in]), &self.device);
+        Ok((a, Tensor::from_data(TensorData::new(b, [size_out, r]), &self.device)))
+    }
+
+    /// `(A [r, in], B [out, r])` that the adapters took from the base weights at their beginning, by module.
+    pub fn beginnings(&self) -> impl Iterator<Item = (&str, &(Tensor<2>, Tensor<2>))> {
+        self.linears().filter_map(|(path, linear)| {
+            Some((path, linear.adapter.as_ref()?.as_lora()?.beginning.as_ref()?))
+        })
     }
 }
 

@@ -1,16 +1,16 @@
-//! DoRA (Liu et al., 2024): a direction that LoRA changes and a length for each output that is learnt beside it, as PEFT has it.
+//! DoRA (Liu et al., 2024): a direction that LoRA changes and a length for each output that trains beside it, as PEFT has it.
 
 use burn::tensor::{FloatDType, Tensor};
 
 use crate::{
     LoraAdapter, Weight,
-    precision::{cast, kind, single},
+    precision::{cast, dtype, to_f32},
 };
 
 /// The lengths of an adapted layer's rows: `W' = m (W + s·B·A) / ‖W + s·B·A‖`.
 #[derive(Debug, Clone)]
 pub struct Dora {
-    /// `m`, `[out]`; learns.
+    /// `m`, `[out]`; trains.
     pub magnitude: Tensor<1>,
     /// Squared lengths of the frozen weight's rows, `[out]`.
     weight_squares: Tensor<1>,
@@ -19,7 +19,7 @@ pub struct Dora {
 impl Dora {
     /// Lengths that change nothing: those that the rows have with the adapter as it is.
     pub(crate) fn new(weight: &Weight, lora: &LoraAdapter) -> Self {
-        let dense = single(weight.dense());
+        let dense = to_f32(weight.dense());
         let size_out = dense.dims()[0];
         let weight_squares = (dense.clone() * dense).sum_dim(1).reshape([size_out]);
         let mut dora = Self { magnitude: weight_squares.clone(), weight_squares };
@@ -33,12 +33,12 @@ impl Dora {
     fn lengths(&self, weight: &Weight, lora: &LoraAdapter) -> Tensor<1> {
         let (a, b, scale) = (bare(&lora.a), bare(&lora.b), lora.scale);
         let [size_out, _] = b.dims();
-        // The layer takes numbers of its weight's kind; a packed one takes single floats.
+        // The layer takes numbers of its weight's type; a packed one takes single floats.
         let dtype = match weight {
-            Weight::Dense(weight) => kind(weight),
+            Weight::Dense(weight) => dtype(weight),
             Weight::Packed { .. } => FloatDType::F32,
         };
-        let across = (single(weight.applied(cast(a.clone(), dtype)).transpose()) * b.clone())
+        let across = (to_f32(weight.applied(cast(a.clone(), dtype)).transpose()) * b.clone())
             .sum_dim(1)
             .reshape([size_out]);
         let within = (b.clone().matmul(a.clone().matmul(a.transpose())) * b).sum_dim(1).reshape([size_out]);

@@ -1,7 +1,10 @@
 //! What can be wrong with a model or an adapter for it.
 
-use lorelei_formats::FormatError;
-use lorelei_recipe::RecipeError;
+use lorelei_formats::{
+    FormatError,
+    config::{LoraTarget, Module},
+};
+use lorelei_recipe::{LoraConfig, RecipeError, TargetModules};
 
 /// A model or an adapter that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +53,24 @@ pub enum ModelError {
     /// The input does not fit the model.
     #[error("{0}")]
     Input(String),
+}
+
+impl ModelError {
+    /// Says that `target_modules` select none of `modules`, and what there is.
+    pub fn no_target(lora: &LoraConfig, modules: &[Module]) -> Self {
+        let targets = match &lora.target_modules {
+            Some(TargetModules::List(names)) => names.join(", "),
+            Some(TargetModules::Pattern(pattern)) => pattern.clone(),
+            None => String::new(),
+        };
+        let mut known: Vec<String> = Vec::new();
+        for module in modules.iter().filter(|module| module.lora_target() == LoraTarget::AllLinear) {
+            if !known.iter().any(|name| name == module.last_name()) {
+                known.push(module.last_name().to_owned());
+            }
+        }
+        Self::NoTarget { targets, modules: known }
+    }
 }
 
 fn but_has(names: &[String]) -> String {

@@ -68,7 +68,7 @@ impl<'a> Generation<'a> {
         let pass = self.model.pass(&tokens, ForwardMode::Evaluation);
         let mut hidden = self.model.embed(&tokens);
         for (layer, cache) in self.model.layers.iter().zip(&mut self.caches) {
-            hidden = self.model.layer(layer, hidden, &pass, Some(cache));
+            hidden = layer.forward(hidden, &pass, Some(cache));
         }
         self.read = self.ids.len();
         let [rows, _] = hidden.dims();

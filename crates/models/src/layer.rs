@@ -1,143 +1,209 @@
-//! What a block computes.
+//! A layer: a mixer and an MLP around the residual stream.
 
-use burn::tensor::{Tensor, activation};
-use lorelei_formats::config::Activation;
-use lorelei_kernels as kernels;
-
-use crate::{
-    Model,
-    attend::attend,
-    cache::{self, LayerCache},
-    model::{Layer, Pass, Sublayer},
-    norm::Norm,
-    precision::{cast, kind, single},
+use burn::tensor::{FloatDType, Tensor};
+use lorelei_formats::{
+    ModelConfig,
+    config::{NormPlace, Residual, Role, Sublayer},
 };
 
-impl Model {
-    /// The residual stream behind `layer`. With `known`, the batch is one row that goes on behind the keys and values there, and adds its own.
-    pub(crate) fn layer(
+use crate::{
+    Linear, ModelError,
+    cache::LayerCache,
+    load::LoadedModules,
+    mixer::Mixer,
+    mlp::Mlp,
+    model::Pass,
+    modules::ModuleMut,
+    norm::Norm,
+    precision::{cast, to_f32},
+};
+
+/// A layer of a model.
+#[derive(Debug, Clone)]
+pub(crate) struct Layer {
+    residual: Residual,
+    pub(crate) mixer: Mixer,
+    mixer_norms: SublayerNorms,
+    mlp: Mlp,
+    mlp_norms: SublayerNorms,
+}
+
+/// The norms around a half of a layer.
+#[derive(Debug, Clone)]
+struct SublayerNorms {
+    before: Option<Norm>,
+    after: Option<Norm>,
+    residual: Option<Norm>,
+}
+
+impl Layer {
+    /// Layer `index`.
+    pub(crate) fn load(
+        config: &ModelConfig,
+        index: usize,
+        modules: &mut LoadedModules,
+    ) -> Result<Self, ModelError> {
+        Ok(Self {
+            residual: config.residual,
+            mixer: Mixer::load(config, index, modules)?,
+            mixer_norms: SublayerNorms::load(Sublayer::Mixer, index, modules),
+            mlp: Mlp::load(config, index, modules)?,
+            mlp_norms: SublayerNorms::load(Sublayer::Mlp, index, modules),
+        })
+    }
+
+    /// The module that does `role` in the layer; none of roles outside of layers.
+    pub(crate) fn module_mut(&mut self, role: Role) -> Option<ModuleMut<'_>> {
+        match role {
+            Role::Attention(part) => match &mut self.mixer {
+                Mixer::Attention(attention) => attention.module_mut(part),
+            },
+            Role::Mlp(part) => self.mlp.module_mut(part),
+            Role::Norm(Sublayer::Mixer, place) => self.mixer_norms.norm_mut(place),
+            Role::Norm(Sublayer::Mlp, place) => self.mlp_norms.norm_mut(place),
+            Role::Embedding
+            | Role::PositionEmbedding
+            | Role::TokenTypeEmbedding
+            | Role::EmbeddingNorm
+            | Role::FinalNorm
+            | Role::LmHead
+            | Role::Pooler
+            | Role::Classifier => None,
+        }
+    }
+
+    /// The linear layer that does `role` in the layer; none of other roles.
+    pub(crate) fn linear(&self, role: Role) -> Option<&Linear> {
+        match role {
+            Role::Attention(part) => match &self.mixer {
+                Mixer::Attention(attention) => attention.linear(part),
+            },
+            Role::Mlp(part) => self.mlp.linear(part),
+            Role::Embedding
+            | Role::PositionEmbedding
+            | Role::TokenTypeEmbedding
+            | Role::EmbeddingNorm
+            | Role::Norm(..)
+            | Role::FinalNorm
+            | Role::LmHead
+            | Role::Pooler
+            | Role::Classifier => None,
+        }
+    }
+
+    /// The residual stream behind the layer. With `known`, the batch is one row that goes on behind what is kept there, and adds its own.
+    pub(crate) fn forward(
         &self,
-        layer: &Layer,
         hidden: Tensor<2>,
         pass: &Pass,
         known: Option<&mut LayerCache>,
     ) -> Tensor<2> {
-        let mixed = self.attention(layer, layer.attention.read(hidden.clone()), pass, known);
-        let hidden = layer.attention.add(hidden, mixed);
-        let changed = self.mlp(&layer.mlp, layer.mlp.read(hidden.clone()), pass);
-        layer.mlp.add(hidden, changed)
-    }
-
-    fn attention(
-        &self,
-        layer: &Layer,
-        x: Tensor<2>,
-        pass: &Pass,
-        known: Option<&mut LayerCache>,
-    ) -> Tensor<2> {
-        let (heads, kv_heads) = (self.config.num_attention_heads, self.config.num_key_value_heads);
-        let d = self.config.head_dim;
-        let Pass { batch, seq, mode, .. } = *pass;
-        let parts: Vec<Tensor<2>> =
-            layer.attention.input.iter().map(|linear| linear.forward(x.clone(), mode)).collect();
-        let sizes = [heads * d, kv_heads * d, kv_heads * d];
-        let [q, k, v] = split(parts, sizes);
-        let normed = |norm: &Option<Norm>, x: Tensor<2>, heads: usize| {
-            let x = if norm.is_some() { x.reshape([batch * seq * heads, d]) } else { x };
-            Norm::apply(norm, x).reshape([batch, seq, heads, d])
-        };
-        let (q, k) = (normed(&layer.query_norm, q, heads), normed(&layer.key_norm, k, kv_heads));
-        let v = v.reshape([batch, seq, kv_heads, d]);
-        // The norm of a head may be in single floats, where it learns.
-        let (q, k) = (cast(q, kind(&v)), cast(k, kind(&v)));
-        let (q, k) = match layer.kind.rope {
-            None => (q, k),
-            Some(rope) => (pass.rotations[rope].apply(q), pass.rotations[rope].apply(k)),
-        };
-        let (scale, softcap) = (self.config.attention_scale as f32, self.config.attention_softcap);
-        let mixed = match known {
-            Some(known) if !known.is_empty() => {
-                let (k, v) = known.extend(k, v);
-                let mask = cache::mask(seq, k.dims()[1], layer.kind.window, &k);
-                attend(q, k, v, mask, scale, softcap)
+        let (mixer_norms, mlp_norms) = (&self.mixer_norms, &self.mlp_norms);
+        let read = mixer_norms.read(hidden.clone(), self.mixer.dtype());
+        match self.residual {
+            Residual::Sequential => {
+                let hidden = mixer_norms.add(hidden, self.mixer.forward(read, pass, known));
+                let read = mlp_norms.read(hidden.clone(), self.mlp.dtype());
+                mlp_norms.add(hidden, self.mlp.forward(read, pass.mode))
             }
-            known => {
-                if let Some(known) = known {
-                    known.extend(k.clone(), v.clone());
-                }
-                match self.masked(layer.kind, seq) {
-                    None => kernels::attention(q, k, v, pass.segment_ids.clone(), scale),
-                    Some(window) => {
-                        let mask = pass.masks.iter().find(|(known, _)| *known == window);
-                        attend(q, k, v, mask.map(|(_, mask)| mask.clone()), scale, softcap)
-                    }
-                }
+            Residual::Parallel => {
+                let for_mlp = match mlp_norms.before {
+                    None => read.clone(),
+                    Some(_) => mlp_norms.read(hidden.clone(), self.mlp.dtype()),
+                };
+                let hidden = mixer_norms.add(hidden, self.mixer.forward(read, pass, known));
+                mlp_norms.add(hidden, self.mlp.forward(for_mlp, pass.mode))
             }
-        };
-        layer.attention.output.forward(mixed.reshape([batch * seq, heads * d]), mode)
-    }
-
-    fn mlp(&self, mlp: &Sublayer, x: Tensor<2>, pass: &Pass) -> Tensor<2> {
-        let wide = self.config.intermediate_size;
-        let parts: Vec<Tensor<2>> =
-            mlp.input.iter().map(|linear| linear.forward(x.clone(), pass.mode)).collect();
-        let active = if self.config.gated {
-            let [gate, up] = split(parts, [wide; 2]);
-            match self.config.activation {
-                Activation::Silu => kernels::swiglu(gate, up),
-                other => activated(gate, other) * up,
-            }
-        } else {
-            let [x] = split(parts, [wide]);
-            activated(x, self.config.activation)
-        };
-        mlp.output.forward(active, pass.mode)
+        }
     }
 }
 
-impl Sublayer {
-    fn read(&self, hidden: Tensor<2>) -> Tensor<2> {
-        // Linear layers want numbers of their weights' kind also where no norm makes them.
-        let dtype = self.output.dtype();
-        let read = Norm::apply(&self.norm_before, hidden);
+impl SublayerNorms {
+    fn load(sublayer: Sublayer, index: usize, modules: &mut LoadedModules) -> Self {
+        let mut norm = |place| modules.norm(Some(index), Role::Norm(sublayer, place));
+        Self {
+            before: norm(NormPlace::Before),
+            after: norm(NormPlace::After),
+            residual: norm(NormPlace::Residual),
+        }
+    }
+
+    fn norm_mut(&mut self, place: NormPlace) -> Option<ModuleMut<'_>> {
+        let norm = match place {
+            NormPlace::Before => &mut self.before,
+            NormPlace::After => &mut self.after,
+            NormPlace::Residual => &mut self.residual,
+        };
+        norm.as_mut().map(ModuleMut::Norm)
+    }
+
+    /// The input of the half whose weights are of `dtype`.
+    fn read(&self, hidden: Tensor<2>, dtype: Option<FloatDType>) -> Tensor<2> {
+        // Linear layers want numbers of their weights' type also where no norm makes them.
+        let read = Norm::apply(&self.before, hidden);
         match dtype {
             Some(dtype) => cast(read, dtype),
             None => read,
         }
     }
 
+    /// The residual stream with the half's output added.
     fn add(&self, hidden: Tensor<2>, change: Tensor<2>) -> Tensor<2> {
-        let change = single(Norm::apply(&self.norm_after, change));
-        single(Norm::apply(&self.norm_residual, hidden + change))
+        let change = to_f32(Norm::apply(&self.after, change));
+        to_f32(Norm::apply(&self.residual, hidden + change))
     }
 }
 
-/// What several linear layers gave, or one for all of them: `[n, size]` for each of `sizes`.
-fn split<const N: usize>(parts: Vec<Tensor<2>>, sizes: [usize; N]) -> [Tensor<2>; N] {
-    match <[Tensor<2>; N]>::try_from(parts) {
-        Ok(parts) => parts,
-        Err(fused) => {
-            let mut from = 0;
-            sizes.map(|size| {
-                let part = fused[0].clone().slice_dim(1, from..from + size);
-                from += size;
-                part
-            })
-        }
-    }
-}
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Device;
 
-fn activated(x: Tensor<2>, kind: Activation) -> Tensor<2> {
-    match kind {
-        Activation::Silu => activation::silu(x),
-        // burn's own has the gradient of its approximation.
-        Activation::Gelu => x.clone() * 0.5 * ((x / std::f64::consts::SQRT_2).erf() + 1.0),
-        Activation::Relu => activation::relu(x),
-        Activation::GeluTanh => {
-            // Hendrycks and Gimpel, 2016.
-            let cubic = x.clone() * x.clone() * x.clone() * 0.044_715;
-            let inner = (x.clone() + cubic) * (2.0 / std::f64::consts::PI).sqrt();
-            x * 0.5 * (inner.tanh() + 1.0)
-        }
+    use super::*;
+    use crate::{ForwardMode, Model, Tokens};
+
+    fn config(residual: Residual) -> ModelConfig {
+        let json = r#"{
+            "model_type": "llama", "vocab_size": 32, "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 1,
+            "num_attention_heads": 2
+        }"#;
+        ModelConfig { residual, ..ModelConfig::from_json(json, "config.json").expect("a configuration") }
+    }
+
+    /// Output of the layer of a random model, with the weights that end in one of `silent` zero.
+    fn output(config: ModelConfig, silent: &[&str]) -> Vec<f32> {
+        let mut model = Model::random(config, 0.5, 7, &Device::flex()).expect("a model");
+        model.visit_weights(&mut |name, mut parameter| {
+            if silent.iter().any(|end| name.ends_with(end)) {
+                let count = parameter.shape().num_elements();
+                parameter.assign_host(vec![0.0; count], &Device::flex());
+            }
+        });
+        let tokens = Tokens::single(vec![3, 1, 4, 1, 5]);
+        let hidden = model.hidden_states(&tokens, ForwardMode::Evaluation).expect("hidden states");
+        hidden.into_data().iter::<f32>().collect()
+    }
+
+    /// Largest difference of the whole from the stream and the sum of what each half adds alone.
+    fn interplay(residual: Residual) -> f32 {
+        let (o, down) = ("o_proj.weight", "down_proj.weight");
+        let of = |silent: &[&str]| output(config(residual), silent);
+        let (whole, mixed, changed, stream) = (of(&[]), of(&[down]), of(&[o]), of(&[o, down]));
+        let away = (0..whole.len()).map(|at| whole[at] - mixed[at] - changed[at] + stream[at]);
+        away.fold(0.0, |most, away| most.max(away.abs()))
+    }
+
+    #[test]
+    fn parallel_halves_read_the_same_stream() {
+        assert!(interplay(Residual::Parallel) < 1e-4, "{}", interplay(Residual::Parallel));
+        assert!(interplay(Residual::Sequential) > 1e-2, "{}", interplay(Residual::Sequential));
+    }
+
+    #[test]
+    fn an_mlp_without_a_norm_reads_what_the_mixer_reads() {
+        let two_norms = config(Residual::Parallel);
+        let mut one_norm = two_norms.clone();
+        one_norm.names.mlp.norm_before = None;
+        // Both norms begin as ones.
+        assert_eq!(output(one_norm, &[]), output(two_norms, &[]));
     }
 }

@@ -1,29 +1,26 @@
 //! From a checkpoint, or from nothing, to a model on a device: tensor by tensor.
 
+use std::collections::BTreeMap;
+
 use burn::tensor::{DType, Device, FloatDType, Tensor, TensorData};
+use lorelei_estimate::trains_with_head;
 use lorelei_formats::{
     ModelConfig, TensorSource,
-    config::{NormKind, SublayerNames},
+    config::{Module, ModuleShape, NormKind, Role},
 };
-
 use lorelei_kernels as kernels;
 
 use crate::{
-    Linear, Model, ModelError, Purpose, Weight,
-    beside::Beside,
-    classifier::{Classifier, dense_learns},
-    init::Draw,
-    model::{Layer, Sublayer},
-    norm::Norm,
-    rows::Rows,
+    Linear, Model, ModelError, Purpose, Weight, classifier::Classifier, extra_trainables::ExtraTrainables,
+    init::Draw, layer::Layer, norm::Norm, rows::Rows,
 };
 
-/// How a checkpoint's weights lie on the device.
+/// Form of a checkpoint's weights on the device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Storage {
     /// Whether the linear layers' weights that lie in GGUF's blocks stay in them, where the kernels take them.
     pub keep_packed: bool,
-    /// What all others are: `F32`, or in mixed precision a half type that the device holds.
+    /// Type of all others: `F32`, or in mixed precision a half type that the device holds.
     pub dtype: FloatDType,
     /// Bytes of the largest tensor to make of embedding and head, which are cut into pieces by rows above it; none asks the device.
     pub largest: Option<u64>,
@@ -75,8 +72,7 @@ struct FromSource<'a> {
 
 impl Supply for FromSource<'_> {
     fn has(&self, name: &str, shape: &[usize]) -> bool {
-        let place = self.config.find(self.source, name);
-        place.and_then(|place| self.source.info(&place)).is_some_and(|info| info.shape == shape)
+        self.config.has_tensor(self.source, name, shape)
     }
 
     fn tensor<const D: usize>(&mut self, name: &str, shape: [usize; D]) -> Result<Tensor<D>, ModelError> {
@@ -156,7 +152,7 @@ impl Model {
     ) -> Result<Self, ModelError> {
         Self::check_tensors(&config, source)?;
         let supply = &mut FromSource { config: &config, source, device, storage, progress };
-        Ok(Self::build(config.clone(), device, supply)?.with_single_head())
+        Ok(Self::build(config.clone(), device, supply)?.with_f32_head())
     }
 
     /// The same body, shared with this model, for another task: with the head that `source`, this model's checkpoint, has for it, or where it has
@@ -170,12 +166,18 @@ impl Model {
         Self::check_tensors(&config, source)?;
         let (device, storage) = (&self.device, Storage { dtype: self.dtype(), ..Storage::SINGLE });
         let supply = &mut FromSource { config: &config, source, device, storage, progress: &mut |_| {} };
-        let lm_head = match &self.lm_head {
-            None if config.has_own_head() => Some(language_head(&config, supply)?),
-            head => head.clone().filter(|_| config.has_own_head()),
-        };
-        let classifier = classifier(&config, device, supply)?;
-        Ok(Self { config: config.clone(), lm_head, classifier, ..self.clone() }.with_single_head())
+        let of_head = config.head(config.task);
+        let mut modules = LoadedModules::default();
+        // A language model's head that is there is not read again.
+        let is_there = |module: &&Module| module.role == Role::LmHead && self.lm_head.is_some();
+        for module in of_head.iter().filter(|module| !is_there(module)) {
+            modules.load(&config, module, device, supply)?;
+        }
+        let own_head = self.lm_head.clone().filter(|_| config.has_own_head());
+        let lm_head = modules.rows.remove(&Role::LmHead).or(own_head);
+        let classifier = modules.classifier(&of_head);
+        let modules = config.modules().into();
+        Ok(Self { config: config.clone(), modules, lm_head, classifier, ..self.clone() }.with_f32_head())
     }
 
     /// Holds a checkpoint's names and shapes against a configuration; reads no tensor.
@@ -217,140 +219,141 @@ impl Model {
     }
 
     fn build(config: ModelConfig, device: &Device, supply: &mut impl Supply) -> Result<Self, ModelError> {
-        let (names, vocab, hidden) = (config.names, config.vocab_size, config.hidden_size);
-        let weight = |part: &str| config.path(part) + ".weight";
-        let embed_tokens = supply.rows(&weight(names.embedding), [vocab, hidden])?;
-        let positions = match names.positions {
-            None => None,
-            Some(name) => Some(supply.tensor(&weight(name), [config.max_position_embeddings, hidden])?),
-        };
-        let token_types = match names.token_types {
-            None => None,
-            Some(name) => Some(supply.tensor(&weight(name), [config.token_types, hidden])?),
-        };
-        let embedding_norm =
-            norm(&config, names.embedding_norm.map(|name| config.path(name)), hidden, supply)?;
-        let mut layers = Vec::with_capacity(config.num_hidden_layers);
-        for index in 0..config.num_hidden_layers {
-            layers.push(layer(&config, index, supply)?);
+        let plan = config.modules();
+        let mut modules = LoadedModules::default();
+        for module in &plan {
+            modules.load(&config, module, device, supply)?;
         }
-        let final_norm = norm(&config, names.final_norm.map(|name| config.path(name)), hidden, supply)?;
-        let lm_head = if config.has_own_head() { Some(language_head(&config, supply)?) } else { None };
-        let classifier = classifier(&config, device, supply)?;
+        let embed_tokens =
+            modules.rows.remove(&Role::Embedding).ok_or_else(|| LoadedModules::lacks(Role::Embedding))?;
+        let layers = (0..config.num_hidden_layers).map(|index| Layer::load(&config, index, &mut modules));
+        let layers = layers.collect::<Result<_, _>>()?;
         Ok(Self {
-            config,
             device: device.clone(),
             embed_tokens,
-            positions,
-            token_types,
-            classifier,
-            embedding_norm,
+            positions: modules.embeddings.remove(&Role::PositionEmbedding),
+            token_types: modules.embeddings.remove(&Role::TokenTypeEmbedding),
+            embedding_norm: modules.norm(None, Role::EmbeddingNorm),
             layers,
-            norm: final_norm,
-            lm_head,
-            embed_lora: None,
-            head_lora: None,
-            beside: Beside::default(),
-            learns_whole: false,
+            norm: modules.norm(None, Role::FinalNorm),
+            lm_head: modules.rows.remove(&Role::LmHead),
+            classifier: modules.classifier(&plan),
+            embedding_adapter: None,
+            head_adapter: None,
+            extra_trainables: ExtraTrainables::default(),
+            trainable_tokens: None,
+            full_finetune: false,
             regularization: crate::Regularization::default(),
+            modules: plan.into(),
+            config,
         })
     }
 }
 
-fn language_head(config: &ModelConfig, supply: &mut impl Supply) -> Result<Rows, ModelError> {
-    supply.rows(&format!("{}.weight", config.names.head), [config.vocab_size, config.hidden_size])
+/// The modules of a model, each on the device, by role and layer. A model is put together of them.
+#[derive(Default)]
+pub(crate) struct LoadedModules {
+    /// The embedding of tokens and a language model's head.
+    rows: BTreeMap<Role, Rows>,
+    /// The other embeddings.
+    embeddings: BTreeMap<Role, Tensor<2>>,
+    linears: BTreeMap<(Option<usize>, Role), Linear>,
+    norms: BTreeMap<(Option<usize>, Role), Norm>,
+    /// The paths of the modules that the checkpoint lacks.
+    missing: Vec<String>,
 }
 
-/// The classifying head, where there is one. What a checkpoint lacks of it begins as Transformers draws it.
-fn classifier(
-    config: &ModelConfig,
+impl LoadedModules {
+    /// Takes out the linear layer that does `role` in a layer.
+    pub(crate) fn linear(&mut self, layer: Option<usize>, role: Role) -> Option<Linear> {
+        self.linears.remove(&(layer, role))
+    }
+
+    /// Takes out the norm that does `role` in a layer.
+    pub(crate) fn norm(&mut self, layer: Option<usize>, role: Role) -> Option<Norm> {
+        self.norms.remove(&(layer, role))
+    }
+
+    /// Says that the plan of an architecture lacks a module.
+    pub(crate) fn lacks(role: Role) -> ModelError {
+        ModelError::Unsupported(format!("the architecture has no module for {role:?}"))
+    }
+
+    /// Takes out the classifying head, whose modules are among `plan`.
+    fn classifier(&mut self, plan: &[Module]) -> Option<Classifier> {
+        let output = self.linear(None, Role::Classifier)?;
+        let missing = std::mem::take(&mut self.missing);
+        let mut in_head = plan.iter().filter(|module| module.role == Role::Pooler);
+        let dense_trains = in_head.any(|module| trains_with_head(module, missing.contains(&module.path)));
+        Some(Classifier { dense: self.linear(None, Role::Pooler), output, dense_trains, missing })
+    }
+
+    /// Puts a module on the device.
+    fn load(
+        &mut self,
+        config: &ModelConfig,
+        module: &Module,
+        device: &Device,
+        supply: &mut impl Supply,
+    ) -> Result<(), ModelError> {
+        let place = (module.layer, module.role);
+        let weight = format!("{}.weight", module.path);
+        match (module.role, module.shape) {
+            (Role::LmHead, _) if module.tied => {}
+            (Role::LmHead, ModuleShape::Linear { size_out, size_in, .. }) => {
+                self.rows.insert(module.role, supply.rows(&weight, [size_out, size_in])?);
+            }
+            (Role::Embedding, ModuleShape::Embedding { rows, columns }) => {
+                self.rows.insert(module.role, supply.rows(&weight, [rows, columns])?);
+            }
+            (_, ModuleShape::Embedding { rows, columns }) => {
+                self.embeddings.insert(module.role, supply.tensor(&weight, [rows, columns])?);
+            }
+            (_, ModuleShape::Linear { .. }) if module.optional => {
+                let (linear, is_there) = optional_linear(module, device, supply)?;
+                self.linears.insert(place, linear);
+                if !is_there {
+                    self.missing.push(module.path.clone());
+                }
+            }
+            (_, ModuleShape::Linear { size_out, size_in, bias, in_out }) => {
+                let weight = match in_out {
+                    true => supply.transposed(&weight, [size_out, size_in])?,
+                    false => supply.weight(&weight, [size_out, size_in])?,
+                };
+                let bias = bias.then(|| supply.tensor(&format!("{}.bias", module.path), [size_out]));
+                self.linears.insert(place, Linear { weight, bias: bias.transpose()?, adapter: None });
+            }
+            (_, ModuleShape::Norm { size, bias }) => {
+                let weight = supply.tensor(&weight, [size])?;
+                let bias = bias.then(|| supply.tensor(&format!("{}.bias", module.path), [size]));
+                let (kind, eps) = (config.norm, config.norm_eps as f32);
+                self.norms.insert(place, Norm { kind, eps, weight, bias: bias.transpose()? });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A linear layer of a classifying head, and whether the checkpoint has all of it. What it lacks begins as Transformers draws it.
+fn optional_linear(
+    module: &Module,
     device: &Device,
     supply: &mut impl Supply,
-) -> Result<Option<Classifier>, ModelError> {
-    let Some(names) = config.classifier() else { return Ok(None) };
+) -> Result<(Linear, bool), ModelError> {
     let drawn = &mut FromSeed { seed: 0, deviation: HEAD_DEVIATION, norms_less_one: false, device };
-    let (output_sizes, output) = ([config.num_labels, config.hidden_size], names.output);
-    let has_output = supply.has(&format!("{output}.weight"), &output_sizes)
-        && (!names.bias || supply.has(&format!("{output}.bias"), &output_sizes[..1]));
-    let has_dense = names.dense.is_none_or(|(path, _)| {
-        supply.has(&format!("{path}.weight"), &[config.hidden_size; 2])
-            && supply.has(&format!("{path}.bias"), &[config.hidden_size])
-    });
-    let mut linear = |path: &str, size_out: usize, bias: bool| -> Result<Linear, ModelError> {
-        let (name, sizes) = (format!("{path}.weight"), [size_out, config.hidden_size]);
-        let weight = match supply.has(&name, &sizes) {
-            true => supply.tensor(&name, sizes)?,
-            false => drawn.tensor(&name, sizes)?,
-        };
-        let name = format!("{path}.bias");
-        let bias = match (bias, supply.has(&name, &[size_out])) {
-            (false, _) => None,
-            (true, true) => Some(supply.tensor(&name, [size_out])?),
-            (true, false) => Some(drawn.tensor(&name, [size_out])?),
-        };
-        Ok(Linear { weight: Weight::Dense(weight), bias, lora: None })
-    };
-    let dense = match names.dense {
-        None => None,
-        Some((path, _)) => Some(linear(path, config.hidden_size, true)?),
-    };
-    let dense_learns = names.dense.is_some_and(|(path, _)| dense_learns(path, has_dense));
-    let output = linear(names.output, config.num_labels, names.bias)?;
-    Ok(Some(Classifier { dense, output, dense_learns, fresh_dense: !has_dense, fresh_output: !has_output }))
-}
-
-fn layer(config: &ModelConfig, index: usize, supply: &mut impl Supply) -> Result<Layer, ModelError> {
-    let name = |part: &str| config.layer_path(index, part);
-    let mut linears = Vec::new();
-    for shape in config.layer_linears() {
-        let path = name(shape.name);
-        let (sizes, weight) = ([shape.size_out, shape.size_in], format!("{path}.weight"));
-        let weight = match config.stored_in_out {
-            true => supply.transposed(&weight, sizes)?,
-            false => supply.weight(&weight, sizes)?,
-        };
-        let bias = match shape.bias {
-            true => Some(supply.tensor(&format!("{path}.bias"), [shape.size_out])?),
-            false => None,
-        };
-        linears.push(Linear { weight, bias, lora: None });
+    let (mut weight, mut bias, mut is_whole) = (None, None, true);
+    for (name, shape) in module.tensors() {
+        let is_there = supply.has(&name, &shape);
+        is_whole &= is_there;
+        match shape[..] {
+            [rows, columns] if is_there => weight = Some(supply.tensor(&name, [rows, columns])?),
+            [rows, columns] => weight = Some(drawn.tensor(&name, [rows, columns])?),
+            [size] if is_there => bias = Some(supply.tensor(&name, [size])?),
+            [size] => bias = Some(drawn.tensor(&name, [size])?),
+            _ => {}
+        }
     }
-    let names = config.names;
-    let mut linears = linears.into_iter();
-    let mut sublayer = |names: &SublayerNames| -> Result<Sublayer, ModelError> {
-        let mut norm = |part: Option<&str>| norm(config, part.map(&name), config.hidden_size, supply);
-        let (norm_before, norm_after) = (norm(names.norm_before)?, norm(names.norm_after)?);
-        let norm_residual = norm(names.norm_residual)?;
-        let input = linears.by_ref().take(names.input.len()).collect();
-        let output = linears.next().ok_or_else(|| ModelError::Missing {
-            missing: vec![name(names.output)],
-            unexpected: Vec::new(),
-        })?;
-        Ok(Sublayer { input, output, norm_before, norm_after, norm_residual })
-    };
-    let (attention, mlp) = (sublayer(&names.attention)?, sublayer(&names.mlp)?);
-    let mut of_heads = |part: Option<&str>| norm(config, part.map(name), config.head_dim, supply);
-    Ok(Layer {
-        kind: config.layers[index],
-        attention,
-        query_norm: of_heads(names.query_norm)?,
-        key_norm: of_heads(names.key_norm)?,
-        mlp,
-    })
-}
-
-/// The norm at `path`, where there is one.
-fn norm(
-    config: &ModelConfig,
-    path: Option<String>,
-    size: usize,
-    supply: &mut impl Supply,
-) -> Result<Option<Norm>, ModelError> {
-    let Some(path) = path else { return Ok(None) };
-    let weight = supply.tensor(&format!("{path}.weight"), [size])?;
-    let bias = match config.norm {
-        NormKind::Layer => Some(supply.tensor(&format!("{path}.bias"), [size])?),
-        _ => None,
-    };
-    Ok(Some(Norm { kind: config.norm, eps: config.norm_eps as f32, weight, bias }))
+    let weight = Weight::Dense(weight.ok_or_else(|| LoadedModules::lacks(module.role))?);
+    Ok((Linear { weight, bias, adapter: None }, is_whole))
 }

@@ -3,20 +3,24 @@
 //! What sets one architecture apart from another is in its [`ModelConfig`]. Module paths, names and layouts are Hugging Face's, so that an
 //! adapter fits there.
 
+use std::sync::Arc;
+
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use lorelei_formats::{
     ModelConfig,
-    config::{LayerKind, Task},
+    config::{Module, Task},
 };
 
 use crate::{
-    Linear, LoraAdapter, ModelError, Regularization, Targets, Weight, attend,
-    beside::Beside,
+    Adapter, EmbeddingAdapter, Linear, ModelError, Regularization, Targets, Weight, attend,
     classifier::Classifier,
+    extra_trainables::ExtraTrainables,
+    layer::Layer,
     norm::Norm,
-    precision::{cast, single},
+    precision::{cast, to_f32},
     rotation::Rotation,
     rows::Rows,
+    trainable_tokens::TrainableTokens,
 };
 
 /// Whether a forward pass trains.
@@ -67,6 +71,8 @@ impl Tokens {
 #[derive(Debug, Clone)]
 pub struct Model {
     pub(crate) config: ModelConfig,
+    /// The modules that `config` calls for.
+    pub(crate) modules: Arc<[Module]>,
     pub(crate) device: Device,
     /// `[vocab, hidden]`.
     pub(crate) embed_tokens: Rows,
@@ -80,37 +86,16 @@ pub struct Model {
     /// `[vocab, hidden]`; none where the embedding serves as head.
     pub(crate) lm_head: Option<Rows>,
     pub(crate) classifier: Option<Classifier>,
-    /// `A [r, vocab]`, `B [hidden, r]`.
-    pub(crate) embed_lora: Option<LoraAdapter>,
-    pub(crate) head_lora: Option<LoraAdapter>,
-    pub(crate) beside: Beside,
-    /// Every weight learns, instead of adapters.
-    pub(crate) learns_whole: bool,
+    pub(crate) embedding_adapter: Option<EmbeddingAdapter>,
+    pub(crate) head_adapter: Option<Adapter>,
+    pub(crate) extra_trainables: ExtraTrainables,
+    pub(crate) trainable_tokens: Option<TrainableTokens>,
+    /// Whether every weight trains, instead of adapters.
+    pub(crate) full_finetune: bool,
     pub(crate) regularization: Regularization,
 }
 
-/// One block.
-#[derive(Debug, Clone)]
-pub(crate) struct Layer {
-    pub(crate) kind: LayerKind,
-    pub(crate) attention: Sublayer,
-    pub(crate) query_norm: Option<Norm>,
-    pub(crate) key_norm: Option<Norm>,
-    pub(crate) mlp: Sublayer,
-}
-
-/// A half of a block: what it computes with, and the norms around it.
-#[derive(Debug, Clone)]
-pub(crate) struct Sublayer {
-    /// Queries, keys and values, or one for all; gate and up, or one for both; or one alone.
-    pub(crate) input: Vec<Linear>,
-    pub(crate) output: Linear,
-    pub(crate) norm_before: Option<Norm>,
-    pub(crate) norm_after: Option<Norm>,
-    pub(crate) norm_residual: Option<Norm>,
-}
-
-/// What every layer of a pass needs of the batch.
+/// A batch as every layer of a pass needs it.
 pub(crate) struct Pass {
     pub(crate) batch: usize,
     pub(crate) seq: usize,
@@ -128,7 +113,7 @@ impl Model {
         &self.config
     }
 
-    /// Where its tensors are.
+    /// The device of its tensors.
     pub fn device(&self) -> &Device {
         &self.device
     }
@@ -143,18 +128,18 @@ impl Model {
         let pass = self.pass(tokens, mode);
         let mut hidden = self.noisy(self.embed(tokens), tokens, mode);
         for layer in &self.layers {
-            hidden = self.layer(layer, hidden, &pass, None);
+            hidden = layer.forward(hidden, &pass, None);
         }
         Ok(hidden)
     }
 
-    /// What the layers need of a batch.
+    /// Prepares a batch for the layers.
     pub(crate) fn pass(&self, tokens: &Tokens, mode: ForwardMode) -> Pass {
         let Tokens { batch, seq, .. } = *tokens;
         let rotations = self.config.ropes.iter().map(|rope| Rotation::new(rope, tokens, self, seq)).collect();
         let segment_ids = TensorData::new(tokens.segment_ids.clone(), [batch, seq]);
         let mut masks: Vec<(Option<usize>, Tensor<4>)> = Vec::new();
-        for window in self.layers.iter().filter_map(|layer| self.masked(layer.kind, seq)) {
+        for window in self.layers.iter().filter_map(|layer| layer.mixer.masked(seq)) {
             if !masks.iter().any(|(known, _)| *known == window) {
                 masks.push((window, attend::mask(tokens, self.config.causal, window, &self.device)));
             }
@@ -163,39 +148,30 @@ impl Model {
         Pass { batch, seq, rotations, segment_ids, masks, mode }
     }
 
-    /// The window of a layer that needs a mask for `seq` tokens: the attention kernel is causal, and has
-    /// neither windows nor soft caps.
-    pub(crate) fn masked(&self, kind: LayerKind, seq: usize) -> Option<Option<usize>> {
-        let window = kind.window.filter(|window| *window < seq);
-        let known = self.config.causal && self.config.attention_softcap.is_none() && window.is_none();
-        (!known).then_some(window)
-    }
-
     /// The residual stream before the first layer, in single floats as all of it.
     pub(crate) fn embed(&self, tokens: &Tokens) -> Tensor<2> {
-        let mut hidden = single(self.embed_tokens.select(&tokens.input_ids, &self.device));
+        let mut hidden = to_f32(self.embed_tokens.select(&tokens.input_ids, &self.device));
         hidden = self.with_token_rows(hidden, tokens);
-        if let Some(lora) = &self.embed_lora {
-            // Of an embedding, PEFT drops nothing.
-            let low = lora.a.clone().select(1, self.index(&tokens.input_ids)).transpose();
-            hidden = hidden + low.matmul(lora.b.clone().transpose()) * lora.scale;
+        if let Some(adapter) = &self.embedding_adapter {
+            hidden = hidden + adapter.forward(self.index(&tokens.input_ids));
         }
-        if self.config.embedding_scale != 1.0 {
-            hidden = hidden * self.config.embedding_scale as f32;
+        let scale = self.config.scalars.embedding_scale;
+        if scale != 1.0 {
+            hidden = hidden * scale as f32;
         }
         if let Some(positions) = &self.positions {
             let offset = self.config.position_offset as i32;
             let places: Vec<i32> = tokens.position_ids.iter().map(|place| place + offset).collect();
-            hidden = hidden + single(positions.clone().select(0, self.index(&places)));
+            hidden = hidden + to_f32(positions.clone().select(0, self.index(&places)));
         }
         if let Some(types) = &self.token_types {
             let types = match tokens.token_type_ids.is_empty() {
                 true => types.clone().slice_dim(0, 0..1),
                 false => types.clone().select(0, self.index(&tokens.token_type_ids)),
             };
-            hidden = hidden + single(types);
+            hidden = hidden + to_f32(types);
         }
-        single(Norm::apply(&self.embedding_norm, hidden))
+        to_f32(Norm::apply(&self.embedding_norm, hidden))
     }
 
     /// Logits of residual-stream rows: `[n, hidden]` to `[n, vocab]`, or to `[n, labels]` of a classifier. For looking, not for training: see
@@ -206,17 +182,17 @@ impl Model {
 
     fn logits_in(&self, mode: ForwardMode, hidden: Tensor<2>) -> Tensor<2> {
         if let (Some(classifier), Some(names)) = (&self.classifier, self.config.classifier()) {
-            return classifier.forward(&names, single(self.normed(hidden)), mode);
+            return classifier.forward(&names, to_f32(self.normed(hidden)), mode);
         }
         let normed = self.normed(hidden);
-        let logits = match &self.head_lora {
+        let logits = match &self.head_adapter {
             None => self.head().product(normed),
-            Some(lora) => {
+            Some(adapter) => {
                 let weight = Weight::Dense(self.whole_head());
-                Linear { weight, bias: None, lora: Some(lora.clone()) }.forward(normed, mode)
+                Linear { weight, bias: None, adapter: Some(adapter.clone()) }.forward(normed, mode)
             }
         };
-        self.capped(single(logits))
+        self.capped(to_f32(logits))
     }
 
     /// The loss summed over the labelled tokens or texts, `[1]`: row `rows[i]` of `hidden [n, hidden]` predicts `targets[i]`, a token, a class,
@@ -276,8 +252,8 @@ impl Model {
         }
         let every_row = rows.iter().copied().eq(0..hidden.dims()[0] as i32);
         let chosen = if every_row { hidden } else { hidden.select(0, self.index(rows)) };
-        let plain = self.classifier.is_none() && self.head_lora.is_none();
-        if self.config.logits_softcap.is_none() && plain {
+        let plain = self.classifier.is_none() && self.head_adapter.is_none();
+        if self.config.scalars.logits_softcap.is_none() && plain {
             let (normed, head) = (self.normed(chosen), self.head());
             let loss = head.cross_entropy(normed.clone(), targets, &self.device);
             return Ok(match self.smoothing(normed, &head, targets) {
@@ -289,16 +265,16 @@ impl Model {
     }
 
     fn capped(&self, logits: Tensor<2>) -> Tensor<2> {
-        match self.config.logits_softcap {
+        match self.config.scalars.logits_softcap {
             None => logits,
             Some(cap) => (logits / cap as f32).tanh() * cap as f32,
         }
     }
 
-    /// Rows of the residual stream as the head reads them, in numbers of its kind.
+    /// Rows of the residual stream as the head reads them, in numbers of its type.
     pub(crate) fn normed(&self, hidden: Tensor<2>) -> Tensor<2> {
         let head = self.lm_head.as_ref().unwrap_or(&self.embed_tokens);
-        cast(Norm::apply(&self.norm, hidden), head.kind())
+        cast(Norm::apply(&self.norm, hidden), head.dtype())
     }
 
     pub(crate) fn check(&self, tokens: &Tokens) -> Result<(), ModelError> {

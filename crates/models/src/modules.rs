@@ -1,189 +1,191 @@
-//! The model's linear layers and learning tensors by their Hugging Face names.
+//! The modules of a loaded model by the plan of its configuration, and the parameters in them.
 
-use lorelei_formats::ModelConfig;
+use burn::tensor::Tensor;
+use lorelei_formats::config::{Module, ModuleShape, Role};
 
-use crate::{Linear, LoraAdapter, Model, Parameter, Weight, model::Layer, norm::Norm};
+use crate::{Linear, Model, Parameter, Rows, Weight, norm::Norm};
 
-impl Layer {
-    /// The linear layers, in the order of [`ModelConfig::layer_linears`].
-    fn linears(&self) -> impl Iterator<Item = &Linear> {
-        let parts = [&self.attention, &self.mlp].into_iter();
-        parts.flat_map(|part| part.input.iter().chain([&part.output]))
-    }
+/// The parameters of a module.
+pub(crate) enum ModuleMut<'m> {
+    /// An embedding of tokens, or a language model's head.
+    Rows(&'m mut Rows),
+    /// Another embedding.
+    Embedding(&'m mut Tensor<2>),
+    Linear(&'m mut Linear),
+    Norm(&'m mut Norm),
+}
 
-    /// As [`Self::linears`].
-    fn linears_mut(&mut self) -> impl Iterator<Item = &mut Linear> {
-        let parts = [&mut self.attention, &mut self.mlp].into_iter();
-        parts.flat_map(|part| part.input.iter_mut().chain([&mut part.output]))
-    }
-
-    /// The norms, in the order of [`lorelei_formats::config::Names::layer_norms`].
-    fn norms_mut(&mut self) -> impl Iterator<Item = &mut Norm> {
-        let parts = [&mut self.attention, &mut self.mlp].into_iter();
-        let around = parts
-            .flat_map(|part| [&mut part.norm_before, &mut part.norm_after, &mut part.norm_residual])
-            .chain([&mut self.query_norm, &mut self.key_norm]);
-        around.flatten()
+impl ModuleMut<'_> {
+    /// Calls `visit` with each of the module's own parameters that is not packed, by checkpoint name.
+    pub(crate) fn visit(self, module: &Module, visit: &mut dyn FnMut(&str, Parameter<'_>)) {
+        let path = &module.path;
+        let weight = || format!("{path}.weight");
+        match self {
+            Self::Rows(rows) => visit(&weight(), Parameter::rows(rows)),
+            Self::Embedding(embedding) => visit(&weight(), Parameter::matrix(embedding)),
+            Self::Linear(linear) => {
+                let in_out = matches!(module.shape, ModuleShape::Linear { in_out: true, .. });
+                linear.visit(path, in_out, visit);
+            }
+            Self::Norm(norm) => {
+                visit(&weight(), Parameter::vector(&mut norm.weight));
+                if let Some(bias) = &mut norm.bias {
+                    visit(&format!("{path}.bias"), Parameter::vector(bias));
+                }
+            }
+        }
     }
 }
 
 impl Model {
-    /// Every linear layer that can have an adapter with its path (`model.layers.0.self_attn.q_proj`): those of the blocks, and a pooler.
-    pub fn linears(&self) -> impl Iterator<Item = (String, &Linear)> {
-        let parts = linear_names(&self.config);
-        let in_layers = self.layers.iter().enumerate().flat_map(move |(index, layer)| {
-            let paths: Vec<_> = parts.iter().map(|part| self.config.layer_path(index, part)).collect();
-            paths.into_iter().zip(layer.linears())
-        });
-        let dense = self.classifier.iter().filter(|head| !head.dense_learns).flat_map(|head| &head.dense);
-        in_layers.chain(dense.map(|dense| (dense_path(&self.config), dense)))
+    /// The modules of the model for its task, in the order of its parameters.
+    pub fn modules(&self) -> &[Module] {
+        &self.modules
     }
 
-    /// As [`Model::linears`], with the block's number where it is in one.
-    pub(crate) fn linears_mut(&mut self) -> impl Iterator<Item = (Option<usize>, String, &mut Linear)> {
-        let parts = linear_names(&self.config);
-        let config = &self.config;
-        let in_layers = self.layers.iter_mut().enumerate().flat_map(move |(index, layer)| {
-            let paths: Vec<_> = parts.iter().map(|part| config.layer_path(index, part)).collect();
-            paths.into_iter().zip(layer.linears_mut()).map(move |(path, linear)| (Some(index), path, linear))
-        });
-        let dense =
-            self.classifier.iter_mut().filter(|head| !head.dense_learns).flat_map(|head| &mut head.dense);
-        in_layers.chain(dense.map(|dense| (None, dense_path(config), dense)))
+    /// The parameters of a module; none where the model has none of its own, as of a tied head.
+    pub(crate) fn module_mut(&mut self, module: &Module) -> Option<ModuleMut<'_>> {
+        match module.role {
+            Role::Embedding => Some(ModuleMut::Rows(&mut self.embed_tokens)),
+            Role::PositionEmbedding => self.positions.as_mut().map(ModuleMut::Embedding),
+            Role::TokenTypeEmbedding => self.token_types.as_mut().map(ModuleMut::Embedding),
+            Role::EmbeddingNorm => self.embedding_norm.as_mut().map(ModuleMut::Norm),
+            Role::Attention(_) | Role::Mlp(_) | Role::Norm(..) => {
+                self.layers.get_mut(module.layer?)?.module_mut(module.role)
+            }
+            Role::FinalNorm => self.norm.as_mut().map(ModuleMut::Norm),
+            Role::LmHead => self.lm_head.as_mut().map(ModuleMut::Rows),
+            Role::Pooler => self.classifier.as_mut()?.dense.as_mut().map(ModuleMut::Linear),
+            Role::Classifier => Some(ModuleMut::Linear(&mut self.classifier.as_mut()?.output)),
+        }
     }
 
-    /// Calls `visit` with the name and the tensor of everything that learns: adapters' `A` and `B` (by the module's path and
-    /// `lora_A` or `lora_B`), or every weight by its checkpoint name after [`Model::finetune_all`].
+    /// The linear layer that a module is; none of other modules, and of a language model's head.
+    pub(crate) fn linear(&self, module: &Module) -> Option<&Linear> {
+        match module.role {
+            Role::Attention(_) | Role::Mlp(_) => self.layers.get(module.layer?)?.linear(module.role),
+            Role::Pooler => self.classifier.as_ref()?.dense.as_ref(),
+            Role::Classifier => Some(&self.classifier.as_ref()?.output),
+            Role::Embedding
+            | Role::PositionEmbedding
+            | Role::TokenTypeEmbedding
+            | Role::EmbeddingNorm
+            | Role::Norm(..)
+            | Role::FinalNorm
+            | Role::LmHead => None,
+        }
+    }
+
+    /// The linear layers of the blocks and of a classifying head, by path (`model.layers.0.self_attn.q_proj`).
+    pub fn linears(&self) -> impl Iterator<Item = (&str, &Linear)> {
+        self.modules.iter().filter_map(|module| Some((&module.path[..], self.linear(module)?)))
+    }
+
+    /// As [`Model::linears`], one after another.
+    pub(crate) fn visit_linears(&mut self, visit: &mut dyn FnMut(&Module, &mut Linear)) {
+        let modules = self.modules.clone();
+        for module in &*modules {
+            if let Some(ModuleMut::Linear(linear)) = self.module_mut(module) {
+                visit(module, linear);
+            }
+        }
+    }
+
+    /// Calls `visit` with the name and the tensor of everything that trains: adapters' parameters (by the module's path and PEFT's name),
+    /// what trains beside them, or every weight by its checkpoint name after [`Model::finetune_all`].
     pub fn visit_parameters(&mut self, visit: &mut dyn FnMut(&str, Parameter<'_>)) {
-        if self.learns_whole {
+        if self.full_finetune {
             self.visit_weights(visit);
             return;
         }
-        for (_, path, linear) in self.linears_mut() {
-            if let Some(lora) = &mut linear.lora {
-                visit_adapter(&path, lora, visit);
+        self.visit_linears(&mut |module, linear| {
+            if let Some(adapter) = &mut linear.adapter {
+                adapter.visit(&module.path, visit);
             }
+        });
+        let (embedding, head) = (self.path_of(Role::Embedding), self.path_of(Role::LmHead));
+        if let Some(adapter) = &mut self.embedding_adapter {
+            adapter.visit(&embedding, visit);
         }
-        self.visit_ends(visit);
-        self.visit_beside(visit);
+        if let Some(adapter) = &mut self.head_adapter {
+            adapter.visit(&head, visit);
+        }
+        self.visit_extra(visit);
         self.visit_classifier(false, visit);
     }
 
-    /// The adapters of the embedding and of the head.
-    fn visit_ends(&mut self, visit: &mut dyn FnMut(&str, Parameter<'_>)) {
-        let embedding = self.config.path(self.config.names.embedding);
-        if let Some(lora) = &mut self.embed_lora {
-            visit(&format!("{embedding}.lora_embedding_A"), Parameter::Matrix(&mut lora.a));
-            visit(&format!("{embedding}.lora_embedding_B"), Parameter::Matrix(&mut lora.b));
-        }
-        let head = self.config.names.head;
-        if let Some(lora) = &mut self.head_lora {
-            visit_adapter(head, lora, visit);
-        }
+    /// The path of the module that does `role`; empty where the model has none.
+    pub(crate) fn path_of(&self, role: Role) -> String {
+        let found = self.modules.iter().find(|module| module.role == role);
+        found.map(|module| module.path.clone()).unwrap_or_default()
     }
 
-    /// The head's tensors: those that learn beside an adapter, or with `all`, those of a pooler too.
-    pub(crate) fn visit_classifier(&mut self, all: bool, visit: &mut dyn FnMut(&str, Parameter<'_>)) {
-        let (Some(head), Some(names)) = (&mut self.classifier, self.config.classifier()) else { return };
-        let dense = head.dense.as_mut().filter(|_| all || head.dense_learns);
-        let dense = dense.zip(names.dense).map(|(dense, (path, _))| (path, dense));
-        for (path, linear) in dense.into_iter().chain([(names.output, &mut head.output)]) {
-            visit_linear(path, linear, false, visit);
-        }
-    }
-
-    /// Calls `visit` with every weight of the base by its checkpoint name. Packed ones are left out: they cannot learn.
+    /// Calls `visit` with every weight of the base by its checkpoint name. Packed ones are left out: they cannot train.
     pub fn visit_weights(&mut self, visit: &mut dyn FnMut(&str, Parameter<'_>)) {
-        let config = &self.config;
-        let names = config.names;
-        let weight = |part: &str| config.path(part) + ".weight";
-        visit(&weight(names.embedding), Parameter::Rows(&mut self.embed_tokens));
-        if let (Some(name), Some(positions)) = (names.positions, &mut self.positions) {
-            visit(&weight(name), Parameter::Matrix(positions));
-        }
-        if let (Some(name), Some(types)) = (names.token_types, &mut self.token_types) {
-            visit(&weight(name), Parameter::Matrix(types));
-        }
-        let norm = |path: &str, norm: &mut Norm, visit: &mut dyn FnMut(&str, Parameter<'_>)| {
-            visit(&format!("{path}.weight"), Parameter::Vector(&mut norm.weight));
-            if let Some(bias) = &mut norm.bias {
-                visit(&format!("{path}.bias"), Parameter::Vector(bias));
-            }
-        };
-        if let (Some(name), Some(layer)) = (names.embedding_norm, &mut self.embedding_norm) {
-            norm(&config.path(name), layer, visit);
-        }
-        let linears = linear_names(config);
-        let norms = names.layer_norms(config.hidden_size, config.head_dim);
-        for (index, layer) in self.layers.iter_mut().enumerate() {
-            for (part, linear) in linears.iter().zip(layer.linears_mut()) {
-                visit_linear(&config.layer_path(index, part), linear, config.stored_in_out, visit);
-            }
-            for ((part, _), layer) in norms.iter().zip(layer.norms_mut()) {
-                norm(&config.layer_path(index, part), layer, visit);
-            }
-        }
-        if let (Some(name), Some(layer)) = (names.final_norm, &mut self.norm) {
-            norm(&config.path(name), layer, visit);
-        }
-        if let Some(head) = &mut self.lm_head {
-            visit(&format!("{}.weight", names.head), Parameter::Rows(head));
-        }
-        self.visit_classifier(true, visit);
+        self.visit_modules(&|_| true, visit);
     }
 
-    /// Makes every weight learn: full fine-tuning, without adapters.
+    /// Calls `visit` with the parameters of the classifying head that train beside an adapter, or with `all`, of a pooler too.
+    pub(crate) fn visit_classifier(&mut self, all: bool, visit: &mut dyn FnMut(&str, Parameter<'_>)) {
+        let dense_trains = self.classifier.as_ref().is_some_and(|head| head.dense_trains);
+        let trains = |module: &Module| match module.role {
+            Role::Classifier => true,
+            Role::Pooler => all || dense_trains,
+            Role::Embedding
+            | Role::PositionEmbedding
+            | Role::TokenTypeEmbedding
+            | Role::EmbeddingNorm
+            | Role::Attention(_)
+            | Role::Mlp(_)
+            | Role::Norm(..)
+            | Role::FinalNorm
+            | Role::LmHead => false,
+        };
+        self.visit_modules(&trains, visit);
+    }
+
+    /// Calls `visit` with the parameters of the base's modules that are `wanted`, packed ones left out.
+    pub(crate) fn visit_modules(
+        &mut self,
+        wanted: &dyn Fn(&Module) -> bool,
+        visit: &mut dyn FnMut(&str, Parameter<'_>),
+    ) {
+        let modules = self.modules.clone();
+        for module in modules.iter().filter(|module| wanted(module)) {
+            if let Some(parameters) = self.module_mut(module) {
+                parameters.visit(module, visit);
+            }
+        }
+    }
+
+    /// Makes every weight train: full fine-tuning, without adapters.
     pub fn finetune_all(&mut self) {
-        self.learns_whole = true;
+        self.full_finetune = true;
     }
 
     /// `(trainable, all)` parameters as PEFT counts them: adapters count among all.
     pub fn parameter_counts(&mut self) -> (usize, usize) {
         let mut trainable = 0;
-        self.visit_parameters(&mut |_, p| trainable += p.shape().num_elements());
+        self.visit_parameters(&mut |_, parameter| trainable += parameter.shape().num_elements());
         let mut all = 0;
-        self.visit_weights(&mut |_, p| all += p.shape().num_elements());
+        self.visit_weights(&mut |_, parameter| all += parameter.shape().num_elements());
         for (_, linear) in self.linears() {
             if let Weight::Packed { form, .. } = &linear.weight {
                 all += form.size_in * form.size_out;
             }
         }
-        // PEFT has a copy of what learns, but for the biases.
-        let base = all - self.tied_twice();
-        let mut own = 0;
-        self.visit_beside(&mut |name, p| {
-            own += if name.ends_with(".bias") { p.shape().num_elements() } else { 0 };
+        // PEFT has a copy of what trains, but for the biases.
+        let base = all - self.untied_elements();
+        let biases = self.bias_elements();
+        (trainable, if self.full_finetune { all } else { base + trainable - biases })
+    }
+
+    /// The names and shapes of everything that trains.
+    pub fn parameter_names(&mut self) -> Vec<(String, Vec<usize>)> {
+        let mut names = Vec::new();
+        self.visit_parameters(&mut |name, parameter: Parameter<'_>| {
+            names.push((name.to_owned(), parameter.shape().to_vec()));
         });
-        (trainable, if self.learns_whole { all } else { base + trainable - own })
+        names
     }
-}
-
-/// Weight, where it is not packed, and bias; `in_out` says how the file has the weight.
-fn visit_linear(path: &str, linear: &mut Linear, in_out: bool, visit: &mut dyn FnMut(&str, Parameter<'_>)) {
-    if let Weight::Dense(weight) = &mut linear.weight {
-        let parameter = if in_out { Parameter::Transposed(weight) } else { Parameter::Matrix(weight) };
-        visit(&format!("{path}.weight"), parameter);
-    }
-    if let Some(bias) = &mut linear.bias {
-        visit(&format!("{path}.bias"), Parameter::Vector(bias));
-    }
-}
-
-fn visit_adapter(path: &str, lora: &mut LoraAdapter, visit: &mut dyn FnMut(&str, Parameter<'_>)) {
-    visit(&format!("{path}.lora_A"), Parameter::Matrix(&mut lora.a));
-    visit(&format!("{path}.lora_B"), Parameter::Matrix(&mut lora.b));
-    if let Some(bias) = &mut lora.bias {
-        visit(&format!("{path}.lora_B.bias"), Parameter::Vector(bias));
-    }
-    if let Some(dora) = &mut lora.dora {
-        visit(&format!("{path}.lora_magnitude_vector"), Parameter::Vector(&mut dora.magnitude));
-    }
-}
-
-fn linear_names(config: &ModelConfig) -> Vec<&'static str> {
-    config.layer_linears().into_iter().map(|linear| linear.name).collect()
-}
-
-fn dense_path(config: &ModelConfig) -> String {
-    config.classifier().and_then(|head| head.dense).map_or_else(String::new, |(path, _)| path.to_owned())
 }

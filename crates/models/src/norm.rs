@@ -4,7 +4,7 @@ use burn::tensor::Tensor;
 use lorelei_formats::config::NormKind;
 use lorelei_kernels as kernels;
 
-use crate::precision::{cast, kind, single};
+use crate::precision::{cast, dtype, to_f32};
 
 /// A norm over the last dimension.
 #[derive(Debug, Clone)]
@@ -18,7 +18,7 @@ pub(crate) struct Norm {
 }
 
 impl Norm {
-    /// `x [n, size]`, normed where there is a norm, and then of the kind of its weight; computed in single floats.
+    /// `x [n, size]`, normed where there is a norm, and then in numbers of its weight's type; computed in single floats.
     pub(crate) fn apply(norm: &Option<Self>, x: Tensor<2>) -> Tensor<2> {
         match norm {
             None => x,
@@ -31,13 +31,13 @@ impl Norm {
             NormKind::Rms => kernels::rms_norm(x, self.weight.clone(), self.eps),
             NormKind::RmsPlusOne => kernels::rms_norm(x, self.weight.clone() + 1.0, self.eps),
             NormKind::Layer => {
-                let (x, dtype) = (single(x), kind(&self.weight));
+                let (x, dtype) = (to_f32(x), dtype(&self.weight));
                 let centred = x.clone() - x.mean_dim(1);
                 let deviation = ((centred.clone() * centred.clone()).mean_dim(1) + self.eps).sqrt();
-                let scaled = centred / deviation * single(self.weight.clone()).unsqueeze();
+                let scaled = centred / deviation * to_f32(self.weight.clone()).unsqueeze();
                 let normed = match &self.bias {
                     None => scaled,
-                    Some(bias) => scaled + single(bias.clone()).unsqueeze(),
+                    Some(bias) => scaled + to_f32(bias.clone()).unsqueeze(),
                 };
                 cast(normed, dtype)
             }

@@ -1,39 +1,97 @@
-//! The tensors that learn, by name.
+//! The tensors that train, by name.
 
-use burn::tensor::{Device, Gradients, Shape, Tensor, TensorData};
+use burn::tensor::{Device, FloatDType, Gradients, Shape, Tensor, TensorData};
 
-use crate::Rows;
+use crate::{Rows, precision::cast};
 
-/// A tensor that learns, of rank 1 (a norm, a bias) or 2 (a matrix).
+/// A tensor that trains, of rank 1 (a norm, a bias) or 2 (a matrix).
 #[derive(Debug)]
-pub enum Parameter<'a> {
-    /// A vector.
+pub struct Parameter<'a> {
+    tensor: ParameterTensor<'a>,
+    traits: ParameterTraits,
+}
+
+/// Treatment of a parameter by an optimizer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ParameterTraits {
+    /// Whether weight decay applies: to matrices, as Transformers has it, and to DoRA's magnitudes.
+    pub decays: bool,
+    /// Whether LoRA+'s ratio multiplies the learning rate: of `B` and of vectors, as PEFT's `create_loraplus_optimizer` has it.
+    pub loraplus: bool,
+}
+
+#[derive(Debug)]
+enum ParameterTensor<'a> {
     Vector(&'a mut Tensor<1>),
-    /// A matrix.
     Matrix(&'a mut Tensor<2>),
-    /// A matrix that its file has the other way round (GPT-2's `Conv1D`): here `[out, in]`, in every other respect `[in, out]`.
+    /// A matrix that its file has as `[in, out]` (GPT-2's `Conv1D`): here `[out, in]`, in every other respect `[in, out]`.
     Transposed(&'a mut Tensor<2>),
     /// A matrix in pieces of whole rows.
     Rows(&'a mut Rows),
 }
 
-impl Parameter<'_> {
-    /// Its shape.
-    pub fn shape(&self) -> Shape {
-        match self {
-            Self::Vector(tensor) => tensor.shape(),
-            Self::Matrix(tensor) => tensor.shape(),
-            Self::Transposed(tensor) => {
-                let [rows, columns] = tensor.dims();
-                Shape::new([columns, rows])
-            }
-            Self::Rows(rows) => Shape::new(rows.dims()),
+impl<'a> Parameter<'a> {
+    /// A vector: a bias, a norm.
+    pub(crate) fn vector(tensor: &'a mut Tensor<1>) -> Self {
+        Self {
+            tensor: ParameterTensor::Vector(tensor),
+            traits: ParameterTraits { decays: false, loraplus: true },
         }
     }
 
-    /// Whether weight decay applies: to matrices, as Transformers does (not to biases and norms).
-    pub fn decays(&self) -> bool {
-        !matches!(self, Self::Vector(_))
+    /// A matrix.
+    pub(crate) fn matrix(tensor: &'a mut Tensor<2>) -> Self {
+        Self::of(ParameterTensor::Matrix(tensor))
+    }
+
+    /// A matrix `[out, in]` that its file has as `[in, out]`.
+    pub(crate) fn transposed(tensor: &'a mut Tensor<2>) -> Self {
+        Self::of(ParameterTensor::Transposed(tensor))
+    }
+
+    /// A matrix in pieces of whole rows.
+    pub(crate) fn rows(rows: &'a mut Rows) -> Self {
+        Self::of(ParameterTensor::Rows(rows))
+    }
+
+    fn of(tensor: ParameterTensor<'a>) -> Self {
+        Self { tensor, traits: ParameterTraits { decays: true, loraplus: false } }
+    }
+
+    /// The parameter with other traits than its shape gives it.
+    pub(crate) fn with(self, traits: ParameterTraits) -> Self {
+        Self { traits, ..self }
+    }
+
+    /// Its treatment by an optimizer.
+    pub fn traits(&self) -> ParameterTraits {
+        self.traits
+    }
+
+    /// Its numbers in another type.
+    pub(crate) fn cast(self, dtype: FloatDType) {
+        match self.tensor {
+            ParameterTensor::Vector(tensor) => *tensor = cast(tensor.clone(), dtype),
+            ParameterTensor::Matrix(tensor) | ParameterTensor::Transposed(tensor) => {
+                *tensor = cast(tensor.clone(), dtype);
+            }
+            ParameterTensor::Rows(rows) => {
+                rows.pieces_mut().iter_mut().for_each(|piece| *piece = cast(piece.clone(), dtype));
+            }
+        }
+    }
+
+    /// Its shape.
+    pub fn shape(&self) -> Shape {
+        match &self.tensor {
+            ParameterTensor::Vector(tensor) => tensor.shape(),
+            ParameterTensor::Matrix(tensor) => tensor.shape(),
+            ParameterTensor::Transposed(tensor) => {
+                let [rows, columns] = tensor.dims();
+                Shape::new([columns, rows])
+            }
+            ParameterTensor::Rows(rows) => Shape::new(rows.dims()),
+        }
     }
 
     /// All elements, row by row, outside the graph.
@@ -41,19 +99,19 @@ impl Parameter<'_> {
         fn bare<const D: usize>(tensor: &Tensor<D>) -> Tensor<D> {
             if tensor.is_autodiff() { tensor.clone().inner() } else { tensor.clone() }
         }
-        match self {
-            Self::Vector(tensor) => bare(tensor),
-            Self::Matrix(tensor) => {
+        match &self.tensor {
+            ParameterTensor::Vector(tensor) => bare(tensor),
+            ParameterTensor::Matrix(tensor) => {
                 let tensor = bare(tensor);
                 let count = tensor.shape().num_elements();
                 tensor.reshape([count])
             }
-            Self::Transposed(tensor) => {
+            ParameterTensor::Transposed(tensor) => {
                 let tensor = bare(tensor);
                 let count = tensor.shape().num_elements();
                 tensor.transpose().reshape([count])
             }
-            Self::Rows(rows) => {
+            ParameterTensor::Rows(rows) => {
                 let [count, columns] = rows.dims();
                 Tensor::cat(rows.pieces().iter().map(bare).collect(), 0).reshape([count * columns])
             }
@@ -62,19 +120,19 @@ impl Parameter<'_> {
 
     /// Puts `values` (all elements, row by row, outside the graph) in its place.
     pub fn assign(&mut self, values: Tensor<1>) {
-        match self {
-            Self::Vector(tensor) => **tensor = values,
-            Self::Matrix(tensor) => {
+        match &mut self.tensor {
+            ParameterTensor::Vector(tensor) => **tensor = values,
+            ParameterTensor::Matrix(tensor) => {
                 let dims = tensor.dims();
                 **tensor = values.reshape(dims);
             }
-            Self::Transposed(tensor) => {
+            ParameterTensor::Transposed(tensor) => {
                 let [rows, columns] = tensor.dims();
                 let lying: Tensor<2> = values.reshape([columns, rows]);
                 // Reshaped there and back, so that its elements lie as its shape says.
                 **tensor = lying.transpose().reshape([rows * columns]).reshape([rows, columns]);
             }
-            Self::Rows(rows) => {
+            ParameterTensor::Rows(rows) => {
                 let all: Tensor<2> = values.reshape(rows.dims());
                 let mut from = 0;
                 for piece in rows.pieces_mut() {
@@ -98,10 +156,10 @@ impl Parameter<'_> {
             let bare = if tensor.is_autodiff() { tensor.clone().inner() } else { tensor.clone() };
             *tensor = Tensor::from_inner(bare).require_grad();
         }
-        match self {
-            Self::Vector(tensor) => leaf(tensor),
-            Self::Matrix(tensor) | Self::Transposed(tensor) => leaf(tensor),
-            Self::Rows(rows) => rows.pieces_mut().iter_mut().for_each(leaf),
+        match &mut self.tensor {
+            ParameterTensor::Vector(tensor) => leaf(tensor),
+            ParameterTensor::Matrix(tensor) | ParameterTensor::Transposed(tensor) => leaf(tensor),
+            ParameterTensor::Rows(rows) => rows.pieces_mut().iter_mut().for_each(leaf),
         }
     }
 
@@ -113,17 +171,17 @@ impl Parameter<'_> {
 
     /// Its gradient, all elements row by row; none if the loss does not depend on it.
     pub fn gradient(&self, gradients: &mut Gradients) -> Option<Tensor<1>> {
-        match self {
-            Self::Vector(tensor) => tensor.grad_remove(gradients),
-            Self::Matrix(tensor) => tensor.grad_remove(gradients).map(|grad| {
+        match &self.tensor {
+            ParameterTensor::Vector(tensor) => tensor.grad_remove(gradients),
+            ParameterTensor::Matrix(tensor) => tensor.grad_remove(gradients).map(|grad| {
                 let count = grad.shape().num_elements();
                 grad.reshape([count])
             }),
-            Self::Transposed(tensor) => tensor.grad_remove(gradients).map(|grad| {
+            ParameterTensor::Transposed(tensor) => tensor.grad_remove(gradients).map(|grad| {
                 let count = grad.shape().num_elements();
                 grad.transpose().reshape([count])
             }),
-            Self::Rows(rows) => {
+            ParameterTensor::Rows(rows) => {
                 let parts = rows.pieces().iter().map(|piece| piece.grad_remove(gradients));
                 let parts: Vec<Tensor<2>> = parts.collect::<Option<_>>()?;
                 let grad = Tensor::cat(parts, 0);

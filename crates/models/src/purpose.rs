@@ -1,5 +1,6 @@
 //! What a model is loaded for.
 
+use lorelei_estimate::task_of;
 use lorelei_formats::{ModelConfig, config::Task};
 use lorelei_recipe::{Recipe, TaskType};
 
@@ -22,13 +23,7 @@ impl Purpose {
 
     /// What the model of `config` is to do: what the purpose says, or else its `config.json`.
     pub fn task(self, config: &ModelConfig) -> Task {
-        match self.task {
-            None => config.task,
-            Some(TaskType::CausalLm) => Task::CausalLm,
-            Some(TaskType::SeqCls) => Task::SequenceClassification,
-            Some(TaskType::TokenCls) => Task::TokenClassification,
-            Some(TaskType::FeatureExtraction) => Task::FeatureExtraction,
-        }
+        self.task.map_or(config.task, task_of)
     }
 
     /// As [`Self::task`], of a model that is to be trained.

@@ -2,7 +2,7 @@
 
 use burn::tensor::{Int, Tensor, activation::log_softmax};
 
-use crate::{ForwardMode, Model, Rows, Tokens, init::Draw, precision::single};
+use crate::{ForwardMode, Model, Rows, Tokens, init::Draw, precision::to_f32};
 
 /// See the module. Zero is none.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -42,19 +42,19 @@ impl Model {
     pub(crate) fn smoothing(&self, h: Tensor<2>, head: &Rows, targets: &[i32]) -> Option<Tensor<1>> {
         let share = self.regularization.label_smoothing;
         (share > 0.0).then(|| {
-            let apart = single(head.select(targets, &self.device)) - head.mean();
-            (single(h) * apart).sum() * share
+            let apart = to_f32(head.select(targets, &self.device)) - head.mean();
+            (to_f32(h) * apart).sum() * share
         })
     }
 
     /// As [`Self::smoothing`], of logits `[n, vocab]` that are there.
     pub(crate) fn smoothed(&self, logits: Tensor<2>, targets: Tensor<1, Int>) -> Tensor<1> {
         let share = self.regularization.label_smoothing;
-        let chances = log_softmax(logits, 1);
-        let nll = chances.clone().gather(1, targets.unsqueeze_dim(1)).sum().neg();
+        let log_probs = log_softmax(logits, 1);
+        let nll = log_probs.clone().gather(1, targets.unsqueeze_dim(1)).sum().neg();
         match share > 0.0 {
             false => nll,
-            true => nll * (1.0 - share) + chances.mean_dim(1).sum().neg() * share,
+            true => nll * (1.0 - share) + log_probs.mean_dim(1).sum().neg() * share,
         }
     }
 }

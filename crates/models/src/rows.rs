@@ -1,9 +1,9 @@
 //! A matrix of many rows, the vocabulary's, in pieces that a device can bind.
 
 use burn::tensor::{Device, FloatDType, Int, Tensor, TensorData};
-use lorelei_kernels::{self as kernels, portable::cross_entropy::chunk_len};
+use lorelei_kernels::{self as kernels, limits::logit_rows};
 
-use crate::precision::{kind, single};
+use crate::precision::{dtype, to_f32};
 
 /// `[rows, columns]` in pieces of whole rows, all of the same number but the last. One piece, where the device binds that.
 #[derive(Debug, Clone)]
@@ -49,9 +49,9 @@ impl Rows {
         }
     }
 
-    /// What its numbers are.
-    pub(crate) fn kind(&self) -> FloatDType {
-        self.0.first().map_or(FloatDType::F32, kind)
+    /// The type of its numbers.
+    pub(crate) fn dtype(&self) -> FloatDType {
+        self.0.first().map_or(FloatDType::F32, dtype)
     }
 
     /// `[rows, columns]`.
@@ -92,7 +92,7 @@ impl Rows {
     /// The mean of all rows, `[1, columns]` in single floats.
     pub(crate) fn mean(&self) -> Tensor<2> {
         let [rows, columns] = self.dims();
-        let sum = self.0.iter().map(|piece| single(piece.clone()).sum_dim(0)).reduce(|sum, part| sum + part);
+        let sum = self.0.iter().map(|piece| to_f32(piece.clone()).sum_dim(0)).reduce(|sum, part| sum + part);
         sum.map_or_else(|| Tensor::zeros([1, columns], &self.0[0].device()), |sum| sum / rows as f32)
     }
 
@@ -104,14 +104,14 @@ impl Rows {
         }
         let tracked = hidden.is_autodiff();
         let bare = if tracked { hidden.clone().inner() } else { hidden.clone() };
-        let each = chunk_len(self.dims()[0]);
+        let each = logit_rows(self.dims()[0]);
         let (mut loss, mut gradients) = (None::<Tensor<1>>, Vec::new());
         for (start, targets) in (0..).step_by(each).zip(targets.chunks(each)) {
             let x = bare.clone().slice_dim(0, start..start + targets.len());
-            let logits = single(self.product(x));
-            let chances = burn::tensor::activation::log_softmax(logits, 1);
+            let logits = to_f32(self.product(x));
+            let log_probs = burn::tensor::activation::log_softmax(logits, 1);
             let targets: Tensor<2, Int> = index(targets, device).unsqueeze_dim(1);
-            let part = chances.clone().gather(1, targets.clone()).sum().neg();
+            let part = log_probs.clone().gather(1, targets.clone()).sum().neg();
             loss = Some(match loss {
                 None => part,
                 Some(sum) => sum + part,
@@ -120,11 +120,11 @@ impl Rows {
                 // softmax - onehot, times W.
                 let ones = Tensor::ones(targets.dims(), device);
                 let gradient =
-                    chances.exp().scatter(1, targets, ones.neg(), burn::tensor::IndexingUpdateOp::Add);
+                    log_probs.exp().scatter(1, targets, ones.neg(), burn::tensor::IndexingUpdateOp::Add);
                 let (mut from, mut sum) = (0, None::<Tensor<2>>);
                 for piece in &self.0 {
                     let to = from + piece.dims()[0];
-                    let part = gradient.clone().slice_dim(1, from..to).matmul(single(piece.clone()));
+                    let part = gradient.clone().slice_dim(1, from..to).matmul(to_f32(piece.clone()));
                     (from, sum) = (to, Some(sum.map_or(part.clone(), |sum| sum + part)));
                 }
                 gradients.extend(sum);
@@ -135,10 +135,10 @@ impl Rows {
             return loss;
         }
         // A sum whose value is the loss and whose gradient is the one that was computed.
-        let dtype = kind(&hidden);
+        let dtype = dtype(&hidden);
         let gradient = crate::precision::cast(Tensor::cat(gradients, 0), dtype);
         let apart = hidden - Tensor::from_inner(bare);
-        Tensor::from_inner(loss) + single(apart * Tensor::from_inner(gradient)).sum()
+        Tensor::from_inner(loss) + to_f32(apart * Tensor::from_inner(gradient)).sum()
     }
 }
 

@@ -6,7 +6,7 @@ use lorelei_kernels::{self as kernels, Dropout, PackedForm, PackedKind};
 
 use crate::{
     LoraAdapter, ModelError,
-    precision::{cast, kind},
+    precision::{cast, dtype},
 };
 
 /// A matrix `[out, in]`.
@@ -18,7 +18,7 @@ pub enum Weight {
     Packed {
         /// The blocks' bytes, four a word.
         words: Tensor<1, Int>,
-        /// What they are.
+        /// Their kind and shape.
         form: PackedForm,
     },
 }
@@ -67,7 +67,7 @@ impl Weight {
         }
     }
 
-    /// How a tensor of shape `[size_out, size_in]` is packed in its source, where the kernels take that.
+    /// Form in which a tensor of shape `[size_out, size_in]` is packed in its source, where the kernels take that.
     pub fn packed_form(
         source: &dyn TensorSource,
         name: &str,
@@ -98,8 +98,8 @@ impl Weight {
     }
 }
 
-/// What `product` gives of `x` in numbers of the weight's kind, in those of `x`: a weight that learns is in single floats among halves.
+/// Computes `product` of `x` in numbers of the weight's type, and gives it in those of `x`: a weight that trains is in single floats among halves.
 fn like(x: Tensor<2>, weight: &Tensor<2>, product: impl FnOnce(Tensor<2>) -> Tensor<2>) -> Tensor<2> {
-    let dtype = kind(&x);
-    cast(product(cast(x, kind(weight))), dtype)
+    let dtype = dtype(&x);
+    cast(product(cast(x, crate::precision::dtype(weight))), dtype)
 }

@@ -6,18 +6,16 @@
 //! `Uint8Array` where the reply says so.
 
 mod event;
-mod memory;
 mod notice;
 mod reply;
 mod request;
 mod verdict;
 
 pub use event::{Evaluation, Event, Finished, LogLine, Metrics, Sampled, Saved, Started, StepLog};
-pub use memory::{Memory, Parameters, RowShape, Saving, memory, parameters, savings};
 pub use notice::{Failure, Notice};
 pub use reply::{
-    AdapterInfo, BadRow, CachedModel, Capabilities, ClassifierInfo, DataInfo, Input, InterruptedRun,
-    LengthBar, ModelInfo, ModuleInfo, PreviewRow, PreviewToken, Reply,
+    AdapterInfo, BadRow, CachedModel, Capabilities, DataInfo, InterruptedRun, LengthBar, ModelInfo,
+    PreviewRow, PreviewToken, Reply,
 };
 pub use request::{DataChoice, DeviceChoice, GenerationConfig, ModelChoice, Request, SamplePrompt};
 pub use verdict::{LabelScore, TaggedWord, Verdict};

@@ -1,5 +1,6 @@
 //! Worker to page.
 
+use lorelei_estimate::ModelShape;
 use lorelei_recipe::{Recipe, TaskType};
 use serde::{Deserialize, Serialize};
 
@@ -132,91 +133,18 @@ pub struct InterruptedRun {
 /// A loaded model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ModelInfo {
-    /// As the recipe names it.
+    /// Its name in the recipe.
     pub name: String,
-    /// `llama`.
-    pub model_type: String,
     /// Whether it writes text: an encoder does not.
     pub writes_text: bool,
     /// What its own configuration says that it is for.
     pub task_type: TaskType,
-    /// The heads that it may classify with, each by the task that it is for.
-    pub classifiers: Vec<ClassifierInfo>,
-    /// The classes of such a head; those that the model's own configuration names until the data say.
-    pub num_labels: usize,
     /// Where it is: `WebGPU` with the adapter's name, or `CPU`.
     pub device: String,
-    /// All parameters.
-    pub parameters: u64,
-    /// Those of them that lie as numbers.
-    pub dense_parameters: u64,
-    /// Bytes of the others, which lie in blocks of a few bits.
-    pub packed_bytes: u64,
-    /// Tokens.
-    pub vocab_size: usize,
-    /// Width of the residual stream.
-    pub hidden_size: usize,
-    /// Width of the MLP.
-    pub intermediate_size: usize,
-    /// Layers.
-    pub num_hidden_layers: usize,
-    /// Query heads.
-    pub heads: usize,
-    /// Key and value heads.
-    pub kv_heads: usize,
-    /// Width of a head.
-    pub head_dim: usize,
-    /// Whether the MLP is SwiGLU, which has a kernel of its own.
-    pub swiglu: bool,
-    /// Whether the norms are LayerNorm rather than RMSNorm.
-    pub layer_norms: bool,
-    /// Whether attention is of several operations, with scores in memory: windows, soft caps, encoders.
-    pub composed: bool,
-    /// Longest context.
-    pub max_position_embeddings: usize,
     /// Whether conversations are rendered by the model's own template.
     pub has_chat_template: bool,
-    /// Every module that can have an adapter.
-    pub modules: Vec<ModuleInfo>,
-}
-
-/// A module that can have an adapter.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ModuleInfo {
-    /// `model.layers.0.self_attn.q_proj`.
-    pub path: String,
-    /// Its layer.
-    pub layer: usize,
-    /// Columns of its weight.
-    pub size_in: usize,
-    /// Rows of its weight.
-    pub size_out: usize,
-    /// What it reads.
-    pub input: Input,
-}
-
-/// A classifying head, which learns whole.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ClassifierInfo {
-    /// What it is for.
-    pub task_type: TaskType,
-    /// Parameters for each class.
-    pub of_class: usize,
-    /// Those that learn before the classes.
-    pub before: usize,
-}
-
-/// What a linear layer of a block reads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Input {
-    /// The attention's input: queries, keys and values do.
-    Attention,
-    /// What attention has mixed.
-    AttentionOutput,
-    /// The MLP's input: gate and up do.
-    Mlp,
-    /// What the MLP's two halves give.
-    MlpOutput,
+    /// Its modules and sizes, for estimates.
+    pub shape: ModelShape,
 }
 
 /// Data that was read.

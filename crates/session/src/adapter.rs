@@ -1,7 +1,7 @@
 //! PEFT adapters from a folder.
 
 use lorelei_data::{LABELS_FILE, Labels};
-use lorelei_formats::{SafetensorsFile, TensorSource as _, adapter::KEY_PREFIX};
+use lorelei_formats::{SafetensorsFile, peft::adapter_num_labels};
 use lorelei_models::{Model, Purpose, read_adapter};
 use lorelei_recipe::{LoraConfig, TaskType};
 
@@ -10,30 +10,30 @@ use crate::{Folder, Result};
 /// The weights of an adapter.
 pub(crate) const ADAPTER_FILE: &str = "adapter_model.safetensors";
 
-/// Names of classifying heads, which say how many classes there are.
-const HEADS: [&str; 4] =
-    ["classifier.weight", "score.weight", "classifier.out_proj.weight", "classifier_head.weight"];
-
 /// What a PEFT adapter was trained for.
 ///
 /// # Errors
 ///
 /// If it cannot be read.
 pub async fn adapter_purpose(folder: &impl Folder) -> Result<Purpose> {
-    let task = config(folder).await?.task_type;
+    let task = adapter_config(folder).await?.task_type;
     if !matches!(task, Some(TaskType::SeqCls | TaskType::TokenCls)) {
         return Ok(Purpose { task, num_labels: None });
     }
     let bytes = folder.need(ADAPTER_FILE, IS_PEFT).await?;
     let file = SafetensorsFile::open(bytes, format!("{}/{ADAPTER_FILE}", folder.name()))?;
-    let rows = |head: &&str| file.info(&format!("{KEY_PREFIX}{head}"))?.shape.first().copied();
-    Ok(Purpose { task, num_labels: HEADS.iter().find_map(rows) })
+    Ok(Purpose { task, num_labels: adapter_num_labels(&file) })
 }
 
 /// What a folder without an adapter's files is told.
 const IS_PEFT: &str = "is it a PEFT adapter's folder?";
 
-async fn config(folder: &impl Folder) -> Result<LoraConfig> {
+/// The configuration of a PEFT adapter.
+///
+/// # Errors
+///
+/// If it cannot be read.
+pub async fn adapter_config(folder: &impl Folder) -> Result<LoraConfig> {
     const CONFIG: &str = "adapter_config.json";
     let bytes = folder.need(CONFIG, IS_PEFT).await?;
     let name = format!("{}/{CONFIG}", folder.name());
@@ -47,7 +47,7 @@ async fn config(folder: &impl Folder) -> Result<LoraConfig> {
 ///
 /// If it cannot be read or does not fit.
 pub async fn load_adapter(model: &mut Model, folder: &impl Folder) -> Result<(LoraConfig, Vec<String>)> {
-    let lora = config(folder).await?;
+    let lora = adapter_config(folder).await?;
     let targets =
         model.inject_lora(&lora, 0).map_err(|error| crate::SessionError::from(error).of(folder.name()))?;
     model.begin_from_weights(&lora, 0).await?;

@@ -20,7 +20,7 @@ mod host;
 mod model;
 mod prepare;
 
-pub use adapter::{adapter_purpose, load_adapter};
+pub use adapter::{adapter_config, adapter_purpose, load_adapter};
 pub use answer::Answer;
 pub use card::model_card;
 pub use classify::classify;

@@ -4,6 +4,8 @@
 //! browsers (Tint) and naga both take, at most 7 storage buffers, 256 invocations and 16 KiB of workgroup memory a group, and no assumption
 //! about subgroups.
 
+pub mod limits;
+
 use std::collections::{BTreeMap, HashSet};
 
 use minijinja::{Environment, Value, context};

@@ -2,7 +2,6 @@
 //! terminal nor a file system: a [`Host`] gives it a clock and a place for files.
 
 mod checkpoint;
-mod describe;
 mod device;
 mod error;
 mod evaluate;
@@ -18,7 +17,6 @@ mod state;
 mod trainer;
 
 pub use checkpoint::Checkpoint;
-pub use describe::describe;
 pub use error::{SaveError, TrainError};
 pub use evaluate::evaluate;
 pub use host::{Host, Signal};

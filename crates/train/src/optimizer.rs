@@ -4,17 +4,19 @@
 use std::collections::BTreeMap;
 
 use burn::tensor::{Device, Tensor, TensorData};
-use lorelei_models::{BatchGradients, Model, Parameter};
-use lorelei_recipe::TrainingArguments;
+use lorelei_estimate::optimizer_state;
+use lorelei_models::{BatchGradients, Model, Parameter, ParameterTraits};
+use lorelei_recipe::{OptimizerNames, TrainingArguments};
 
 use crate::{
     Checkpoint, TrainError,
-    optimizers::{Flat, Span, Step, UpdateRule, rule},
+    optimizers::{Flat, RuleKind, Span, Step, UpdateRule},
 };
 
 /// What sets the parameters of one group apart from those of another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct GroupKey {
+    rule: RuleKind,
     /// Whether weight decay applies.
     decays: bool,
     /// Whether LoRA+'s ratio applies: to `B` and to vectors, as PEFT's `create_loraplus_optimizer` has it.
@@ -22,11 +24,13 @@ struct GroupKey {
 }
 
 impl GroupKey {
-    fn of(name: &str, parameter: &Parameter<'_>, loraplus_lr_ratio: Option<f64>) -> Self {
-        // Transformers leaves biases and norms out by their names, and DoRA's magnitudes have neither.
-        let decays = parameter.decays() || name.ends_with(".lora_magnitude_vector");
-        let takes_ratio = loraplus_lr_ratio.is_some() && (name.ends_with(".lora_B") || !parameter.decays());
-        Self { decays, takes_ratio }
+    fn of(parameter: &Parameter<'_>, arguments: &TrainingArguments) -> Self {
+        let ParameterTraits { decays, loraplus } = parameter.traits();
+        Self {
+            rule: RuleKind::of(arguments.optim, &parameter.shape()),
+            decays,
+            takes_ratio: arguments.loraplus_lr_ratio.is_some() && loraplus,
+        }
     }
 }
 
@@ -44,9 +48,7 @@ struct Group {
 
 /// The optimizer with clipping by global norm, as Transformers' `Trainer` runs it.
 pub struct Optimizer {
-    loraplus_lr_ratio: Option<f64>,
-    weight_decay: f64,
-    max_grad_norm: f64,
+    arguments: TrainingArguments,
     groups: Vec<Group>,
     step: u32,
 }
@@ -60,17 +62,15 @@ impl Optimizer {
         let device = model.device().clone();
         let mut members: Vec<(GroupKey, GroupBuilder)> = Vec::new();
         model.visit_parameters(&mut |name, parameter| {
-            let key = GroupKey::of(name, &parameter, arguments.loraplus_lr_ratio);
+            let key = GroupKey::of(&parameter, arguments);
             let at = members.iter().position(|(known, _)| *known == key).unwrap_or_else(|| {
-                members.push((key, GroupBuilder::new(rule(arguments))));
+                members.push((key, GroupBuilder::new(key.rule.rule(arguments), arguments.optim)));
                 members.len() - 1
             });
             members[at].1.add(name, &parameter);
         });
         Self {
-            loraplus_lr_ratio: arguments.loraplus_lr_ratio,
-            weight_decay: arguments.weight_decay,
-            max_grad_norm: arguments.max_grad_norm,
+            arguments: arguments.clone(),
             groups: members.into_iter().map(|(key, builder)| builder.build(key, &device)).collect(),
             step: 0,
         }
@@ -81,8 +81,8 @@ impl Optimizer {
         let device = model.device().clone();
         for group in &mut self.groups {
             let mut parts = Vec::with_capacity(group.spans.len());
-            model.visit_parameters(&mut |name, parameter: Parameter<'_>| {
-                if GroupKey::of(name, &parameter, self.loraplus_lr_ratio) == group.key {
+            model.visit_parameters(&mut |_, parameter: Parameter<'_>| {
+                if GroupKey::of(&parameter, &self.arguments) == group.key {
                     let count = parameter.shape().num_elements();
                     let grad = gradients.take(&parameter);
                     parts.push(grad.unwrap_or_else(|| Tensor::zeros([count], &device)));
@@ -115,14 +115,14 @@ impl Optimizer {
         for group in &mut self.groups {
             let Some(grad) = group.grad.take() else { continue };
             group.last_grad = Some(grad.clone());
-            let ratio = self.loraplus_lr_ratio.filter(|_| group.key.takes_ratio).unwrap_or(1.0);
+            let ratio = self.arguments.loraplus_lr_ratio.filter(|_| group.key.takes_ratio).unwrap_or(1.0);
             let step = Step {
                 learning_rate: learning_rate * ratio,
-                weight_decay: if group.key.decays { self.weight_decay } else { 0.0 },
+                weight_decay: if group.key.decays { self.arguments.weight_decay } else { 0.0 },
                 step: self.step,
                 norm: norm.clone(),
                 loss_scale,
-                max_grad_norm: self.max_grad_norm,
+                max_grad_norm: self.arguments.max_grad_norm,
             };
             // The rule owns the tensors meanwhile, so that it can update them in place.
             let flat = std::mem::replace(&mut group.flat, Flat::empty(&norm.device()));
@@ -153,8 +153,8 @@ impl Optimizer {
     fn write(&self, model: &mut Model) {
         for group in &self.groups {
             let mut spans = group.spans.iter();
-            model.visit_parameters(&mut |name, mut parameter| {
-                if GroupKey::of(name, &parameter, self.loraplus_lr_ratio) == group.key
+            model.visit_parameters(&mut |_, mut parameter| {
+                if GroupKey::of(&parameter, &self.arguments) == group.key
                     && let Some(span) = spans.next()
                 {
                     let theta = group.flat.theta.clone();
@@ -243,6 +243,7 @@ impl Optimizer {
 /// Collects the parameters of a group.
 struct GroupBuilder {
     rule: Box<dyn UpdateRule>,
+    optimizer: OptimizerNames,
     spans: Vec<Span>,
     values: Vec<Tensor<1>>,
     /// Elements so far of the values, and of each state.
@@ -251,13 +252,13 @@ struct GroupBuilder {
 }
 
 impl GroupBuilder {
-    fn new(rule: Box<dyn UpdateRule>) -> Self {
-        Self { rule, spans: Vec::new(), values: Vec::new(), count: 0, state_counts: Vec::new() }
+    fn new(rule: Box<dyn UpdateRule>, optimizer: OptimizerNames) -> Self {
+        Self { rule, optimizer, spans: Vec::new(), values: Vec::new(), count: 0, state_counts: Vec::new() }
     }
 
     fn add(&mut self, name: &str, parameter: &Parameter<'_>) {
         let shape = parameter.shape().to_vec();
-        let state = self.rule.state(&shape);
+        let state = optimizer_state(self.optimizer, &shape);
         self.state_counts.resize(self.state_counts.len().max(state.len()), 0);
         let states = state.into_iter().zip(&mut self.state_counts).map(|((name, size), count)| {
             *count += size;

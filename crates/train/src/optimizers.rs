@@ -13,9 +13,6 @@ use lorelei_recipe::{OptimizerNames, TrainingArguments};
 
 /// How the parameters of a group are updated.
 pub(crate) trait UpdateRule: Debug {
-    /// What is kept of a parameter of that shape from step to step: the name of each tensor in a checkpoint, and its elements.
-    fn state(&self, shape: &[usize]) -> Vec<(&'static str, usize)>;
-
     /// The new values and states of a group, all flat. `grad` is as it was accumulated: neither unscaled nor clipped.
     fn update(&self, step: &Step, spans: &[Span], group: Flat, grad: Tensor<1>) -> Flat;
 }
@@ -25,7 +22,7 @@ pub(crate) trait UpdateRule: Debug {
 pub(crate) struct Flat {
     /// Values.
     pub(crate) theta: Tensor<1>,
-    /// A tensor for each place in the lists of [`UpdateRule::state`].
+    /// A tensor for each place in the lists of [`lorelei_estimate::optimizer_state`].
     pub(crate) states: Vec<Tensor<1>>,
 }
 
@@ -77,14 +74,34 @@ impl Step {
     }
 }
 
-/// The rule that a recipe names.
-pub(crate) fn rule(arguments: &TrainingArguments) -> Box<dyn UpdateRule> {
-    match arguments.optim {
-        OptimizerNames::AdamwTorch | OptimizerNames::AdamwTorchFused => {
-            Box::new(adamw::AdamW::new(arguments))
+/// A rule, by its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RuleKind {
+    AdamW,
+    Adafactor,
+    Lion,
+    Sgd,
+}
+
+impl RuleKind {
+    /// The rule by which an optimizer updates a parameter of that shape.
+    pub(crate) fn of(optimizer: OptimizerNames, shape: &[usize]) -> Self {
+        let _ = shape;
+        match optimizer {
+            OptimizerNames::AdamwTorch | OptimizerNames::AdamwTorchFused => Self::AdamW,
+            OptimizerNames::Adafactor => Self::Adafactor,
+            OptimizerNames::Lion | OptimizerNames::Lion32bit => Self::Lion,
+            OptimizerNames::Sgd => Self::Sgd,
         }
-        OptimizerNames::Adafactor => Box::new(adafactor::Adafactor),
-        OptimizerNames::Lion | OptimizerNames::Lion32bit => Box::new(lion::Lion::new(arguments)),
-        OptimizerNames::Sgd => Box::new(sgd::Sgd),
+    }
+
+    /// The rule with a recipe's constants.
+    pub(crate) fn rule(self, arguments: &TrainingArguments) -> Box<dyn UpdateRule> {
+        match self {
+            Self::AdamW => Box::new(adamw::AdamW::new(arguments)),
+            Self::Adafactor => Box::new(adafactor::Adafactor),
+            Self::Lion => Box::new(lion::Lion::new(arguments)),
+            Self::Sgd => Box::new(sgd::Sgd),
+        }
     }
 }

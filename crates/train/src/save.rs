@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use lorelei_formats::{
-    Adapter, AdapterTensor, Dtype, TensorData, TensorSpec, config::Task, parameter_key, to_bytes,
-    write_adapter,
+    Adapter, AdapterPart, AdapterTensor, Dtype, TensorData, TensorSpec, config::Task, parameter_key,
+    to_bytes, write_adapter,
 };
 use lorelei_models::Model;
 use lorelei_recipe::TaskType;
@@ -77,7 +77,7 @@ async fn convert(
 ) -> Result<(), TrainError> {
     for (path, (a, b)) in model.beginnings() {
         let [r, _] = a.dims();
-        let (name_a, name_b) = (format!("{path}.lora_A"), format!("{path}.lora_B"));
+        let (name_a, name_b) = (AdapterPart::LoraA.parameter(path), AdapterPart::LoraB.parameter(path));
         let failed = |reason| TrainError::Device { step, reason };
         let (first_a, first_b) = (to_host(a).await.map_err(failed)?, to_host(b).await.map_err(failed)?);
         if let (Some(a), Some(b)) = (values.remove(&name_a), values.remove(&name_b)) {

@@ -1,10 +1,10 @@
 //! Loading a model.
 
+use lorelei_estimate::task_type_of;
 use lorelei_kernels::gpu;
-use lorelei_models::{Model, Purpose, Storage};
-use lorelei_protocol::{DeviceChoice, ModelChoice, Reply};
+use lorelei_models::{Model, Purpose, Storage, model_shape};
+use lorelei_protocol::{DeviceChoice, ModelChoice, ModelInfo, Reply};
 use lorelei_session::{Host as _, LoadedModel, Result, tokenizer};
-use lorelei_train::describe;
 use web_sys::File;
 
 use crate::{device, host::Browser, host_error, port, state};
@@ -22,9 +22,15 @@ pub async fn load(choice: ModelChoice, device: DeviceChoice, files: Vec<File>) -
     let keep_packed = gpu::runs_on(&device);
     let storage = Storage { keep_packed, ..Storage::SINGLE };
     let loaded = LoadedModel::load(&host, opened, tokenizer, &device, storage, Purpose::default())?;
-    let has_template = !loaded.tokenizer.uses_default_template();
-    let (config, tensors) = (loaded.model.config(), &*loaded.source.tensors);
-    let info = describe(&loaded.name, &device_name, has_template, config, tensors, keep_packed);
+    let config = loaded.model.config();
+    let info = ModelInfo {
+        name: loaded.name.clone(),
+        writes_text: config.writes_text(),
+        task_type: task_type_of(config.task),
+        device: device_name,
+        has_chat_template: !loaded.tokenizer.uses_default_template(),
+        shape: model_shape(config, &*loaded.source.tensors, keep_packed),
+    };
     state::with(|state| state.model = Some(loaded));
     port::post(&Reply::Loaded(info));
     Ok(())

@@ -4,7 +4,6 @@
 #![cfg_attr(not(target_family = "wasm"), allow(dead_code))]
 
 pub mod decimate;
-pub mod estimate;
 pub mod field_docs;
 pub mod field_text;
 pub mod format;

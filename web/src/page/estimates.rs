@@ -1,10 +1,9 @@
 //! What the run will be, while one types.
 
 use leptos::prelude::*;
-use lorelei_protocol::{self as protocol, Memory, ModelInfo, Parameters, RowShape, Saving};
+use lorelei_estimate::{self as estimate, Memory, ModelShape, ParameterCounts, RowShape, Saving};
 
 use super::state::Page;
-use crate::logic::estimate;
 use crate::logic::format::{bytes, grouped, percent};
 use crate::logic::texts::{Texts, fill};
 
@@ -39,26 +38,26 @@ pub fn estimates(page: Page) -> impl IntoView {
 }
 
 /// The model, with the classes that the data have.
-fn described(page: Page) -> Option<ModelInfo> {
-    let mut info = (*page.model.info.get()?).clone();
+fn described(page: Page) -> Option<ModelShape> {
+    let mut shape = page.model.info.get()?.shape.clone();
     if let Some(data) = page.data.info().filter(|data| data.classifies) {
-        info.num_labels = data.labels.len().max(1);
+        shape.set_num_labels(data.labels.len().max(1));
     }
-    Some(info)
+    Some(shape)
 }
 
-fn parameters(page: Page) -> Option<Parameters> {
-    let info = described(page)?;
-    page.form.recipe.with(|recipe| protocol::parameters(recipe, &info)).ok()
+fn parameters(page: Page) -> Option<ParameterCounts> {
+    let shape = described(page)?;
+    page.form.recipe.with(|recipe| estimate::parameters(recipe, &shape)).ok()
 }
 
 fn memory(page: Page) -> Option<Memory> {
-    let info = described(page)?;
+    let shape = described(page)?;
     page.form.recipe.with(|recipe| {
-        let mut memory = protocol::memory(recipe, &info, RowShape::largest(recipe, &info)).ok()?;
+        let mut memory = estimate::memory(recipe, &shape, RowShape::largest(recipe, &shape)).ok()?;
         if recipe.training.fp16 || recipe.training.bf16 {
             // The page keeps the model as it was loaded beside the one that is trained.
-            memory.weights += info.dense_parameters as f64 * 4.0;
+            memory.weights += shape.dense_parameters() as f64 * 4.0;
         }
         Some(memory)
     })
@@ -66,18 +65,18 @@ fn memory(page: Page) -> Option<Memory> {
 
 /// What would need less, and how much.
 fn less(page: Page) -> Option<String> {
-    let info = described(page)?;
+    let shape = described(page)?;
     let savings = page
         .form
         .recipe
-        .with(|recipe| protocol::savings(recipe, &info, RowShape::largest(recipe, &info)).ok())?;
+        .with(|recipe| estimate::savings(recipe, &shape, RowShape::largest(recipe, &shape)).ok())?;
     let line = |saving: &Saving| format!("{} → {}", saving.assignments.join(", "), size(saving.total));
     let lines: Vec<String> = savings.iter().map(line).collect();
     (!lines.is_empty()).then(|| fill(page.t().memory_less, &[("ways", &lines.join("; "))]))
 }
 
 fn trainable(page: Page) -> String {
-    let Some(Parameters { trainable, all }) = parameters(page) else { return "—".into() };
+    let Some(ParameterCounts { trainable, all }) = parameters(page) else { return "—".into() };
     format!("{} ({})", grouped(trainable), percent(trainable as f64, all as f64))
 }
 

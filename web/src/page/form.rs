@@ -189,7 +189,7 @@ fn judge(
     }
     verdict.add_unhonoured(recipe, language);
     if let Some(info) = model.info.get()
-        && let Err(error) = lorelei_protocol::parameters(recipe, &info)
+        && let Err(error) = lorelei_estimate::parameters(recipe, &info.shape)
     {
         verdict.add_error(&error);
     }
@@ -197,7 +197,7 @@ fn judge(
     if let Some(info) = data.info()
         && info.train_rows > 0
     {
-        match estimate::steps(recipe, info.train_rows) {
+        match lorelei_estimate::steps(recipe, info.train_rows) {
             Ok(found) => plan = Some(found),
             Err(error) => verdict.add_error(&error),
         }

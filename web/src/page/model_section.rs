@@ -103,12 +103,12 @@ fn facts(page: Page, info: &Arc<ModelInfo>) -> impl IntoView + use<> {
     view! {
         <dl class="facts">
             {fact(page, "model-name", |t| t.fact_name, info.name.clone())}
-            {fact(page, "model-type", |t| t.fact_type, info.model_type.clone())}
-            {fact(page, "model-parameters", |t| t.fact_parameters, format::grouped(info.parameters))}
-            {fact(page, "model-layers", |t| t.fact_layers, count(info.num_hidden_layers))}
-            {fact(page, "model-hidden", |t| t.fact_hidden, count(info.hidden_size))}
-            {fact(page, "model-vocab", |t| t.fact_vocab, count(info.vocab_size))}
-            {fact(page, "model-context", |t| t.fact_context, count(info.max_position_embeddings))}
+            {fact(page, "model-type", |t| t.fact_type, info.shape.model_type.clone())}
+            {fact(page, "model-parameters", |t| t.fact_parameters, format::grouped(info.shape.parameters()))}
+            {fact(page, "model-layers", |t| t.fact_layers, count(info.shape.num_hidden_layers))}
+            {fact(page, "model-hidden", |t| t.fact_hidden, count(info.shape.hidden_size))}
+            {fact(page, "model-vocab", |t| t.fact_vocab, count(info.shape.vocab_size))}
+            {fact(page, "model-context", |t| t.fact_context, count(info.shape.max_position_embeddings))}
             {fact(page, "model-placed", |t| t.device, info.device.clone())}
         </dl>
         {(!template).then(|| view! { <p class="hint">{move || page.t().no_template}</p> })}

@@ -1,19 +1,12 @@
 //! `lorelei fit`: whether a run fits its device.
 
-use lorelei_data::RowSet;
-use lorelei_formats::config::Task;
-use lorelei_models::Purpose;
-use lorelei_protocol::{Memory, RowShape, memory, parameters, savings};
+use lorelei_estimate::{Memory, RowShape, memory, savings};
 use lorelei_recipe::Recipe;
-use lorelei_session::{RunData, keeps_packed};
-use lorelei_train::describe;
+use lorelei_session::keeps_packed;
 use miette::{Result, miette};
 
 use crate::{
-    device::DeviceArguments,
-    prepared::{dataset_request, read_dataset},
-    recipe_file::RecipeArguments,
-    report, source,
+    device::DeviceArguments, planned::Planned, recipe_file::RecipeArguments, report,
     terminal::parameters_line,
 };
 
@@ -35,23 +28,18 @@ pub struct Arguments {
 ///
 /// If the recipe, the model or the data is wrong, or the run needs more than `--memory`.
 pub fn run(arguments: &Arguments) -> Result<()> {
-    let recipe = arguments.recipe.read()?;
     let device = arguments.device.choose()?;
-    let source = source::open(recipe.model.name().map_err(report)?)?;
-    let purpose = Purpose::of(&recipe);
-    let config = source::config_for(&source, purpose)?;
-    let keep_packed = keeps_packed(&recipe, &device);
-    let name = recipe.model.name().map_err(report)?;
-    let model = describe(name, &arguments.device.device, false, &config, &*source.tensors, keep_packed);
-    let rows = match longest(&recipe, &source, config.task)? {
-        Some(length) => {
-            RowShape { length: length.min(recipe.data.max_length), ..RowShape::largest(&recipe, &model) }
-        }
-        None => RowShape::largest(&recipe, &model),
-    };
+    let keep_packed = |recipe: &Recipe| keeps_packed(recipe, &device);
+    let mut planned = Planned::new(arguments.recipe.read()?, keep_packed)?;
+    let longest = planned.longest_row()?;
+    let Planned { recipe, shape, .. } = &planned;
+    let largest = RowShape::largest(recipe, shape);
+    let length = longest.map_or(largest.length, |length| length.min(recipe.data.max_length));
+    let rows = RowShape { length, ..largest };
 
-    let counted = parameters(&recipe, &model).map_err(report)?;
-    let needed = memory(&recipe, &model, rows).map_err(report)?;
+    let (modules, trainable) = planned.trainable()?;
+    let counted = trainable.counts(&modules);
+    let needed = memory(recipe, shape, rows).map_err(report)?;
     say!("{}", parameters_line(counted.trainable as usize, counted.all as usize));
     let Memory { weights, learning, activations, scratch, slack, .. } = needed;
     let parts = [
@@ -69,7 +57,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         };
         say!("{part:<22} {:>10}{rows}", mebibytes(bytes));
     }
-    let savings = savings(&recipe, &model, rows).map_err(report)?;
+    let savings = savings(recipe, shape, rows).map_err(report)?;
     if !savings.is_empty() {
         say!("\nto need less:");
     }
@@ -88,20 +76,6 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         }
         _ => Ok(()),
     }
-}
-
-/// Tokens of the longest row; none where the recipe names no data.
-fn longest(recipe: &Recipe, source: &lorelei_formats::ModelSource, task: Task) -> Result<Option<usize>> {
-    if recipe.data.train_file.is_none() || task == Task::FeatureExtraction {
-        return Ok(None);
-    }
-    let vocab_size = source.model_config().map_err(report)?.vocab_size;
-    let tokenizer = source::tokenizer(source)?;
-    let data = read_dataset(recipe, dataset_request(recipe, &tokenizer, vocab_size, task))?;
-    let RunData { train, validation, .. } =
-        data.split(&recipe.data, recipe.training.shuffle_seed()).map_err(report)?;
-    let longest = |rows: &RowSet| (0..rows.len()).map(|row| rows.num_tokens(row)).max();
-    Ok(longest(&train).max(longest(&validation)))
 }
 
 fn mebibytes(bytes: f64) -> String {

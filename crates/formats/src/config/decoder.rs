@@ -1,9 +1,9 @@
 //! What the decoders since Llama have in common: an architecture starts from here and says what differs.
 
-use super::design::{Activation, Biases, HeadNames, LayerKind, Names, NormKind, Task};
+use super::design::{Activation, Biases, HeadNames, Names, NormKind, Residual, Scalars, Task};
 use super::fields::Fields;
 use super::read_rope::{RopeDefaults, read_rope};
-use super::{ModelConfig, SublayerNames};
+use super::{Mixer, ModelConfig, SublayerNames};
 use crate::FormatError;
 
 /// Sizes beyond these are no model's.
@@ -118,17 +118,15 @@ pub(super) fn read(
         gated: true,
         biases: Biases::default(),
         stored_in_out: false,
-        attention_scale: 1.0 / (head_dim as f64).sqrt(),
-        attention_softcap: None,
-        logits_softcap: None,
-        embedding_scale: 1.0,
+        scalars: Scalars::for_head_dim(head_dim),
+        residual: Residual::Sequential,
         causal: true,
         position_offset: 0,
         token_types: 0,
         task: task(fields, Task::CausalLm)?,
         num_labels: labels(fields)?,
         ropes: vec![read_rope(fields, head_dim, max_position_embeddings, &defaults.rope)?],
-        layers: vec![LayerKind { rope: Some(0), window: None }; num_hidden_layers],
+        layers: vec![Mixer::attention(Some(0)); num_hidden_layers],
     })
 }
 
@@ -194,7 +192,7 @@ pub(super) fn set_windows(
         let problem = format!("{} types for {} layers", types.len(), config.layers.len());
         return Err(fields.wrong(KEY, problem));
     }
-    for (index, layer) in config.layers.iter_mut().enumerate() {
+    for (index, layer) in config.layers.iter_mut().map(Mixer::as_attention_mut).enumerate() {
         let slides = match types.as_ref().map(|types| types[index]) {
             None => sliding(index),
             Some("full_attention") => false,
@@ -207,7 +205,9 @@ pub(super) fn set_windows(
                 return Err(fields.unsupported(KEY, problem, "use a model with supported layers"));
             }
         };
-        layer.window = if slides { window } else { None };
+        if let Some(attention) = layer {
+            attention.window = if slides { window } else { None };
+        }
     }
     Ok(())
 }

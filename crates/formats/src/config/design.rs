@@ -1,6 +1,8 @@
 //! What sets one architecture apart from another, as values: everything else is shared.
 
-/// How a norm works.
+use serde::{Deserialize, Serialize};
+
+/// Kind of a norm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NormKind {
     /// RMSNorm with a weight.
@@ -24,7 +26,7 @@ pub enum Activation {
     Relu,
 }
 
-/// Which linear layers have biases.
+/// Linear layers that have biases.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Biases {
     /// Queries, keys and values.
@@ -35,8 +37,8 @@ pub struct Biases {
     pub mlp: bool,
 }
 
-/// What a model is for: PEFT's `TaskType`, as far as models here go.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Purpose of a model: PEFT's `TaskType`, as far as models here go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Task {
     /// Predicts the next token.
     CausalLm,
@@ -55,19 +57,45 @@ impl Task {
     }
 }
 
-/// What of a layer may differ from the next one's.
+/// Order of the halves of a layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LayerKind {
-    /// Which of the model's rotary embeddings turns queries and keys; none leaves them.
-    pub rope: Option<usize>,
-    /// How many keys a query sees, its own included; none for all.
-    pub window: Option<usize>,
+pub enum Residual {
+    /// The MLP reads the residual stream with the mixer's output added.
+    Sequential,
+    /// Mixer and MLP read the same residual stream, and both outputs are added to it (GPT-NeoX, Phi). An MLP without a norm of its own
+    /// reads what the mixer reads.
+    Parallel,
 }
 
-/// What the parts of a checkpoint are called, the layers' relative to a layer.
+/// Numbers that scores, embeddings and logits are multiplied by or capped at.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Scalars {
+    /// Multiplies the scores of queries and keys.
+    pub attention_scale: f64,
+    /// Caps the scores: `cap·tanh(score / cap)`.
+    pub attention_softcap: Option<f64>,
+    /// Caps the logits likewise.
+    pub logits_softcap: Option<f64>,
+    /// Multiplies the embeddings.
+    pub embedding_scale: f64,
+}
+
+impl Scalars {
+    /// Scores divided by the square root of a head's width, everything else as it is.
+    pub fn for_head_dim(head_dim: usize) -> Self {
+        Self {
+            attention_scale: 1.0 / (head_dim as f64).sqrt(),
+            attention_softcap: None,
+            logits_softcap: None,
+            embedding_scale: 1.0,
+        }
+    }
+}
+
+/// Names of the parts of a checkpoint, those of layers relative to a layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Names {
-    /// What stands before every name but the head's (Transformers' `base_model_prefix`), with its dot.
+    /// Prefix of every name but the head's (Transformers' `base_model_prefix`), with its dot.
     pub prefix: &'static str,
     /// The embedding.
     pub embedding: &'static str,
@@ -77,7 +105,7 @@ pub struct Names {
     pub token_types: Option<&'static str>,
     /// The norm after the embeddings.
     pub embedding_norm: Option<&'static str>,
-    /// What stands before a layer's number.
+    /// Name before a layer's number.
     pub layers: &'static str,
     /// The attention's parts. `input` is queries, keys and values, or one layer for all three, in this order.
     pub attention: SublayerNames,
@@ -108,7 +136,7 @@ pub struct HeadNames {
     pub bias: bool,
 }
 
-/// What stands between the two layers of a classifying head.
+/// Activation between the two layers of a classifying head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Squash {
     /// `tanh(x)`.
@@ -132,17 +160,6 @@ pub struct SublayerNames {
     pub norm_residual: Option<&'static str>,
 }
 
-impl Names {
-    /// The norms of a layer with their widths.
-    pub fn layer_norms(&self, hidden: usize, head_dim: usize) -> Vec<(&'static str, usize)> {
-        let around = [self.attention, self.mlp].into_iter();
-        let around = around.flat_map(|part| [part.norm_before, part.norm_after, part.norm_residual]);
-        let around = around.flatten().map(|name| (name, hidden));
-        let of_heads = [self.query_norm, self.key_norm].into_iter().flatten().map(|name| (name, head_dim));
-        around.chain(of_heads).collect()
-    }
-}
-
 impl SublayerNames {
     /// A sublayer whose input is normed, and nothing else.
     pub(super) const fn pre_normed(
@@ -152,17 +169,4 @@ impl SublayerNames {
     ) -> Self {
         Self { input, output, norm_before: Some(norm), norm_after: None, norm_residual: None }
     }
-}
-
-/// A linear layer of a block.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LinearShape {
-    /// Its path inside the block.
-    pub name: &'static str,
-    /// Values that come out.
-    pub size_out: usize,
-    /// Values that go in.
-    pub size_in: usize,
-    /// Whether it has a bias.
-    pub bias: bool,
 }

@@ -1,6 +1,7 @@
 //! Fast path of [`crate::portable::cross_entropy`]: one buffer of logits, turned into their gradient in place.
 
 use burn::backend::flex::FlexTensor;
+use lorelei_shaders::limits::logit_rows;
 use pulp::Arch;
 use rayon::prelude::*;
 
@@ -9,7 +10,6 @@ use super::{
     linear::{times, times_transposed, transposed_times},
     math, tensor,
 };
-use crate::portable::cross_entropy::chunk_len;
 
 /// Turns a row of logits into `softmax - onehot(target)` and returns `logsumexp - logit[target]`.
 fn softmax_minus_target(logits: &mut [f32], target: usize) -> f64 {
@@ -42,7 +42,7 @@ fn run(
     let [n, h] = dims(hidden);
     let [vocab, _] = dims(head);
     let (hidden, head, targets) = (floats(hidden), floats(head), ints(targets));
-    let step = chunk_len(vocab).min(n.max(1));
+    let step = logit_rows(vocab).min(n.max(1));
     let mut logits = vec![0f32; step * vocab];
     let mut grad_hidden = vec![0f32; if want_hidden { n * h } else { 0 }];
     let mut grad_head = vec![0f32; if want_head { vocab * h } else { 0 }];

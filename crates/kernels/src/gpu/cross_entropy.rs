@@ -5,13 +5,13 @@ use burn_cubecl::{kernel::into_contiguous, tensor::CubeTensor};
 use lorelei_shaders::{
     Kernel,
     Layout::{Column, Row},
+    limits::logit_rows,
 };
 
 use super::{
     launch::{Info, dims, launch, single},
     matmul::Product,
 };
-use crate::portable::cross_entropy::chunk_len;
 
 fn in_chunks(
     hidden: CubeTensor,
@@ -21,7 +21,7 @@ fn in_chunks(
 ) -> (CubeTensor, Option<CubeTensor>) {
     let [hidden, head, targets] = [hidden, head, targets].map(into_contiguous);
     let ([n, size], [vocab, _]) = (dims(&hidden), dims::<2>(&head));
-    let chunk = chunk_len(vocab).min(n);
+    let chunk = logit_rows(vocab).min(n);
     let logits = single(&hidden, &[chunk, vocab]);
     let losses = single(&hidden, &[n]);
     let grad_hidden = gradient.then(|| single(&hidden, &[n, size]));

@@ -7,16 +7,9 @@ use burn::backend::{
     tensor::{FloatTensor, IntTensor},
 };
 use burn::tensor::{FloatDType, Slice};
+use lorelei_shaders::limits::logit_rows;
 
 use super::{cast, dims, kind, narrow, reshape, single, transposed};
-
-/// Logits that may exist at once: 16 Mi, 64 MiB of `f32`.
-pub const MAX_LOGITS: usize = 1 << 24;
-
-/// Tokens a chunk takes, at least one.
-pub fn chunk_len(vocab: usize) -> usize {
-    (MAX_LOGITS / vocab.max(1)).clamp(1, 1024)
-}
 
 /// Loss, `dHidden` and `dHead` of one chunk; a gradient is computed where it is asked for.
 struct Chunk<B: Backend> {
@@ -66,7 +59,7 @@ fn in_chunks<B: Backend>(
     want_head: bool,
 ) -> Chunk<B> {
     let rows = dims::<B>(&hidden)[0];
-    let step = chunk_len(dims::<B>(&head)[0]);
+    let step = logit_rows(dims::<B>(&head)[0]);
     let mut total: Option<Chunk<B>> = None;
     let mut grads_hidden = Vec::new();
     for start in (0..rows).step_by(step) {

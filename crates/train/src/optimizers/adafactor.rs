@@ -17,13 +17,6 @@ const DECAY_RATE: f64 = -0.8;
 pub(super) struct Adafactor;
 
 impl UpdateRule for Adafactor {
-    fn state(&self, shape: &[usize]) -> Vec<(&'static str, usize)> {
-        match shape {
-            [rows, columns] => vec![("exp_avg_sq_row", *rows), ("exp_avg_sq_col", *columns)],
-            shape => vec![("exp_avg_sq", shape.iter().product())],
-        }
-    }
-
     fn update(&self, step: &Step, spans: &[Span], group: Flat, grad: Tensor<1>) -> Flat {
         let grad = step.clipped(grad);
         let mut values = Vec::with_capacity(spans.len());

@@ -21,11 +21,6 @@ impl AdamW {
 }
 
 impl UpdateRule for AdamW {
-    fn state(&self, shape: &[usize]) -> Vec<(&'static str, usize)> {
-        let count = shape.iter().product();
-        vec![("exp_avg", count), ("exp_avg_sq", count)]
-    }
-
     fn update(&self, step: &Step, _: &[Span], Flat { theta, states }: Flat, grad: Tensor<1>) -> Flat {
         let [exp_avg, exp_avg_sq] = states.try_into().expect("AdamW keeps two tensors");
         let kernel = AdamWStep {

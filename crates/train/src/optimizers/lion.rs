@@ -20,10 +20,6 @@ impl Lion {
 }
 
 impl UpdateRule for Lion {
-    fn state(&self, shape: &[usize]) -> Vec<(&'static str, usize)> {
-        vec![("exp_avg", shape.iter().product())]
-    }
-
     fn update(&self, step: &Step, _: &[Span], Flat { theta, states }: Flat, grad: Tensor<1>) -> Flat {
         let [m] = states.try_into().expect("Lion keeps one tensor");
         let grad = step.clipped(grad);

@@ -9,10 +9,6 @@ use super::{Flat, Span, Step, UpdateRule};
 pub(super) struct Sgd;
 
 impl UpdateRule for Sgd {
-    fn state(&self, _: &[usize]) -> Vec<(&'static str, usize)> {
-        Vec::new()
-    }
-
     fn update(&self, step: &Step, _: &[Span], Flat { theta, states }: Flat, grad: Tensor<1>) -> Flat {
         let grad = step.clipped(grad);
         let grad = match step.weight_decay {

@@ -4,8 +4,10 @@ use super::super::decoder::{
     MOST_HEADS, MOST_LAYERS, MOST_TOKENS, MOST_VOCABULARY, MOST_WIDE, MOST_WIDTH, activation, cut_into_heads,
     labels, task,
 };
-use super::super::design::{Biases, HeadNames, LayerKind, Names, NormKind, Squash, SublayerNames, Task};
-use super::super::{ModelConfig, fields::Fields};
+use super::super::design::{
+    Biases, HeadNames, Names, NormKind, Residual, Scalars, Squash, SublayerNames, Task,
+};
+use super::super::{Mixer, ModelConfig, fields::Fields};
 use crate::FormatError;
 
 pub const NAMES: Names = Names {
@@ -113,17 +115,15 @@ pub fn blank(
         gated: false,
         biases: Biases { attention_input: true, attention_output: true, mlp: true },
         stored_in_out: false,
-        attention_scale: 1.0 / (head_dim as f64).sqrt(),
-        attention_softcap: None,
-        logits_softcap: None,
-        embedding_scale: 1.0,
+        scalars: Scalars::for_head_dim(head_dim),
+        residual: Residual::Sequential,
         causal: false,
         position_offset: 0,
         token_types: 0,
         task: task(fields, Task::FeatureExtraction)?,
         num_labels: labels(fields)?,
         ropes: Vec::new(),
-        layers: vec![LayerKind { rope: None, window: None }; layers],
+        layers: vec![Mixer::attention(None); layers],
     })
 }
 

@@ -4,9 +4,11 @@ use super::super::decoder::{
     MOST_HEADS, MOST_LAYERS, MOST_TOKENS, MOST_VOCABULARY, MOST_WIDE, MOST_WIDTH, cut_into_heads, labels,
     shared_heads, task,
 };
-use super::super::design::{Activation, Biases, HeadNames, LayerKind, Names, NormKind, SublayerNames, Task};
+use super::super::design::{
+    Activation, Biases, HeadNames, Names, NormKind, Residual, Scalars, SublayerNames, Task,
+};
 use super::super::rope::{Rope, RopeScaling};
-use super::super::{ModelConfig, fields::Fields};
+use super::super::{Mixer, ModelConfig, fields::Fields};
 use crate::FormatError;
 
 const NAMES: Names = Names {
@@ -88,10 +90,8 @@ pub fn read(fields: &Fields<'_>) -> Result<ModelConfig, FormatError> {
             mlp: with_bias,
         },
         stored_in_out: false,
-        attention_scale: 1.0 / (head_dim as f64).sqrt(),
-        attention_softcap: None,
-        logits_softcap: None,
-        embedding_scale: 1.0,
+        scalars: Scalars::for_head_dim(head_dim),
+        residual: Residual::Sequential,
         causal: true,
         position_offset: 0,
         token_types: 0,
@@ -103,6 +103,6 @@ pub fn read(fields: &Fields<'_>) -> Result<ModelConfig, FormatError> {
             interleaved: true,
             scaling: RopeScaling::Default,
         }],
-        layers: vec![LayerKind { rope: Some(0), window: None }; layers],
+        layers: vec![Mixer::attention(Some(0)); layers],
     })
 }

@@ -32,7 +32,7 @@ pub fn defaults() -> Defaults {
 /// What all Gemmas share.
 pub fn common(config: &mut ModelConfig) {
     config.norm = NormKind::RmsPlusOne;
-    config.embedding_scale = (config.hidden_size as f64).sqrt();
+    config.scalars.embedding_scale = (config.hidden_size as f64).sqrt();
 }
 
 /// Biases of the attention, where the file asks for them.

@@ -21,8 +21,8 @@ pub fn read(fields: &Fields<'_>) -> Result<ModelConfig, FormatError> {
     config.biases = gemma::biases(fields)?;
     gemma::common(&mut config);
     scaled(&mut config, fields)?;
-    config.attention_softcap = cap(fields, "attn_logit_softcapping", 50.0)?;
-    config.logits_softcap = cap(fields, "final_logit_softcapping", 30.0)?;
+    config.scalars.attention_softcap = cap(fields, "attn_logit_softcapping", 50.0)?;
+    config.scalars.logits_softcap = cap(fields, "final_logit_softcapping", 30.0)?;
     let window = match fields.has("sliding_window") {
         true => fields.optional_size("sliding_window", MOST_TOKENS)?,
         false => Some(4096),
@@ -34,7 +34,7 @@ pub fn read(fields: &Fields<'_>) -> Result<ModelConfig, FormatError> {
 /// Scores are scaled by a number of the file's own, not by the width of a head.
 pub fn scaled(config: &mut ModelConfig, fields: &Fields<'_>) -> Result<(), FormatError> {
     let scalar = fields.optional_positive("query_pre_attn_scalar")?.unwrap_or(256.0);
-    config.attention_scale = 1.0 / scalar.sqrt();
+    config.scalars.attention_scale = 1.0 / scalar.sqrt();
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 use super::super::decoder::{self, DEFAULTS, Defaults, MOST_LAYERS, MOST_TOKENS, set_windows};
 use super::super::design::Names;
 use super::super::read_rope::{RopeDefaults, read_part};
-use super::super::{ModelConfig, fields::Fields};
+use super::super::{Mixer, ModelConfig, fields::Fields};
 use super::{gemma, gemma2};
 use crate::FormatError;
 
@@ -29,7 +29,7 @@ pub fn read(fields: &Fields<'_>) -> Result<ModelConfig, FormatError> {
     gemma2::scaled(&mut config, fields)?;
     // Transformers reads `attn_logit_softcapping` and does nothing with it; so does this.
     config.biases = gemma::biases(fields)?;
-    config.logits_softcap = fields.optional_positive("final_logit_softcapping")?;
+    config.scalars.logits_softcap = fields.optional_positive("final_logit_softcapping")?;
 
     let nested = fields.object("rope_parameters")?;
     let part = |key: &str| match &nested {
@@ -56,8 +56,9 @@ pub fn read(fields: &Fields<'_>) -> Result<ModelConfig, FormatError> {
     };
     // A window of any size marks a layer; what it is comes after.
     set_windows(&mut config, fields, Some(usize::MAX), |layer| (layer + 1) % pattern != 0)?;
-    for layer in config.layers.iter_mut().filter(|layer| layer.window.is_some()) {
-        (layer.rope, layer.window) = (Some(1), window);
+    let attentions = config.layers.iter_mut().filter_map(Mixer::as_attention_mut);
+    for attention in attentions.filter(|attention| attention.window.is_some()) {
+        (attention.rope, attention.window) = (Some(1), window);
     }
     Ok(config)
 }

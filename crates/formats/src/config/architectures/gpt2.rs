@@ -4,8 +4,8 @@ use super::super::decoder::{
     MOST_HEADS, MOST_LAYERS, MOST_TOKENS, MOST_VOCABULARY, MOST_WIDE, MOST_WIDTH, activation, cut_into_heads,
     labels, task,
 };
-use super::super::design::{Biases, HeadNames, LayerKind, Names, NormKind, SublayerNames, Task};
-use super::super::{ModelConfig, fields::Fields};
+use super::super::design::{Biases, HeadNames, Names, NormKind, Residual, Scalars, SublayerNames, Task};
+use super::super::{Mixer, ModelConfig, fields::Fields};
 use crate::FormatError;
 
 const NAMES: Names = Names {
@@ -37,6 +37,7 @@ pub fn read(fields: &Fields<'_>) -> Result<ModelConfig, FormatError> {
     let head_dim = cut_into_heads(fields, "n_embd", hidden_size, heads)?;
     let layers = fields.optional_size("n_layer", MOST_LAYERS)?.unwrap_or(12);
     let scaled = fields.optional_flag("scale_attn_weights")?.unwrap_or(true);
+    let scalars = Scalars::for_head_dim(head_dim);
     Ok(ModelConfig {
         model_type: "gpt2",
         vocab_size: fields.optional_size("vocab_size", MOST_VOCABULARY)?.unwrap_or(50_257),
@@ -58,16 +59,14 @@ pub fn read(fields: &Fields<'_>) -> Result<ModelConfig, FormatError> {
         gated: false,
         biases: Biases { attention_input: true, attention_output: true, mlp: true },
         stored_in_out: true,
-        attention_scale: if scaled { 1.0 / (head_dim as f64).sqrt() } else { 1.0 },
-        attention_softcap: None,
-        logits_softcap: None,
-        embedding_scale: 1.0,
+        scalars: if scaled { scalars } else { Scalars { attention_scale: 1.0, ..scalars } },
+        residual: Residual::Sequential,
         causal: true,
         position_offset: 0,
         token_types: 0,
         task: task(fields, Task::CausalLm)?,
         num_labels: labels(fields)?,
         ropes: Vec::new(),
-        layers: vec![LayerKind { rope: None, window: None }; layers],
+        layers: vec![Mixer::attention(None); layers],
     })
 }

@@ -2,7 +2,7 @@
 
 use super::super::decoder::{self, DEFAULTS, Defaults, LLAMA, MOST_LAYERS, MOST_TOKENS, set_windows};
 use super::super::read_rope::RopeDefaults;
-use super::super::{ModelConfig, design::Biases, fields::Fields};
+use super::super::{Mixer, ModelConfig, design::Biases, fields::Fields};
 use crate::FormatError;
 
 pub fn read(fields: &Fields<'_>) -> Result<ModelConfig, FormatError> {
@@ -35,7 +35,7 @@ pub fn read(fields: &Fields<'_>) -> Result<ModelConfig, FormatError> {
         None => !(layer + 1).is_multiple_of(interval),
     };
     for (index, layer) in config.layers.iter_mut().enumerate() {
-        layer.rope = is_turned(index).then_some(0);
+        *layer = Mixer::attention(is_turned(index).then_some(0));
     }
     let window = match fields.flag("use_sliding_window")? {
         true => fields.optional_size("sliding_window", MOST_TOKENS)?,

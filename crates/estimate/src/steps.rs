@@ -1,4 +1,4 @@
-//! What a run will be, before it begins: its steps. Parameters and memory are the protocol's.
+//! Optimizer steps.
 
 use lorelei_recipe::{Recipe, RecipeError, StepPlan};
 

@@ -1,0 +1,93 @@
+//! A recipe's run before it begins: its model as plain data, and its rows. What `lorelei fit` and `lorelei params` say is said of this.
+
+use lorelei_data::Labels;
+use lorelei_estimate::{ModelShape, Trainable};
+use lorelei_formats::{
+    ModelSource,
+    config::{Module, Task},
+};
+use lorelei_models::{Model, ModelError, Purpose, model_shape};
+use lorelei_recipe::Recipe;
+use lorelei_session::{Dataset, RunData};
+use miette::Result;
+
+use crate::{
+    adapter,
+    prepared::{dataset_request, read_dataset},
+    report, source,
+};
+
+/// A run that was planned.
+pub struct Planned {
+    /// The recipe, with the configuration of the adapter that it goes on from.
+    pub recipe: Recipe,
+    /// The model, with as many classes as the data have.
+    pub shape: ModelShape,
+    source: ModelSource,
+    task: Task,
+    data: Option<Dataset>,
+}
+
+impl Planned {
+    /// What the run trains of the model's modules.
+    ///
+    /// # Errors
+    ///
+    /// If the recipe does not fit the model.
+    pub fn trainable(&self) -> Result<(Vec<Module>, Trainable)> {
+        let modules = self.shape.modules(self.task);
+        let trainable = Trainable::of_recipe(&self.recipe, &self.shape, &modules).map_err(report)?;
+        match trainable.lora() {
+            Some(lora) if trainable.target_modules(&modules).is_empty() => {
+                Err(report(ModelError::no_target(lora, &modules)))
+            }
+            Some(_) | None => Ok((modules, trainable)),
+        }
+    }
+
+    /// Opens the recipe's model, of which no weight is read. `keep_packed` says whether a GGUF file's blocks stay what they are. The labels of
+    /// a classifier are read where the recipe names data.
+    ///
+    /// # Errors
+    ///
+    /// If the recipe, the model or the data is wrong.
+    pub fn new(recipe: Recipe, keep_packed: impl Fn(&Recipe) -> bool) -> Result<Self> {
+        let recipe = adapter::effective(recipe)?;
+        let source = source::open(recipe.model.name().map_err(report)?)?;
+        let config = source::config_for(&source, Purpose::of(&recipe))?;
+        Model::check_tensors(&config, &*source.tensors).map_err(report)?;
+        let shape = model_shape(&config, &*source.tensors, keep_packed(&recipe));
+        let mut planned = Self { recipe, shape, source, task: config.task, data: None };
+        if config.task.classifies() {
+            planned.read_data()?;
+        }
+        if let Some(labels) = planned.data.as_ref().and_then(|data| data.labels.as_ref()) {
+            planned.shape.set_num_labels(Labels::num_labels(labels));
+        }
+        Ok(planned)
+    }
+
+    /// Tokens of the longest row; none where the recipe names no data.
+    ///
+    /// # Errors
+    ///
+    /// If the data are wrong.
+    pub fn longest_row(&mut self) -> Result<Option<usize>> {
+        self.read_data()?;
+        let Some(data) = self.data.take() else { return Ok(None) };
+        let seed = self.recipe.training.shuffle_seed();
+        let RunData { train, validation, .. } = data.split(&self.recipe.data, seed).map_err(report)?;
+        let rows = [train, validation];
+        Ok(rows.iter().flat_map(|rows| (0..rows.len()).map(|row| rows.num_tokens(row))).max())
+    }
+
+    fn read_data(&mut self) -> Result<()> {
+        let has_data = self.recipe.data.train_file.is_some() && self.task != Task::FeatureExtraction;
+        if has_data && self.data.is_none() {
+            let tokenizer = source::tokenizer(&self.source)?;
+            let request = dataset_request(&self.recipe, &tokenizer, self.shape.vocab_size, self.task);
+            self.data = Some(read_dataset(&self.recipe, request)?);
+        }
+        Ok(())
+    }
+}

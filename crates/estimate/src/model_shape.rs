@@ -1,0 +1,174 @@
+//! A model as plain data.
+
+use std::collections::BTreeMap;
+
+use lorelei_formats::{
+    ModelConfig, TensorSource,
+    config::{Activation, Mixer, Module, ModuleShape, Role, Task},
+};
+use lorelei_recipe::{Recipe, TaskType};
+use serde::{Deserialize, Serialize};
+
+/// A model's modules, and what else an estimate needs of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ModelShape {
+    /// Transformers' name of the architecture.
+    pub model_type: String,
+    /// Task in the model's own configuration.
+    pub task: Task,
+    /// The modules of the body, as a model with a head names them.
+    pub body: Vec<Module>,
+    /// Prefix of these names, which a model without a head lacks.
+    pub prefix: String,
+    /// The modules of the heads that the model may have.
+    pub heads: Vec<(Task, Vec<Module>)>,
+    /// Bytes of the weights that lie in the blocks of their GGUF file, by module.
+    pub packed: BTreeMap<String, u64>,
+    /// The modules of the heads that the checkpoint lacks.
+    pub missing: Vec<String>,
+    /// Rows of the embedding.
+    pub vocab_size: usize,
+    /// Width of the residual stream.
+    pub hidden_size: usize,
+    /// Layers.
+    pub num_hidden_layers: usize,
+    /// Query heads.
+    pub num_attention_heads: usize,
+    /// Tokens of the longest text.
+    pub max_position_embeddings: usize,
+    /// Whether the MLP is SwiGLU, which has a kernel of its own.
+    pub swiglu: bool,
+    /// Whether attention is of several operations, with scores in memory: windows, soft caps, encoders.
+    pub composed_attention: bool,
+    /// Whether logits are capped, so that those of a batch exist whole.
+    pub capped_logits: bool,
+}
+
+impl ModelShape {
+    /// Describes the model of `config` and its checkpoint, of which no weight is read. `packed_bytes` gives the bytes of a linear layer's weight
+    /// `[size_out, size_in]`, by its name in the checkpoint, where it stays in the blocks that it has there.
+    pub fn new(
+        config: &ModelConfig,
+        source: &dyn TensorSource,
+        packed_bytes: impl Fn(&str, [usize; 2]) -> Option<u64>,
+    ) -> Self {
+        // As a model with a head has it.
+        let with_head = ModelConfig { task: Task::SequenceClassification, ..config.clone() };
+        let body = with_head.body();
+        let bytes = |module: &Module| match module.shape {
+            ModuleShape::Linear { size_out, size_in, in_out: false, .. } => {
+                let name = format!("{}.weight", module.path);
+                let name = config.find(source, &name).unwrap_or(name);
+                packed_bytes(&name, [size_out, size_in])
+            }
+            ModuleShape::Linear { in_out: true, .. }
+            | ModuleShape::Embedding { .. }
+            | ModuleShape::Norm { .. } => None,
+        };
+        let packed = body.iter().filter_map(|module| Some((module.path.clone(), bytes(module)?))).collect();
+        let tasks = [Task::CausalLm, Task::SequenceClassification, Task::TokenClassification];
+        let tasks = tasks.into_iter().filter(|task| *task != Task::CausalLm || config.writes_text());
+        let heads: Vec<(Task, Vec<Module>)> = tasks.map(|task| (task, config.head(task))).collect();
+        let in_heads = heads.iter().flat_map(|(_, modules)| modules);
+        let lacks = |module: &&Module| module.optional && !config.has_module(source, module);
+        let mut missing: Vec<String> = in_heads.filter(lacks).map(|module| module.path.clone()).collect();
+        missing.dedup();
+        Self {
+            model_type: config.model_type.to_owned(),
+            task: config.task,
+            body,
+            prefix: config.names.prefix.to_owned(),
+            heads,
+            packed,
+            missing,
+            vocab_size: config.vocab_size,
+            hidden_size: config.hidden_size,
+            num_hidden_layers: config.num_hidden_layers,
+            num_attention_heads: config.num_attention_heads,
+            max_position_embeddings: config.longest_text(),
+            swiglu: config.gated && config.activation == Activation::Silu,
+            composed_attention: !config.causal
+                || config.scalars.attention_softcap.is_some()
+                || config.layers.iter().filter_map(Mixer::as_attention).any(|it| it.window.is_some()),
+            capped_logits: config.scalars.logits_softcap.is_some(),
+        }
+    }
+
+    /// Every module of the model for `task`, in the order of its parameters.
+    pub fn modules(&self, task: Task) -> Vec<Module> {
+        let mut modules = self.body.clone();
+        if task == Task::FeatureExtraction {
+            for module in &mut modules {
+                module.path = self.without_head(&module.path).to_owned();
+            }
+        }
+        let head = self.heads.iter().find(|(known, _)| *known == task);
+        modules.extend(head.into_iter().flat_map(|(_, modules)| modules.clone()));
+        modules
+    }
+
+    /// Bytes of a module's weight, where it is packed.
+    pub(crate) fn packed_bytes(&self, module: &Module) -> Option<u64> {
+        let with_head = || self.packed.get(&format!("{}{}", self.prefix, module.path));
+        self.packed.get(&module.path).or_else(with_head).copied()
+    }
+
+    /// Parameters of the model as its own configuration has it.
+    pub fn parameters(&self) -> u64 {
+        let modules = self.modules(self.task);
+        modules.iter().filter(|module| !module.optional).map(own_elements).sum()
+    }
+
+    /// Those of them that lie as numbers, and not in the blocks of a GGUF file.
+    pub fn dense_parameters(&self) -> u64 {
+        let packed = self.body.iter().filter(|module| self.packed.contains_key(&module.path));
+        self.parameters() - packed.map(|module| module.shape.weight_elements()).sum::<u64>()
+    }
+
+    /// Gives the classifying heads `num_labels` classes.
+    pub fn set_num_labels(&mut self, num_labels: usize) {
+        let modules = self.heads.iter_mut().flat_map(|(_, modules)| modules);
+        for module in modules.filter(|module| module.role == Role::Classifier) {
+            if let ModuleShape::Linear { size_out, .. } = &mut module.shape {
+                *size_out = num_labels;
+            }
+        }
+    }
+
+    /// The task of a recipe's run on this model.
+    pub fn task(&self, recipe: &Recipe) -> Task {
+        recipe.lora.task_type.map_or(self.task, task_of)
+    }
+
+    fn without_head<'p>(&self, path: &'p str) -> &'p str {
+        path.strip_prefix(&self.prefix).unwrap_or(path)
+    }
+}
+
+/// Elements that a module has to itself.
+pub(crate) fn own_elements(module: &Module) -> u64 {
+    match module.tied {
+        true => module.shape.bias().unwrap_or(0) as u64,
+        false => module.shape.elements(),
+    }
+}
+
+/// The task that PEFT calls `task_type`.
+pub fn task_of(task_type: TaskType) -> Task {
+    match task_type {
+        TaskType::CausalLm => Task::CausalLm,
+        TaskType::SeqCls => Task::SequenceClassification,
+        TaskType::TokenCls => Task::TokenClassification,
+        TaskType::FeatureExtraction => Task::FeatureExtraction,
+    }
+}
+
+/// PEFT's name of a task.
+pub fn task_type_of(task: Task) -> TaskType {
+    match task {
+        Task::CausalLm => TaskType::CausalLm,
+        Task::SequenceClassification => TaskType::SeqCls,
+        Task::TokenClassification => TaskType::TokenCls,
+        Task::FeatureExtraction => TaskType::FeatureExtraction,
+    }
+}

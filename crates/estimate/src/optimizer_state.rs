@@ -1,0 +1,41 @@
+//! What the optimizers keep of the steps before.
+
+use lorelei_recipe::OptimizerNames;
+
+/// The tensors that `optimizer` keeps of a parameter of this shape: the name of each in a checkpoint, as torch and Transformers have it, and its
+/// elements.
+pub fn optimizer_state(optimizer: OptimizerNames, shape: &[usize]) -> Vec<(&'static str, usize)> {
+    let count = shape.iter().product();
+    match optimizer {
+        OptimizerNames::AdamwTorch | OptimizerNames::AdamwTorchFused => {
+            vec![("exp_avg", count), ("exp_avg_sq", count)]
+        }
+        OptimizerNames::Lion | OptimizerNames::Lion32bit => vec![("exp_avg", count)],
+        OptimizerNames::Sgd => Vec::new(),
+        // A matrix's row and column means of squares, or a vector's squares.
+        OptimizerNames::Adafactor => match shape {
+            [rows, columns] => vec![("exp_avg_sq_row", *rows), ("exp_avg_sq_col", *columns)],
+            _ => vec![("exp_avg_sq", count)],
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn optimizers_keep_what_they_need() {
+        for (optimizer, matrix, vector) in [
+            (OptimizerNames::AdamwTorch, 24, 10),
+            (OptimizerNames::Lion, 12, 5),
+            (OptimizerNames::Sgd, 0, 0),
+            (OptimizerNames::Adafactor, 7, 5),
+        ] {
+            let elements = |shape: &[usize]| -> usize {
+                optimizer_state(optimizer, shape).iter().map(|(_, count)| count).sum()
+            };
+            assert_eq!((elements(&[3, 4]), elements(&[5])), (matrix, vector), "{optimizer:?}");
+        }
+    }
+}

@@ -1,0 +1,362 @@
+//! Which parameters a recipe trains, by PEFT's rules.
+
+use lorelei_formats::{
+    config::{LoraTarget, Module, ModuleShape, Role},
+    peft::{self, AdapterPart},
+};
+use lorelei_recipe::{Bias, FinetuningType, LoraConfig, Recipe, RecipeError, TargetModules};
+
+use crate::{ModelShape, model_shape::own_elements};
+
+/// Training of a module: an adapter, all of it, or its bias.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ModuleTraining {
+    /// Rank of its adapter, where it gets one.
+    pub adapter: Option<usize>,
+    /// Whether its own parameters train: as one of `modules_to_save`, as a classifier's head, or in full fine-tuning.
+    pub whole: bool,
+    /// Whether its own bias trains, and nothing else of its own.
+    pub bias: bool,
+}
+
+/// Parts of a model that a recipe trains.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Trainable {
+    /// Of each module, in the order of the modules.
+    pub modules: Vec<ModuleTraining>,
+    /// Tokens whose rows of the embedding train.
+    pub tokens: Vec<usize>,
+    /// The adapters' configuration, `target_modules` filled in; none in full fine-tuning.
+    lora: Option<LoraConfig>,
+}
+
+/// A parameter that trains.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ParameterShape {
+    /// Its name, as `Model::visit_parameters` gives it.
+    pub name: String,
+    /// Its shape in a file.
+    pub shape: Vec<usize>,
+    /// Whether it is added to the model, rather than one of the model's own.
+    pub is_added: bool,
+}
+
+impl ParameterShape {
+    /// Number of its elements.
+    pub fn elements(&self) -> u64 {
+        self.shape.iter().map(|size| *size as u64).product()
+    }
+}
+
+/// Parameters that train, and all of them, as PEFT counts: what is added is part of the whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ParameterCounts {
+    /// Those that train.
+    pub trainable: u64,
+    /// All.
+    pub all: u64,
+}
+
+/// Counts what a recipe's run on `model` trains.
+///
+/// # Errors
+/// As [`Trainable::of_recipe`].
+pub fn parameters(recipe: &Recipe, model: &ModelShape) -> Result<ParameterCounts, RecipeError> {
+    let modules = model.modules(model.task(recipe));
+    Ok(Trainable::of_recipe(recipe, model, &modules)?.counts(&modules))
+}
+
+impl ModuleTraining {
+    /// Whether a gradient reaches it.
+    pub fn any(self) -> bool {
+        self.adapter.is_some() || self.whole || self.bias
+    }
+}
+
+impl Trainable {
+    /// Selects the parts of `modules` that a recipe's run trains. The modules are `model`'s for the recipe's task.
+    ///
+    /// # Errors
+    /// As [`Trainable::with_lora`].
+    pub fn of_recipe(recipe: &Recipe, model: &ModelShape, modules: &[Module]) -> Result<Self, RecipeError> {
+        match recipe.training.finetuning_type {
+            FinetuningType::Lora => Self::with_lora(&recipe.lora, &model.model_type, modules, &model.missing),
+            FinetuningType::Full => Ok(Self::full(modules, |module| model.packed_bytes(module).is_some())),
+        }
+    }
+
+    /// Selects every weight that is not packed: full fine-tuning.
+    pub fn full(modules: &[Module], is_packed: impl Fn(&Module) -> bool) -> Self {
+        let training = |module: &Module| {
+            // A tied head's weight is the embedding's, and a packed one cannot train.
+            let whole = !module.tied && !is_packed(module);
+            ModuleTraining { adapter: None, whole, bias: !whole && module.shape.bias().is_some() }
+        };
+        Self { modules: modules.iter().map(training).collect(), tokens: Vec::new(), lora: None }
+    }
+
+    /// Selects the parts of a model of `model_type` that adapters of `lora` train. `missing` are the modules of its head that the checkpoint lacks.
+    ///
+    /// # Errors
+    /// When `target_modules` are absent and the architecture has no default, or a setting names what the model does not have or what
+    /// cannot train.
+    pub fn with_lora(
+        lora: &LoraConfig,
+        model_type: &str,
+        modules: &[Module],
+        missing: &[String],
+    ) -> Result<Self, RecipeError> {
+        let lora = lora.with_default_targets(model_type)?;
+        check_saved_names(&lora, modules)?;
+        let mut trainings = Vec::with_capacity(modules.len());
+        for module in modules {
+            let whole =
+                trains_with_head(module, missing.contains(&module.path)) || is_saved(&lora, &module.path);
+            let adapter = if whole { None } else { adapter_rank(&lora, module)? };
+            let bias = match lora.bias {
+                Bias::None => false,
+                Bias::All => true,
+                Bias::LoraOnly => adapter.is_some(),
+            };
+            let bias = bias && !whole && module.shape.bias().is_some();
+            trainings.push(ModuleTraining { adapter, whole, bias });
+        }
+        let tokens = trainable_tokens(&lora, modules, &trainings)?;
+        Ok(Self { modules: trainings, tokens, lora: Some(lora) })
+    }
+
+    /// The last parts of the names of the modules that get an adapter, each once, as PEFT writes them into `target_modules`: embedding and head
+    /// first.
+    pub fn target_modules(&self, modules: &[Module]) -> Vec<String> {
+        let is_end = |module: &Module| matches!(module.role, Role::Embedding | Role::LmHead);
+        let adapted = || modules.iter().zip(&self.modules).filter(|(_, training)| training.adapter.is_some());
+        let ends = adapted().filter(|(module, _)| is_end(module));
+        let blocks = adapted().filter(|(module, _)| !is_end(module));
+        let mut names = Vec::new();
+        for (module, _) in ends.chain(blocks) {
+            if !names.iter().any(|name| name == module.last_name()) {
+                names.push(module.last_name().to_owned());
+            }
+        }
+        names
+    }
+
+    /// Every parameter that trains, in the order in which `Model::visit_parameters` gives them.
+    pub fn parameters(&self, modules: &[Module]) -> Vec<ParameterShape> {
+        let each = || modules.iter().zip(&self.modules);
+        let own = |(module, training)| own_parameters(module, training);
+        let Some(lora) = &self.lora else { return each().flat_map(own).collect() };
+        let is_end = |module: &Module| matches!(module.role, Role::Embedding | Role::LmHead);
+        let adapters = |(module, training): (&Module, &ModuleTraining)| match training.adapter {
+            Some(rank) => adapter_parameters(lora, module, rank),
+            None => Vec::new(),
+        };
+        let saved_head = |(module, training): &(&Module, &ModuleTraining)| {
+            training.whole && matches!(module.role, Role::Pooler | Role::Classifier)
+        };
+        let mut parameters: Vec<ParameterShape> =
+            each().filter(|(module, _)| !is_end(module)).flat_map(adapters).collect();
+        parameters.extend(each().filter(|(module, _)| is_end(module)).flat_map(adapters));
+        parameters.extend(each().filter(|each| !saved_head(each)).flat_map(own));
+        parameters.extend(self.token_parameters(modules));
+        parameters.extend(each().filter(saved_head).flat_map(own));
+        parameters
+    }
+
+    /// Counts as PEFT does: it keeps a frozen copy of what trains whole, but not of biases.
+    pub fn counts(&self, modules: &[Module]) -> ParameterCounts {
+        let trainable = self.parameters(modules).iter().map(ParameterShape::elements).sum();
+        let base: u64 = modules.iter().map(own_elements).sum();
+        if self.lora.is_none() {
+            return ParameterCounts { trainable, all: base };
+        }
+        let biases = modules.iter().zip(&self.modules).filter(|(_, training)| training.bias);
+        let biases: u64 = biases.map(|(module, _)| module.shape.bias().unwrap_or(0) as u64).sum();
+        ParameterCounts { trainable, all: base + trainable - biases }
+    }
+
+    /// The adapters' configuration, `target_modules` filled in; none in full fine-tuning.
+    pub fn lora(&self) -> Option<&LoraConfig> {
+        self.lora.as_ref()
+    }
+
+    fn token_parameters(&self, modules: &[Module]) -> Option<ParameterShape> {
+        let embedding = modules.iter().find(|module| module.role == Role::Embedding)?;
+        let ModuleShape::Embedding { columns, .. } = embedding.shape else { return None };
+        (!self.tokens.is_empty()).then(|| ParameterShape {
+            name: peft::trainable_tokens(&embedding.path),
+            shape: vec![self.tokens.len(), columns],
+            is_added: true,
+        })
+    }
+}
+
+/// Whether a part of a classifying head trains whole with it: what gives the classes, what PEFT takes for a part of that, and what the
+/// checkpoint lacks, since it begins at random and nobody else could make the same of it, unless it is saved with the adapter.
+pub fn trains_with_head(module: &Module, is_missing: bool) -> bool {
+    match module.role {
+        Role::Classifier => true,
+        Role::Pooler => peft::is_classifier_head(&module.path) || is_missing,
+        Role::Embedding
+        | Role::PositionEmbedding
+        | Role::TokenTypeEmbedding
+        | Role::EmbeddingNorm
+        | Role::Attention(_)
+        | Role::Mlp(_)
+        | Role::Norm(..)
+        | Role::FinalNorm
+        | Role::LmHead => false,
+    }
+}
+
+/// Whether `modules_to_save` names a module or one that it is in.
+fn is_saved(lora: &LoraConfig, path: &str) -> bool {
+    let names = lora.modules_to_save.as_deref().unwrap_or_default();
+    names.iter().any(|name| names_module(name, path))
+}
+
+/// Whether a name of `modules_to_save` is the end of a module's path or of the path of one that it is in, as PEFT asks.
+fn names_module(name: &str, path: &str) -> bool {
+    let ends = path.match_indices('.').map(|(at, _)| at).chain([path.len()]);
+    ends.map(|end| &path[..end]).any(|path| path.ends_with(name))
+}
+
+/// Refuses names of `modules_to_save` that the model does not have. PEFT names a classifier's heads in every classifying adapter, whichever of
+/// them the model has.
+fn check_saved_names(lora: &LoraConfig, modules: &[Module]) -> Result<(), RecipeError> {
+    let is_known = |name: &str| {
+        peft::is_classifier_head(name) || modules.iter().any(|module| names_module(name, &module.path))
+    };
+    let names = lora.modules_to_save.as_deref().unwrap_or_default();
+    let Some(name) = names.iter().find(|name| !is_known(name)) else { return Ok(()) };
+    let examples = modules.iter().filter(|module| module.lora_target() != LoraTarget::Never);
+    let mut examples: Vec<&str> = examples.map(|module| &module.path[..]).collect();
+    if let [first, .., last] = examples[..] {
+        examples = vec![first, last];
+    }
+    let problem = format!("it names {name}, which the model does not have");
+    let help = format!("name modules such as {}", examples.join(" and "));
+    Err(RecipeError::new("lora.modules_to_save", problem).with_help(help))
+}
+
+/// The rank of the adapter that `lora` gives a module; none where it gives none.
+fn adapter_rank(lora: &LoraConfig, module: &Module) -> Result<Option<usize>, RecipeError> {
+    let path = &module.path;
+    let all_linear = lora.target_modules.as_ref().is_some_and(TargetModules::is_all_linear);
+    let target = module.lora_target();
+    if all_linear && target != LoraTarget::AllLinear
+        || !lora.selects(path, module.role == Role::LmHead, module.layer)
+    {
+        return Ok(None);
+    }
+    let refuse =
+        |why: &str| Err(RecipeError::new("lora.target_modules", format!("it selects {path}: {why}")));
+    let is_plain = !lora.use_dora && !lora.lora_bias && !lora.init_lora_weights.changes_the_base();
+    match (target, module.role) {
+        (LoraTarget::Never, _) => {
+            refuse("adapters are for linear layers and the embedding of tokens; leave it out")
+        }
+        (LoraTarget::Named, Role::Embedding) if !is_plain => {
+            refuse("use_dora, lora_bias, pissa and olora are for linear layers; leave the embedding out")
+        }
+        (LoraTarget::Named, Role::LmHead) if lora.init_lora_weights.changes_the_base() => {
+            refuse("pissa and olora are for the blocks' linear layers; leave the head out")
+        }
+        (LoraTarget::Named | LoraTarget::AllLinear, _) => Ok(Some(lora.rank(path))),
+    }
+}
+
+/// The tokens of `trainable_token_indices`.
+fn trainable_tokens(
+    lora: &LoraConfig,
+    modules: &[Module],
+    trainings: &[ModuleTraining],
+) -> Result<Vec<usize>, RecipeError> {
+    let refuse = |problem: String| Err(RecipeError::new("lora.trainable_token_indices", problem));
+    let named = lora.trainable_token_indices.as_ref().map(|indices| indices.by_module()).unwrap_or_default();
+    let embedding = modules.iter().zip(trainings).find(|(module, _)| module.role == Role::Embedding);
+    let Some((embedding, training)) = embedding else { return Ok(Vec::new()) };
+    let path = &embedding.path;
+    let ids = match &named[..] {
+        [] => return Ok(Vec::new()),
+        [(module, ids)] if module.is_none_or(|module| path.ends_with(module)) => *ids,
+        _ => return refuse(format!("it names another module than the embedding; name {path} alone")),
+    };
+    if training.any() {
+        return refuse("it names the embedding, which trains whole or has an adapter; leave one out".into());
+    }
+    let ModuleShape::Embedding { rows: vocab, .. } = embedding.shape else { return Ok(Vec::new()) };
+    for (at, id) in ids.iter().enumerate() {
+        if *id >= vocab {
+            return refuse(format!("it names token {id}, and the model has {vocab}"));
+        }
+        if ids[..at].contains(id) {
+            return refuse(format!("it names token {id} twice"));
+        }
+    }
+    Ok(ids.to_vec())
+}
+
+/// The parameters of a LoRA adapter of `rank` on a module.
+fn adapter_parameters(lora: &LoraConfig, module: &Module, rank: usize) -> Vec<ParameterShape> {
+    let parts = match module.shape {
+        ModuleShape::Embedding { rows, columns } => vec![
+            (AdapterPart::LoraEmbeddingA, vec![rank, rows]),
+            (AdapterPart::LoraEmbeddingB, vec![columns, rank]),
+        ],
+        ModuleShape::Linear { size_out, size_in, .. } => {
+            let bias = lora.lora_bias.then(|| (AdapterPart::LoraBBias, vec![size_out]));
+            let magnitude = lora.use_dora.then(|| (AdapterPart::MagnitudeVector, vec![size_out]));
+            let matrices =
+                [(AdapterPart::LoraA, vec![rank, size_in]), (AdapterPart::LoraB, vec![size_out, rank])];
+            matrices.into_iter().chain(bias).chain(magnitude).collect()
+        }
+        ModuleShape::Norm { .. } => Vec::new(),
+    };
+    let named = |(part, shape): (AdapterPart, _)| ParameterShape {
+        name: part.parameter(&module.path),
+        shape,
+        is_added: true,
+    };
+    parts.into_iter().map(named).collect()
+}
+
+/// The parameters of a module's own that train.
+fn own_parameters(module: &Module, training: &ModuleTraining) -> Vec<ParameterShape> {
+    let path = &module.path;
+    let own = |name: String, shape| ParameterShape { name, shape, is_added: false };
+    let bias = |name: String| module.shape.bias().map(|size| own(name, vec![size]));
+    match *training {
+        ModuleTraining { whole: true, .. } => {
+            let weight = own(format!("{path}.weight"), module.shape.weight());
+            [weight].into_iter().chain(bias(format!("{path}.bias"))).collect()
+        }
+        ModuleTraining { bias: true, adapter: Some(_), .. } => {
+            bias(peft::base_layer_bias(path)).into_iter().collect()
+        }
+        ModuleTraining { bias: true, adapter: None, .. } => {
+            bias(format!("{path}.bias")).into_iter().collect()
+        }
+        ModuleTraining { bias: false, .. } => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn modules_are_meant_by_how_their_paths_end() {
+        let config =
+            LoraConfig { modules_to_save: Some(vec!["head".into(), "mlp".into()]), ..LoraConfig::default() };
+        for (path, saved) in [
+            ("lm_head", true),
+            ("model.layers.0.mlp", true),
+            ("model.layers.0.mlp.gate_proj", true),
+            ("model.layers.0.self_attn.q_proj", false),
+            ("header", false),
+        ] {
+            assert_eq!(is_saved(&config, path), saved, "{path}");
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! A model's tensors in a checkpoint: which there must be, which may be missing, and what they are called there.
+
+use std::collections::BTreeSet;
+
+use super::{ModelConfig, Module};
+use crate::TensorSource;
+
+impl ModelConfig {
+    /// Names and shapes (row-major) of the tensors that every checkpoint of the model holds.
+    pub fn expected_tensors(&self) -> Vec<(String, Vec<usize>)> {
+        self.modules().iter().filter(|module| !module.optional).flat_map(Module::tensors).collect()
+    }
+
+    /// Whether `source` has every tensor of `module`, in its shape.
+    pub fn has_module(&self, source: &dyn TensorSource, module: &Module) -> bool {
+        module.tensors().iter().all(|(name, shape)| self.has_tensor(source, name, shape))
+    }
+
+    /// Whether `source` has the tensor `name`, in this shape.
+    pub fn has_tensor(&self, source: &dyn TensorSource, name: &str, shape: &[usize]) -> bool {
+        let found =
+            self.find(source, name).and_then(|name| source.info(&name).map(|info| info.shape == shape));
+        found.unwrap_or(false)
+    }
+
+    /// The name that `source` has for the tensor `name`. Checkpoints of a base model lack the prefix that a model with a head has, and those of a
+    /// model with a head have one that a base model lacks; BERT's oldest call a LayerNorm's weight and bias gamma and beta.
+    pub fn find(&self, source: &dyn TensorSource, name: &str) -> Option<String> {
+        let prefix = self.names.prefix;
+        let bare = name.strip_prefix(prefix);
+        let forms = [Some(name.to_owned()), bare.map(str::to_owned), Some(format!("{prefix}{name}"))];
+        forms.into_iter().flatten().find_map(|form| {
+            let old = |new: &str, old: &str| form.strip_suffix(new).map(|stem| format!("{stem}{old}"));
+            let older = old("LayerNorm.weight", "LayerNorm.gamma")
+                .or_else(|| old("LayerNorm.bias", "LayerNorm.beta"));
+            [Some(form.clone()), older].into_iter().flatten().find(|form| source.info(form).is_some())
+        })
+    }
+
+    /// The tensors of `source` that the model has no use for: those of other heads, or of another model.
+    pub fn unexpected_tensors(&self, source: &dyn TensorSource) -> Vec<String> {
+        // What old checkpoints keep though it follows from the configuration.
+        const COMPUTED: [&str; 5] =
+            [".attn.bias", ".attn.masked_bias", "inv_freq", "position_ids", "token_type_ids"];
+        let modules = self.modules();
+        let tensors = modules.iter().flat_map(Module::tensors);
+        let known: BTreeSet<String> = tensors.filter_map(|(name, _)| self.find(source, &name)).collect();
+        // A model saved by another program may have the head though it is the embedding.
+        let tied = self.tie_word_embeddings.then(|| format!("{}.weight", self.names.head));
+        let expected = |name: &str| {
+            known.contains(name)
+                || COMPUTED.iter().any(|end| name.ends_with(end))
+                || tied.as_deref() == Some(name)
+        };
+        let names = source.infos().iter().map(|info| info.name.as_str());
+        names.filter(|name| !expected(name)).map(str::to_owned).collect()
+    }
+}

@@ -1,0 +1,174 @@
+//! Putting adapters into a model, taking them out, and merging them: PEFT's rules.
+
+use std::collections::BTreeMap;
+
+use lorelei_estimate::Trainable;
+use lorelei_formats::{
+    AdapterPart,
+    config::{Module, Role},
+};
+use lorelei_recipe::LoraConfig;
+
+use crate::{
+    Adapter, EmbeddingAdapter, Linear, Model, ModelError, Rows, Weight, adapter::AdapterPlace,
+    modules::ModuleMut,
+};
+
+/// Values of adapter tensors by `<module path>.lora_A` or `.lora_B`: shape and elements.
+pub type AdapterValues = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
+
+impl Model {
+    /// Gives every module that `config` selects a fresh adapter: `A` random by `seed`, `B` zero, so that the model's output stays
+    /// as it was. Returns the last parts of the selected names, as PEFT writes them into `target_modules`.
+    ///
+    /// # Errors
+    ///
+    /// If nothing is selected, or something that cannot have an adapter here.
+    pub fn inject_lora(&mut self, config: &LoraConfig, seed: u64) -> Result<Vec<String>, ModelError> {
+        let config = config.with_default_targets(self.config.model_type)?;
+        let modules = self.modules.clone();
+        let trainable =
+            Trainable::with_lora(&config, self.config.model_type, &modules, self.missing_modules())?;
+        let selected = trainable.target_modules(&modules);
+        if selected.is_empty() {
+            return Err(ModelError::no_target(&config, &modules));
+        }
+        for (module, training) in modules.iter().zip(&trainable.modules) {
+            if let Some(rank) = training.adapter {
+                self.put_adapter(&config, module, rank, seed)?;
+            }
+        }
+        self.draw_head(seed);
+        self.train_extra(&trainable)?;
+        Ok(selected)
+    }
+
+    /// Puts a fresh adapter of `rank` on a module.
+    fn put_adapter(
+        &mut self,
+        config: &LoraConfig,
+        module: &Module,
+        rank: usize,
+        seed: u64,
+    ) -> Result<(), ModelError> {
+        let device = self.device.clone();
+        let place = AdapterPlace { path: &module.path, rank, seed, device: &device };
+        match module.role {
+            Role::Embedding => {
+                self.in_one_piece(&module.path)?;
+                let dims = self.embed_tokens.dims();
+                self.embedding_adapter = Some(EmbeddingAdapter::fresh(config, place, dims));
+            }
+            Role::LmHead => {
+                self.in_one_piece(&module.path)?;
+                let weight = Weight::Dense(self.whole_head());
+                self.head_adapter = Some(Adapter::fresh(config, place, &weight));
+            }
+            role => {
+                let Some(ModuleMut::Linear(linear)) = self.module_mut(module) else {
+                    let problem = format!("{} is {role:?}, which has no adapter", module.path);
+                    return Err(ModelError::Unsupported(problem));
+                };
+                linear.adapter = Some(Adapter::fresh(config, place, &linear.weight));
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts `values` into the adapters that [`Model::inject_lora`] made.
+    ///
+    /// # Errors
+    ///
+    /// If names or shapes differ; then nothing is changed.
+    pub fn set_adapter(&mut self, values: &AdapterValues) -> Result<(), ModelError> {
+        let values = &self.unconverted(values);
+        let mut missing = Vec::new();
+        let mut wrong = None;
+        let mut known = Vec::new();
+        self.visit_parameters(&mut |name, parameter| {
+            let expected = parameter.shape().to_vec();
+            match values.get(name) {
+                None => missing.push(name.to_owned()),
+                Some((shape, _)) if *shape != expected => {
+                    wrong.get_or_insert(format!(
+                        "{name} is {shape:?} in the file, {expected:?} by r and the model"
+                    ));
+                }
+                Some(_) => {}
+            }
+            known.push(name.to_owned());
+        });
+        let unknown: Vec<String> = values.keys().filter(|name| !known.contains(name)).cloned().collect();
+        let complaint = match (wrong, missing.is_empty(), unknown.is_empty()) {
+            (Some(wrong), ..) => wrong,
+            (_, false, _) => format!("it lacks {}", crate::error::list(&missing)),
+            (_, _, false) => format!("the model has no adapter at {}", crate::error::list(&unknown)),
+            _ => {
+                let device = self.device.clone();
+                self.visit_parameters(&mut |name, mut parameter| {
+                    parameter.assign_host(values[name].1.clone(), &device);
+                });
+                return Ok(());
+            }
+        };
+        Err(ModelError::Adapter(format!(
+            "{complaint}; was it trained for another model, rank or set of target_modules?"
+        )))
+    }
+
+    /// `values` without the halves that say what an adapter took from the base at its beginning ([`Model::beginnings`]).
+    fn unconverted(&self, values: &AdapterValues) -> AdapterValues {
+        let mut values = values.clone();
+        for (path, (a, _)) in self.beginnings() {
+            let [r, size_in] = a.dims();
+            if let Some((shape, elements)) = values.get_mut(&AdapterPart::LoraA.parameter(path))
+                && *shape == [2 * r, size_in]
+            {
+                shape[0] = r;
+                elements.truncate(r * size_in);
+            }
+            if let Some((shape, elements)) = values.get_mut(&AdapterPart::LoraB.parameter(path))
+                && shape.get(1) == Some(&(2 * r))
+            {
+                shape[1] = r;
+                *elements = elements.chunks(2 * r).flat_map(|row| row[..r].to_vec()).collect();
+            }
+        }
+        values
+    }
+
+    /// Makes every parameter a leaf of the next graph.
+    pub fn track(&mut self) {
+        self.visit_parameters(&mut |_, mut parameter| parameter.track());
+    }
+
+    /// Takes every parameter out of the graph.
+    pub fn untrack(&mut self) {
+        self.visit_parameters(&mut |_, mut parameter| parameter.untrack());
+    }
+
+    /// Makes every adapter a part of the weights: what PEFT's `merge_and_unload` does. Not for training.
+    pub fn merge_and_unload(&mut self) {
+        self.untrack();
+        self.merge_tokens();
+        self.merge_embedding_and_head();
+        self.visit_linears(&mut |_, linear| linear.merge());
+    }
+
+    fn merge_embedding_and_head(&mut self) {
+        let head = self.head();
+        if let Some(adapter) = self.embedding_adapter.take() {
+            // What was one tensor is two from here on.
+            if self.generates() {
+                self.lm_head.get_or_insert(head);
+            }
+            adapter.merge(&mut self.embed_tokens);
+        }
+        if let Some(adapter) = self.head_adapter.take() {
+            let weight = Weight::Dense(self.whole_head());
+            let mut linear = Linear { weight, bias: None, adapter: Some(adapter) };
+            linear.merge();
+            self.lm_head = Some(Rows::whole(linear.weight.dense()));
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! Rows of the embedding that train: PEFT's `trainable_token_indices`.
+
+use burn::tensor::{IndexingUpdateOp, Int, Tensor, TensorData};
+use lorelei_formats::{config::Role, peft};
+
+use crate::{
+    Model, Parameter, Rows, Tokens,
+    precision::{cast, dtype, to_f32},
+};
+
+/// The rows that train, in place of the embedding's.
+#[derive(Debug, Clone)]
+pub(crate) struct TrainableTokens {
+    /// Token ids, each once, in the order of `rows`.
+    ids: Vec<i32>,
+    /// `[ids, hidden]`.
+    rows: Tensor<2>,
+}
+
+impl TrainableTokens {
+    /// The embedding `[vocab, hidden]` with the rows in place.
+    fn put_into(&self, matrix: Tensor<2>, ids: Tensor<1, Int>) -> Tensor<2> {
+        let dtype = dtype(&matrix);
+        let change = self.rows.clone() - to_f32(matrix.clone().select(0, ids.clone()));
+        matrix.select_assign(0, ids, cast(change, dtype), IndexingUpdateOp::Add)
+    }
+}
+
+impl Model {
+    /// Makes the rows of `ids` train, which the vocabulary has, each once.
+    pub(crate) fn train_tokens(&mut self, ids: &[usize]) {
+        let ids: Vec<i32> = ids.iter().map(|id| *id as i32).collect();
+        let rows = to_f32(self.embed_tokens.select(&ids, &self.device));
+        self.trainable_tokens = Some(TrainableTokens { ids, rows });
+    }
+
+    /// Calls `visit` with the rows that train.
+    pub(crate) fn visit_tokens(&mut self, visit: &mut dyn FnMut(&str, Parameter<'_>)) {
+        let name = peft::trainable_tokens(&self.path_of(Role::Embedding));
+        if let Some(tokens) = &mut self.trainable_tokens {
+            visit(&name, Parameter::matrix(&mut tokens.rows));
+        }
+    }
+
+    /// Puts the rows that trained into the embedding, and into the head where it is the same.
+    pub(crate) fn merge_tokens(&mut self) {
+        if let Some(tokens) = self.trainable_tokens.take()
+            && let Some(matrix) = self.embed_tokens.one()
+        {
+            self.embed_tokens = Rows::whole(tokens.put_into(matrix.clone(), self.index(&tokens.ids)));
+        }
+    }
+
+    /// Embeddings `[n, hidden]` of tokens with the rows that train in place.
+    pub(crate) fn with_token_rows(&self, embedded: Tensor<2>, tokens: &Tokens) -> Tensor<2> {
+        let Some(trained) = &self.trainable_tokens else { return embedded };
+        let places: Vec<Option<i32>> = tokens
+            .input_ids
+            .iter()
+            .map(|id| trained.ids.iter().position(|known| known == id).map(|place| place as i32))
+            .collect();
+        let trains: Vec<f32> = places.iter().map(|place| f32::from(u8::from(place.is_some()))).collect();
+        let rows: Vec<i32> = places.iter().map(|place| place.unwrap_or(0)).collect();
+        let count = trains.len();
+        let mask: Tensor<2> = Tensor::from_data(TensorData::new(trains, [count, 1]), &self.device);
+        let chosen = trained.rows.clone().select(0, self.index(&rows));
+        embedded * (1.0 - mask.clone()) + chosen * mask
+    }
+
+    /// The head `[vocab, hidden]`; where it is the embedding, with the rows that train in place.
+    pub(crate) fn head(&self) -> Rows {
+        match (&self.lm_head, &self.trainable_tokens, self.embed_tokens.one()) {
+            (Some(head), ..) => head.clone(),
+            (None, Some(tokens), Some(matrix)) => {
+                Rows::whole(tokens.put_into(matrix.clone(), self.index(&tokens.ids)))
+            }
+            (None, ..) => self.embed_tokens.clone(),
+        }
+    }
+
+    /// As [`Model::head`], in one tensor: for what [`Model::in_one_piece`] has let through.
+    pub(crate) fn whole_head(&self) -> Tensor<2> {
+        Tensor::cat(self.head().pieces().to_vec(), 0)
+    }
+}
