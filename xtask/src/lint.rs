@@ -1,6 +1,6 @@
-//! Clippy as part of a build: cargo calls xtask in place of rustc for each crate of the project, which lints it and then compiles it as it
-//! would have been. `cargo clippy` would check every library anew for what the build knows already, and what its driver compiles is not
-//! what rustc does.
+//! Clippy and rustdoc as part of a build: cargo calls xtask in place of rustc for each crate of the project, which lints it and its documentation
+//! and then compiles it as it would have been. `cargo clippy` and `cargo doc` would check every library anew for what the build knows already, and
+//! what Clippy's driver compiles is not what rustc does.
 
 use std::{
     env,
@@ -46,9 +46,12 @@ pub fn called_as_rustc() -> Option<ExitCode> {
     if arguments.iter().any(|argument| argument.to_string_lossy().starts_with("--json=")) {
         let mut lint = Command::new(driver);
         lint.arg(&rustc).args(checked(&arguments[1..]));
-        match lint.status() {
-            Ok(status) if status.success() => {}
-            _ => return Some(ExitCode::FAILURE),
+        let documented = document(&rustc, &arguments[1..]);
+        for mut check in [Some(lint), documented].into_iter().flatten() {
+            match check.status() {
+                Ok(status) if status.success() => {}
+                _ => return Some(ExitCode::FAILURE),
+            }
         }
         // Clippy has reported the warnings.
         compile.args(["--cap-lints", "allow"]);
@@ -56,6 +59,26 @@ pub fn called_as_rustc() -> Option<ExitCode> {
     let compiled = compile.status().is_ok_and(|status| status.success());
     Some(if compiled { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
+
+/// rustdoc over what rustc is called for, as `cargo doc` calls it with warnings for errors; none for tests and build scripts, which have no
+/// documentation.
+fn document(rustc: &OsString, arguments: &[OsString]) -> Option<Command> {
+    let is = |wanted: &str| arguments.iter().any(|argument| argument == wanted);
+    if is("--test") || is("build_script_build") {
+        return None;
+    }
+    // Beside the rustc that it belongs to.
+    let mut command = Command::new(Path::new(rustc).with_file_name("rustdoc"));
+    command.args(checked(arguments).into_iter().filter(|argument| argument != METADATA)).arg("-Dwarnings");
+    // Of a program, all is private.
+    if is("bin") {
+        command.arg("--document-private-items");
+    }
+    Some(command)
+}
+
+/// What a look at a crate makes of it.
+const METADATA: &str = "--emit=metadata";
 
 /// The arguments of rustc for looking at a crate alone: no code, into a folder that nothing reads, and cargo hears of no file.
 fn checked(arguments: &[OsString]) -> Vec<OsString> {
@@ -74,7 +97,7 @@ fn checked(arguments: &[OsString]) -> Vec<OsString> {
                 Some(option) if option.to_string_lossy().starts_with("incremental=") => {}
                 option => checked.extend([argument.clone()].into_iter().chain(option.cloned())),
             },
-            emit if emit.starts_with("--emit=") => checked.push("--emit=metadata".into()),
+            emit if emit.starts_with("--emit=") => checked.push(METADATA.into()),
             json if json.starts_with("--json=") => checked.push(json.replace(",artifacts", "").into()),
             _ => checked.push(argument.clone()),
         }

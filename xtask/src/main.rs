@@ -5,6 +5,7 @@ mod bench_data;
 mod bench_kernels;
 mod bundle;
 mod command;
+mod deny;
 mod download;
 mod features;
 mod lint;
@@ -125,7 +126,8 @@ fn test(full: bool, web: bool) -> Result<()> {
     println!("xtask: format");
     cargo(&["fmt", "--all", "--check"], &[])?;
     features::same(&root())?;
-    println!("xtask: lints and tests");
+    deny::check(&root())?;
+    println!("xtask: lints, documentation and tests");
     let mut environment = lint::environment("clippy-driver")?;
     environment.extend([("VK_DRIVER_FILES", setup::driver()), ("XDG_RUNTIME_DIR", "/tmp".to_owned())]);
     let mut selected = vec!["test", "--release", "--workspace"];

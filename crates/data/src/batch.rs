@@ -188,7 +188,7 @@ pub fn one_per_row(examples: Vec<Example>) -> Vec<SequenceRow> {
     examples.into_iter().map(|example| SequenceRow { documents: vec![example] }).collect()
 }
 
-/// Packs examples into rows as [`pack_lengths`] says; one longer than `max_length` is cut there.
+/// Packs examples into rows as `pack_lengths` says; one longer than `max_length` is cut there.
 pub fn pack(mut examples: Vec<Example>, max_length: usize) -> Vec<SequenceRow> {
     for example in &mut examples {
         example.truncate(max_length, TruncationSide::Right);

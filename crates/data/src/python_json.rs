@@ -52,7 +52,7 @@ impl Style {
         match value.kind() {
             ValueKind::None | ValueKind::Undefined => out.push_str("null"),
             ValueKind::Bool => out.push_str(if value.is_true() { "true" } else { "false" }),
-            ValueKind::Number => out.push_str(&value.to_string()),
+            ValueKind::Number => out.push_str(&number_text(value)),
             ValueKind::Seq | ValueKind::Iterable => {
                 let items: Vec<Value> = value.try_iter()?.collect();
                 self.container(['[', ']'], &items, depth, out, |item, out| self.write(item, depth + 1, out))?;
@@ -121,10 +121,55 @@ impl Style {
     }
 }
 
+/// A float as Python's `repr` has it: the shortest digits that give it back, with an exponent below 1e-4 and from 1e16 on.
+fn number_text(value: &Value) -> String {
+    let number = match f64::try_from(value.clone()) {
+        Ok(number) if number.is_finite() && !value.is_integer() => number,
+        _ => return value.to_string(),
+    };
+    let scientific = format!("{number:e}");
+    let parts =
+        scientific.split_once('e').and_then(|(digits, power)| Some((digits, power.parse::<i32>().ok()?)));
+    match parts {
+        Some((digits, power)) if !(-4..16).contains(&power) => {
+            let sign = if power < 0 { '-' } else { '+' };
+            format!("{digits}e{sign}{:02}", power.unsigned_abs())
+        }
+        _ => format!("{number:?}"),
+    }
+}
+
 fn key_text(key: &Value) -> String {
     match key.kind() {
         ValueKind::None => "null".to_owned(),
         ValueKind::Bool => if key.is_true() { "true" } else { "false" }.to_owned(),
         _ => key.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_python_s() {
+        // json.dumps(x) of each.
+        let floats = [
+            (1.0, "1.0"),
+            (-0.5, "-0.5"),
+            (0.1 + 0.2, "0.30000000000000004"),
+            (0.0001, "0.0001"),
+            (0.000_012, "1.2e-05"),
+            (123_456_789_012_345.0, "123456789012345.0"),
+            (9_007_199_254_740_993.0, "9007199254740992.0"),
+            (1e16, "1e+16"),
+            (-2.5e100, "-2.5e+100"),
+            (0.0, "0.0"),
+        ];
+        for (number, text) in floats {
+            assert_eq!(number_text(&Value::from(number)), text);
+        }
+        assert_eq!(number_text(&Value::from(u64::MAX)), "18446744073709551615");
+        assert_eq!(number_text(&Value::from(-7)), "-7");
     }
 }

@@ -1,5 +1,7 @@
 //! Weights as GGUF's blocks of 32 values, as they lie in the file.
 
+use lorelei_formats::gguf::{GgmlType, dequantize_into};
+
 /// How a block is made up. Every block holds 32 neighbouring values of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum PackedKind {
@@ -15,44 +17,28 @@ pub enum PackedKind {
 pub const BLOCK: usize = 32;
 
 impl PackedKind {
+    /// What GGUF calls it.
+    const fn ggml_type(self) -> GgmlType {
+        match self {
+            PackedKind::Q8_0 => GgmlType::Q8_0,
+            PackedKind::Q4_0 => GgmlType::Q4_0,
+            PackedKind::Q4_1 => GgmlType::Q4_1,
+        }
+    }
+
     /// Bytes of a block.
     pub const fn block_bytes(self) -> usize {
-        match self {
-            PackedKind::Q8_0 => 34,
-            PackedKind::Q4_0 => 18,
-            PackedKind::Q4_1 => 20,
-        }
+        self.ggml_type().block().1
     }
 
-    /// The values of one block of `block_bytes` bytes.
-    pub fn unpack(self, block: &[u8], values: &mut [f32; BLOCK]) {
-        let half = |at: usize| half_to_f32(u16::from_le_bytes([block[at], block[at + 1]]));
-        let nibble = |nibbles: &[u8], i: usize| match i {
-            0..16 => f32::from(nibbles[i] & 0x0F),
-            _ => f32::from(nibbles[i - 16] >> 4),
-        };
-        let d = half(0);
-        for (i, value) in values.iter_mut().enumerate() {
-            *value = match self {
-                PackedKind::Q8_0 => d * f32::from(block[2 + i] as i8),
-                PackedKind::Q4_0 => d * (nibble(&block[2..], i) - 8.0),
-                PackedKind::Q4_1 => d * nibble(&block[4..], i) + half(2),
-            };
-        }
-    }
-}
-
-/// An IEEE half as `f32`, exactly.
-fn half_to_f32(bits: u16) -> f32 {
-    let (sign, exponent, mantissa) =
-        (u32::from(bits >> 15), u32::from(bits >> 10) & 31, u32::from(bits) & 1023);
-    match exponent {
-        0 => {
-            let value = mantissa as f32 / (1u32 << 24) as f32;
-            if sign == 1 { -value } else { value }
-        }
-        31 => f32::from_bits(sign << 31 | 0xff << 23 | mantissa << 13),
-        _ => f32::from_bits(sign << 31 | (exponent + 112) << 23 | mantissa << 13),
+    /// Unpacks blocks of [`PackedKind::block_bytes`] bytes into [`BLOCK`] values each.
+    ///
+    /// # Panics
+    ///
+    /// If they are not whole blocks, or there are not as many values.
+    pub fn unpack(self, blocks: &[u8], values: &mut [f32]) {
+        dequantize_into(self.ggml_type(), blocks, values)
+            .expect("whole blocks, and a value for each of theirs");
     }
 }
 
@@ -92,25 +78,5 @@ impl PackedForm {
             i32::from_le_bytes(word)
         };
         (bytes.len() == self.bytes()).then(|| bytes.chunks(4).map(word).collect())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn halves_are_exact() {
-        for (bits, value) in [
-            (0x3c00, 1.0),
-            (0xc000, -2.0),
-            (0x0001, 5.960_464_5e-8),
-            (0x8000, -0.0),
-            (0x7bff, 65504.0),
-            (0x3555, 0.333_251_95),
-        ] {
-            assert_eq!(half_to_f32(bits).to_bits(), f32::to_bits(value), "{bits:x}");
-        }
-        assert!(half_to_f32(0x7e00).is_nan() && half_to_f32(0xfc00) == f32::NEG_INFINITY);
     }
 }

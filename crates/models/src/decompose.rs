@@ -140,7 +140,8 @@ fn orthonormal(weight: &[f32], size_in: usize, r: usize) -> Factors {
     (q, rows.into_iter().map(|value| value as f32).collect())
 }
 
-/// `Q [rows, columns]` and `R [columns, columns]` of a matrix with at least as many rows, with LAPACK's signs.
+/// `Q [rows, columns]` and `R [columns, columns]` of a matrix with at least as many rows, with LAPACK's signs. By hand: `burn::linalg::qr` makes
+/// the whole `Q [rows, rows]` (docs/rejected.md).
 fn householder(matrix: &[f32], rows: usize, columns: usize) -> (Vec<f32>, Vec<f32>) {
     // By columns, so that what is read together lies together.
     let mut a: Vec<Vec<f64>> = (0..columns)
@@ -153,6 +154,10 @@ fn householder(matrix: &[f32], rows: usize, columns: usize) -> (Vec<f32>, Vec<f3
     };
     for column in 0..columns {
         let mut v = a[column][column..].to_vec();
+        if v.len() == 1 {
+            // LAPACK leaves the last row of a square matrix as it is.
+            break;
+        }
         let length = v.iter().map(|x| x * x).sum::<f64>().sqrt();
         v[0] += if v[0] < 0.0 { -length } else { length };
         let norm = v.iter().map(|x| x * x).sum::<f64>().sqrt();
@@ -222,6 +227,20 @@ mod tests {
                 assert!(largest(away) < 1e-5, "pissa {rows} x {columns} {rounds:?}");
             }
         }
+    }
+
+    #[test]
+    fn signs_are_lapack_s() {
+        // numpy.linalg.qr of each.
+        let (q, r) = householder(&[3.0, 2.0, 4.0, 6.0], 2, 2);
+        let away = |got: &[f32], want: &[f64]| largest(got.iter().zip(want).map(|(g, w)| f64::from(*g) - w));
+        assert!(
+            away(&q, &[-0.6, -0.8, -0.8, 0.6]) < 1e-6 && away(&r, &[-5.0, -6.0, 0.0, 2.0]) < 1e-6,
+            "{q:?} {r:?}"
+        );
+        let (q, r) = householder(&[0.0, -3.0, 4.0], 3, 1);
+        assert!(away(&q, &[0.0, 0.6, -0.8]) < 1e-6 && away(&r, &[-5.0]) < 1e-6, "{q:?} {r:?}");
+        assert_eq!(householder(&[-7.0], 1, 1), (vec![1.0], vec![-7.0]));
     }
 
     #[test]

@@ -170,10 +170,7 @@ mod tests {
         for name in ["builtin:tiny", "/models/whale", "models/whale", "C:\\models\\whale.GGUF"] {
             let card = of(name, false);
             assert!(!head(&card).contains("base_model"), "{card}");
-            assert!(
-                card.contains(&format!("For the model")) && card.contains(&format!("`{name}`")),
-                "{card}"
-            );
+            assert!(card.contains("For the model ") && card.contains(&format!("`{name}`")), "{card}");
             assert!(
                 card.contains("AutoModelForCausalLM.from_pretrained(\"path/to/the/base/model\")\n"),
                 "{card}"

@@ -27,7 +27,7 @@ pub struct Arguments {
     /// Where logits, loss and gradients go.
     #[arg(long)]
     pub output: PathBuf,
-    /// Write the gradient of every adapter tensor as grad.<PEFT key>.
+    /// Write the gradient of every adapter tensor as grad.KEY, where KEY is PEFT's.
     #[arg(long)]
     pub gradients: bool,
     #[command(flatten)]

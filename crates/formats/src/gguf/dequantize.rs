@@ -15,11 +15,11 @@ pub fn dequantize(ggml_type: GgmlType, bytes: &[u8], values: &mut Vec<f32>) -> O
     let (of_block, block_bytes) = ggml_type.block();
     let before = values.len();
     values.resize(before + bytes.len() / block_bytes * of_block, 0.0);
-    fill(ggml_type, bytes, &mut values[before..])
+    dequantize_into(ggml_type, bytes, &mut values[before..])
 }
 
-/// As [`dequantize`], into `values`, which are as many as the blocks have.
-pub(super) fn fill(ggml_type: GgmlType, bytes: &[u8], values: &mut [f32]) -> Option<()> {
+/// As [`dequantize`], into `values`; also `None` when they are not as many as the blocks have.
+pub fn dequantize_into(ggml_type: GgmlType, bytes: &[u8], values: &mut [f32]) -> Option<()> {
     let (of_block, block_bytes) = ggml_type.block();
     if !bytes.len().is_multiple_of(block_bytes) || values.len() != bytes.len() / block_bytes * of_block {
         return None;
@@ -66,20 +66,24 @@ fn fifth_bit(bits: &[u8], i: usize) -> u8 {
     (bits[i / 8] >> (i % 8) & 1) << 4
 }
 
+/// The values of 16 bytes of nibbles, each by `value`.
+fn nibbles(bytes: &[u8], out: &mut [f32; 32], value: impl Fn(u8) -> f32) {
+    let (low, high) = out.split_at_mut(16);
+    for ((byte, low), high) in bytes.iter().zip(low).zip(high) {
+        (*low, *high) = (value(byte & 0x0F), value(byte >> 4));
+    }
+}
+
 /// f16 d, 16 bytes of nibbles: `d * (q - 8)`.
 fn q4_0(block: &[u8; 18], out: &mut [f32; 32]) {
     let d = half_at(block, 0);
-    for (i, x) in out.iter_mut().enumerate() {
-        *x = d * f32::from(nibble(&block[2..], i) as i8 - 8);
-    }
+    nibbles(&block[2..], out, |q| d * f32::from(q as i8 - 8));
 }
 
 /// f16 d, f16 m, 16 bytes of nibbles: `d * q + m`.
 fn q4_1(block: &[u8; 20], out: &mut [f32; 32]) {
     let (d, m) = (half_at(block, 0), half_at(block, 2));
-    for (i, x) in out.iter_mut().enumerate() {
-        *x = d * f32::from(nibble(&block[4..], i)) + m;
-    }
+    nibbles(&block[4..], out, |q| d * f32::from(q) + m);
 }
 
 /// f16 d, 32 high bits, 16 bytes of nibbles: `d * (q - 16)`.

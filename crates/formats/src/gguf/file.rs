@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::dequantize::fill;
+use super::dequantize::dequantize_into;
 use super::header::read_header;
 use super::{GgufTensor, GgufValue, dequantize};
 use crate::pieces::{self, Extent, PIECE};
@@ -81,7 +81,7 @@ impl<R: ReadAt> Gguf<R> {
         let tensor = self.tensor(name).ok_or_else(|| FormatError::no_such_tensor(&self.file, name))?;
         let kind = tensor.ggml_type;
         self.extent(tensor).read_f32(&self.reader, tensor.element_count(), kind.block(), |bytes, values| {
-            fill(kind, bytes, values).ok_or_else(|| self.wrong_kind(tensor, "read it as integers"))
+            dequantize_into(kind, bytes, values).ok_or_else(|| self.wrong_kind(tensor, "read it as integers"))
         })
     }
 

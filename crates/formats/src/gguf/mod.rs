@@ -18,7 +18,7 @@ mod pre_tokenizer;
 mod spm_merges;
 mod value;
 
-pub use dequantize::dequantize;
+pub use dequantize::{dequantize, dequantize_into};
 pub use file::Gguf;
 pub use ggml_type::GgmlType;
 pub use header::GgufTensor;

@@ -11,7 +11,7 @@ use super::{
     lora_linear::{add_low_rank, add_low_rank_backward},
     tensor,
 };
-use crate::{Dropout, PackedForm, packed::BLOCK};
+use crate::{Dropout, PackedForm};
 
 /// Rows that are unpacked at a time.
 const ROWS: usize = 256;
@@ -38,10 +38,7 @@ fn in_rows(words: &[i32], form: PackedForm, mut take: impl FnMut(usize, &[f32]))
         values.par_chunks_mut(size_in).enumerate().for_each(|(row, values)| {
             let from = (start + row) * row_bytes;
             let bytes: Vec<u8> = (from..from + row_bytes).map(|at| byte(words, at)).collect();
-            let blocks = bytes.chunks_exact(form.kind.block_bytes());
-            for (block, values) in blocks.zip(values.as_chunks_mut::<BLOCK>().0) {
-                form.kind.unpack(block, values);
-            }
+            form.kind.unpack(&bytes, values);
         });
         take(start, values);
     }
