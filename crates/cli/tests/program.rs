@@ -476,7 +476,7 @@ fn a_classifier_learns_classes_and_is_measured() {
 
     // What a classifier has is no measure of a text.
     let text = ["training.metric_for_best_model=f1", "training.max_steps=1"];
-    run.train(&text).refused(&["metric_for_best_model", "has no classes"]);
+    run.train(&text).refused(&["metric_for_best_model", "evaluations give loss"]);
 
     let adapter = run.output().display().to_string();
     lorelei(&[

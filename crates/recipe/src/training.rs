@@ -10,10 +10,6 @@ use crate::{
 
 const BATCH: Kind = Kind::Int { min: 1, max: 1 << 20 };
 const SEED: Kind = Kind::Int { min: 0, max: MAX_INTEGER };
-/// Metrics that can say which checkpoint is the best.
-const BEST: Kind =
-    Kind::Choice { takes: &["loss", "eval_loss", "accuracy", "eval_accuracy", "f1", "eval_f1"], later: &[] };
-
 settings! {
     /// How to train. Every name and default is Transformers'; `finetuning_type`,
     /// `loraplus_lr_ratio` and `early_stopping_*` are the only additions. A `*_steps` below 1
@@ -202,12 +198,14 @@ settings! {
         /// Go back to the best checkpoint at the end.
         #[serde(skip_serializing_if = "is_false")]
         load_best_model_at_end: bool = false => Kind::Bool.zh("结束时回到最好的检查点。");
-        /// What best means; absent, the loss. Accuracy and F1 are a classifier's.
+        /// What best means: a metric of the run's evaluations, with `eval_` before it or without; absent, the loss. Accuracy and F1 are a
+        /// classifier's.
         #[serde(skip_serializing_if = "Option::is_none")]
-        metric_for_best_model: Option<String> = None => BEST.zh("何为最好；留空为损失。准确率与 F1 仅限分类模型。");
-        /// Whether more of it is better; absent, not of a loss.
+        metric_for_best_model: Option<String> = None => Kind::Text
+            .zh("何为最好：验证所得的某个指标，可带前缀 eval_；留空为损失。准确率与 F1 仅限分类模型。");
+        /// Whether more of it is better; absent, as the metric has it: less of a loss, more of an accuracy.
         #[serde(skip_serializing_if = "Option::is_none")]
-        greater_is_better: Option<bool> = None => Kind::Bool.zh("是否越大越好；留空时，损失越小越好。");
+        greater_is_better: Option<bool> = None => Kind::Bool.zh("是否越大越好；留空时按指标而定：损失越小越好，准确率越大越好。");
         /// Evaluations without an improvement after which the run ends; absent, it does not (`EarlyStoppingCallback`).
         #[serde(skip_serializing_if = "Option::is_none")]
         early_stopping_patience: Option<usize> = None => Kind::Int { min: 1, max: MAX_INTEGER }
@@ -245,11 +243,6 @@ impl TrainingArguments {
     /// The seed of the order of the examples.
     pub fn shuffle_seed(&self) -> u64 {
         self.data_seed.unwrap_or(self.seed)
-    }
-
-    /// Whether more of `metric_for_best_model` is better: not of a loss, unless told so.
-    pub fn more_is_better(&self) -> bool {
-        self.greater_is_better.unwrap_or(!self.best_metric().ends_with("loss"))
     }
 
     /// `metric_for_best_model` without its prefix.
