@@ -21,6 +21,7 @@ fn a_recipe_s_mistakes_are_shown_where_they_are() {
     run.train(&["lora.rank=8"]).refused(&["lora.rank"]);
     run.train(&["data.train_file=nowhere.jsonl"]).refused(&["nowhere.jsonl"]);
     run.train(&["data.train_file=builtin:french"]).refused(&["builtin:french", "builtin:english"]);
+    run.train(&["model.model_name_or_path="]).refused(&["names no model", "builtin:tiny"]);
     run.train(&["model.model_name_or_path=builtin:huge"]).refused(&["builtin:huge", "builtin:tiny"]);
     run.train(&["model.model_name_or_path=./nowhere"]).refused(&["./nowhere"]);
     run.train(&["lora.target_modules=[\"query\"]"]).refused(&["query", "q_proj"]);

@@ -53,7 +53,9 @@ pub fn numbers(page: Page) -> impl IntoView {
 /// What the last evaluation measured beside the loss: test id, name and value of each.
 fn measured(page: Page) -> Vec<(String, String, String)> {
     let t = page.t();
-    let one = |(name, value)| (format!("run-{name}"), metrics::name(t, name), metrics::value(name, value));
+    let one = |(name, value): (&str, f64)| {
+        (format!("run-{name}"), metrics::name(t, name), metrics::value(name, value))
+    };
     page.run.evaluation.with(|found| found.iter().flat_map(|found| found.other_metrics().map(one)).collect())
 }
 

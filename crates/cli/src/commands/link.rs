@@ -1,5 +1,6 @@
 //! `lorelei link`: a recipe as a link that the page opens.
 
+use lorelei_recipe::HostKind;
 use miette::Result;
 
 use crate::recipe_file::RecipeArguments;
@@ -21,6 +22,9 @@ pub struct Arguments {
 /// If the recipe is not a valid one.
 pub fn run(arguments: &Arguments) -> Result<()> {
     let recipe = arguments.recipe.read()?;
+    for setting in recipe.unhonoured(HostKind::Page) {
+        eprintln!("warning: {}", setting.message());
+    }
     say!("{}#{}", arguments.page, lorelei_recipe::encode_link(&recipe));
     Ok(())
 }
