@@ -34,17 +34,3 @@ fn the_examples_are_recipes_with_data_and_a_place_in_their_table() {
     }
     assert_eq!(table.matches(".toml`").count(), recipes, "recipes in the table");
 }
-
-#[test]
-fn the_toolchain_is_the_one_that_the_manifests_ask_for() {
-    let setting = |file: &str, key: &str| -> String {
-        let text = std::fs::read_to_string(format!("{}/../{file}", env!("CARGO_MANIFEST_DIR"))).unwrap();
-        let line =
-            text.lines().find_map(|line| line.strip_prefix(key)).unwrap_or_else(|| panic!("{file}: {key}"));
-        line.trim_matches([' ', '=', '"']).to_owned()
-    };
-    let channel = setting("rust-toolchain.toml", "channel");
-    for manifest in ["Cargo.toml", "xtask/Cargo.toml"] {
-        assert_eq!(format!("{}.0", setting(manifest, "rust-version")), channel, "{manifest}");
-    }
-}
