@@ -37,7 +37,7 @@ pub fn bench(arguments: &Arguments, root: &Path, lorelei: &Path) -> Result<()> {
             "[model]\nmodel_name_or_path = {model:?}\n[data]\ntrain_file = {rows:?}\npacking = true\nmax_length = {MAX_LENGTH}\n"
         ),
     )?;
-    let mut contenders = vec![("Lorelei", Vec::new()), ("datasets + tokenizers", Vec::new())];
+    let mut contenders = [("Lorelei", Vec::new()), ("datasets + tokenizers", Vec::new())];
     for _ in 0..arguments.rounds {
         let mut ours = Command::new(lorelei);
         contenders[0].1.push(taken(ours.args(["data", "stats"]).arg(&recipe))?);
