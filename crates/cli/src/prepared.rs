@@ -69,7 +69,7 @@ impl Prepared {
         let first_step = job.checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.step);
         let output = PathBuf::from(&recipe.training.output_dir);
         let mut terminal = Terminal::new(output, companions, first_step)?;
-        terminal.follow(&recipe, labels.is_some())?;
+        terminal.follow(&recipe)?;
         let LoadedModel { tokenizer, is_on_hub, .. } = model;
         Ok(Self { job, tokenizer, recipe, terminal, labels, base_is_on_hub: is_on_hub })
     }

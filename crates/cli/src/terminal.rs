@@ -37,8 +37,6 @@ pub struct Terminal {
     events: Option<EventFile>,
     /// With `disable_tqdm`.
     without_bar: bool,
-    /// Whether the model does not write text, so that its loss is no perplexity's.
-    classifies: bool,
     /// With `--tui`, in place of the bar.
     tui: Option<Tui>,
     /// Held as long as the run goes on.
@@ -74,20 +72,17 @@ impl Terminal {
             companions,
             events: None,
             without_bar: false,
-            classifies: false,
             tui: None,
             _claim: claim,
         })
     }
 
-    /// Shows a recipe's run as the recipe says: with a bar or without, and in TensorBoard's files. `classifies` says whether it trains a
-    /// classifier.
+    /// Shows a recipe's run as the recipe says: with a bar or without, and in TensorBoard's files.
     ///
     /// # Errors
     ///
     /// If TensorBoard's files cannot be written.
-    pub fn follow(&mut self, recipe: &Recipe, classifies: bool) -> Result<()> {
-        self.classifies = classifies;
+    pub fn follow(&mut self, recipe: &Recipe) -> Result<()> {
         self.without_bar = recipe.training.disable_tqdm == Some(true);
         match recipe.training.report_to {
             ReportTo::None => Ok(()),
@@ -162,12 +157,8 @@ fn grouped(number: usize) -> String {
 }
 
 /// The last evaluation, as Transformers' example scripts write it.
-fn eval_results(evaluation: &Evaluation, classifies: bool) -> (String, Vec<u8>) {
-    let mut results = serde_json::to_value(evaluation).unwrap_or_default();
-    // A language model's loss means something else than a classifier's.
-    if !classifies {
-        results["perplexity"] = evaluation.loss().exp().into();
-    }
+fn eval_results(evaluation: &Evaluation) -> (String, Vec<u8>) {
+    let results = serde_json::to_value(evaluation).unwrap_or_default();
     ("eval_results.json".to_owned(), format!("{results:#}\n").into_bytes())
 }
 
@@ -225,7 +216,7 @@ impl Host for Terminal {
             }
             Event::Evaluated(evaluation) => {
                 self.say(&evaluation_line(evaluation));
-                if let Err(error) = disk::save(&self.output, &[eval_results(evaluation, self.classifies)]) {
+                if let Err(error) = disk::save(&self.output, &[eval_results(evaluation)]) {
                     self.say(&format!("warning: {error}"));
                 }
             }
