@@ -207,9 +207,8 @@ impl<'r> Run<'r> {
         let mut inputs = BTreeSet::new();
         let read: f64 = modules()
             .filter(|(_, training)| training.adapter.is_some() || training.whole)
-            .filter_map(|(module, _)| {
-                inputs.insert(module.role.input()?).then(|| linear_sizes(module).0 * self.float)
-            })
+            .filter(|(module, _)| module.role.input().is_some_and(|input| inputs.insert(input)))
+            .map(|(module, _)| linear_sizes(module).0 * self.float)
             .sum();
         // What DoRA multiplies.
         let dora = self.trainable.lora().is_some_and(|lora| lora.use_dora);
