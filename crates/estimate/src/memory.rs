@@ -32,7 +32,7 @@ impl RowShape {
     pub fn largest(recipe: &Recipe, model: &ModelShape) -> Self {
         Self {
             rows: recipe.training.per_device_train_batch_size,
-            length: recipe.data.max_length.min(model.max_position_embeddings.max(1)),
+            length: recipe.data.max_length.min(model.longest_text.max(1)),
         }
     }
 }
