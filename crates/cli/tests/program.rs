@@ -514,9 +514,11 @@ fn numbers_several_classes_pairs_and_words_are_learnt() {
         run.data(&rows);
         let validation = run.path("validation.jsonl");
         fs::write(&validation, rows).unwrap();
-        let said = run.train(&[
-            &format!("lora.task_type={task}"),
-            &format!("data.validation_file={}", validation.display()),
+        let (task, validation) =
+            (format!("lora.task_type={task}"), format!("data.validation_file={}", validation.display()));
+        let arguments = [
+            &task,
+            &validation,
             "training.max_steps=40",
             "training.eval_strategy=steps",
             "training.eval_steps=40",
@@ -524,9 +526,15 @@ fn numbers_several_classes_pairs_and_words_are_learnt() {
             "training.save_strategy=no",
             "training.per_device_train_batch_size=4",
             "training.learning_rate=0.01",
-        ]);
+        ];
+        let said = run.train(&arguments);
         let log = fs::read_to_string(run.output().join("trainer_log.jsonl"));
         let said = said.ok();
+        // What is said before a run, with the labels of the data, is what the run says.
+        let counted =
+            |out: &str| out.lines().find(|line| line.contains("trainable params")).map(str::to_owned);
+        let params = Said::of(run.command("params", &arguments).output().unwrap()).ok();
+        assert!(counted(&said.out).is_some() && counted(&said.out) == counted(&params.out), "{}", params.out);
         let evaluations: Vec<serde_json::Value> = log
             .unwrap()
             .lines()
@@ -600,6 +608,10 @@ fn fit_predicts_the_peak_and_says_what_would_be_less() {
             said.out.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("{}", said.out));
         line[name.len()..].split_whitespace().next().unwrap().parse().unwrap()
     };
+    // The same parameters as `params` and as the run itself.
+    let counted = |out: &str| out.lines().find(|line| line.contains("trainable params")).map(str::to_owned);
+    let params = Said::of(run.command("params", &set).output().unwrap()).ok();
+    assert!(counted(&said.out).is_some() && counted(&said.out) == counted(&params.out), "{}", params.out);
     let parts = ["model", "adapter and optimizer", "activations", "scratch", "allocator"].map(number);
     assert!((parts.iter().sum::<f64>() - number("peak")).abs() <= 3.0, "{}", said.out);
     assert!(said.out.contains("4 x "), "{}", said.out);

@@ -3,7 +3,7 @@
 //!
 //! - [`ModelShape`]: a model as plain data, from its configuration and the names in its checkpoint.
 //! - [`Trainable`]: which of its modules a recipe trains, by PEFT's rules, and [`Trainable::parameters`]: under which names and shapes.
-//! - [`memory`], [`savings`]: bytes on the device, and settings that need fewer.
+//! - [`memory()`], [`savings()`]: bytes on the device, and settings that need fewer.
 
 mod memory;
 mod model_shape;

@@ -32,7 +32,7 @@ impl RowShape {
     pub fn largest(recipe: &Recipe, model: &ModelShape) -> Self {
         Self {
             rows: recipe.training.per_device_train_batch_size,
-            length: recipe.data.max_length.min(model.max_position_embeddings.max(1)),
+            length: recipe.data.max_length.min(model.longest_text.max(1)),
         }
     }
 }
@@ -204,28 +204,23 @@ impl<'r> Run<'r> {
 
     fn kept_of_layer(&self, layer: usize) -> f64 {
         let modules = || self.each().filter(|(module, _)| module.layer == Some(layer));
-        let sizes = |module: &Module| match module.shape {
-            ModuleShape::Linear { size_out, size_in, .. } => (size_in as f64, size_out as f64),
-            ModuleShape::Embedding { .. } | ModuleShape::Norm { .. } => (0.0, 0.0),
-        };
         // What an adapter or a weight that trains reads: its gradient needs it. Queries, keys and values read the same.
         let mut inputs = BTreeSet::new();
         let read: f64 = modules()
             .filter(|(_, training)| training.adapter.is_some() || training.whole)
-            .filter_map(|(module, _)| {
-                inputs.insert(module.role.input()?).then(|| sizes(module).0 * self.float)
-            })
+            .filter(|(module, _)| module.role.input().is_some_and(|input| inputs.insert(input)))
+            .map(|(module, _)| linear_sizes(module).0 * self.float)
             .sum();
         // What DoRA multiplies.
         let dora = self.trainable.lora().is_some_and(|lora| lora.use_dora);
         let scaled = modules().filter(|(_, training)| dora && training.adapter.is_some());
-        let scaled: f64 = scaled.map(|(module, _)| sizes(module).1 * self.float).sum();
+        let scaled: f64 = scaled.map(|(module, _)| linear_sizes(module).1 * self.float).sum();
         let of_modules: f64 = modules()
             .map(|(module, _)| match (module.role, module.role.input()) {
-                (_, Some(Input::Attention)) => sizes(module).1 * self.float,
+                (_, Some(Input::Attention)) => linear_sizes(module).1 * self.float,
                 // Gate and up; activations other than SwiGLU are of several operations.
                 (_, Some(Input::MlpOutput)) => {
-                    sizes(module).0 * self.float * if self.model.swiglu { 2.0 } else { 5.0 }
+                    linear_sizes(module).0 * self.float * if self.model.swiglu { 2.0 } else { 5.0 }
                 }
                 (_, Some(Input::AttentionOutput | Input::Mlp)) => 0.0,
                 (role, None) => self.kept_of_norm(role, module),
@@ -269,11 +264,8 @@ impl<'r> Run<'r> {
 
     /// Widest of the MLPs.
     fn inner(&self) -> f64 {
-        let inner = |module: &Module| match (module.role, module.shape) {
-            (Role::Mlp(MlpPart::Output), ModuleShape::Linear { size_in, .. }) => size_in as f64,
-            _ => 0.0,
-        };
-        self.modules.iter().map(inner).fold(0.0, f64::max)
+        let outputs = self.modules.iter().filter(|module| module.role == Role::Mlp(MlpPart::Output));
+        outputs.map(|module| linear_sizes(module).0).fold(0.0, f64::max)
     }
 
     fn scratch(&self) -> f64 {
@@ -294,6 +286,14 @@ impl<'r> Run<'r> {
         [F32 * self.scores, logits, embedding, self.float * self.tokens * self.inner()]
             .into_iter()
             .fold(0.0, f64::max)
+    }
+}
+
+/// `(in, out)` of a linear layer; zeros of other modules.
+fn linear_sizes(module: &Module) -> (f64, f64) {
+    match module.shape {
+        ModuleShape::Linear { size_out, size_in, .. } => (size_in as f64, size_out as f64),
+        ModuleShape::Embedding { .. } | ModuleShape::Norm { .. } => (0.0, 0.0),
     }
 }
 

@@ -35,7 +35,7 @@ pub struct ModelShape {
     /// Query heads.
     pub num_attention_heads: usize,
     /// Tokens of the longest text.
-    pub max_position_embeddings: usize,
+    pub longest_text: usize,
     /// Whether the MLP is SwiGLU, which has a kernel of its own.
     pub swiglu: bool,
     /// Whether attention is of several operations, with scores in memory: windows, soft caps, encoders.
@@ -85,7 +85,7 @@ impl ModelShape {
             hidden_size: config.hidden_size,
             num_hidden_layers: config.num_hidden_layers,
             num_attention_heads: config.num_attention_heads,
-            max_position_embeddings: config.longest_text(),
+            longest_text: config.longest_text(),
             swiglu: config.gated && config.activation == Activation::Silu,
             composed_attention: !config.causal
                 || config.scalars.attention_softcap.is_some()

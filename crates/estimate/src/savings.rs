@@ -18,7 +18,7 @@ pub struct Saving {
 /// Settings that need less than the recipe does, the mildest first, each alone, and then all together.
 ///
 /// # Errors
-/// As [`memory`].
+/// As [`memory()`].
 pub fn savings(recipe: &Recipe, model: &ModelShape, shape: RowShape) -> Result<Vec<Saving>, RecipeError> {
     let training = &recipe.training;
     let (batch, accumulation) = (shape.rows, training.gradient_accumulation_steps);

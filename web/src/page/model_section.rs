@@ -108,7 +108,7 @@ fn facts(page: Page, info: &Arc<ModelInfo>) -> impl IntoView + use<> {
             {fact(page, "model-layers", |t| t.fact_layers, count(info.shape.num_hidden_layers))}
             {fact(page, "model-hidden", |t| t.fact_hidden, count(info.shape.hidden_size))}
             {fact(page, "model-vocab", |t| t.fact_vocab, count(info.shape.vocab_size))}
-            {fact(page, "model-context", |t| t.fact_context, count(info.shape.max_position_embeddings))}
+            {fact(page, "model-context", |t| t.fact_context, count(info.shape.longest_text))}
             {fact(page, "model-placed", |t| t.device, info.device.clone())}
         </dl>
         {(!template).then(|| view! { <p class="hint">{move || page.t().no_template}</p> })}
