@@ -158,7 +158,11 @@ fn grouped(number: usize) -> String {
 
 /// The last evaluation, as Transformers' example scripts write it.
 fn eval_results(evaluation: &Evaluation) -> (String, Vec<u8>) {
-    let results = serde_json::to_value(evaluation).unwrap_or_default();
+    let mut results = serde_json::to_value(evaluation).unwrap_or_default();
+    // Transformers' scripts give it this name alone.
+    if let Some(perplexity) = evaluation.metric("perplexity") {
+        results["perplexity"] = perplexity.into();
+    }
     ("eval_results.json".to_owned(), format!("{results:#}\n").into_bytes())
 }
 

@@ -139,7 +139,13 @@ fn a_run_leaves_an_adapter_a_log_and_checkpoints() {
     let lines: Vec<serde_json::Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     // An evaluation stands behind the step that it comes after.
     let evaluations: Vec<_> = lines.iter().skip(1).step_by(2).collect();
-    assert!(evaluations.iter().all(|line| line["eval_loss"].is_number()), "{log}");
+    for line in &evaluations {
+        let [loss, perplexity] = ["eval_loss", "eval_perplexity"].map(|key| line[key].as_f64().unwrap());
+        assert!((perplexity - loss.exp()).abs() < 1e-9 * perplexity, "{log}");
+    }
+    let results: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(out.join("eval_results.json")).unwrap()).unwrap();
+    assert_eq!(results["perplexity"], evaluations.last().unwrap()["eval_perplexity"]);
     assert_eq!(evaluations.iter().map(|line| line["step"].as_u64()).collect::<Vec<_>>(), [1, 2, 3].map(Some));
     let steps: Vec<_> = lines.iter().step_by(2).collect();
     assert_eq!(steps.len(), 3);

@@ -3,7 +3,7 @@
 use lorelei_data::Batch;
 use lorelei_models::Model;
 
-use super::{Objective, SupervisedTargets, Supervision};
+use super::{Measure, Metric, Objective, SupervisedTargets, Supervision};
 
 /// Predicts each labelled token from those before it: cross entropy over the vocabulary.
 #[derive(Debug, Clone, Copy)]
@@ -13,5 +13,31 @@ impl Objective for CausalLm {
     fn supervision(&self, _: &Model, batch: &Batch) -> Supervision {
         let (rows, ids) = batch.next_tokens();
         Supervision { rows, targets: SupervisedTargets::Ids(ids) }
+    }
+
+    fn metrics(&self) -> &'static [Metric] {
+        &[PERPLEXITY]
+    }
+
+    fn measure(&self, _: usize) -> Box<dyn Measure> {
+        Box::new(Perplexity)
+    }
+}
+
+/// `exp(loss)`, as Transformers' `run_clm.py` has it.
+const PERPLEXITY: Metric = Metric { name: "perplexity", greater_is_better: false };
+
+/// Makes the perplexity of the loss; nothing is counted.
+struct Perplexity;
+
+impl Measure for Perplexity {
+    fn reads_logits(&self) -> bool {
+        false
+    }
+
+    fn add(&mut self, _: &[f32], _: &Supervision) {}
+
+    fn values(&self, loss: f64) -> Vec<(Metric, f64)> {
+        vec![(PERPLEXITY, loss.exp())]
     }
 }
