@@ -32,6 +32,8 @@ CAUSAL = {
     "phi3_longrope": ("Phi3", dict(original_max_position_embeddings=8, max_position_embeddings=32,
                       rope_parameters=rope("longrope", short_factor=[1.0] * 4, long_factor=DIVISORS))),
     "glm4": ("Glm4", dict(head_dim=8, attention_bias=True, rope_parameters=rope("default", partial_rotary_factor=0.5))),
+    "granite": ("Granite", dict(embedding_multiplier=12.0, attention_multiplier=0.2, residual_multiplier=0.22, logits_scaling=8.0,
+                rope_parameters=rope("default"), tie_word_embeddings=True)),
 }
 
 # Encoders, and decoders that classify: the class, its configuration, the task, token_type_ids or not.

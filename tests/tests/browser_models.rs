@@ -211,6 +211,7 @@ async fn every_architecture_trains_as_the_program_trains_it() {
         ("qwen2", "CAUSAL_LM"),
         ("qwen3", "CAUSAL_LM"),
         ("smollm3", "CAUSAL_LM"),
+        ("granite", "CAUSAL_LM"),
         ("gemma", "CAUSAL_LM"),
         ("gemma2", "CAUSAL_LM"),
         ("gemma3_text", "CAUSAL_LM"),

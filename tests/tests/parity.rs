@@ -14,7 +14,7 @@ use lorelei_tests::{Recorder, assert_close, examples, fixture, open};
 use lorelei_train::{Checkpoint, Job, Optimizer, StepLog, adapter_files, tokens, train};
 
 /// The fixtures of models that generate text: an architecture, or what an architecture can do besides.
-const CAUSAL: [&str; 20] = [
+const CAUSAL: [&str; 21] = [
     "llama",
     "llama_bias",
     "llama_linear",
@@ -25,6 +25,7 @@ const CAUSAL: [&str; 20] = [
     "qwen2_window",
     "qwen3",
     "smollm3",
+    "granite",
     "gemma",
     "gemma2",
     "gemma3_text",

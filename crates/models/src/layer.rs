@@ -22,6 +22,7 @@ use crate::{
 #[derive(Debug, Clone)]
 pub(crate) struct Layer {
     residual: Residual,
+    residual_scale: f32,
     pub(crate) mixer: Mixer,
     mixer_norms: SublayerNorms,
     mlp: Mlp,
@@ -45,6 +46,7 @@ impl Layer {
     ) -> Result<Self, ModelError> {
         Ok(Self {
             residual: config.residual,
+            residual_scale: config.scalars.residual_scale as f32,
             mixer: Mixer::load(config, index, modules)?,
             mixer_norms: SublayerNorms::load(Sublayer::Mixer, index, modules),
             mlp: Mlp::load(config, index, modules)?,
@@ -100,19 +102,20 @@ impl Layer {
     ) -> Tensor<2> {
         let (mixer_norms, mlp_norms) = (&self.mixer_norms, &self.mlp_norms);
         let read = mixer_norms.read(hidden.clone(), self.mixer.dtype());
+        let scale = self.residual_scale;
         match self.residual {
             Residual::Sequential => {
-                let hidden = mixer_norms.add(hidden, self.mixer.forward(read, pass, known));
+                let hidden = mixer_norms.add(hidden, self.mixer.forward(read, pass, known), scale);
                 let read = mlp_norms.read(hidden.clone(), self.mlp.dtype());
-                mlp_norms.add(hidden, self.mlp.forward(read, pass.mode))
+                mlp_norms.add(hidden, self.mlp.forward(read, pass.mode), scale)
             }
             Residual::Parallel => {
                 let for_mlp = match mlp_norms.before {
                     None => read.clone(),
                     Some(_) => mlp_norms.read(hidden.clone(), self.mlp.dtype()),
                 };
-                let hidden = mixer_norms.add(hidden, self.mixer.forward(read, pass, known));
-                mlp_norms.add(hidden, self.mlp.forward(for_mlp, pass.mode))
+                let hidden = mixer_norms.add(hidden, self.mixer.forward(read, pass, known), scale);
+                mlp_norms.add(hidden, self.mlp.forward(for_mlp, pass.mode), scale)
             }
         }
     }
@@ -147,9 +150,10 @@ impl SublayerNorms {
         }
     }
 
-    /// The residual stream with the half's output added.
-    fn add(&self, hidden: Tensor<2>, change: Tensor<2>) -> Tensor<2> {
+    /// The residual stream with `scale` times the half's output added.
+    fn add(&self, hidden: Tensor<2>, change: Tensor<2>, scale: f32) -> Tensor<2> {
         let change = to_f32(Norm::apply(&self.after, change));
+        let change = if scale == 1.0 { change } else { change * scale };
         to_f32(Norm::apply(&self.residual, hidden + change))
     }
 }

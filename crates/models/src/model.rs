@@ -192,7 +192,7 @@ impl Model {
                 Linear { weight, bias: None, adapter: Some(adapter.clone()) }.forward(normed, mode)
             }
         };
-        self.capped(to_f32(logits))
+        self.capped(self.scaled(to_f32(logits)))
     }
 
     /// The loss summed over the labelled tokens or texts, `[1]`: row `rows[i]` of `hidden [n, hidden]` predicts `targets[i]`, a token, a class,
@@ -254,7 +254,8 @@ impl Model {
         let chosen = if every_row { hidden } else { hidden.select(0, self.index(rows)) };
         let plain = self.classifier.is_none() && self.head_adapter.is_none();
         if self.config.scalars.logits_softcap.is_none() && plain {
-            let (normed, head) = (self.normed(chosen), self.head());
+            // The head has no bias: scaled rows give scaled logits.
+            let (normed, head) = (self.scaled(self.normed(chosen)), self.head());
             let loss = head.cross_entropy(normed.clone(), targets, &self.device);
             return Ok(match self.smoothing(normed, &head, targets) {
                 None => loss,
@@ -262,6 +263,13 @@ impl Model {
             });
         }
         Ok(self.smoothed(self.logits_in(mode, chosen), self.index(targets)))
+    }
+
+    fn scaled(&self, logits: Tensor<2>) -> Tensor<2> {
+        match self.config.scalars.logits_scale {
+            1.0 => logits,
+            scale => logits * scale as f32,
+        }
     }
 
     fn capped(&self, logits: Tensor<2>) -> Tensor<2> {

@@ -9,6 +9,7 @@ mod gemma3_text;
 mod glm;
 mod glm4;
 mod gpt2;
+mod granite;
 mod llama;
 mod mistral;
 mod phi3;
@@ -23,7 +24,7 @@ use crate::FormatError;
 type Read = fn(&Fields<'_>) -> Result<ModelConfig, FormatError>;
 
 /// Transformers' `model_type` and what reads it.
-const KNOWN: [(&str, Read); 17] = [
+const KNOWN: [(&str, Read); 18] = [
     ("llama", llama::read),
     ("mistral", mistral::read),
     ("qwen2", qwen2::read),
@@ -33,6 +34,7 @@ const KNOWN: [(&str, Read); 17] = [
     ("gemma2", gemma2::read),
     ("gemma3_text", gemma3_text::read),
     ("phi3", phi3::read),
+    ("granite", granite::read),
     ("glm", glm::read),
     ("glm4", glm4::read),
     ("chatglm", chatglm::read),

@@ -78,6 +78,10 @@ pub struct Scalars {
     pub logits_softcap: Option<f64>,
     /// Multiplies the embeddings.
     pub embedding_scale: f64,
+    /// Multiplies the output of each half of a layer before it is added to the residual stream.
+    pub residual_scale: f64,
+    /// Multiplies the logits.
+    pub logits_scale: f64,
 }
 
 impl Scalars {
@@ -88,6 +92,8 @@ impl Scalars {
             attention_softcap: None,
             logits_softcap: None,
             embedding_scale: 1.0,
+            residual_scale: 1.0,
+            logits_scale: 1.0,
         }
     }
 }
