@@ -7,7 +7,7 @@ use burn::tensor::{Device, DeviceKind};
 use lorelei_data::one_per_row;
 use lorelei_formats::ModelConfig;
 use lorelei_models::{Model, Storage, read_adapter};
-use lorelei_recipe::{LoraConfig, TrainingArguments};
+use lorelei_recipe::{LoraConfig, OptimizerNames, TrainingArguments};
 use lorelei_tests::{Files, Recorder, assert_close, examples, fixture, open};
 use lorelei_train::{Checkpoint, Job, train};
 use serde_json::Value as Json;
@@ -17,14 +17,19 @@ fn text(path: PathBuf) -> String {
 }
 
 fn job(arguments: TrainingArguments, device: &Device) -> Job {
+    job_with("adapter", arguments, device)
+}
+
+/// A job on the tiny Llama with the adapter of that folder.
+fn job_with(adapter: &str, arguments: TrainingArguments, device: &Device) -> Job {
     let folder = fixture("llama");
     let config = ModelConfig::from_json(&text(folder.join("config.json")), "config.json").unwrap();
     let weights = open(&folder.join("model.safetensors"));
     let mut model = Model::load(config, &weights, device, Storage::SINGLE, &mut |_| {}).unwrap();
-    let (lora, _) =
-        LoraConfig::from_peft_json(&text(folder.join("adapter/adapter_config.json")), "a").unwrap();
+    let adapter = folder.join(adapter);
+    let (lora, _) = LoraConfig::from_peft_json(&text(adapter.join("adapter_config.json")), "a").unwrap();
     model.inject_lora(&lora, 1).unwrap();
-    let adapter = std::fs::read(folder.join("adapter/adapter_model.safetensors")).unwrap();
+    let adapter = std::fs::read(adapter.join("adapter_model.safetensors")).unwrap();
     model.set_adapter(&read_adapter(&adapter, "adapter").unwrap()).unwrap();
     lorelei_tests::job(model, lora, arguments, one_per_row(examples(&folder.join("ref.safetensors"))))
 }
@@ -39,6 +44,20 @@ fn arguments(given: &Json, rows: usize) -> TrainingArguments {
     arguments
 }
 
+/// How far loss, gradient norm and adapter may be from the tables. torch's Muon iterates in bfloat16, which moves them by up to 7e-5, 3e-4 and 1e-3
+/// from the same in float64 (`tests/reference/README.md`).
+fn tolerances(arguments: &TrainingArguments) -> [f64; 3] {
+    match arguments.optim {
+        OptimizerNames::Muon => [2e-4, 5e-4, 2e-3],
+        OptimizerNames::AdamwTorch
+        | OptimizerNames::AdamwTorchFused
+        | OptimizerNames::Adafactor
+        | OptimizerNames::Lion
+        | OptimizerNames::Lion32bit
+        | OptimizerNames::Sgd => [1e-5, 2e-4, 1e-3],
+    }
+}
+
 #[test]
 fn optimizers_lora_plus_and_label_smoothing() {
     let folder = fixture("llama/optimizers");
@@ -48,12 +67,14 @@ fn optimizers_lora_plus_and_label_smoothing() {
         for (name, run) in log.as_object().unwrap() {
             let rows = examples(&fixture("llama/ref.safetensors")).len();
             let mut arguments = arguments(&run["arguments"], rows);
+            let folder_of_adapter = run["adapter"].as_str().unwrap_or("adapter");
+            let [of_loss, of_norm, of_adapter] = tolerances(&arguments);
             let (mut checkpoint, mut adapter) = (None, None::<Vec<u8>>);
             let mut last = Vec::new();
             for (index, step) in run["steps"].as_array().unwrap().iter().enumerate() {
                 arguments.max_steps = index as i64 + 1;
                 arguments.learning_rate = step["lr"].as_f64().unwrap();
-                let mut job = job(arguments.clone(), &device);
+                let mut job = job_with(folder_of_adapter, arguments.clone(), &device);
                 if let Some(adapter) = &adapter {
                     job.model.set_adapter(&read_adapter(adapter, "adapter").unwrap()).unwrap();
                 }
@@ -62,7 +83,9 @@ fn optimizers_lora_plus_and_label_smoothing() {
                 pollster::block_on(train(&mut job, &mut host)).unwrap();
                 let what = format!("{name} on {device_name}, step {}", index + 1);
                 let got = &host.log[0];
-                for (key, got, tolerance) in [("loss", got.loss, 1e-5), ("grad_norm", got.grad_norm, 2e-4)] {
+                for (key, got, tolerance) in
+                    [("loss", got.loss, of_loss), ("grad_norm", got.grad_norm, of_norm)]
+                {
                     let want = step[key].as_f64().unwrap();
                     assert!((got - want).abs() <= tolerance * want, "{what}: {key} {got} is not {want}");
                 }
@@ -79,7 +102,12 @@ fn optimizers_lora_plus_and_label_smoothing() {
             let got = read_adapter(&last, "adapter").unwrap();
             assert_eq!(got.len(), want.len());
             for (key, (_, values)) in &got {
-                assert_close(&format!("{name} on {device_name}: {key}"), values, &want[key].1, 1e-3);
+                assert_close(
+                    &format!("{name} on {device_name}: {key}"),
+                    values,
+                    &want[key].1,
+                    of_adapter as f32,
+                );
             }
         }
     }

@@ -12,6 +12,11 @@ pub fn optimizer_state(optimizer: OptimizerNames, shape: &[usize]) -> Vec<(&'sta
         }
         OptimizerNames::Lion | OptimizerNames::Lion32bit => vec![("exp_avg", count)],
         OptimizerNames::Sgd => Vec::new(),
+        // A vector goes by AdamW.
+        OptimizerNames::Muon => match shape {
+            [_, _] => vec![("momentum_buffer", count)],
+            _ => vec![("exp_avg", count), ("exp_avg_sq", count)],
+        },
         // A matrix's row and column means of squares, or a vector's squares.
         OptimizerNames::Adafactor => match shape {
             [rows, columns] => vec![("exp_avg_sq_row", *rows), ("exp_avg_sq_col", *columns)],
@@ -31,6 +36,7 @@ mod tests {
             (OptimizerNames::Lion, 12, 5),
             (OptimizerNames::Sgd, 0, 0),
             (OptimizerNames::Adafactor, 7, 5),
+            (OptimizerNames::Muon, 12, 10),
         ] {
             let elements = |shape: &[usize]| -> usize {
                 optimizer_state(optimizer, shape).iter().map(|(_, count)| count).sum()

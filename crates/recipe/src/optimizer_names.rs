@@ -20,6 +20,9 @@ choices! {
         Lion = "lion" => Some(&LION),
         /// Lion, by bitsandbytes' name.
         Lion32bit = "lion_32bit" => Some(&LION),
+        /// `torch.optim.Muon` for matrices, with AdamW for what is none. Its step is as long in every direction of a matrix, so that AdamW's rates
+        /// say little of it.
+        Muon = "muon" => None,
         /// Gradient descent without momentum. Its step is as long as the gradient, so that no range is usual.
         Sgd = "sgd" => None,
     }

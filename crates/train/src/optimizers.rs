@@ -4,6 +4,7 @@
 mod adafactor;
 mod adamw;
 mod lion;
+mod muon;
 mod sgd;
 
 use std::{fmt::Debug, ops::Range};
@@ -80,17 +81,20 @@ pub(crate) enum RuleKind {
     AdamW,
     Adafactor,
     Lion,
+    Muon,
     Sgd,
 }
 
 impl RuleKind {
     /// The rule by which an optimizer updates a parameter of that shape.
     pub(crate) fn of(optimizer: OptimizerNames, shape: &[usize]) -> Self {
-        let _ = shape;
         match optimizer {
             OptimizerNames::AdamwTorch | OptimizerNames::AdamwTorchFused => Self::AdamW,
             OptimizerNames::Adafactor => Self::Adafactor,
             OptimizerNames::Lion | OptimizerNames::Lion32bit => Self::Lion,
+            // What is no matrix goes by AdamW, as torch's Muon wants it.
+            OptimizerNames::Muon if shape.len() == 2 => Self::Muon,
+            OptimizerNames::Muon => Self::AdamW,
             OptimizerNames::Sgd => Self::Sgd,
         }
     }
@@ -101,6 +105,7 @@ impl RuleKind {
             Self::AdamW => Box::new(adamw::AdamW::new(arguments)),
             Self::Adafactor => Box::new(adafactor::Adafactor),
             Self::Lion => Box::new(lion::Lion::new(arguments)),
+            Self::Muon => Box::new(muon::Muon),
             Self::Sgd => Box::new(sgd::Sgd),
         }
     }
