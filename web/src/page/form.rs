@@ -11,7 +11,7 @@ use super::model::Model;
 use crate::logic::layout::all_shown;
 use crate::logic::start::start_recipe;
 use crate::logic::texts::{Language, fill};
-use crate::logic::{estimate, field_docs, field_text};
+use crate::logic::{field_docs, field_text};
 
 /// A setting: its section and name.
 type Key = (&'static str, &'static str);
