@@ -168,7 +168,7 @@ fn cut_on_the_right() {
     let row = Row::Text("the river is the town".into());
     let whole = encode(&tokenizer, &row);
     let cut = Encoder::new(&tokenizer, 3).encode(&row).unwrap();
-    assert_eq!((&cut.input_ids[..], &cut.labels()[..]), (&whole.input_ids[..3], &whole.labels()[..3]));
+    assert_eq!((&cut.input_ids[..], cut.labels()), (&whole.input_ids[..3], &whole.labels()[..3]));
 
     let file = file(&tokenizer, 3, "{\"text\": \"the river is the town\"}\n{\"text\": \"a\"}\n").unwrap();
     assert_eq!((file.examples.len(), file.truncated), (2, 1));
@@ -303,7 +303,7 @@ fn cut_on_the_left() {
     let whole = &load(&DataSection::default(), text).unwrap().examples[0];
     let from = whole.input_ids.len() - 3;
     let cut = &encoded.examples[0];
-    assert_eq!((&cut.input_ids[..], &cut.labels()[..]), (&whole.input_ids[from..], &whole.labels()[from..]));
+    assert_eq!((&cut.input_ids[..], cut.labels()), (&whole.input_ids[from..], &whole.labels()[from..]));
 }
 
 #[test]

@@ -85,10 +85,7 @@ fn the_first_piece_of_a_word_bears_its_tag() {
     let none = IGNORE_INDEX;
     assert_eq!(words.labels(), [none, 1, 0, none, 1, none, none]);
     let cut = &encoded(lines, &limit(5))[0];
-    assert_eq!(
-        (&cut.input_ids[..], &cut.labels()[..]),
-        (&[2, 4, 5, 10, 3][..], &[none, 1, 0, none, none][..])
-    );
+    assert_eq!((&cut.input_ids[..], cut.labels()), (&[2, 4, 5, 10, 3][..], &[none, 1, 0, none, none][..]));
 }
 
 #[test]

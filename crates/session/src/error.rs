@@ -21,13 +21,13 @@ pub enum SessionError {
     Format(#[from] FormatError),
     /// The model, or what is asked of it.
     #[error(transparent)]
-    Model(#[from] ModelError),
+    Model(Box<ModelError>),
     /// The recipe.
     #[error(transparent)]
-    Recipe(#[from] RecipeError),
+    Recipe(Box<RecipeError>),
     /// The run.
     #[error(transparent)]
-    Train(#[from] TrainError),
+    Train(Box<TrainError>),
     /// Any of these, of a file or folder.
     #[error("{place}")]
     In {
@@ -156,14 +156,8 @@ impl SessionError {
             Self::Sampling { name, expected } => {
                 vec![("name", name.clone()), ("expected", expected.clone())]
             }
-            Self::Train(TrainError::Diverged { what, value, step }) => {
-                vec![("what", what.clone()), ("value", value.to_string()), ("step", step.to_string())]
-            }
-            Self::Train(TrainError::Device { step, reason }) => {
-                vec![("step", step.to_string()), ("reason", reason.clone())]
-            }
-            Self::Train(_)
-            | Self::Data(_)
+            Self::Train(error) => train_arguments(error),
+            Self::Data(_)
             | Self::Format(_)
             | Self::Model(_)
             | Self::Recipe(_)
@@ -190,6 +184,41 @@ impl SessionError {
             message: self.to_string(),
             causes: causes.map(ToString::to_string).collect(),
         }
+    }
+}
+
+impl From<ModelError> for SessionError {
+    fn from(error: ModelError) -> Self {
+        Self::Model(Box::new(error))
+    }
+}
+
+impl From<RecipeError> for SessionError {
+    fn from(error: RecipeError) -> Self {
+        Self::Recipe(Box::new(error))
+    }
+}
+
+impl From<TrainError> for SessionError {
+    fn from(error: TrainError) -> Self {
+        Self::Train(Box::new(error))
+    }
+}
+
+fn train_arguments(error: &TrainError) -> Vec<(&'static str, String)> {
+    match error {
+        TrainError::Diverged { what, value, step } => {
+            vec![("what", what.clone()), ("value", value.to_string()), ("step", step.to_string())]
+        }
+        TrainError::Device { step, reason } => vec![("step", step.to_string()), ("reason", reason.clone())],
+        TrainError::NoBfloat16 { device } => vec![("device", device.clone())],
+        TrainError::Model(_)
+        | TrainError::Recipe(_)
+        | TrainError::Format(_)
+        | TrainError::Save(_)
+        | TrainError::Checkpoint(_)
+        | TrainError::Data(_)
+        | TrainError::Rows(_) => Vec::new(),
     }
 }
 
