@@ -119,7 +119,13 @@ fn main() -> miette::Result<()> {
     }
 }
 
-/// A library's error as the program reports it.
-fn report(error: impl std::fmt::Display) -> miette::Report {
-    miette::miette!("{error}")
+/// A library's error as the program reports it, with what caused it.
+fn report(error: impl std::error::Error) -> miette::Report {
+    let first: &dyn std::error::Error = &error;
+    let mut causes: Vec<String> =
+        std::iter::successors(Some(first), |error| error.source()).map(ToString::to_string).collect();
+    // Some say what caused them in their own words.
+    causes.dedup_by(|cause, error| error.contains(&**cause));
+    let root = causes.pop().unwrap_or_default();
+    causes.into_iter().rev().fold(miette::miette!("{root}"), |report, context| report.wrap_err(context))
 }

@@ -177,12 +177,17 @@ impl SessionError {
 
     /// The error as a message: code, arguments, English words and what caused it.
     pub fn failure(&self) -> Failure {
-        let causes = std::iter::successors(std::error::Error::source(self), |error| error.source());
+        let this: &dyn std::error::Error = self;
+        let mut words: Vec<String> =
+            std::iter::successors(Some(this), |error| error.source()).map(ToString::to_string).collect();
+        // Some say what caused them in their own words.
+        words.dedup_by(|cause, error| error.contains(&**cause));
+        let mut words = words.into_iter();
         Failure {
             code: self.code().to_owned(),
             arguments: self.arguments().into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
-            message: self.to_string(),
-            causes: causes.map(ToString::to_string).collect(),
+            message: words.next().unwrap_or_default(),
+            causes: words.collect(),
         }
     }
 }
