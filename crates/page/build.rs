@@ -1,4 +1,4 @@
-//! Embeds `dist`, what `cargo xtask web` builds, where it is there: the program builds without it too.
+//! Embeds `dist`, which `cargo xtask web` builds, if it exists: the program builds without it, too.
 
 use std::{
     env, fs, io,
@@ -10,12 +10,12 @@ fn main() -> io::Result<()> {
     println!("cargo::rerun-if-changed=build.rs");
     let mut files = Vec::new();
     if dist.join("index.html").is_file() {
-        // Only where it is there: a path that is not would have every build begin with this one.
+        // Watch the folder only if it exists: a missing path would make every build begin with this one.
         println!("cargo::rerun-if-changed={}", dist.display());
         collect(&dist, &dist, &mut files)?;
     }
     files.sort();
-    // What is there compressed is not needed as it is: it is most of the page.
+    // A file with a compressed copy is not needed uncompressed: these are most of the page.
     let names: Vec<String> = files.iter().map(|(name, _)| name.clone()).collect();
     files.retain(|(name, _)| !names.contains(&format!("{name}.gz")));
     let entries: String =

@@ -1,8 +1,8 @@
-//! A small model and a small data set that the program carries in itself, so that everything can be tried without a download.
+//! A small model and a small data set inside the program, so that everything can be tried without a download.
 //!
-//! `tiny/README.md` and `english.md` say where they come from.
+//! `tiny/README.md` and `english.md` describe their origin.
 
-/// A model's files.
+/// Files of a model.
 #[derive(Debug, Clone, Copy)]
 pub struct BuiltinModel {
     /// `config.json`.
@@ -11,7 +11,7 @@ pub struct BuiltinModel {
     pub tokenizer: &'static str,
     /// `tokenizer_config.json`.
     pub tokenizer_config: &'static str,
-    /// `model.safetensors`. A browser has it beside the page, under [`BuiltinModel::weights_file`].
+    /// `model.safetensors`. In a browser it is a file beside the page, [`BuiltinModel::weights_file`].
     #[cfg(not(target_family = "wasm"))]
     pub weights: &'static [u8],
     /// The name of `model.safetensors` among the page's files.
@@ -21,7 +21,7 @@ pub struct BuiltinModel {
 }
 
 impl BuiltinModel {
-    /// A file of the model's folder by its name; in a browser none for the weights.
+    /// Returns a file of the model's folder by its name; in a browser `None` for the weights.
     pub fn file(&self, name: &str) -> Option<&'static [u8]> {
         match name {
             "config.json" => Some(self.config.as_bytes()),
@@ -34,13 +34,13 @@ impl BuiltinModel {
     }
 }
 
-/// The names that [`model`] knows.
+/// Names that [`model`] knows.
 pub const MODELS: [&str; 1] = ["builtin:tiny"];
 
-/// The names that [`data`] knows.
+/// Names that [`data`] knows.
 pub const DATA: [&str; 1] = ["builtin:english"];
 
-/// The model called `name`.
+/// Returns the model called `name`.
 pub fn model(name: &str) -> Option<BuiltinModel> {
     (name == MODELS[0]).then_some(BuiltinModel {
         config: include_str!("../tiny/config.json"),
@@ -53,10 +53,10 @@ pub fn model(name: &str) -> Option<BuiltinModel> {
     })
 }
 
-/// The JSONL rows of the data set called `name`.
+/// Returns the JSONL rows of the data set called `name`.
 pub fn data(name: &str) -> Option<&'static str> {
     (name == DATA[0]).then_some(include_str!("../english.jsonl"))
 }
 
-/// The recipe of `lorelei demo`, as TOML: [`MODELS`]' first on [`DATA`]'s first.
+/// Recipe of `lorelei demo`, as TOML: the first of [`MODELS`] trained on the first of [`DATA`].
 pub const DEMO_RECIPE: &str = include_str!("../demo.toml");

@@ -1,4 +1,4 @@
-//! Documents laid in rows, and rows padded to a rectangle.
+//! Documents placed in rows, and rows padded to a rectangle.
 
 use lorelei_recipe::TruncationSide;
 
@@ -12,12 +12,12 @@ pub struct SequenceRow {
 }
 
 impl SequenceRow {
-    /// Tokens of all documents.
+    /// Number of tokens of all documents.
     pub fn num_tokens(&self) -> usize {
         self.documents.iter().map(|document| document.input_ids.len()).sum()
     }
 
-    /// How often its documents count in the loss.
+    /// Number of times that the row's documents count in the loss.
     pub fn num_targets(&self) -> usize {
         self.documents.iter().map(Example::num_targets).sum()
     }
@@ -37,15 +37,15 @@ pub struct Batch {
     pub input_ids: Vec<i32>,
     /// Positions inside the document, for the rotary embedding.
     pub position_ids: Vec<i32>,
-    /// Which document of the row, from 1; 0 is padding.
+    /// Number of the document in its row, from 1; 0 is padding.
     pub segment_ids: Vec<i32>,
-    /// Which of two texts each token is of; empty where no document is a pair.
+    /// Text of a pair that each token belongs to; empty where no document is a pair.
     pub token_type_ids: Vec<i32>,
-    /// What they teach.
+    /// Targets of the documents.
     pub targets: Targets,
 }
 
-/// What the documents of a batch teach: [`Target`] of each, laid out together.
+/// Targets of the documents of a batch: the [`Target`] of each, placed one after the other.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Targets {
     /// Labels `[batch_size, seq_len]`, not shifted: `labels[t]` is the token that position `t - 1` is to predict, [`IGNORE_INDEX`] where none is.
@@ -54,7 +54,7 @@ pub enum Targets {
     Tags(Vec<i64>),
     /// The class of each document.
     Class(Vec<i32>),
-    /// Of each document, 1 for each class that it is of, else 0: `[documents, labels]`.
+    /// The classes of each document, `[documents, labels]`: 1 for each class that the document belongs to, else 0.
     Classes(Vec<f32>),
     /// The number of each document.
     Number(Vec<f32>),
@@ -67,7 +67,7 @@ impl Default for Targets {
 }
 
 impl Targets {
-    /// Room for targets of that kind.
+    /// Creates an empty collection for targets of that kind.
     fn like(target: &Target) -> Self {
         match target {
             Target::Tokens(_) => Self::Tokens(Vec::new()),
@@ -78,11 +78,11 @@ impl Targets {
         }
     }
 
-    /// Puts one more document's target behind the others.
+    /// Appends the target of one more document.
     ///
     /// # Panics
     ///
-    /// If it is of another kind: the encoder makes all of a run alike.
+    /// If the target is of another kind. The encoder makes all targets of a run alike.
     fn push(&mut self, target: &Target) {
         match (self, target) {
             (Self::Tokens(all), Target::Tokens(labels)) | (Self::Tags(all), Target::Tags(labels)) => {
@@ -95,7 +95,7 @@ impl Targets {
         }
     }
 
-    /// Fills labels by token up to `count`.
+    /// Pads labels by token up to `count`.
     fn pad(&mut self, count: usize) {
         match self {
             Self::Tokens(labels) | Self::Tags(labels) => labels.resize(count, IGNORE_INDEX),
@@ -105,7 +105,7 @@ impl Targets {
 }
 
 impl Batch {
-    /// Labels by token `[batch_size, seq_len]`; empty where the documents as a whole have them.
+    /// Labels by token `[batch_size, seq_len]`; empty where each document has one label as a whole.
     pub fn labels(&self) -> &[i64] {
         match &self.targets {
             Targets::Tokens(labels) | Targets::Tags(labels) => labels,
@@ -113,8 +113,8 @@ impl Batch {
         }
     }
 
-    /// What next-token prediction learns: `(rows, targets)`, where row `b * seq_len + t - 1` of the logits is to predict
-    /// `labels[b, t]`. That is every label that is not -100 and whose document has a token before it.
+    /// Returns the `(rows, targets)` of next-token prediction: row `b * seq_len + t - 1` of the logits is to predict `labels[b, t]`. These are all
+    /// labels that are not -100 and whose document has a token before them.
     pub fn next_tokens(&self) -> (Vec<i32>, Vec<i32>) {
         let Targets::Tokens(labels) = &self.targets else { return (Vec::new(), Vec::new()) };
         let is_learnt = |at: &usize| {
@@ -132,17 +132,17 @@ impl Batch {
     }
 }
 
-/// What fills short rows up, and how far.
+/// The token that pads short rows, and the length that they are padded to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Padding {
-    /// The token; it is neither attended to nor learnt.
+    /// Id of the padding token, which is neither attended to nor learnt.
     pub id: u32,
-    /// Rows are filled up to a multiple of so many tokens (`pad_to_multiple_of`); 0 and 1 add nothing.
+    /// Number of tokens to a multiple of which rows are padded (`pad_to_multiple_of`); 0 and 1 add nothing.
     pub multiple_of: usize,
 }
 
 impl Padding {
-    /// The length of a batch whose longest row has `longest` tokens.
+    /// Returns the length of a batch whose longest row has `longest` tokens.
     pub fn length(self, longest: usize) -> usize {
         longest.next_multiple_of(self.multiple_of.max(1))
     }
@@ -154,7 +154,7 @@ impl From<u32> for Padding {
     }
 }
 
-/// Pads rows on the right to the longest of them, or to the multiple after it.
+/// Pads rows on the right to the length of the longest, or to the next multiple.
 pub fn collate(rows: &[&SequenceRow], padding: impl Into<Padding>) -> Batch {
     let padding = padding.into();
     let seq_len = padding.length(rows.iter().map(|row| row.num_tokens()).max().unwrap_or(0));
@@ -183,12 +183,12 @@ pub fn collate(rows: &[&SequenceRow], padding: impl Into<Padding>) -> Batch {
     batch
 }
 
-/// Each example in a row of its own.
+/// Places each example in a row of its own.
 pub fn one_per_row(examples: Vec<Example>) -> Vec<SequenceRow> {
     examples.into_iter().map(|example| SequenceRow { documents: vec![example] }).collect()
 }
 
-/// Packs examples into rows as `pack_lengths` says; one longer than `max_length` is cut there.
+/// Packs examples into rows like `pack_lengths`. An example longer than `max_length` is cut there.
 pub fn pack(mut examples: Vec<Example>, max_length: usize) -> Vec<SequenceRow> {
     for example in &mut examples {
         example.truncate(max_length, TruncationSide::Right);
@@ -202,9 +202,9 @@ pub fn pack(mut examples: Vec<Example>, max_length: usize) -> Vec<SequenceRow> {
         .collect()
 }
 
-/// Which documents share a row of at most `max_length` tokens: first fit decreasing (Johnson, 1973; at most 11/9 of the best possible number
-/// of rows, plus one). No document is split, and none may be longer; an empty one is left out. Deterministic: equal lengths keep their order,
-/// and both the documents of a row and the rows themselves come in the order of `lengths`.
+/// Chooses the documents that share a row of at most `max_length` tokens: first fit decreasing (Johnson, 1973; at most 11/9 of the best possible
+/// number of rows, plus one). No document is split, and none may be longer than a row; empty ones are left out. The result is deterministic: equal
+/// lengths keep their order, and both the documents of a row and the rows themselves come in the order of `lengths`.
 pub(crate) fn pack_lengths(lengths: &[usize], max_length: usize) -> Vec<Vec<usize>> {
     let mut by_length: Vec<usize> = (0..lengths.len()).filter(|&index| lengths[index] > 0).collect();
     by_length.sort_by_key(|&index| std::cmp::Reverse(lengths[index]));
@@ -233,7 +233,7 @@ struct FreeSpace {
 }
 
 impl FreeSpace {
-    /// `rows` empty rows of `capacity`, enough for as many documents.
+    /// Creates `rows` empty rows of `capacity`, enough for as many documents.
     fn new(rows: usize, capacity: usize) -> Self {
         let leaves = rows.next_power_of_two();
         Self { leaves, tree: vec![capacity; 2 * leaves] }

@@ -1,4 +1,4 @@
-//! A conversation as the model wants to read it: its Jinja chat template, rendered as Transformers renders it.
+//! Renders a conversation by the model's Jinja chat template, as Transformers renders it.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -16,16 +16,16 @@ use crate::tokenizer_config::TokenizerConfig;
 /// One turn of a conversation.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Message {
-    /// Who speaks: `system`, `user`, `assistant`, or what else the template knows.
+    /// The speaker: `system`, `user`, `assistant`, or another role that the template knows.
     pub role: String,
-    /// The words.
+    /// The text of the turn.
     pub content: String,
-    /// What else the template may look at: `tool_calls`, `name`, `reasoning_content`, ...
+    /// Other fields that the template may read: `tool_calls`, `name`, `reasoning_content`, ...
     pub fields: Map<String, Json>,
 }
 
 impl Message {
-    /// Words and who says them.
+    /// Creates a turn of `role` with the text `content`.
     pub fn new(role: impl Into<String>, content: impl Into<String>) -> Self {
         Self { role: role.into(), content: content.into(), fields: Map::new() }
     }
@@ -34,7 +34,7 @@ impl Message {
         let own =
             [("role", Value::from(self.role.as_str())), ("content", Value::from(self.content.as_str()))];
         let more = self.fields.iter().map(|(name, value)| (name.as_str(), of_json(value)));
-        // Transformers gives a thought under the name that templates read, and under gpt-oss's, whatever the data call it.
+        // Transformers passes a thought under the name that templates read and under gpt-oss's, whatever its name in the data is.
         let thought = REASONING_FIELDS.iter().find_map(|name| self.fields.get(*name)).map(of_json);
         let first = thought.iter().map(|thought| ("thinking", thought.clone()));
         let last = thought.iter().map(|thought| ("reasoning_content", thought.clone()));
@@ -43,15 +43,15 @@ impl Message {
     }
 }
 
-/// The names under which a message has what was thought before it.
+/// Names under which a message has the thought that precedes its text.
 const REASONING_FIELDS: [&str; 3] = ["reasoning_content", "thinking", "reasoning"];
 
-/// A conversation with what else its template is given.
+/// A conversation with the other inputs of its template.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Conversation {
     /// The turns.
     pub messages: Vec<Message>,
-    /// So many of the first turns are a prompt: given, not learnt.
+    /// Number of first turns that are a prompt: they are given, not learnt.
     pub given: usize,
     /// The tools that the model may call, as JSON schemas.
     pub tools: Option<Json>,
@@ -66,7 +66,7 @@ impl From<Vec<Message>> for Conversation {
 }
 
 impl Conversation {
-    /// About how many bytes of text it holds.
+    /// Approximate number of bytes of text.
     pub(crate) fn size(&self) -> usize {
         self.messages.iter().map(|message| message.content.len()).sum()
     }
@@ -81,14 +81,13 @@ pub(crate) struct Rendered {
     pub(crate) generated: Option<Vec<Range<usize>>>,
 }
 
-/// What one rendering may spend: about as many template instructions, and 64 bytes of text for each. Transformers'
-/// longest templates take a few thousand for a conversation; a template that loops for ever stops within a second.
+/// Limit of one rendering: about as many template instructions, and 64 bytes of text for each. Transformers' longest templates take a few thousand
+/// instructions for a conversation; a template that loops for ever stops within a second.
 const FUEL: u64 = 2_000_000;
 
 const NAME: &str = "chat_template";
 
-/// For a model that has none: ChatML. A turn ends with the model's own end token where it has one, so that generation
-/// stops there.
+/// The ChatML template, for a model that has none. A turn ends with the model's own end token where it has one, so that generation stops there.
 pub(crate) const DEFAULT_TEMPLATE: &str = "\
 {%- if adds_bos is defined %}{{ bos_token }}{% endif %}\
 {%- set end_of_turn = eos_token if eos_token is defined else '<|im_end|>' %}\
@@ -107,9 +106,9 @@ pub(crate) struct ChatTemplate {
 }
 
 impl ChatTemplate {
-    /// Compiles `source`, which sees the config's special tokens by name and, with `adds_bos`, a variable of that name.
-    /// `{% generation %}` blocks are calls of a function that marks what the block renders, so that white space and scopes are
-    /// those of Transformers, where the block is one too.
+    /// Compiles `source`, which sees the config's special tokens by name and, with `adds_bos`, a variable of that name. `{% generation %}` blocks
+    /// become calls of a function that marks the rendered text of the block. So white space and scopes are the same as in Transformers, where the
+    /// block is a call, too.
     pub(crate) fn compile(source: &str, config: &TokenizerConfig, adds_bos: bool) -> Result<Self, DataError> {
         let mut environment = Environment::new();
         let whitespace = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
@@ -125,7 +124,7 @@ impl ChatTemplate {
             let text = caller.call(state, &[])?;
             Ok(Value::from_safe_string(format!("{BEGIN}{text}{END}")))
         });
-        // As Jinja2 does with every template.
+        // Jinja2 does so with every template.
         let source = source.replace("\r\n", "\n").replace('\r', "\n");
         let (source, marks) = with_generation_calls(&source);
         environment.add_template_owned(NAME, source).map_err(|error| template_error(&error))?;
@@ -134,7 +133,7 @@ impl ChatTemplate {
             .iter()
             .map(|(name, token)| (name.clone(), Value::from(token.as_str())))
             .collect();
-        // Transformers passes these always, so a template may test them without `is defined`.
+        // Transformers always passes these, so a template may test them without `is defined`.
         variables.insert("tools".to_owned(), Value::from(()));
         variables.insert("documents".to_owned(), Value::from(()));
         if adds_bos {
@@ -147,7 +146,7 @@ impl ChatTemplate {
         })
     }
 
-    /// Sets what `strftime_now` takes for now, in seconds since 1970 (UTC).
+    /// Sets the current time for `strftime_now`, in seconds since 1970 (UTC).
     pub(crate) fn with_now(mut self, seconds: i64) -> Self {
         self.environment.add_function("strftime_now", move |format: String| {
             clock::strftime(seconds, &format)
@@ -156,7 +155,7 @@ impl ChatTemplate {
         self
     }
 
-    /// The first `turns` of a conversation as text.
+    /// Renders the first `turns` of a conversation as text.
     pub(crate) fn render(
         &self,
         conversation: &Conversation,
@@ -184,7 +183,7 @@ impl ChatTemplate {
     }
 }
 
-/// JSON as a template sees it.
+/// Converts JSON to the value that a template sees.
 fn of_json(value: &Json) -> Value {
     match value {
         Json::Null => Value::from(()),
@@ -231,14 +230,14 @@ fn template_error(error: &Error) -> DataError {
     DataError::new(DataErrorKind::Template, problem, help)
 }
 
-/// The name by which a template calls what marks the assistant's words.
+/// Name of the function that marks the assistant's text in a template.
 const GENERATION: &str = "lorelei_generation";
 
-/// Around what a `{% generation %}` block renders. No text has these two: Unicode keeps them for use inside a program.
+/// Marks around the rendered text of a `{% generation %}` block. No text has these two characters: Unicode reserves them for use inside a program.
 const BEGIN: char = '\u{FDD0}';
 const END: char = '\u{FDD1}';
 
-/// Takes the marks out of a rendering and says where they were. A block inside a block is a part of it.
+/// Removes the marks from a rendering and returns their places. A block inside a block is a part of it.
 fn without_marks(marked: &str) -> Rendered {
     let mut text = String::with_capacity(marked.len());
     let mut generated: Vec<Range<usize>> = Vec::new();
@@ -266,7 +265,7 @@ fn without_marks(marked: &str) -> Rendered {
     Rendered { text, generated: Some(generated) }
 }
 
-/// Writes `{% generation %}` as a `{% call %}` and its end as `endcall`, and says whether there was one.
+/// Writes `{% generation %}` as a `{% call %}` and its end as `endcall`. Returns whether there was one.
 fn with_generation_calls(source: &str) -> (String, bool) {
     let mut out = String::with_capacity(source.len());
     let mut rest = source;

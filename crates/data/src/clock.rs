@@ -7,7 +7,7 @@ use chrono::{
     format::{Item, Numeric, StrftimeItems},
 };
 
-/// Seconds since 1970 of this machine's clock, `None` where there is no clock to read (wasm32 without a host).
+/// Returns the seconds since 1970 by this machine's clock, `None` where there is no clock to read (wasm32 without a host).
 pub(crate) fn now() -> Option<i64> {
     #[cfg(target_arch = "wasm32")]
     return None;
@@ -22,14 +22,14 @@ pub(crate) fn now() -> Option<i64> {
 ///
 /// # Errors
 ///
-/// If the format has a directive that is not known, or means another thing in Python.
+/// If the format has a directive that is not known, or that means another thing in Python.
 pub(crate) fn strftime(seconds: i64, format: &str) -> Result<String, String> {
     let unknown = || format!("strftime_now does not know each directive of {format:?}");
-    // Far outside what a calendar is asked.
+    // Both limits are far beyond any date that a calendar is asked for.
     let seconds = seconds.clamp(DateTime::<Utc>::MIN_UTC.timestamp(), DateTime::<Utc>::MAX_UTC.timestamp());
     let when = DateTime::from_timestamp(seconds, 0).ok_or_else(unknown)?;
     let items = StrftimeItems::new(format).parse().map_err(|_| unknown())?;
-    // Python's %f are microseconds.
+    // Python's %f means microseconds.
     if items.iter().any(|item| matches!(item, Item::Numeric(Numeric::Nanosecond, _))) {
         return Err(unknown());
     }

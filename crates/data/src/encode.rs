@@ -1,4 +1,4 @@
-//! Rows to token ids with labels: what of each row is learnt.
+//! Converts rows to token ids with labels, and selects the learnt part of each row.
 
 use std::ops::Range;
 
@@ -11,7 +11,7 @@ use crate::labels::Labels;
 use crate::rows::Row;
 use crate::tokenizer::Tokenizer;
 
-/// Special tokens that a tokenizer puts around a text, at most.
+/// Maximum number of special tokens that a tokenizer puts around a text.
 const MOST_AROUND: usize = 8;
 
 /// An example that fits a row.
@@ -19,7 +19,7 @@ pub(crate) struct Fitted {
     pub(crate) example: Example,
     /// Whether something was cut off.
     pub(crate) was_cut: bool,
-    /// Labels that counted before.
+    /// Number of targets before the cut.
     pub(crate) num_targets: usize,
 }
 
@@ -36,12 +36,12 @@ pub struct Encoder<'t> {
 }
 
 impl<'t> Encoder<'t> {
-    /// An encoder that cuts examples on the right after `max_length` tokens.
+    /// Creates an encoder that cuts examples on the right after `max_length` tokens.
     pub fn new(tokenizer: &'t Tokenizer, max_length: usize) -> Self {
         Self::of_section(tokenizer, &DataSection { max_length, ..DataSection::default() })
     }
 
-    /// An encoder that cuts examples and masks labels as a recipe says.
+    /// Creates an encoder that cuts examples and masks labels as a recipe sets.
     pub fn of_section(tokenizer: &'t Tokenizer, section: &DataSection) -> Self {
         Self {
             tokenizer,
@@ -59,7 +59,7 @@ impl<'t> Encoder<'t> {
         Self { vocab_size, ..self }
     }
 
-    /// Encodes for a classifier: what is learnt is the label of a row.
+    /// Encodes for a classifier, which learns the label of a row.
     pub fn with_labels(self, labels: &'t Labels) -> Self {
         Self { labels: Some(labels), ..self }
     }
@@ -69,25 +69,24 @@ impl<'t> Encoder<'t> {
         self.labels.is_some()
     }
 
-    /// Tokens and labels of `row`:
+    /// Encodes `row` as tokens and labels:
     ///
-    /// - text, with a label or without: with the special tokens that the tokenizer adds and an end token; everything is learnt.
-    ///   A second text is on the next line.
-    /// - prompt and completion: tokenised as one text where that leaves the prompt's tokens as they are, else
-    ///   separately and joined; the completion and an end token are learnt, or all with `completion_only_loss = false`.
-    /// - a conversation: rendered by the chat template; learnt is what `{% generation %}` marks where the template has it, else
-    ///   what comes after the generation prompt of each assistant turn up to the end of that turn, its end token
-    ///   included; all with `assistant_only_loss = false`. Of one whose first turns are a prompt, all that comes after
-    ///   them is learnt (`completion_only_loss`).
-    /// - tokens: as they are.
+    /// - Text, with a label or without: the special tokens that the tokenizer adds and an end token are included. Everything is learnt. A second text
+    ///   is on the next line.
+    /// - Prompt and completion: both are tokenised as one text where that leaves the prompt's tokens unchanged, else separately and joined. The
+    ///   completion and an end token are learnt, or everything with `completion_only_loss = false`.
+    /// - Conversation: it is rendered by the chat template. The bytes that `{% generation %}` marks are learnt where the template has such blocks.
+    ///   Else each assistant turn is learnt from the end of its generation prompt to the end of the turn, its end token included. Everything is
+    ///   learnt with `assistant_only_loss = false`. If the first turns are a prompt, everything after them is learnt (`completion_only_loss`).
+    /// - Tokens: they are taken unchanged.
     ///
-    /// A token id or label outside the vocabulary and a row without tokens are errors. Whether anything is left to
-    /// learn is for the caller to see ([`Example::num_targets`]).
+    /// A token id or label outside the vocabulary and a row without tokens are errors. The caller has to check whether anything is left to learn
+    /// ([`Example::num_targets`]).
     pub fn encode(&self, row: &Row) -> Result<Example, DataError> {
         Ok(self.fit(row)?.example)
     }
 
-    /// As [`Self::encode`], and what became of the row.
+    /// Like [`Self::encode`], but also returns whether the row was cut.
     pub(crate) fn fit(&self, row: &Row) -> Result<Fitted, DataError> {
         if let Some(labels) = self.labels {
             let fitted = labels.encode(row, self.tokenizer, self.max_length, self.truncation_side)?;
@@ -153,7 +152,7 @@ impl<'t> Encoder<'t> {
 
     fn text(&self, text: &str) -> Result<Example, DataError> {
         let mut ids = self.tokenizer.encode(text, true)?;
-        // What stands around a text is no text.
+        // Special tokens around a text are no text.
         if ids.len() <= MOST_AROUND && self.tokenizer.encode(text, false)?.is_empty() {
             return Err(empty());
         }
@@ -177,7 +176,7 @@ impl<'t> Encoder<'t> {
             ids.clone_from(&prompt_ids);
             ids.extend(self.tokenizer.encode(completion, false)?);
         }
-        // An empty completion teaches to stop, even after a prompt that ends in the end token.
+        // An empty completion teaches the model to stop, even after a prompt that ends in the end token.
         if ids.len() == prompt_ids.len() {
             ids.extend(eos);
         }
@@ -192,7 +191,7 @@ impl<'t> Encoder<'t> {
         let mut labels = Vec::with_capacity(ids.len());
         let mut done = 0;
         for (&id, offset) in ids.iter().zip(&offsets) {
-            // A token of only spaces may come with an empty range; it stands for what lies before it.
+            // A token of only spaces may have an empty range. It stands for the bytes before it.
             let range = if offset.is_empty() { done.min(offset.start)..offset.end } else { offset.clone() };
             done = done.max(offset.end);
             labels.push(if learnt.iter().any(|span| overlap(span, &range)) {
@@ -204,7 +203,7 @@ impl<'t> Encoder<'t> {
         Ok(Example::tokens(ids, labels))
     }
 
-    /// Bytes of the rendered text that are learnt.
+    /// Returns the byte ranges of the rendered text that are learnt.
     fn learnt_spans(
         &self,
         conversation: &Conversation,
@@ -219,7 +218,7 @@ impl<'t> Encoder<'t> {
             },
             _ if !self.completion_only_loss => Ok(std::iter::once(0..all).collect()),
             given => {
-                // Where the prompt ends in the assistant's own words, those are gone on with.
+                // A prompt that ends in the assistant's own words is continued without a new turn.
                 let last = conversation.messages.get(given - 1);
                 let goes_on = last.is_some_and(|message| message.role == "assistant");
                 let prompt = self.tokenizer.render(conversation, given, !goes_on)?.text;
@@ -231,7 +230,7 @@ impl<'t> Encoder<'t> {
         }
     }
 
-    /// Bytes of `text`, the whole rendering, that the assistant is to write.
+    /// Returns the byte ranges of `text`, the whole rendering, that the assistant is to write.
     fn assistant_spans(
         &self,
         conversation: &Conversation,
@@ -267,17 +266,17 @@ fn hidden(what: &str, after: &str) -> DataError {
     )
 }
 
-/// Where a turn stands in `text`, given the rendering up to its generation prompt and the one that ends with it.
+/// Finds a turn in `text`. `prompt` is the rendering up to the turn's generation prompt, `through` the rendering that ends with the turn.
 fn span(text: &str, prompt: &str, through: &str, content: &str) -> Option<Range<usize>> {
     let turn = through.strip_prefix(prompt)?;
     let rest = text.strip_prefix(prompt)?;
     if rest.starts_with(turn) {
         return Some(prompt.len()..through.len());
     }
-    // Templates that write more in the last turn, a thought before its words: what is left of it here is its end.
+    // Some templates write more in the last turn, such as a thought before its words. The rest of it that is found here is its end.
     let contents = [content, content.trim()].into_iter().filter(|content| !content.is_empty());
     let tail = match content.is_empty() {
-        // Only a call of a tool.
+        // The turn is only a tool call.
         true => 0,
         false => {
             contents.clone().find_map(|content| Some(turn.len() - turn.rfind(content)? - content.len()))?
@@ -287,7 +286,7 @@ fn span(text: &str, prompt: &str, through: &str, content: &str) -> Option<Range<
     if let Some(end) = end.filter(|end| end.len() > tail) {
         return Some(prompt.len()..prompt.len() + end.len());
     }
-    // Or write it elsewhere: the words, and what follows them.
+    // Other templates write it elsewhere: search the words and the text after them.
     contents.into_iter().find_map(|content| {
         let after = turn.rfind(content)? + content.len();
         let tail = &turn[after..];

@@ -1,6 +1,6 @@
-//! The one error of this crate: which file and line, what is wrong there, and the way out.
+//! The error type of this crate: the file and line, the problem, and the way out.
 
-/// What went wrong, for callers that decide by it. The text is in [`DataError`].
+/// The sort of an error, for callers that decide by it. The text is in [`DataError`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DataErrorKind {
     /// The reader failed.
@@ -11,7 +11,7 @@ pub enum DataErrorKind {
     BadRow,
     /// The row tokenises to nothing.
     EmptyRow,
-    /// Not one row of the file teaches anything.
+    /// No row of the file has anything to learn.
     NothingToLearn,
     /// `tokenizer.json` or `tokenizer_config.json` cannot be used, or the tokenizer refused a text.
     Tokenizer,
@@ -29,9 +29,9 @@ pub struct DataError {
     pub file: Option<String>,
     /// The line in that file, from 1.
     pub line: Option<usize>,
-    /// What is wrong, and what was expected.
+    /// The problem, and what was expected.
     pub problem: String,
-    /// What to do about it; may be empty.
+    /// A suggestion how to solve it; may be empty.
     pub help: String,
 }
 
@@ -49,19 +49,19 @@ fn way_out(help: &str) -> String {
 }
 
 impl DataError {
-    /// What is wrong, and the way out of it, which may be empty; no place yet.
+    /// Creates an error of a problem and the way out of it, which may be empty. It has no place yet.
     pub fn new(kind: DataErrorKind, problem: impl Into<String>, help: impl Into<String>) -> Self {
         Self { kind, file: None, line: None, problem: problem.into(), help: help.into() }
     }
 
-    /// The same error with the place it came from, unless it has one already.
+    /// Returns the same error with the place it came from, unless it has one already.
     pub fn at(mut self, file: &str, line: usize) -> Self {
         self.file.get_or_insert_with(|| file.to_owned());
         self.line.get_or_insert(line);
         self
     }
 
-    /// The same error with the file it came from.
+    /// Returns the same error with the file it came from.
     pub(crate) fn in_file(mut self, file: &str) -> Self {
         self.file.get_or_insert_with(|| file.to_owned());
         self

@@ -1,33 +1,33 @@
-//! What a run learns from: token ids, and a target that says what they teach.
+//! Examples that a run learns from: token ids, and a target.
 
 use lorelei_recipe::TruncationSide;
 
 /// The label of a token that is not learnt, as in PyTorch's cross entropy.
 pub const IGNORE_INDEX: i64 = -100;
 
-/// Token ids and what they teach.
+/// Token ids and their target.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Example {
     /// Token ids.
     pub input_ids: Vec<u32>,
-    /// Of a pair of texts, which of the two each token is of, where the tokenizer tells (BERT's does); else empty.
+    /// Text of a pair that each token belongs to, where the tokenizer reports it (BERT's does); else empty.
     pub token_type_ids: Vec<u32>,
-    /// What is to be said of them.
+    /// Target of the tokens.
     pub target: Target,
 }
 
-/// What an example teaches. All examples of a run are of one kind.
+/// Target of an example. All examples of a run have the same kind of target.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Target {
-    /// To write: a label for each token, not shifted; the token's own id where it is learnt, else [`IGNORE_INDEX`].
+    /// Labels of a text to write, one for each token, not shifted: the token's own id where it is learnt, else [`IGNORE_INDEX`].
     Tokens(Vec<i64>),
-    /// To classify tokens: the class of each, or [`IGNORE_INDEX`].
+    /// Class of each token, or [`IGNORE_INDEX`].
     Tags(Vec<i64>),
     /// The class of the text.
     Class(u32),
-    /// Of several classes a text may be of, `[labels]`: 1 for each that it is of, else 0.
+    /// Classes of a text that may belong to several, `[labels]`: 1 for each that it belongs to, else 0.
     Classes(Vec<f32>),
-    /// A number that the text has.
+    /// A number that is predicted from the text.
     Number(f32),
 }
 
@@ -38,7 +38,7 @@ impl Default for Target {
 }
 
 impl Target {
-    /// Labels by token; empty where the text as a whole has one.
+    /// Labels by token; empty where the text has one label as a whole.
     pub fn labels(&self) -> &[i64] {
         match self {
             Self::Tokens(labels) | Self::Tags(labels) => labels,
@@ -53,7 +53,7 @@ impl Target {
         }
     }
 
-    /// How often it counts in the loss. Of tokens to write, the first never does: nothing predicts it.
+    /// Number of times that it counts in the loss. The first of the tokens to write never counts: nothing predicts it.
     pub fn len(&self) -> usize {
         let is_learnt = |label: &&i64| **label != IGNORE_INDEX;
         match self {
@@ -70,29 +70,29 @@ impl Target {
 }
 
 impl Example {
-    /// Tokens to write: `labels` has one for each of `input_ids`.
+    /// Creates an example of tokens to write. `labels` has one label for each of `input_ids`.
     pub fn tokens(input_ids: Vec<u32>, labels: Vec<i64>) -> Self {
         Self { input_ids, target: Target::Tokens(labels), ..Self::default() }
     }
 
-    /// All tokens from `start` on are learnt.
+    /// Creates an example whose tokens from `start` on are all learnt.
     pub(crate) fn learnt_from(input_ids: Vec<u32>, start: usize) -> Self {
         let label = |(at, &id): (usize, &u32)| if at < start { IGNORE_INDEX } else { i64::from(id) };
         let labels = input_ids.iter().enumerate().map(label).collect();
         Self::tokens(input_ids, labels)
     }
 
-    /// Labels by token; empty where the text as a whole has one.
+    /// Labels by token; empty where the text has one label as a whole.
     pub fn labels(&self) -> &[i64] {
         self.target.labels()
     }
 
-    /// How often it counts in the loss.
+    /// Number of times that it counts in the loss.
     pub fn num_targets(&self) -> usize {
         self.target.len()
     }
 
-    /// Keeps `max_length` tokens: the first, or the last.
+    /// Keeps `max_length` tokens: the first or the last ones, by `side`.
     pub(crate) fn truncate(&mut self, max_length: usize, side: TruncationSide) {
         let surplus = match side {
             TruncationSide::Left => self.input_ids.len().saturating_sub(max_length),
@@ -106,7 +106,7 @@ impl Example {
     }
 }
 
-/// Leaves out the first `surplus` values, and of the others all after `count`.
+/// Removes the first `surplus` values, and all but the first `count` of the others.
 fn keep<T>(values: &mut Vec<T>, surplus: usize, count: usize) {
     values.drain(..surplus.min(values.len()));
     values.truncate(count);

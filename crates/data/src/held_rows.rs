@@ -1,4 +1,4 @@
-//! Rows of labelled files, held until all have been seen: before that, the number of a label is not known.
+//! Rows of labelled files, held until all have been read: only then the number of each label is known.
 
 use crate::{
     error::{DataError, DataErrorKind},
@@ -7,7 +7,7 @@ use crate::{
     rows::Row,
 };
 
-/// A row with its line, or what is wrong with it.
+/// A row with its line, or its error.
 type NumberedRow = Result<(usize, Row), DataError>;
 
 /// The rows of some files, good and bad.
@@ -30,7 +30,7 @@ impl HeldRows {
         for row in rows {
             match row {
                 Err(error) if stops => return Err(error),
-                // Nothing comes after what broke the file off.
+                // There are no rows after the error that broke the file off.
                 Err(error) if error.kind == DataErrorKind::Read => {
                     held.push(Err(error));
                     break;
@@ -42,11 +42,11 @@ impl HeldRows {
         Ok(())
     }
 
-    /// What their labels are, of words or of texts. Where all rows are tokens, their labels are the numbers of the classes.
+    /// Determines the labels of the rows, of words or of texts. If all rows are tokens, their labels are the numbers of the classes.
     ///
     /// # Errors
     ///
-    /// If no row has a label, or there is but one class: what is wrong with the first bad row, where there is one.
+    /// If no row has a label, or there is but one class. If there are bad rows, the error is that of the first.
     pub fn labels(&self, of_words: bool) -> Result<Labels, DataError> {
         let rows = || self.0.iter().flat_map(|(_, rows)| rows).flatten().map(|(_, row)| row);
         let are_tokens = rows().next().is_some() && rows().all(|row| matches!(row, Row::Tokens { .. }));
@@ -55,7 +55,7 @@ impl HeldRows {
             true => Labels::of_words(rows()),
             false => Labels::of(rows()),
         };
-        // Where rows are bad, that is why.
+        // Bad rows are the likely reason.
         let bad = || self.0.iter().flat_map(|(_, rows)| rows).find_map(|row| row.as_ref().err().cloned());
         found.map_err(|error| bad().unwrap_or(error))
     }
@@ -64,7 +64,7 @@ impl HeldRows {
     ///
     /// # Errors
     ///
-    /// As [`Loader::add`].
+    /// The same as those of [`Loader::add`].
     pub fn load(self, loader: &mut Loader<'_>, count: usize) -> Result<(), DataError> {
         self.0.into_iter().try_for_each(|(file, rows)| loader.add_first(rows.into_iter(), &file, count))
     }

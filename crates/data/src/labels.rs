@@ -1,4 +1,4 @@
-//! Texts and words with labels as what a classifier learns.
+//! Encodes labelled texts and words for a classifier.
 
 use std::collections::BTreeSet;
 
@@ -13,31 +13,31 @@ use crate::{
     tokenizer::{Surrounded, Tokenizer},
 };
 
-/// What the labels of a data set are: Transformers' `problem_type`, and the classes by their labels.
+/// Labels of a data set: Transformers' `problem_type`, and the names of the classes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Labels {
-    /// A text is of one class (`single_label_classification`).
+    /// Each text has one class (`single_label_classification`).
     Classes(Vec<String>),
-    /// A word is of one class.
+    /// Each word has one class.
     Tags(Vec<String>),
-    /// A text is of any number of classes (`multi_label_classification`).
+    /// Each text has any number of classes (`multi_label_classification`).
     Several(Vec<String>),
-    /// A text has a number (`regression`).
+    /// Each text has a number (`regression`).
     Number,
 }
 
-/// The file beside a classifier's adapter that says what its classes are called: PEFT's own files do not.
+/// Name of the file beside a classifier's adapter that holds the names of its classes, which PEFT's own files lack.
 pub const LABELS_FILE: &str = "labels.json";
 
-/// Numbers above are names.
+/// Upper bound of the numbers of classes: this number and larger ones are names.
 const MOST: u64 = 1 << 16;
 
 impl Labels {
-    /// The labels of the texts among `rows`; rows that have none are passed over.
+    /// Determines the labels of the texts among `rows`. Rows without a label are ignored.
     ///
-    /// Whole numbers from 0 are the classes themselves, all else is numbered in the order of the names. Where a label is a list, a text is of
-    /// several classes: those of the list, or, where it is of fractions (`[0.0, 1.0]`), those whose entry is 1. Where all labels are numbers and
-    /// one has a fraction (`2.5`, `3.0`), they are what is learnt.
+    /// Whole numbers from 0 are the classes themselves; all other labels are numbered in the order of the names. If a label is a list, a text has
+    /// several classes: those of the list, or, if it is a list of fractions (`[0.0, 1.0]`), those whose entry is 1. If all labels are numbers and one
+    /// has a fraction (`2.5`, `3.0`), the numbers themselves are learnt.
     ///
     /// # Errors
     ///
@@ -58,7 +58,7 @@ impl Labels {
         found.labels()
     }
 
-    /// As [`Self::of`], of the words among `rows`.
+    /// Like [`Self::of`], but for the words among `rows`.
     ///
     /// # Errors
     ///
@@ -73,7 +73,7 @@ impl Labels {
         found.labels()
     }
 
-    /// The classes of rows of tokens whose labels are the numbers of their classes already.
+    /// Determines the classes of rows of tokens, whose labels are the numbers of their classes already.
     pub(crate) fn of_tokens<'r>(rows: impl Iterator<Item = &'r Row>) -> Self {
         let labels = rows.flat_map(|row| match row {
             Row::Tokens { labels, .. } => labels.as_slice(),
@@ -83,7 +83,7 @@ impl Labels {
         Labels::Tags((0..=largest.max(1)).map(|class| class.to_string()).collect())
     }
 
-    /// The labels of the classes, in the order of their numbers; of numbers, none.
+    /// Names of the classes, in the order of their numbers; empty where the labels are numbers.
     pub fn names(&self) -> &[String] {
         match self {
             Labels::Classes(names) | Labels::Tags(names) | Labels::Several(names) => names,
@@ -91,12 +91,12 @@ impl Labels {
         }
     }
 
-    /// The rows of the head.
+    /// Number of rows of the head.
     pub fn num_labels(&self) -> usize {
         self.names().len().max(1)
     }
 
-    /// What [`LABELS_FILE`] holds, in Transformers' words: `problem_type` and `id2label`.
+    /// Formats the contents of [`LABELS_FILE`], with Transformers' keys `problem_type` and `id2label`.
     pub fn to_json(&self) -> String {
         let named =
             self.names().iter().enumerate().map(|(number, name)| (number.to_string(), name.as_str().into()));
@@ -105,11 +105,11 @@ impl Labels {
         format!("{json:#}\n")
     }
 
-    /// Reads what [`Self::to_json`] wrote.
+    /// Parses the text that [`Self::to_json`] wrote.
     ///
     /// # Errors
     ///
-    /// If the text is something else.
+    /// If the text has another form.
     pub fn from_json(text: &str) -> Result<Self, DataError> {
         let wrong = |problem: String| bad(problem, "train the adapter again, or remove the file");
         let json: Value =
@@ -128,7 +128,7 @@ impl Labels {
         }
     }
 
-    /// Transformers' `problem_type`; of words it has none.
+    /// Returns Transformers' `problem_type`, or for words, which have none there, [`TOKENS`].
     fn problem_type(&self) -> &'static str {
         match self {
             Self::Classes(_) => "single_label_classification",
@@ -138,7 +138,7 @@ impl Labels {
         }
     }
 
-    /// The names of a text's classes, or its number; none where its tokens have labels.
+    /// Returns the names of a text's classes, or its number; `None` where its tokens have labels.
     pub fn text_label(&self, example: &Example) -> Option<String> {
         match &example.target {
             Target::Class(class) => self.names().get(*class as usize).cloned(),
@@ -151,7 +151,7 @@ impl Labels {
         }
     }
 
-    /// The name of a token's class, where it has one.
+    /// Returns the name of a token's class, where it has one.
     pub fn token_label(&self, example: &Example, at: usize) -> Option<String> {
         match &example.target {
             Target::Tags(labels) => self.names().get(usize::try_from(*labels.get(at)?).ok()?).cloned(),
@@ -159,13 +159,13 @@ impl Labels {
         }
     }
 
-    /// The tokens of a labelled row, at most `max_length` of them, the special ones that the tokenizer adds included.
+    /// Encodes a labelled row as at most `max_length` tokens, including the special ones that the tokenizer adds.
     ///
-    /// Of words, the first token of each bears its class, as in Transformers' `run_ner.py`.
+    /// The first token of each word has the word's class, as in Transformers' `run_ner.py`.
     ///
     /// # Errors
     ///
-    /// If it has no label, one that is not among the classes, or no token.
+    /// If the row has no label, no token, or a label that is not among the classes.
     pub(crate) fn encode(
         &self,
         row: &Row,
@@ -181,7 +181,7 @@ impl Labels {
                 let texts = tokenizer.encode_texts(text, text_pair.as_deref(), max_length, side)?;
                 let was_cut = texts.was_cut;
                 let example = Example { target: self.target(label)?, ..unlabelled(texts) };
-                // One token is the one that every text begins with.
+                // A single token is the one that every text begins with.
                 match example.input_ids.len() {
                     0 | 1 => Err(too_short()),
                     _ => Ok(Fitted { num_targets: 1, example, was_cut }),
@@ -228,11 +228,11 @@ impl Labels {
         }
     }
 
-    /// The tokens of a text, or of two, whose label is to be found; where words have labels, those of the text, which spaces part.
+    /// Encodes one text or two without a label, for a classifier to predict it. If words have labels, the text is split into words at its spaces.
     ///
     /// # Errors
     ///
-    /// If it has too few tokens, or the tokenizer refuses it.
+    /// If the text has too few tokens, or the tokenizer refuses it.
     pub fn question(
         &self,
         text: &str,
@@ -265,7 +265,7 @@ impl Labels {
         }
     }
 
-    /// What a text with that label teaches.
+    /// Converts the label of a text to a target.
     fn target(&self, label: &Value) -> Result<Target, DataError> {
         match (self, label) {
             (Labels::Classes(_) | Labels::Tags(_), _) => Ok(Target::Class(self.class(label)?)),
@@ -302,16 +302,16 @@ impl Labels {
     }
 }
 
-/// A text whose labels are to be found.
+/// A text without its labels, for a classifier to predict them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Question {
     /// Its tokens.
     pub example: Example,
-    /// Where words have labels: each word, as far as the tokens go, and its first token.
+    /// Each word that is not cut off, with its first token; empty where texts have labels.
     pub words: Vec<(String, usize)>,
 }
 
-/// Tokens without labels.
+/// Creates an example of tokens without labels.
 fn unlabelled(tokens: Surrounded) -> Example {
     let Surrounded { ids, type_ids, .. } = tokens;
     let token_type_ids = if type_ids.iter().all(|id| *id == 0) { Vec::new() } else { type_ids };
@@ -319,7 +319,7 @@ fn unlabelled(tokens: Surrounded) -> Example {
     Example { token_type_ids, ..Example::tokens(ids, labels) }
 }
 
-/// Each word with its first token, of the word of each token.
+/// Returns each word with its first token. `words` has the word of each token.
 fn first_tokens(words: &[Option<usize>]) -> Vec<(usize, usize)> {
     let is_first = |at: &usize| words[*at].is_some() && (*at == 0 || words[at - 1] != words[*at]);
     (0..words.len()).filter(is_first).filter_map(|at| Some((words[at]?, at))).collect()
@@ -336,14 +336,14 @@ fn too_short() -> DataError {
     DataError::new(DataErrorKind::EmptyRow, "the text has too few tokens", "leave the row out")
 }
 
-/// What the labels of some rows are like.
+/// Properties of the labels of some rows.
 #[derive(Default)]
 struct Found {
     names: BTreeSet<String>,
-    /// The largest, where all are whole numbers.
+    /// The largest label, where all are whole numbers.
     largest: u64,
     has_name: bool,
-    /// A whole number that is no class's number.
+    /// Whether there is a whole number that is no class's number.
     has_other: bool,
     has_fraction: bool,
     of_words: bool,

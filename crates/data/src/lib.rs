@@ -1,9 +1,9 @@
-//! From rows to batches: rows of JSONL, JSON, CSV, text, Parquet or Arrow, the model's tokenizer and chat template, tokens with a loss mask, packed batches.
+//! Converts rows to batches: rows of JSONL, JSON, CSV, text, Parquet or Arrow, the model's tokenizer and chat template, tokens with a loss mask,
+//! packed batches.
 //!
-//! One direction: [`read_rows`] reads rows, an [`Encoder`] turns each into token ids and labels (rendering
-//! conversations with the model's chat template), [`pack`] lays several short ones in a row, [`sampling_order`] orders an
-//! epoch and [`collate`] pads rows to a rectangle. Nothing here knows a tensor, a file system or a browser: bytes come
-//! in through [`std::io::BufRead`], plain vectors go out.
+//! Data flows in one direction: [`read_rows`] reads rows, an [`Encoder`] turns each into token ids and labels (rendering conversations with the
+//! model's chat template), [`pack`] places several short ones in a row, [`sampling_order`] orders an epoch and [`collate`] pads rows to a rectangle.
+//! The crate depends on no tensor library, file system or browser: bytes come in through [`std::io::BufRead`], plain vectors go out.
 
 mod batch;
 mod chat;

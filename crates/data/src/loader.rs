@@ -1,4 +1,4 @@
-//! Files of rows to examples: what is counted, left out and refused on the way.
+//! Loads files of rows into examples, and counts the rows that are cut, left out or refused.
 
 use std::{
     collections::HashSet,
@@ -16,13 +16,13 @@ use crate::{
     rows::Row,
 };
 
-/// Most bad rows whose errors are kept; the others are counted.
+/// Maximum number of bad rows whose errors are kept; the others are only counted.
 const MAX_ERRORS: usize = 100;
 
-/// Rows that are encoded side by side.
+/// Maximum number of rows that are encoded side by side.
 const AT_A_TIME: usize = 512;
 
-/// And how much of them is held at once.
+/// Bytes of text from which on no further row is added to those encoded side by side.
 const BYTES_AT_A_TIME: usize = 8 << 20;
 
 /// A line of a file.
@@ -43,43 +43,43 @@ impl fmt::Display for Place {
 /// The examples of some files.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Encoded {
-    /// Examples with something to learn, in file order; without those that were [taken](Loader::take).
+    /// Examples with something to learn, in file order, without those that were [taken](Loader::take).
     pub examples: Vec<Example>,
-    /// Rows, good and bad.
+    /// Number of rows, good and bad.
     pub rows: usize,
-    /// How many rows were cut at the maximum length.
+    /// Number of rows that were cut at the maximum length.
     pub truncated: usize,
     /// Rows that were left out because nothing of them would be learnt.
     pub skipped: Vec<Place>,
-    /// Rows that were left out because another has the same tokens and labels.
+    /// Number of rows that were left out because another has the same tokens and labels.
     pub duplicates: usize,
-    /// Rows with a label, which a language model does not learn.
+    /// Number of rows with a label that a language model does not learn.
     pub labelled: usize,
-    /// Rows that were left out because they cannot be used.
+    /// Number of rows that were left out because they cannot be used.
     pub bad: usize,
-    /// What is wrong with the first hundred of them.
+    /// Errors of the first hundred bad rows.
     pub errors: Vec<DataError>,
 }
 
-/// Reads rows into [`Encoded`] as a recipe's `[data]` says, file after file.
+/// Reads rows into [`Encoded`] by the settings of a recipe's `[data]`, file after file.
 pub struct Loader<'t> {
     encoder: Encoder<'t>,
     reads_on: bool,
     deduplicate: bool,
-    /// Hashes of the examples there are: of 128 bits, so that two that differ are not taken for one.
+    /// Hashes of the examples so far. They have 128 bits, so that different examples are not mistaken for equal ones.
     seen: HashSet<u128>,
-    /// Examples that were taken.
+    /// Number of examples that were taken.
     taken: usize,
     /// Tokens of a stream that do not fill a row yet.
     stream: Vec<u32>,
     encoded: Encoded,
-    /// Rows of which what was to be learnt was cut off.
+    /// Number of rows whose learnt tokens were all cut off.
     cut_away: usize,
     names: Vec<Arc<str>>,
 }
 
 impl<'t> Loader<'t> {
-    /// The first bad row is the error, or with `on_bad_row = "skip"` it is left out.
+    /// Creates a loader. The first bad row is an error; with `on_bad_row = "skip"` bad rows are left out.
     pub fn new(encoder: Encoder<'t>, section: &DataSection) -> Self {
         Self {
             encoder,
@@ -94,7 +94,7 @@ impl<'t> Loader<'t> {
         }
     }
 
-    /// As [`Self::new`], but reads on after a bad row whatever the recipe says, so that all of them can be shown at once.
+    /// Like [`Self::new`], but reads on after a bad row whatever the recipe sets, so that all bad rows can be shown at once.
     pub fn survey(encoder: Encoder<'t>, section: &DataSection) -> Self {
         Self { reads_on: true, ..Self::new(encoder, section) }
     }
@@ -103,7 +103,7 @@ impl<'t> Loader<'t> {
     ///
     /// # Errors
     ///
-    /// The first bad row, with its line. Where bad rows are left out, only what ends the file before its end.
+    /// Returns the first bad row, with its line. Where bad rows are left out, returns only an error that ends the file early.
     pub fn add(
         &mut self,
         rows: impl Iterator<Item = Result<(usize, Row), DataError>>,
@@ -112,11 +112,11 @@ impl<'t> Loader<'t> {
         self.add_first(rows, file_name, usize::MAX)
     }
 
-    /// As [`Self::add`], and no more rows than it takes to have `count` examples.
+    /// Like [`Self::add`], but reads only as many rows as it takes to have `count` examples.
     ///
     /// # Errors
     ///
-    /// As [`Self::add`].
+    /// The same as those of [`Self::add`].
     pub fn add_first(
         &mut self,
         mut rows: impl Iterator<Item = Result<(usize, Row), DataError>>,
@@ -129,16 +129,16 @@ impl<'t> Loader<'t> {
         Ok(())
     }
 
-    /// A file begins, whose rows come in pieces.
+    /// Begins a file whose rows come in pieces.
     pub fn begin(&mut self, file_name: &str) {
         self.names.push(file_name.into());
     }
 
-    /// Rows of the file that began, until there are `count` examples that were not taken; whether there are more.
+    /// Encodes rows of the file that was begun until there are `count` examples that were not taken. Returns whether there are more rows.
     ///
     /// # Errors
     ///
-    /// As [`Self::add`].
+    /// The same as those of [`Self::add`].
     pub fn add_some(
         &mut self,
         rows: &mut dyn Iterator<Item = Result<(usize, Row), DataError>>,
@@ -182,26 +182,26 @@ impl<'t> Loader<'t> {
         Ok(true)
     }
 
-    /// The file that began is over.
+    /// Ends the file that was begun.
     pub fn end(&mut self) {
         let mut rest = std::mem::take(&mut self.stream);
         if !rest.is_empty() {
             rest.extend(self.encoder.tokenizer.eos_id().filter(|_| rest.len() < self.encoder.max_length));
         }
-        // What is left of a stream is a row, too.
+        // The rest of a stream is a row, too.
         let rest = Example::learnt_from(rest, 0);
         if rest.num_targets() > 0 {
             self.encoded.examples.push(rest);
         }
     }
 
-    /// The examples since the last time, so that a host may keep them elsewhere.
+    /// Takes the examples since the last call, so that a host can store them elsewhere.
     pub fn take(&mut self) -> Vec<Example> {
         self.taken += self.encoded.examples.len();
         std::mem::take(&mut self.encoded.examples)
     }
 
-    /// `fitted` is what the encoder made of the row; of a piece of a stream it is nothing.
+    /// Adds a row. `fitted` is the encoder's result for it; a piece of a stream has none.
     fn add_row(
         &mut self,
         place: &Place,
@@ -233,11 +233,11 @@ impl<'t> Loader<'t> {
         Ok(())
     }
 
-    /// What was read.
+    /// Returns the rows that were read.
     ///
     /// # Errors
     ///
-    /// If there is nothing to learn: no row, only bad ones, or only masked ones.
+    /// If there is nothing to learn: no row, only bad rows, or only masked ones.
     pub fn finish(self) -> Result<Encoded, DataError> {
         match self.problem() {
             Some(error) => Err(error),
@@ -245,7 +245,7 @@ impl<'t> Loader<'t> {
         }
     }
 
-    /// What was read, and everything that is wrong with it.
+    /// Returns the rows that were read, and all their errors.
     pub fn finish_survey(self) -> (Encoded, Vec<DataError>) {
         let mut errors = self.encoded.errors.clone();
         if errors.is_empty() {
@@ -254,7 +254,7 @@ impl<'t> Loader<'t> {
         (self.encoded, errors)
     }
 
-    /// Why there is nothing to train on, if so.
+    /// Returns the reason why there is nothing to train on, if so.
     fn problem(&self) -> Option<DataError> {
         let Encoded { examples, skipped, errors, bad, .. } = &self.encoded;
         if !examples.is_empty() || self.taken > 0 {
@@ -296,7 +296,7 @@ impl<'t> Loader<'t> {
     }
 }
 
-/// What the encoder makes of some rows: natively by as many threads as there are processors. None of what is no row by itself.
+/// Encodes rows, on native targets with as many threads as there are processors. Errors and pieces of a stream give `None`.
 fn fit_all(
     encoder: &Encoder<'_>,
     rows: &[Result<(usize, Row), DataError>],
@@ -329,8 +329,8 @@ fn hash(example: &Example) -> u128 {
     half(0) << 64 | half(1)
 }
 
-/// Encodes every row of a file with nothing left out. The first bad row is the error, with its line; so is a file without
-/// rows, and one of which nothing would be learnt.
+/// Encodes every row of a file and leaves nothing out. The first bad row is an error, with its line. A file without rows and one without anything to
+/// learn are errors, too.
 pub fn encode_rows(
     rows: impl Iterator<Item = Result<(usize, Row), DataError>>,
     file_name: &str,

@@ -5,18 +5,18 @@ use crate::{
     tokenizer::Tokenizer,
 };
 
-/// A token as people see it.
+/// A token in readable form.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ShownToken {
-    /// Its text; a token that is a part of a character shows a stand-in.
+    /// Text of the token; a token that is a part of a character has a replacement character.
     pub text: String,
-    /// Its id.
+    /// Id of the token.
     pub id: u32,
-    /// Whether the loss counts it, or its class.
+    /// Whether the loss counts the token, or its class.
     pub learnt: bool,
 }
 
-/// The tokens of an example.
+/// Converts the tokens of an example to readable form.
 pub fn shown(example: &Example, tokenizer: &Tokenizer) -> Vec<ShownToken> {
     let token = |(at, &id): (usize, &u32)| ShownToken {
         text: tokenizer.decode(&[id], false).unwrap_or_default(),

@@ -1,5 +1,5 @@
-//! `tojson` as Transformers defines it for chat templates: Python's `json.dumps(x, ensure_ascii=False)`, that is with
-//! `", "` and `": "`, and without minijinja's escaping for HTML.
+//! The filter `tojson` as Transformers defines it for chat templates: Python's `json.dumps(x, ensure_ascii=False)`, that is with `", "` and `": "`,
+//! and without minijinja's escaping for HTML.
 
 use minijinja::value::{Kwargs, ValueKind};
 use minijinja::{Error, ErrorKind, Value};
@@ -12,7 +12,7 @@ struct Style {
     key_separator: String,
 }
 
-/// The filter: `tojson(ensure_ascii=False, indent=None, separators=None, sort_keys=False)`.
+/// Writes JSON: `tojson(ensure_ascii=False, indent=None, separators=None, sort_keys=False)`.
 pub(crate) fn tojson(value: &Value, options: Kwargs) -> Result<Value, Error> {
     let flag = |name| options.get::<Option<bool>>(name).map(Option::unwrap_or_default);
     let indent = match options.get::<Option<Value>>("indent")?.filter(|indent| !indent.is_none()) {
@@ -25,7 +25,7 @@ pub(crate) fn tojson(value: &Value, options: Kwargs) -> Result<Value, Error> {
     let separators = options.get::<Option<Value>>("separators")?.filter(|value| !value.is_none());
     let (item_separator, key_separator) = match separators {
         Some(pair) => (pair.get_item_by_index(0)?.to_string(), pair.get_item_by_index(1)?.to_string()),
-        // With an indent the line ends right after the comma.
+        // The line ends right after the comma if there is an indent.
         None => (if indent.is_some() { "," } else { ", " }.to_owned(), ": ".to_owned()),
     };
     let style = Style {
@@ -41,7 +41,7 @@ pub(crate) fn tojson(value: &Value, options: Kwargs) -> Result<Value, Error> {
     Ok(Value::from(out))
 }
 
-/// As deep as JSON itself may be when it is read.
+/// Maximum depth of a value, the same as that of JSON when it is read.
 const MAX_DEPTH: usize = 128;
 
 impl Style {
@@ -121,7 +121,7 @@ impl Style {
     }
 }
 
-/// A float as Python's `repr` has it: the shortest digits that give it back, with an exponent below 1e-4 and from 1e16 on.
+/// Formats a float as Python's `repr` does: the shortest digits that give it back, with an exponent below 1e-4 and from 1e16 on.
 fn number_text(value: &Value) -> String {
     let number = match f64::try_from(value.clone()) {
         Ok(number) if number.is_finite() && !value.is_integer() => number,

@@ -3,7 +3,7 @@
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
-/// What a stream of random numbers is for, so that no two uses of one seed see the same numbers.
+/// Use of a stream of random numbers, so that no two uses of one seed see the same numbers.
 #[derive(Clone, Copy)]
 pub(crate) enum Stream {
     /// The order of an epoch.
@@ -12,7 +12,7 @@ pub(crate) enum Stream {
     Split,
 }
 
-/// The generator of `stream` under `seed`.
+/// Creates the generator of `stream` under `seed`.
 pub(crate) fn generator(seed: u64, stream: Stream) -> ChaCha8Rng {
     let (tag, index): (u64, u64) = match stream {
         Stream::Epoch(epoch) => (1, epoch),
@@ -25,9 +25,9 @@ pub(crate) fn generator(seed: u64, stream: Stream) -> ChaCha8Rng {
     ChaCha8Rng::from_seed(key)
 }
 
-/// Uniform in `0..n`, without the bias of a plain remainder: draws past the last whole multiple of `n` are refused.
+/// Draws uniformly from `0..n`, without the bias of a plain remainder: draws past the last whole multiple of `n` are refused.
 fn below(rng: &mut ChaCha8Rng, n: u64) -> u64 {
-    // 2^64 mod n values at the top would favour the small remainders.
+    // The top 2^64 mod n values would favour the small remainders.
     let surplus = (u64::MAX % n + 1) % n;
     loop {
         let draw = rng.next_u64();
@@ -37,7 +37,7 @@ fn below(rng: &mut ChaCha8Rng, n: u64) -> u64 {
     }
 }
 
-/// Fisher-Yates over `0..n`.
+/// Shuffles `0..n` by Fisher-Yates.
 pub(crate) fn permutation(n: usize, rng: &mut ChaCha8Rng) -> Vec<usize> {
     let mut order: Vec<usize> = (0..n).collect();
     for last in (1..n).rev() {

@@ -1,5 +1,5 @@
-//! From a file's bytes to rows: JSONL, JSON, CSV, TSV, plain text, Parquet and Arrow, told apart by the file's name, each as it is
-//! or inside gzip or zstd.
+//! Reads a file's bytes as rows of JSONL, JSON, CSV, TSV, plain text, Parquet or Arrow, recognised by the file's name. Each may be compressed with
+//! gzip or zstd.
 
 mod arrow;
 mod arrow_messages;
@@ -24,11 +24,11 @@ use crate::{
     rows::{Columns, Row},
 };
 
-/// File names that [`read_rows`] knows end so; what ends otherwise is read as JSONL.
+/// Endings of the file names that [`read_rows`] knows. A file with another ending is read as JSONL.
 pub const EXTENSIONS: [&str; 11] =
     ["jsonl", "ndjson", "json", "csv", "tsv", "txt", "text", "parquet", "arrow", "ipc", "feather"];
 
-/// What a name may have after that: the file is compressed.
+/// Endings that a compressed file's name may have after that.
 pub const COMPRESSED: [&str; 3] = ["gz", "zst", "zstd"];
 
 /// The rows of a file, each with the number of the line on which it begins.
@@ -36,11 +36,11 @@ pub type Rows<'a> = Box<dyn Iterator<Item = Result<(usize, Row), DataError>> + '
 
 /// Reads rows with the number of the line on which each begins, from 1.
 ///
-/// `.csv` and `.tsv` have a first line that names the columns; what a row of `.txt` is says `section.sample_by`; `.json` is one array
-/// of objects, or lines as in JSONL; Arrow and Parquet are found by their first bytes, and Parquet is then read into memory whole
-/// ([`read_parquet`] reads it in place); everything else is JSONL. gzip and zstd are found by their first bytes too.
-/// `section.columns` says which column is which field. A bad row is an error and the next item is the row after it; where the file itself breaks off the
-/// rows end with an error of kind [`crate::DataErrorKind::Read`]. No row may be longer than 64 MiB.
+/// `.csv` and `.tsv` have a first line that names the columns. `section.sample_by` sets the rows of a `.txt`. `.json` is one array of objects, or
+/// lines as in JSONL. Arrow and Parquet are recognised by their first bytes, and Parquet is then read into memory whole ([`read_parquet`] reads it in
+/// place). Everything else is JSONL. gzip and zstd are recognised by their first bytes, too. `section.columns` maps columns to fields. A bad row is
+/// an error, and the next item is the row after it. If the file itself breaks off, the rows end with an error of kind [`crate::DataErrorKind::Read`].
+/// No row may be longer than 64 MiB.
 pub fn read_rows<'a>(reader: impl BufRead + 'a, file_name: &str, section: &DataSection) -> Rows<'a> {
     let columns = Columns(section.columns.clone());
     let mut reader = match compressed::open(Box::new(reader)) {
@@ -58,17 +58,17 @@ pub fn read_rows<'a>(reader: impl BufRead + 'a, file_name: &str, section: &DataS
     }
 }
 
-/// As [`read_rows`] of JSONL whose fields have their usual names.
+/// Like [`read_rows`], for JSONL whose fields have their usual names.
 pub fn read_jsonl<'a>(reader: impl BufRead + 'a, file_name: &str) -> Rows<'a> {
     Box::new(jsonl::read(reader, file_name, Columns::default()))
 }
 
-/// Whether a file of that name is one that [`read_rows`] knows by its name.
+/// Whether [`read_rows`] knows the ending of that file name.
 pub fn is_known(file_name: &str) -> bool {
     EXTENSIONS.contains(&format(file_name).as_str())
 }
 
-/// The end of a name, without that of a compression.
+/// Returns the ending of a name, without that of a compression.
 fn format(file_name: &str) -> String {
     let name = file_name.to_ascii_lowercase();
     let name = match name.rsplit_once('.') {
@@ -78,8 +78,8 @@ fn format(file_name: &str) -> String {
     name.rsplit_once('.').map_or_else(String::new, |(_, end)| end.to_owned())
 }
 
-/// Whether the first sign of a file is `[`; a byte order mark before it is stepped over. A file that cannot be read, or begins
-/// with more white space than a buffer holds, is left to the reader of lines, which says what is wrong.
+/// Whether the first character of a file is `[`. A byte order mark before it is skipped. A file that cannot be read, or that begins with more white
+/// space than a buffer holds, is left to the reader of lines, which reports the error.
 fn begins_array(reader: &mut impl BufRead) -> bool {
     if reader.fill_buf().is_ok_and(|bytes| bytes.starts_with(lines::BOM)) {
         reader.consume(lines::BOM.len());

@@ -1,4 +1,4 @@
-//! The rows of a run by their numbers: which examples each is made of, wherever those are kept.
+//! The rows of a run by their numbers: the examples that each consists of, wherever those are stored.
 
 use std::{borrow::Cow, rc::Rc};
 
@@ -11,12 +11,12 @@ use crate::{
     split::{split, split_by},
 };
 
-/// How long an example is.
+/// Length of an example.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Extent {
-    /// Its tokens.
+    /// Number of its tokens.
     pub tokens: u32,
-    /// How often it counts in the loss ([`Example::num_targets`]).
+    /// Number of times that it counts in the loss ([`Example::num_targets`]).
     pub targets: u32,
 }
 
@@ -26,12 +26,12 @@ impl From<&Example> for Extent {
     }
 }
 
-/// Examples by their numbers. In memory it is a `Vec`; a host may keep them elsewhere.
+/// Examples by their numbers. In memory it is a `Vec`; a host may store them elsewhere.
 pub trait ExampleStore {
-    /// How long each is.
+    /// Returns the length of each example.
     fn extents(&self) -> Cow<'_, [Extent]>;
 
-    /// An example.
+    /// Returns an example.
     ///
     /// # Errors
     ///
@@ -55,14 +55,14 @@ pub struct RowSet {
     examples: Rc<dyn ExampleStore>,
     /// The examples' numbers, row after row.
     documents: Rc<[u32]>,
-    /// How long each of them is.
+    /// Length of each document.
     extents: Rc<[Extent]>,
-    /// Where each row ends in `documents`.
+    /// End of each row in `documents`.
     ends: Rc<[u32]>,
 }
 
 impl RowSet {
-    /// Of the documents in their order, and how many of them each row has.
+    /// Creates rows from the documents in their order, and the number of documents of each row.
     fn new(
         examples: Rc<dyn ExampleStore>,
         documents: impl Iterator<Item = (u32, Extent)>,
@@ -76,12 +76,12 @@ impl RowSet {
         Self { examples, documents: documents.into(), extents: extents.into(), ends: ends.collect() }
     }
 
-    /// How many rows there are.
+    /// Number of rows.
     pub fn len(&self) -> usize {
         self.ends.len()
     }
 
-    /// Whether there is none.
+    /// Whether there are no rows.
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()
     }
@@ -91,22 +91,22 @@ impl RowSet {
         start..self.ends[row] as usize
     }
 
-    /// How long the examples of a row are.
+    /// Returns the lengths of the examples of a row.
     pub fn documents(&self, row: usize) -> &[Extent] {
         &self.extents[self.span(row)]
     }
 
-    /// Tokens of a row.
+    /// Number of tokens of a row.
     pub fn num_tokens(&self, row: usize) -> usize {
         self.documents(row).iter().map(|extent| extent.tokens as usize).sum()
     }
 
-    /// How often a row counts in the loss.
+    /// Number of times that a row counts in the loss.
     pub fn num_targets(&self, row: usize) -> usize {
         self.documents(row).iter().map(|extent| extent.targets as usize).sum()
     }
 
-    /// A row.
+    /// Returns a row.
     ///
     /// # Errors
     ///
@@ -117,7 +117,7 @@ impl RowSet {
         Ok(SequenceRow { documents })
     }
 
-    /// The same examples packed into rows of at most `max_length` tokens.
+    /// Packs the same examples into rows of at most `max_length` tokens.
     pub fn packed(&self, max_length: usize) -> Self {
         let lengths: Vec<usize> = self.extents.iter().map(|extent| extent.tokens as usize).collect();
         let rows = pack_lengths(&lengths, max_length);
@@ -141,8 +141,8 @@ impl std::fmt::Debug for RowSet {
     }
 }
 
-/// The rows to learn from and those to evaluate on, as a recipe's `[data]` says: `validation`, or what is held out of `train` by `seed`;
-/// packed or not. Of texts with a class each, every class has its share among the rows held out.
+/// Returns the rows to train on and the rows to evaluate on, by the recipe's `[data]`: the latter are `validation`, or rows held out of `train` by
+/// `seed`. Both are packed or not. If each text has one class, every class has its share among the rows held out.
 ///
 /// # Errors
 ///
@@ -177,7 +177,7 @@ pub fn training_rows(
     Ok((rows(train, &extents, &kept), validation))
 }
 
-/// The class of each of `count` examples; none where they have no one class each.
+/// Returns the class of each of `count` examples; `None` where not every example has exactly one class.
 fn classes(examples: &dyn ExampleStore, count: usize) -> Result<Option<Vec<u32>>, DataError> {
     let mut classes = Vec::with_capacity(count);
     for index in 0..count {

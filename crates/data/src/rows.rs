@@ -1,4 +1,4 @@
-//! What a row teaches, found by the names of its fields.
+//! Parses rows, whose form is found by the names of their fields.
 
 mod conversation;
 mod field;
@@ -15,44 +15,43 @@ use crate::error::DataError;
 pub(crate) use field::{bad, kind};
 use field::{get, names, string};
 
-/// What one row teaches.
+/// A row of data, by the kind of its contents.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Row {
     /// `{"text"}`: a text to continue, learnt whole.
     Text(String),
-    /// `{"text", "text_pair"?, "label"}`: a text, or two, and what they are: for a classifier. A language model learns the
-    /// text, not the label.
+    /// `{"text", "text_pair"?, "label"}`: one text or two with their label, for a classifier. A language model learns the text, not the label.
     Labelled {
         /// The text.
         text: String,
-        /// The second text, where there are two.
+        /// The second text of a pair.
         text_pair: Option<String>,
-        /// A number or a name.
+        /// The label: a number or a name.
         label: Value,
     },
-    /// `{"prompt", "completion"}` of texts: the completion is learnt.
+    /// `{"prompt", "completion"}` as texts: the completion is learnt.
     PromptCompletion {
-        /// What is given.
+        /// The text that is given.
         prompt: String,
-        /// What is learnt.
+        /// The text that is learnt.
         completion: String,
     },
-    /// `{"messages"}`, `{"conversations"}` (ShareGPT), `{"instruction", "input"?, "output"}` (Alpaca), or `{"prompt", "completion"}`
-    /// of lists of messages: a conversation, of which the assistant's turns are learnt.
+    /// `{"messages"}`, `{"conversations"}` (ShareGPT), `{"instruction", "input"?, "output"}` (Alpaca), or `{"prompt", "completion"}` as lists of
+    /// messages: a conversation, of which the assistant's turns are learnt.
     Conversation(Conversation),
-    /// `{"input_ids", "labels"?, "attention_mask"?}`: tokens as they are. Without labels everything is learnt;
-    /// positions whose mask is 0 are already dropped.
+    /// `{"input_ids", "labels"?, "attention_mask"?}`: tokens, taken unchanged. Without labels everything is learnt; positions whose mask is 0 are
+    /// already dropped.
     Tokens {
         /// Token ids.
         input_ids: Vec<u32>,
         /// A label for each token, -100 where nothing is learnt.
         labels: Vec<i64>,
     },
-    /// `{"tokens", "tags"}` (or `ner_tags`, `labels`): words, and what each is: for a classifier of tokens. A language model learns the words.
+    /// `{"tokens", "tags"}` (or `ner_tags`, `labels`): words with their tags, for a classifier of tokens. A language model learns the words.
     Words {
         /// The words.
         words: Vec<String>,
-        /// A number or a name for each.
+        /// Tag of each word: a number or a name.
         tags: Vec<Value>,
     },
     /// A piece of a text that is one stream: the rows are cut from its tokens, not from its lines.
@@ -67,7 +66,7 @@ pub enum Row {
 const FORMS: &str = "messages, conversations, prompt + completion, instruction + output, input_ids, tokens + tags, text + label or text";
 
 impl Row {
-    /// About how many bytes of text it holds.
+    /// Approximate number of bytes of text.
     pub(crate) fn size(&self) -> usize {
         match self {
             Row::Text(text) | Row::Stream { text, .. } => text.len(),
@@ -80,20 +79,20 @@ impl Row {
     }
 }
 
-/// What a list of tags may be called, the first that is there.
+/// Names that a list of tags may have; the first that is there is taken.
 const TAGS: [&str; 3] = ["tags", "ner_tags", "labels"];
 
-/// Which column of a file each field of a row is (`data.columns`); empty takes the fields by their own names.
+/// The column of a file for each field of a row (`data.columns`). An empty map takes the fields by their own names.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Columns(pub(crate) BTreeMap<String, String>);
 
 impl Columns {
-    /// The column that is that field.
+    /// Returns the column of that field.
     pub(crate) fn of<'c>(&'c self, field: &'c str) -> Option<&'c str> {
         if self.0.is_empty() { Some(field) } else { self.0.get(field).map(String::as_str) }
     }
 
-    /// The fields of a row under their own names. With a map only the columns that it names are looked at.
+    /// Returns the fields of a row under their own names. With a map only the columns that it names are read.
     fn apply(&self, mut fields: Map<String, Value>) -> Result<Map<String, Value>, DataError> {
         if self.0.is_empty() {
             return Ok(fields);
@@ -163,13 +162,13 @@ pub(crate) fn from_fields(fields: Map<String, Value>, columns: &Columns) -> Resu
         let label =
             get(&fields, "label").or_else(|| get(&fields, "labels").filter(|labels| labels.is_array()));
         let label = label.map(|label| match label {
-            // A list in a cell of a table.
+            // A cell of a table may hold a list.
             Value::String(text) if text.starts_with('[') => {
                 serde_json::from_str(text).unwrap_or_else(|_| label.clone())
             }
             _ => label.clone(),
         });
-        // An empty cell is none.
+        // An empty cell is no label.
         let label = label.filter(|label| label.as_str() != Some(""));
         return Ok(match label {
             Some(label @ (Value::String(_) | Value::Number(_) | Value::Bool(_) | Value::Array(_))) => {

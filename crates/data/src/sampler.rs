@@ -7,13 +7,13 @@ use crate::{
     row_set::RowSet,
 };
 
-/// Every index of `0..n` once: in file order, or with `shuffle` in the order that `(seed, epoch)` draws. The same on
-/// every platform.
+/// Returns every index of `0..n` once: in file order, or with `shuffle` in the order that `(seed, epoch)` draws. The order is the same on every
+/// platform.
 pub fn epoch_order(n: usize, seed: u64, epoch: u64, shuffle: bool) -> Vec<usize> {
     if shuffle { permutation(n, &mut generator(seed, Stream::Epoch(epoch))) } else { (0..n).collect() }
 }
 
-/// The order of `rows` in an epoch as `train_sampling_strategy` says; `shuffle = false` is file order, too.
+/// Returns the order of `rows` in an epoch by `train_sampling_strategy`; `shuffle = false` means file order, too.
 pub fn sampling_order(rows: &RowSet, arguments: &TrainingArguments, epoch: u64, shuffle: bool) -> Vec<usize> {
     let seed = arguments.shuffle_seed();
     match arguments.train_sampling_strategy {
@@ -28,9 +28,8 @@ pub fn sampling_order(rows: &RowSet, arguments: &TrainingArguments, epoch: u64, 
     }
 }
 
-/// Orders a random order so that neighbours are of like length, as Transformers' `get_length_grouped_indices` does: the longest
-/// first in each run of up to fifty batches, and the longest of all first, so that what does not fit into memory is known at
-/// once.
+/// Reorders a random order so that neighbours are of similar length, as Transformers' `get_length_grouped_indices` does. Each run of up to fifty
+/// batches begins with its longest row. The longest row of all comes first, so that a lack of memory shows at once.
 fn group_by_length(mut order: Vec<usize>, lengths: &[usize], batch_size: usize) -> Vec<usize> {
     let batch_size = batch_size.max(1);
     let batches = (order.len() / (batch_size * 4)).clamp(1, 50);
@@ -49,8 +48,7 @@ fn group_by_length(mut order: Vec<usize>, lengths: &[usize], batch_size: usize) 
     order
 }
 
-/// Cuts `order` into batches of `batch_size` (0 counts as 1). The last one may be smaller; `drop_last` leaves it out
-/// then.
+/// Cuts `order` into batches of `batch_size` (0 counts as 1). The last batch may be smaller; `drop_last` leaves it out then.
 pub fn micro_batches(order: &[usize], batch_size: usize, drop_last: bool) -> Vec<Vec<usize>> {
     let batch_size = batch_size.max(1);
     order

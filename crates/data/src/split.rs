@@ -1,12 +1,12 @@
-//! Holding rows back for validation.
+//! Holds rows back for validation.
 
 use std::collections::BTreeMap;
 
 use crate::random::{Stream, generator, permutation};
 
-/// Splits `0..n` into (train, validation), each in file order, with `validation_split_percentage` percent of the rows
-/// (rounded) drawn at random for validation. Each side gets at least one row when there are two; a percentage of 0 or
-/// less, or not a number, holds nothing back. Deterministic in its arguments.
+/// Splits `0..n` into (train, validation), each in file order, with `validation_split_percentage` percent of the rows (rounded) drawn at random for
+/// validation. Each side gets at least one row when there are two; a percentage of 0 or less, or NaN, holds nothing back. The result is deterministic
+/// in its arguments.
 pub fn split(n: usize, validation_split_percentage: f64, seed: u64) -> (Vec<usize>, Vec<usize>) {
     let held_back = held_back(n, validation_split_percentage);
     let mut validation = match held_back {
@@ -19,8 +19,8 @@ pub fn split(n: usize, validation_split_percentage: f64, seed: u64) -> (Vec<usiz
     (train, validation)
 }
 
-/// As [`split`], with each class's share among the rows held back as it is among all, as near as whole rows allow: the rows that are left
-/// over go to the classes whose share was cut most, as in scikit-learn's `stratify`. A class of one row stays in training.
+/// Like [`split`], but each class has the same share among the rows held back as among all rows, as nearly as whole rows allow. The remaining rows go
+/// to the classes whose share was cut most, as in scikit-learn's `stratify`. A class of one row stays in training.
 pub fn split_by(classes: &[u32], validation_split_percentage: f64, seed: u64) -> (Vec<usize>, Vec<usize>) {
     let n = classes.len();
     let held_back = held_back(n, validation_split_percentage);
@@ -41,7 +41,7 @@ pub fn split_by(classes: &[u32], validation_split_percentage: f64, seed: u64) ->
         && counts.iter().sum::<usize>() < held_back
     {
         counts[class] += 1;
-        // The next of them has its turn before this one has another.
+        // Each of the other classes comes first before this one gets another row.
         by_rest.retain(|other| *other != class);
         by_rest.push(class);
     }
@@ -57,7 +57,7 @@ pub fn split_by(classes: &[u32], validation_split_percentage: f64, seed: u64) ->
     (train, validation)
 }
 
-/// How many of `n` rows that percentage is.
+/// Returns the number of rows that the percentage of `n` rows amounts to.
 fn held_back(n: usize, percentage: f64) -> usize {
     if percentage.is_nan() || percentage <= 0.0 || n < 2 {
         return 0;

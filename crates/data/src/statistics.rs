@@ -1,27 +1,27 @@
-//! How long the rows are, how much of them is learnt, and what padding costs.
+//! Statistics of a run's rows: their lengths, the share of learnt tokens, and the cost of padding.
 
 use crate::{batch::Padding, row_set::RowSet, sampler::micro_batches};
 
-/// Numbers about the rows of a run.
+/// Statistics of the rows of a run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Statistics {
-    /// Rows of tokens, packed or not.
+    /// Number of rows of tokens, packed or not.
     pub rows: usize,
-    /// Examples in them.
+    /// Number of examples in them.
     pub documents: usize,
-    /// Tokens, padding not counted.
+    /// Number of tokens, padding not counted.
     pub tokens: usize,
-    /// Tokens that are learnt.
+    /// Number of tokens that are learnt.
     pub learnt: usize,
     /// Tokens of the shortest example.
     pub shortest: usize,
     /// Tokens of the example in the middle.
     pub median: usize,
-    /// At least 95 % of the examples have at most so many tokens.
+    /// Length in tokens that at least 95 % of the examples do not exceed.
     pub percentile_95: usize,
     /// Tokens of the longest example.
     pub longest: usize,
-    /// How many examples have how many tokens: bars of equal width.
+    /// Histogram of the examples' lengths in tokens, with bars of equal width.
     pub histogram: Vec<Bar>,
     /// Tokens of padding in the batches of an epoch.
     pub padding: usize,
@@ -34,12 +34,12 @@ pub struct Bar {
     pub from: usize,
     /// The longest length that counts.
     pub to: usize,
-    /// Examples of such lengths.
+    /// Number of examples of these lengths.
     pub count: usize,
 }
 
 impl Statistics {
-    /// Of `rows` that are batched in `order`, `batch_size` at a time; `None` where there is no row.
+    /// Computes the statistics of `rows` that are batched in `order`, `batch_size` at a time; `None` if there is no row.
     pub fn new(
         rows: &RowSet,
         order: &[usize],
@@ -72,18 +72,18 @@ impl Statistics {
         })
     }
 
-    /// Learnt tokens of all tokens, 0 to 1.
+    /// Share of the learnt tokens in all tokens, 0 to 1.
     pub fn learnt_share(&self) -> f64 {
         self.learnt as f64 / self.tokens.max(1) as f64
     }
 
-    /// Padding of all that the device computes, 0 to 1.
+    /// Share of the padding in all tokens that the device computes, 0 to 1.
     pub fn padding_share(&self) -> f64 {
         self.padding as f64 / (self.tokens + self.padding).max(1) as f64
     }
 }
 
-/// Of lengths in order.
+/// Computes the histogram of sorted lengths.
 fn histogram(lengths: &[usize], bars: usize) -> Vec<Bar> {
     let (Some(&shortest), Some(&longest)) = (lengths.first(), lengths.last()) else { return Vec::new() };
     let width = (longest - shortest + 1).div_ceil(bars.max(1));

@@ -1,4 +1,4 @@
-//! A Hugging Face tokenizer with what its config adds: special tokens by name, the beginning token, the chat template.
+//! A Hugging Face tokenizer with the additions of its config: special tokens by name, the beginning token, the chat template.
 
 use std::{ops::Range, sync::OnceLock};
 
@@ -12,25 +12,25 @@ use crate::chat::{ChatTemplate, Conversation, DEFAULT_TEMPLATE, Message, Rendere
 use crate::error::{DataError, DataErrorKind};
 use crate::tokenizer_config::TokenizerConfig;
 
-/// Text to token ids and back, as the model's own files say.
+/// Converts text to token ids and back, by the model's own files.
 #[derive(Debug, Clone)]
 pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
     config: TokenizerConfig,
-    /// Compiled once; what is wrong with it matters only to those who render.
+    /// The chat template, compiled once. An error in it matters only when a conversation is rendered.
     chat: Result<ChatTemplate, DataError>,
-    /// The template for conversations with tools, where the model has one of its own for them.
+    /// The template for conversations with tools, where the model has a separate one.
     tool_use: Option<Result<ChatTemplate, DataError>>,
-    /// See [`Self::spaces_words`].
+    /// Cached result of [`Self::spaces_words`].
     spaces_words: OnceLock<bool>,
 }
 
 /// Tokens with the special ones around them.
 pub(crate) struct Surrounded {
     pub(crate) ids: Vec<u32>,
-    /// Which of two texts each is of.
+    /// Text of a pair that each token belongs to.
     pub(crate) type_ids: Vec<u32>,
-    /// Which word each is of.
+    /// Word that each token belongs to.
     pub(crate) words: Vec<Option<usize>>,
     /// Whether something was cut off.
     pub(crate) was_cut: bool,
@@ -41,9 +41,9 @@ fn refused(problem: String, help: &str) -> DataError {
 }
 
 impl Tokenizer {
-    /// Builds it from the contents of `tokenizer.json`, `tokenizer_config.json` and `chat_template.jinja` (which goes
-    /// before the config's own `chat_template`). Truncation and padding in `tokenizer.json` are switched off: they are
-    /// left over from whoever saved it, and the recipe decides about both.
+    /// Builds a tokenizer from the contents of `tokenizer.json`, `tokenizer_config.json` and `chat_template.jinja` (which takes precedence over the
+    /// config's own `chat_template`). Truncation and padding in `tokenizer.json` are switched off: they are left over from whoever saved it, and the
+    /// recipe sets both.
     pub fn from_files(
         tokenizer_json: &[u8],
         tokenizer_config_json: Option<&str>,
@@ -83,17 +83,17 @@ impl Tokenizer {
         Ok(tokenizer)
     }
 
-    /// Token ids of `text`. With `add_special_tokens` those that the model expects around a plain text (the beginning
-    /// token of Llama, `[CLS]` and `[SEP]` of BERT); a rendered chat has its own and wants none.
+    /// Encodes `text` as token ids. With `add_special_tokens` the ids include the special tokens that the model expects around a plain text (the
+    /// beginning token of Llama, `[CLS]` and `[SEP]` of BERT). A rendered chat already has its own and needs none.
     pub fn encode(&self, text: &str, add_special_tokens: bool) -> Result<Vec<u32>, DataError> {
         let encoding =
             self.inner.encode_fast(text, add_special_tokens).map_err(|error| encode_error(&error))?;
         let mut ids = encoding.get_ids().to_vec();
         if let Some(bos) = self.bos_id().filter(|_| add_special_tokens) {
             match self.config.add_bos_token {
-                // A tokenizer.json rebuilt from another format may lack the post-processor that adds it.
+                // A tokenizer.json converted from another format may lack the post-processor that adds the token.
                 Some(true) if ids.first() != Some(&bos) => ids.insert(0, bos),
-                // Or have one although the config says no; a beginning token written in the text itself stays.
+                // A tokenizer.json may also have one although the config sets false. A beginning token written in the text itself stays.
                 Some(false) if ids.first() == Some(&bos) && !self.starts_with_bos(text) => {
                     ids.remove(0);
                 }
@@ -103,8 +103,8 @@ impl Tokenizer {
         Ok(ids)
     }
 
-    /// A text, or two, with the special tokens around them, cut to `max_length` tokens in all: of two the longer one is cut, as Transformers'
-    /// `truncation=True` has it, and what stands around the texts stays.
+    /// Encodes one text or two with the special tokens around them, cut to `max_length` tokens in all. The longer of two texts is cut, like with
+    /// Transformers' `truncation=True`; the special tokens stay.
     pub(crate) fn encode_texts(
         &self,
         text: &str,
@@ -116,7 +116,7 @@ impl Tokenizer {
         self.surround(plain(text)?, text_pair.map(plain).transpose()?, max_length, side)
     }
 
-    /// Words with the special tokens around them, cut to `max_length` tokens in all.
+    /// Encodes words with the special tokens around them, cut to `max_length` tokens in all.
     pub(crate) fn encode_words(
         &self,
         words: &[String],
@@ -129,7 +129,7 @@ impl Tokenizer {
         self.surround(encoding, None, max_length, side)
     }
 
-    /// Whether a word's space belongs to its token (GPT-2, RoBERTa), so that a word without one is the inside of another. Found by trying, once.
+    /// Whether a word's space belongs to its token (GPT-2, RoBERTa), so that a word without one continues another. Found by a trial, once.
     fn spaces_words(&self) -> Result<bool, DataError> {
         if let Some(known) = self.spaces_words.get() {
             return Ok(*known);
@@ -178,7 +178,7 @@ impl Tokenizer {
                 };
                 let (mut text, mut pair) =
                     truncate_encodings(text, pair, &params).map_err(|error| encode_error(&error))?;
-                // What was cut off is not gone, and would be laid out in every combination.
+                // The part that was cut off is kept as overflow, and would be laid out in every combination.
                 text.take_overflowing();
                 pair.as_mut().map(Encoding::take_overflowing);
                 (text, pair)
@@ -210,22 +210,22 @@ impl Tokenizer {
         self.bos_token().is_some_and(|bos| text.trim_start().starts_with(bos))
     }
 
-    /// Token ids of `text` without added special tokens, and the bytes of `text` each came from. A token of only
-    /// spaces may have an empty range, and several byte tokens of one character share its range.
+    /// Encodes `text` without added special tokens. Returns the token ids, and the bytes of `text` that each came from. A token of only spaces may
+    /// have an empty range, and several byte tokens of one character share its range.
     pub(crate) fn encode_with_offsets(&self, text: &str) -> Result<(Vec<u32>, Vec<Range<usize>>), DataError> {
         let encoding = self.inner.encode(text, false).map_err(|error| encode_error(&error))?;
         let offsets = encoding.get_offsets().iter().map(|&(start, end)| start..end).collect();
         Ok((encoding.get_ids().to_vec(), offsets))
     }
 
-    /// Text of `ids`. Unknown ids are left out, and so are special tokens with `skip_special_tokens`.
+    /// Decodes `ids` to text. Unknown ids are left out, and so are special tokens with `skip_special_tokens`.
     pub fn decode(&self, ids: &[u32], skip_special_tokens: bool) -> Result<String, DataError> {
         self.inner
             .decode(ids, skip_special_tokens)
             .map_err(|error| refused(format!("the tokenizer cannot decode these ids: {error}"), ""))
     }
 
-    /// Tokens, added ones included. A model's embedding may have more rows (padded), never fewer.
+    /// Number of tokens, added ones included. A model's embedding may have more rows (padding), never fewer.
     pub fn vocab_size(&self) -> usize {
         self.inner.get_vocab_size(true)
     }
@@ -236,14 +236,14 @@ impl Tokenizer {
         first.is_some() && first == self.bos_id()
     }
 
-    /// Whether a plain text begins with the beginning token: `add_bos_token` of the config, or what `tokenizer.json`
-    /// does where the config does not say.
+    /// Whether a plain text begins with the beginning token: `add_bos_token` of the config or, where the config lacks it, the behaviour of
+    /// `tokenizer.json`.
     pub fn add_bos_token(&self) -> bool {
         self.config.add_bos_token.unwrap_or_else(|| self.adds_bos())
     }
 
-    /// The conversation as its chat template writes it; with `add_generation_prompt` up to where the assistant's next
-    /// turn begins. The text has its special tokens and is to be encoded without adding any.
+    /// Renders the conversation with its chat template. With `add_generation_prompt` the text includes the beginning of the assistant's next turn.
+    /// The text has its special tokens and is to be encoded without adding any.
     pub fn apply_chat_template(
         &self,
         messages: &[Message],
@@ -252,7 +252,7 @@ impl Tokenizer {
         self.apply_chat_template_to(&Conversation::from(messages.to_vec()), add_generation_prompt)
     }
 
-    /// As [`Self::apply_chat_template`], with tools and variables of the template.
+    /// Like [`Self::apply_chat_template`], but with tools and variables of the template.
     pub fn apply_chat_template_to(
         &self,
         conversation: &Conversation,
@@ -261,7 +261,7 @@ impl Tokenizer {
         Ok(self.render(conversation, conversation.messages.len(), add_generation_prompt)?.text)
     }
 
-    /// The first `turns` of a conversation as its chat template writes them.
+    /// Renders the first `turns` of a conversation with its chat template.
     pub(crate) fn render(
         &self,
         conversation: &Conversation,
@@ -275,7 +275,7 @@ impl Tokenizer {
         chat.as_ref().map_err(Clone::clone)?.render(conversation, turns, add_generation_prompt)
     }
 
-    /// Tokens of what a user says, up to where the assistant's answer begins.
+    /// Encodes a user's message, up to the beginning of the assistant's answer.
     pub fn encode_prompt(&self, prompt: &str) -> Result<Vec<u32>, DataError> {
         let message = Message::new("user", prompt);
         self.encode(&self.apply_chat_template(&[message], true)?, false)
@@ -286,9 +286,9 @@ impl Tokenizer {
         self.config.chat_template.is_none()
     }
 
-    /// Sets what `strftime_now` takes for now, in seconds since 1970 (UTC). Until then it is the moment the tokenizer was
-    /// loaded; in a browser, where there is no clock to ask, the function stays undefined and templates that test for
-    /// it use their own date. A run that is to give the same tokens tomorrow sets it.
+    /// Sets the current time for `strftime_now`, in seconds since 1970 (UTC). The default is the moment when the tokenizer was loaded. In a browser,
+    /// where there is no clock to ask, the function stays undefined, and templates that test for it use their own date. A run that is to give the
+    /// same tokens tomorrow sets it.
     pub fn with_now(mut self, seconds: i64) -> Self {
         self.chat = self.chat.map(|chat| chat.with_now(seconds));
         self.tool_use = self.tool_use.map(|chat| chat.map(|chat| chat.with_now(seconds)));
@@ -313,7 +313,7 @@ impl Tokenizer {
         self.special("bos_token")
     }
 
-    /// Its id.
+    /// Id of the beginning-of-sequence token.
     pub fn bos_id(&self) -> Option<u32> {
         self.token_id(self.bos_token()?)
     }
@@ -323,17 +323,17 @@ impl Tokenizer {
         self.special("eos_token")
     }
 
-    /// Its id.
+    /// Id of the end-of-sequence token.
     pub fn eos_id(&self) -> Option<u32> {
         self.token_id(self.eos_token()?)
     }
 
-    /// Padding token; the end-of-sequence token where there is none.
+    /// Padding token, or the end-of-sequence token where there is none.
     pub fn pad_token(&self) -> Option<&str> {
         self.special("pad_token").or_else(|| self.eos_token())
     }
 
-    /// Its id; that of the end-of-sequence token where the vocabulary lacks it.
+    /// Id of the padding token, or of the end-of-sequence token where the vocabulary lacks it.
     pub fn pad_id(&self) -> Option<u32> {
         self.pad_token().and_then(|pad| self.token_id(pad)).or_else(|| self.eos_id())
     }

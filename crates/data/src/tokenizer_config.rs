@@ -1,4 +1,4 @@
-//! What `tokenizer_config.json` says: the special tokens by name, whether a beginning token is added, the chat template.
+//! Reads `tokenizer_config.json`: the special tokens by name, whether a beginning token is added, and the chat template.
 
 use std::collections::BTreeMap;
 
@@ -12,17 +12,17 @@ pub(crate) struct TokenizerConfig {
     /// `bos_token`, `eos_token`, `pad_token`, ... by name: every string (or `{"content": ...}`) entry that ends in
     /// `_token`. Templates see them as variables.
     pub(crate) special_tokens: BTreeMap<String, String>,
-    /// `add_bos_token`, where the file has it.
+    /// Value of `add_bos_token`, where the file has it.
     pub(crate) add_bos_token: Option<bool>,
-    /// `chat_template`; of a list of named ones the one called `default`, or the only one.
+    /// Value of `chat_template`. If it is a list of named templates, the one called `default`, or the only one.
     pub(crate) chat_template: Option<String>,
-    /// Of a list of named ones the one called `tool_use`: for conversations with tools.
+    /// The template called `tool_use` in a list of named ones, for conversations with tools.
     pub(crate) tool_use_template: Option<String>,
 }
 
 impl TokenizerConfig {
-    /// Reads the file's text. Entries of unexpected types are passed over, as Transformers does with unknown ones; only
-    /// a text that is no JSON object is an error.
+    /// Parses the file's text. Entries of unexpected types are ignored, as Transformers ignores unknown ones. Only a text that is not a JSON object
+    /// is an error.
     pub(crate) fn parse(json: &str) -> Result<Self, DataError> {
         let fields: serde_json::Map<String, Value> = serde_json::from_str(json).map_err(|error| {
             DataError::new(
@@ -45,7 +45,7 @@ impl TokenizerConfig {
     }
 }
 
-/// A token is written as its text or as an `AddedToken` object.
+/// Returns a token, which is written as its text or as an `AddedToken` object.
 fn token_text(value: &Value) -> Option<String> {
     let text = value.as_str().or_else(|| value.get("content")?.as_str())?;
     (!text.is_empty()).then(|| text.to_owned())

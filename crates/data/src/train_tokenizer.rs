@@ -1,4 +1,4 @@
-//! Training a tokenizer, for models that begin from nothing.
+//! Trains a tokenizer, for models that start from scratch.
 
 use tokenizers::models::TrainerWrapper;
 use tokenizers::models::bpe::{BPE, BpeTrainer};
@@ -8,9 +8,9 @@ use tokenizers::{AddedToken, Tokenizer};
 
 use crate::error::{DataError, DataErrorKind};
 
-/// Trains a byte-level BPE tokenizer as GPT-2's and returns its `tokenizer.json`. Ids: the special tokens in their order,
-/// the 256 bytes, then merges until `vocab_size` or until no pair occurs twice. Every text can be encoded, so there is
-/// no unknown token. With `begins_text` plain texts get that special token first. The same texts give the same file.
+/// Trains a byte-level BPE tokenizer like GPT-2's and returns its `tokenizer.json`. Ids are the special tokens in their order, the 256 bytes, then
+/// merges until `vocab_size` or until no pair occurs twice. Every text can be encoded, so there is no unknown token. With `begins_text` plain texts
+/// get that special token first. The same texts give the same file.
 ///
 /// # Errors
 ///
@@ -30,7 +30,7 @@ pub fn train_byte_level_bpe(
         .initial_alphabet(ByteLevel::alphabet().into_iter().collect())
         .build()
         .into();
-    // The trainer's threads want an iterator that can be sent; the caller's need not be one.
+    // The trainer's threads need an iterator that is `Send`; the caller's need not be.
     let texts: Vec<String> = texts.collect();
     let byte_level = ByteLevel::new(false, true, true);
     let mut tokenizer = Tokenizer::new(BPE::default());

@@ -29,7 +29,7 @@ fn padded_and_packed() {
         ..Batch::default()
     };
     assert_eq!(batch, expected);
-    // Not 7, the first of a row, nor what masks and padding hide.
+    // Targets are neither 7, the first token of a row, nor tokens that masks and padding hide.
     assert_eq!(batch.next_tokens(), (vec![0, 2, 5, 6], vec![2, 5, 8, 9]));
     assert_eq!(batch.num_tokens(), 8);
     assert_eq!((rows[0].num_targets(), rows[1].num_targets()), (2, 2));
@@ -64,7 +64,7 @@ fn first_fit_decreasing() {
         .iter()
         .map(|row| row.documents.iter().map(|document| document.input_ids[0]).collect())
         .collect();
-    // 6 opens a row, 5 another, 4 goes to 6, 3 and 2 to 5.
+    // The documents of 6 and 5 tokens begin a row each; 4 goes to 6, 3 and 2 go to 5.
     assert_eq!(rows, [vec![0, 2, 3], vec![1, 4]]);
 }
 
@@ -78,7 +78,7 @@ fn packing_cuts_what_is_too_long() {
 #[test]
 fn orders_are_the_same_everywhere() {
     assert_eq!(epoch_order(4, 1, 0, false), [0, 1, 2, 3]);
-    // Pinned, from a ChaCha8 written independently: a run that is resumed on another machine must see these.
+    // Pinned values of an independent ChaCha8: a run that is resumed on another machine must see the same order.
     assert_eq!(epoch_order(8, 42, 0, true), [0, 4, 5, 7, 2, 3, 6, 1]);
     assert_eq!(epoch_order(8, 42, 1, true), [4, 0, 5, 2, 1, 3, 6, 7]);
     assert_ne!(epoch_order(100, 42, 0, true), epoch_order(100, 43, 0, true));
@@ -92,7 +92,7 @@ fn every_order_is_about_as_frequent() {
         *counts.entry(epoch_order(3, 7, epoch, true)).or_insert(0usize) += 1;
     }
     assert_eq!(counts.len(), 6);
-    // 1000 each, standard deviation 29.
+    // Expected are 1000 each, with a standard deviation of 29.
     assert!(counts.values().all(|count| (850..1150).contains(count)), "{counts:?}");
 }
 
@@ -171,7 +171,7 @@ fn statistics_count_lengths_targets_and_padding() {
         Statistics::new(&RowSet::from(rows), &[0, 1, 2, 3], 2, Padding { id: 0, multiple_of: 4 }, 3).unwrap();
     assert_eq!((found.rows, found.documents, found.tokens, found.learnt), (4, 4, 20, 16));
     assert_eq!((found.shortest, found.median, found.percentile_95, found.longest), (2, 4, 10, 10));
-    // 2 and 4 in 4, 4 and 10 in 12.
+    // Rows of 2 and 4 tokens are padded to 4, rows of 4 and 10 to 12.
     assert_eq!((found.padding, found.padding_share(), found.learnt_share()), (2 + 8 + 2, 0.375, 0.8));
     let bars: Vec<_> = found.histogram.iter().map(|bar| (bar.from, bar.to, bar.count)).collect();
     assert_eq!(bars, [(2, 4, 3), (5, 7, 0), (8, 10, 1)]);
@@ -196,7 +196,7 @@ fn splits() {
 
 #[test]
 fn each_class_has_its_share_among_the_rows_held_out() {
-    // 60 of class 0, 30 of 1, 9 of 2 and one of 3.
+    // There are 60 rows of class 0, 30 of 1, 9 of 2 and one of 3.
     let classes: Vec<u32> = (0..100)
         .map(|row| match row {
             0..60 => 0,
@@ -211,7 +211,7 @@ fn each_class_has_its_share_among_the_rows_held_out() {
     assert_eq!([0, 1, 2, 3].map(|class| count(&train, class)), [48, 24, 7, 1]);
     assert_eq!(split_by(&classes, 20.0, 7), (train, validation.clone()));
     assert_ne!(split_by(&classes, 20.0, 8).1, validation);
-    // Not the first rows of a class: what a file has at its front is drawn as any other.
+    // The rows held back are not the first of a class: rows at the front of a file are drawn like any other.
     assert_ne!(validation[..12], (0..12).collect::<Vec<_>>());
     for (n, held) in [(0, 0), (1, 0)] {
         assert_eq!(split_by(&vec![5; n], 50.0, 1).1.len(), held);
@@ -236,7 +236,7 @@ proptest! {
         let full: Vec<Example> = examples.into_iter().filter(|e| !e.input_ids.is_empty()).collect();
         prop_assert_eq!(back, full);
 
-        // What a packed batch is to predict is what its documents are.
+        // The targets of a packed batch are those of its documents.
         let batch = collate(&rows.iter().collect::<Vec<_>>(), 0);
         let (at, targets) = batch.next_tokens();
         prop_assert_eq!(at.len(), targets.len());

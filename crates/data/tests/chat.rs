@@ -1,4 +1,4 @@
-//! Golden renderings; the expected texts are those of Transformers' own Jinja.
+//! Tests renderings against those of Transformers' own Jinja.
 
 mod common;
 

@@ -66,14 +66,14 @@ fn golden() -> Golden {
     serde_json::from_str(&fixture("golden.json")).unwrap()
 }
 
-/// A byte is a token, so that what is learnt is told to the byte.
+/// Creates a tokenizer whose tokens are single bytes, so that the learnt part is known to the byte.
 fn tokenizer(template: &str) -> Tokenizer {
     let json = train_byte_level_bpe(std::iter::empty(), 258, &["<s>", "</s>"], None).unwrap();
     let config = r#"{"bos_token": "<s>", "eos_token": "</s>"}"#;
     Tokenizer::from_files(json.as_bytes(), Some(config), Some(&fixture(template))).unwrap().with_now(NOW)
 }
 
-/// The runs of learnt tokens, joined.
+/// Returns the runs of learnt tokens, joined.
 fn learnt(tokenizer: &Tokenizer, example: &Example) -> String {
     let ids: Vec<u32> =
         example.labels().iter().filter(|label| **label != -100).map(|label| *label as u32).collect();
@@ -141,7 +141,7 @@ fn without_blocks_the_assistant_s_turns_are_found_by_what_comes_before_them() {
         );
         assert!(words.ends_with(end) && !words.contains("Hi"), "{template}: {words:?}");
     }
-    // Of a thinking model the thought is learnt where the template writes it.
+    // A thinking model learns the thought where the template writes it.
     let tokenizer = tokenizer("qwen3.jinja");
     let words = |case: &str| {
         let row = Row::Conversation(cases[case].conversation());

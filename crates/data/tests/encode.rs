@@ -1,4 +1,4 @@
-//! What of each row is learnt.
+//! Tests which part of each row is learnt.
 
 mod common;
 
@@ -109,7 +109,7 @@ fn of_a_conversation_every_assistant_turn_is_learnt() {
 
 #[test]
 fn the_mask_is_the_text_after_the_generation_prompt() {
-    // The rule written the other way: tokens of the whole less those of the prompt, where they are a prefix.
+    // The same rule in another form: tokens of the whole without those of the prompt, where these are a prefix.
     let tokenizer = smol();
     let messages = [user("the capital"), assistant("the river 345")];
     let prompt = tokenizer.apply_chat_template(&messages[..1], true).unwrap();
@@ -126,7 +126,7 @@ fn the_mask_is_the_text_after_the_generation_prompt() {
 
 #[test]
 fn a_token_across_the_start_of_the_turn_is_learnt() {
-    // The generation prompt ends in the space that the words' first token begins with.
+    // The generation prompt ends in a space, with which the first token of the words begins.
     let template = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}\
                     {% if add_generation_prompt %}assistant: {% endif %}";
     let tokenizer = tokenizer(r#"{"eos_token": "<|im_end|>"}"#, Some(template));
@@ -136,7 +136,7 @@ fn a_token_across_the_start_of_the_turn_is_learnt() {
 
 #[test]
 fn a_last_turn_that_is_written_differently() {
-    // As Qwen3 does: an empty thought before the words of the last turn only.
+    // Qwen3's template, too, writes an empty thought only before the words of the last turn.
     let template = "{% for m in messages %}<|im_start|>{{ m.role }}\n\
                     {% if loop.last and m.role == 'assistant' %}<think></think>{% endif %}{{ m.content }}<|im_end|>\n{% endfor %}\
                     {% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
@@ -355,7 +355,7 @@ fn a_label_is_counted_and_its_text_learnt() {
 
 #[test]
 fn the_generation_block_of_a_template_says_what_is_learnt() {
-    // What stands outside the block is not learnt even after the generation prompt.
+    // Text outside the block is not learnt even after the generation prompt.
     let template = "{% for m in messages %}{% if m.role == 'assistant' %}<|im_start|>assistant\nhm{% generation %}\n\
                     {{ m.content }}<|im_end|>{% endgeneration %}\n{% else %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endif %}\
                     {% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";

@@ -1,4 +1,4 @@
-//! What a classifier learns: texts, pairs of texts and words with their labels.
+//! Tests the encoding for classifiers: texts, pairs of texts and words with their labels.
 
 mod common;
 
@@ -56,7 +56,7 @@ fn a_text_has_its_class_as_its_target() {
     assert_eq!(cat.input_ids, [2, 4, 5, 6, 3]);
     assert_eq!((&cat.target, cat.labels(), cat.num_targets()), (&Target::Class(1), &[][..], 1));
     assert_eq!((&dog.target, &dog.token_type_ids[..]), (&Target::Class(0), &[][..]));
-    // Cut, it keeps what stands around it, on either side.
+    // A text that is cut on either side keeps the special tokens around it.
     let left = DataSection { truncation_side: TruncationSide::Left, ..limit(4) };
     assert_eq!(encoded(lines, &limit(4))[0].input_ids, [2, 4, 5, 3]);
     assert_eq!(encoded(lines, &left)[0].input_ids, [2, 5, 6, 3]);
@@ -70,7 +70,7 @@ fn of_a_pair_the_tokens_say_which_text_is_theirs_and_the_longer_is_cut() {
     assert_eq!(pairs[0].input_ids, [2, 4, 5, 6, 3, 4, 8, 3]);
     assert_eq!(pairs[0].token_type_ids, [0, 0, 0, 0, 0, 1, 1, 1]);
     assert_eq!((&pairs[0].target, &pairs[1].target), (&Target::Class(1), &Target::Class(0)));
-    // Of three and two words two are taken away: one of each, so that one is not longer than the other by more than one.
+    // Three and two words lose two: one of each text, so that neither is longer than the other by more than one.
     let cut = encoded(lines, &limit(6));
     assert_eq!(cut[0].input_ids.len(), 6);
     assert_eq!(cut[0].token_type_ids.iter().filter(|of| **of == 1).count(), 2);
@@ -106,7 +106,7 @@ fn tokens_with_the_numbers_of_their_classes_are_tags() {
     let encoder = Encoder::new(&tokenizer, 2).with_labels(&labels);
     let encoded = encoder.encode(&train[0]).unwrap();
     assert_eq!((encoded.target, encoded.input_ids), (Target::Tags(vec![2, IGNORE_INDEX]), vec![4, 5]));
-    // One word's only token is learnt: nothing has to predict it.
+    // The only token of a single word is learnt: nothing has to predict it.
     assert_eq!(encoder.encode(&train[1]).unwrap().num_targets(), 1);
     let other = encoder.encode(&rows(&[(&[4], &[3])])[0]).unwrap_err();
     assert!(other.problem.contains("label 3 is none of"), "{other}");

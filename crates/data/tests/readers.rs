@@ -1,4 +1,4 @@
-//! JSON, CSV, TSV and plain text beside JSONL: the same rows from each, and bad files told with their place.
+//! Tests JSON, CSV, TSV and plain text beside JSONL: each gives the same rows, and bad files are reported with their place.
 
 mod common;
 
@@ -183,7 +183,7 @@ fn compressed_files_that_break_off() {
     }
 }
 
-/// So many bytes, made while they are read.
+/// A reader of `left` letters, which are made while they are read, and then of `tail`.
 struct Long {
     left: usize,
     tail: &'static [u8],
@@ -271,14 +271,14 @@ fn arrow() {
     assert_eq!(good(ARROW, "x.arrow"), expected);
     assert_eq!(good(ARROW_STREAM, "data-00000-of-00001.arrow"), expected);
     assert_eq!(good(&gzip(ARROW), "x.feather.gz"), expected);
-    // Through a loader, too, which asks once more at the end.
+    // A loader, which asks once more at the end, reads the same rows.
     let tokenizer = common::smol();
     let mut loader = Loader::new(Encoder::new(&tokenizer, 512), &DataSection::default());
     for (bytes, name) in [(ARROW, "x.arrow"), (ARROW_STREAM, "y.arrow"), (PARQUET, "z.parquet")] {
         loader.add(read_rows(bytes, name, &DataSection::default()), name).unwrap();
     }
     assert_eq!(loader.finish().unwrap().rows, 9);
-    // By its first bytes, whatever its name is.
+    // A stream is recognised by its first bytes, whatever its name is.
     assert_eq!(good(ARROW_STREAM, "x"), expected);
     for length in [3, 7, 40, ARROW.len() / 2, ARROW.len() - 1] {
         let cut = errors(&ARROW[..length], "x.arrow");
@@ -302,7 +302,7 @@ proptest! {
             let at = at.index(bytes.len());
             bytes[at] = byte;
         }
-        // Rows or an error: no panic comes through, and nothing goes on for ever.
+        // The reader returns rows or an error: it does not panic, and it ends.
         prop_assert!(read_rows(&bytes[..], name, &DataSection::default()).take(100_000).count() < 100_000);
     }
 

@@ -1,4 +1,4 @@
-//! Reading JSONL, good and bad.
+//! Tests reading JSONL, good and bad.
 
 mod common;
 
@@ -125,7 +125,7 @@ fn bad_rows_say_what_is_wrong() {
     }
 }
 
-/// A row with `columns`, in a file of one line.
+/// Parses a row with `columns`, in a file of one line.
 fn mapped(columns: &[(&str, &str)], line: &Value) -> Result<Row, DataError> {
     let columns = columns.iter().map(|(field, column)| (field.to_string(), column.to_string())).collect();
     let section = DataSection { columns, ..DataSection::default() };
@@ -150,7 +150,7 @@ fn sharegpt() {
         conversation(&json!({"conversations": turns, "system": "s", "tools": "[{\"name\": \"f\"}]"}));
     assert_eq!(with_system.messages, [message("system", "s"), user("q"), assistant("a")]);
     assert_eq!(with_system.tools, Some(json!([{"name": "f"}])));
-    // As other sets have it under the same name.
+    // Other data sets have OpenAI's form under the same name.
     let openai = conversation(
         &json!({"conversations": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]}),
     );

@@ -1,4 +1,4 @@
-//! Training a tokenizer, reading one, and what its config says.
+//! Tests training a tokenizer, reading one, and the settings of its config.
 
 mod common;
 
@@ -20,7 +20,7 @@ fn every_text_survives_a_round_trip() {
 #[test]
 fn training_merges_up_to_the_size_and_repeats_itself() {
     let tokenizer = common::smol();
-    // 4 special tokens and 256 bytes, then merges.
+    // The vocabulary has 4 special tokens and 256 bytes, then merges.
     assert!((261..=320).contains(&tokenizer.vocab_size()), "{}", tokenizer.vocab_size());
     assert!(tokenizer.encode(" capital", false).unwrap().len() < " capital".len());
     assert_eq!(tokenizer_json(), tokenizer_json());

@@ -1,8 +1,8 @@
-//! What a run will be before it begins: which parameters train, memory, steps. `lorelei fit`, `lorelei params` and the page read it, and
-//! `lorelei-models` puts adapters where it says. No burn, no files.
+//! Estimates of a run before it begins: the parameters that train, memory, and steps. `lorelei fit`, `lorelei params` and the page show them, and
+//! `lorelei-models` places adapters by them. The crate depends on neither burn nor files.
 //!
 //! - [`ModelShape`]: a model as plain data, from its configuration and the names in its checkpoint.
-//! - [`Trainable`]: which of its modules a recipe trains, by PEFT's rules, and [`Trainable::parameters`]: under which names and shapes.
+//! - [`Trainable`]: the modules that a recipe trains, by PEFT's rules; [`Trainable::parameters`]: the names and shapes of their parameters.
 //! - [`memory()`], [`savings()`]: bytes on the device, and settings that need fewer.
 
 mod memory;

@@ -9,50 +9,50 @@ use lorelei_formats::{
 use lorelei_recipe::{Recipe, TaskType};
 use serde::{Deserialize, Serialize};
 
-/// A model's modules, and what else an estimate needs of it.
+/// The modules of a model, and the other properties that an estimate needs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ModelShape {
-    /// Transformers' name of the architecture.
+    /// Name of the architecture in Transformers.
     pub model_type: String,
     /// Task in the model's own configuration.
     pub task: Task,
-    /// The modules of the body, as a model with a head names them.
+    /// The modules of the body, with the names that they have in a model with a head.
     pub body: Vec<Module>,
     /// Prefix of these names, which a model without a head lacks.
     pub prefix: String,
     /// The modules of the heads that the model may have.
     pub heads: Vec<(Task, Vec<Module>)>,
-    /// Bytes of the weights that lie in the blocks of their GGUF file, by module.
+    /// Bytes of the weights that are stored in the blocks of their GGUF file, by module.
     pub packed: BTreeMap<String, u64>,
     /// The modules of the heads that the checkpoint lacks.
     pub missing: Vec<String>,
-    /// Rows of the embedding.
+    /// Number of rows of the embedding.
     pub vocab_size: usize,
     /// Width of the residual stream.
     pub hidden_size: usize,
-    /// Layers.
+    /// Number of layers.
     pub num_hidden_layers: usize,
-    /// Query heads.
+    /// Number of query heads.
     pub num_attention_heads: usize,
-    /// Tokens of the longest text.
+    /// Number of tokens of the longest text.
     pub longest_text: usize,
     /// Whether the MLP is SwiGLU, which has a kernel of its own.
     pub swiglu: bool,
-    /// Whether attention is of several operations, with scores in memory: windows, soft caps, encoders.
+    /// Whether attention consists of several operations, with scores in memory: windows, soft caps, encoders.
     pub composed_attention: bool,
-    /// Whether logits are capped, so that those of a batch exist whole.
+    /// Whether logits are capped, so that those of a batch exist as a whole.
     pub capped_logits: bool,
 }
 
 impl ModelShape {
-    /// Describes the model of `config` and its checkpoint, of which no weight is read. `packed_bytes` gives the bytes of a linear layer's weight
-    /// `[size_out, size_in]`, by its name in the checkpoint, where it stays in the blocks that it has there.
+    /// Describes the model of `config` and its checkpoint, without reading a weight. `packed_bytes` returns the bytes of a linear layer's weight
+    /// `[size_out, size_in]`, by its name in the checkpoint, if the weight stays in the blocks of its file.
     pub fn new(
         config: &ModelConfig,
         source: &dyn TensorSource,
         packed_bytes: impl Fn(&str, [usize; 2]) -> Option<u64>,
     ) -> Self {
-        // As a model with a head has it.
+        // The body's names are those of a model with a head.
         let with_head = ModelConfig { task: Task::SequenceClassification, ..config.clone() };
         let body = with_head.body();
         let bytes = |module: &Module| match module.shape {
@@ -94,7 +94,7 @@ impl ModelShape {
         }
     }
 
-    /// Every module of the model for `task`, in the order of its parameters.
+    /// Returns every module of the model for `task`, in the order of its parameters.
     pub fn modules(&self, task: Task) -> Vec<Module> {
         let mut modules = self.body.clone();
         if task == Task::FeatureExtraction {
@@ -107,19 +107,19 @@ impl ModelShape {
         modules
     }
 
-    /// Bytes of a module's weight, where it is packed.
+    /// Returns the bytes of a module's weight, if it is packed.
     pub(crate) fn packed_bytes(&self, module: &Module) -> Option<u64> {
         let with_head = || self.packed.get(&format!("{}{}", self.prefix, module.path));
         self.packed.get(&module.path).or_else(with_head).copied()
     }
 
-    /// Parameters of the model as its own configuration has it.
+    /// Number of parameters of the model for the task in its own configuration.
     pub fn parameters(&self) -> u64 {
         let modules = self.modules(self.task);
         modules.iter().filter(|module| !module.optional).map(own_elements).sum()
     }
 
-    /// Those of them that lie as numbers, and not in the blocks of a GGUF file.
+    /// Number of these parameters that are stored as numbers, and not in the blocks of a GGUF file.
     pub fn dense_parameters(&self) -> u64 {
         let packed = self.body.iter().filter(|module| self.packed.contains_key(&module.path));
         self.parameters() - packed.map(|module| module.shape.weight_elements()).sum::<u64>()
@@ -135,7 +135,7 @@ impl ModelShape {
         }
     }
 
-    /// The task of a recipe's run on this model.
+    /// Returns the task of a recipe's run on this model.
     pub fn task(&self, recipe: &Recipe) -> Task {
         recipe.lora.task_type.map_or(self.task, task_of)
     }
@@ -145,7 +145,7 @@ impl ModelShape {
     }
 }
 
-/// Elements that a module has to itself.
+/// Number of elements that a module does not share with another.
 pub(crate) fn own_elements(module: &Module) -> u64 {
     match module.tied {
         true => module.shape.bias().unwrap_or(0) as u64,
@@ -153,7 +153,7 @@ pub(crate) fn own_elements(module: &Module) -> u64 {
     }
 }
 
-/// The task that PEFT calls `task_type`.
+/// Returns the task that PEFT calls `task_type`.
 pub fn task_of(task_type: TaskType) -> Task {
     match task_type {
         TaskType::CausalLm => Task::CausalLm,
@@ -163,7 +163,7 @@ pub fn task_of(task_type: TaskType) -> Task {
     }
 }
 
-/// PEFT's name of a task.
+/// Returns PEFT's name of a task.
 pub fn task_type_of(task: Task) -> TaskType {
     match task {
         Task::CausalLm => TaskType::CausalLm,

@@ -1,9 +1,9 @@
-//! What the optimizers keep of the steps before.
+//! The state that optimizers keep between steps.
 
 use lorelei_recipe::OptimizerNames;
 
-/// The tensors that `optimizer` keeps of a parameter of this shape: the name of each in a checkpoint, as torch and Transformers have it, and its
-/// elements.
+/// Returns the tensors that `optimizer` keeps for a parameter of this shape: the name of each in a checkpoint, as in torch and Transformers, and its
+/// number of elements.
 pub fn optimizer_state(optimizer: OptimizerNames, shape: &[usize]) -> Vec<(&'static str, usize)> {
     let count = shape.iter().product();
     match optimizer {
@@ -12,12 +12,12 @@ pub fn optimizer_state(optimizer: OptimizerNames, shape: &[usize]) -> Vec<(&'sta
         }
         OptimizerNames::Lion | OptimizerNames::Lion32bit => vec![("exp_avg", count)],
         OptimizerNames::Sgd => Vec::new(),
-        // A vector goes by AdamW.
+        // Muon updates a vector by AdamW.
         OptimizerNames::Muon => match shape {
             [_, _] => vec![("momentum_buffer", count)],
             _ => vec![("exp_avg", count), ("exp_avg_sq", count)],
         },
-        // A matrix's row and column means of squares, or a vector's squares.
+        // Adafactor keeps a matrix's row and column means of squares, or a vector's squares.
         OptimizerNames::Adafactor => match shape {
             [rows, columns] => vec![("exp_avg_sq_row", *rows), ("exp_avg_sq_col", *columns)],
             _ => vec![("exp_avg_sq", count)],

@@ -7,18 +7,18 @@ use crate::{ModelShape, RowShape, memory};
 /// A setting that makes a run smaller.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Saving {
-    /// As `--set` takes them.
+    /// Assignments in the form of `--set`.
     pub assignments: Vec<String>,
     /// Cost of the setting, in words.
     pub cost: &'static str,
-    /// Bytes that the run needs with it.
+    /// Bytes that the run needs with the setting.
     pub total: f64,
 }
 
-/// Settings that need less than the recipe does, the mildest first, each alone, and then all together.
+/// Returns settings that need less memory than the recipe, the mildest first: each alone, and then all together.
 ///
 /// # Errors
-/// As [`memory()`].
+/// The same as those of [`memory()`].
 pub fn savings(recipe: &Recipe, model: &ModelShape, shape: RowShape) -> Result<Vec<Saving>, RecipeError> {
     let training = &recipe.training;
     let (batch, accumulation) = (shape.rows, training.gradient_accumulation_steps);

@@ -1,16 +1,16 @@
-//! Optimizer steps.
+//! Number of optimizer steps of a run.
 
 use lorelei_recipe::{Recipe, RecipeError, StepPlan};
 
-/// Optimizer steps of `rows` sequences.
+/// Plans the optimizer steps for `rows` sequences.
 ///
 /// # Errors
-/// As [`StepPlan::new`].
+/// The same as those of [`StepPlan::new`].
 pub fn steps(recipe: &Recipe, rows: usize) -> Result<StepPlan, RecipeError> {
     StepPlan::new(rows, &recipe.training)
 }
 
-/// Sequences that an optimizer step sees.
+/// Returns the number of sequences in an optimizer step.
 pub fn effective_batch(recipe: &Recipe) -> u64 {
     let training = &recipe.training;
     (training.per_device_train_batch_size as u64).saturating_mul(training.gradient_accumulation_steps as u64)

@@ -1,4 +1,4 @@
-//! Which parameters a recipe trains, by PEFT's rules.
+//! The parameters that a recipe trains, by PEFT's rules.
 
 use lorelei_formats::{
     config::{LoraTarget, Module, ModuleShape, Role},
@@ -11,73 +11,73 @@ use crate::{ModelShape, model_shape::own_elements};
 /// Training of a module: an adapter, all of it, or its bias.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ModuleTraining {
-    /// Rank of its adapter, where it gets one.
+    /// Rank of the module's adapter, if it has one.
     pub adapter: Option<usize>,
-    /// Whether its own parameters train: as one of `modules_to_save`, as a classifier's head, or in full fine-tuning.
+    /// Whether all of its own parameters train: as one of `modules_to_save`, as a classifier's head, or in full fine-tuning.
     pub whole: bool,
-    /// Whether its own bias trains, and nothing else of its own.
+    /// Whether its own bias trains, but none of its other own parameters.
     pub bias: bool,
 }
 
 /// Parts of a model that a recipe trains.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Trainable {
-    /// Of each module, in the order of the modules.
+    /// Training of each module, in the order of the modules.
     pub modules: Vec<ModuleTraining>,
     /// Tokens whose rows of the embedding train.
     pub tokens: Vec<usize>,
-    /// The adapters' configuration, `target_modules` filled in; none in full fine-tuning.
+    /// The adapters' configuration with `target_modules` filled in; `None` in full fine-tuning.
     lora: Option<LoraConfig>,
 }
 
 /// A parameter that trains.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ParameterShape {
-    /// Its name, as `Model::visit_parameters` gives it.
+    /// Name of the parameter, as `Model::visit_parameters` gives it.
     pub name: String,
-    /// Its shape in a file.
+    /// Shape of the parameter in a file.
     pub shape: Vec<usize>,
     /// Whether it is added to the model, rather than one of the model's own.
     pub is_added: bool,
 }
 
 impl ParameterShape {
-    /// Number of its elements.
+    /// Number of elements of the parameter.
     pub fn elements(&self) -> u64 {
         self.shape.iter().map(|size| *size as u64).product()
     }
 }
 
-/// Parameters that train, and all of them, as PEFT counts: what is added is part of the whole.
+/// Number of parameters that train, and of all, as PEFT counts: added parameters are part of the whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ParameterCounts {
-    /// Those that train.
+    /// Number of parameters that train.
     pub trainable: u64,
-    /// All.
+    /// Number of all parameters.
     pub all: u64,
 }
 
-/// Counts what a recipe's run on `model` trains.
+/// Counts the parameters that a recipe's run on `model` trains.
 ///
 /// # Errors
-/// As [`Trainable::of_recipe`].
+/// The same as those of [`Trainable::of_recipe`].
 pub fn parameters(recipe: &Recipe, model: &ModelShape) -> Result<ParameterCounts, RecipeError> {
     let modules = model.modules(model.task(recipe));
     Ok(Trainable::of_recipe(recipe, model, &modules)?.counts(&modules))
 }
 
 impl ModuleTraining {
-    /// Whether a gradient reaches it.
+    /// Whether a gradient reaches any part of the module.
     pub fn any(self) -> bool {
         self.adapter.is_some() || self.whole || self.bias
     }
 }
 
 impl Trainable {
-    /// Selects the parts of `modules` that a recipe's run trains. The modules are `model`'s for the recipe's task.
+    /// Selects the parts of `modules` that a recipe's run trains. `modules` are those of `model` for the recipe's task.
     ///
     /// # Errors
-    /// As [`Trainable::with_lora`].
+    /// The same as those of [`Trainable::with_lora`].
     pub fn of_recipe(recipe: &Recipe, model: &ModelShape, modules: &[Module]) -> Result<Self, RecipeError> {
         match recipe.training.finetuning_type {
             FinetuningType::Lora => Self::with_lora(&recipe.lora, &model.model_type, modules, &model.missing),
@@ -85,10 +85,10 @@ impl Trainable {
         }
     }
 
-    /// Selects every weight that is not packed: full fine-tuning.
+    /// Selects every weight that is not packed, for full fine-tuning.
     pub fn full(modules: &[Module], is_packed: impl Fn(&Module) -> bool) -> Self {
         let training = |module: &Module| {
-            // A tied head's weight is the embedding's, and a packed one cannot train.
+            // A tied head shares the embedding's weight, and a packed weight cannot train.
             let whole = !module.tied && !is_packed(module);
             ModuleTraining { adapter: None, whole, bias: !whole && module.shape.bias().is_some() }
         };
@@ -98,8 +98,8 @@ impl Trainable {
     /// Selects the parts of a model of `model_type` that adapters of `lora` train. `missing` are the modules of its head that the checkpoint lacks.
     ///
     /// # Errors
-    /// When `target_modules` are absent and the architecture has no default, or a setting names what the model does not have or what
-    /// cannot train.
+    /// If `target_modules` are absent and the architecture has no default, or if a setting names something that the model does not have or something
+    /// that cannot train.
     pub fn with_lora(
         lora: &LoraConfig,
         model_type: &str,
@@ -125,8 +125,8 @@ impl Trainable {
         Ok(Self { modules: trainings, tokens, lora: Some(lora) })
     }
 
-    /// The last parts of the names of the modules that get an adapter, each once, as PEFT writes them into `target_modules`: embedding and head
-    /// first.
+    /// Returns the last parts of the names of the modules that get an adapter, each once, as PEFT writes them into `target_modules`: embedding and
+    /// head first.
     pub fn target_modules(&self, modules: &[Module]) -> Vec<String> {
         let is_end = |module: &Module| matches!(module.role, Role::Embedding | Role::LmHead);
         let adapted = || modules.iter().zip(&self.modules).filter(|(_, training)| training.adapter.is_some());
@@ -141,7 +141,7 @@ impl Trainable {
         names
     }
 
-    /// Every parameter that trains, in the order in which `Model::visit_parameters` gives them.
+    /// Returns every parameter that trains, in the order in which `Model::visit_parameters` gives them.
     pub fn parameters(&self, modules: &[Module]) -> Vec<ParameterShape> {
         let each = || modules.iter().zip(&self.modules);
         let own = |(module, training)| own_parameters(module, training);
@@ -163,7 +163,7 @@ impl Trainable {
         parameters
     }
 
-    /// Counts as PEFT does: it keeps a frozen copy of what trains whole, but not of biases.
+    /// Counts parameters as PEFT does: it keeps a frozen copy of modules that train whole, but not of biases.
     pub fn counts(&self, modules: &[Module]) -> ParameterCounts {
         let trainable = self.parameters(modules).iter().map(ParameterShape::elements).sum();
         let base: u64 = modules.iter().map(own_elements).sum();
@@ -175,7 +175,7 @@ impl Trainable {
         ParameterCounts { trainable, all: base + trainable - biases }
     }
 
-    /// The adapters' configuration, `target_modules` filled in; none in full fine-tuning.
+    /// Returns the adapters' configuration with `target_modules` filled in; `None` in full fine-tuning.
     pub fn lora(&self) -> Option<&LoraConfig> {
         self.lora.as_ref()
     }
@@ -191,8 +191,9 @@ impl Trainable {
     }
 }
 
-/// Whether a part of a classifying head trains whole with it: what gives the classes, what PEFT takes for a part of that, and what the
-/// checkpoint lacks, since it begins at random and nobody else could make the same of it, unless it is saved with the adapter.
+/// Whether a part of a classifying head trains whole with it. These parts are the layer that outputs the classes, modules that PEFT regards as a part
+/// of it, and modules that the checkpoint lacks. The latter begin at random, and nobody else could recreate them unless they are saved with the
+/// adapter.
 pub fn trains_with_head(module: &Module, is_missing: bool) -> bool {
     match module.role {
         Role::Classifier => true,
@@ -209,13 +210,13 @@ pub fn trains_with_head(module: &Module, is_missing: bool) -> bool {
     }
 }
 
-/// Whether `modules_to_save` names a module or one that it is in.
+/// Whether `modules_to_save` names a module or one that contains it.
 fn is_saved(lora: &LoraConfig, path: &str) -> bool {
     let names = lora.modules_to_save.as_deref().unwrap_or_default();
     names.iter().any(|name| names_module(name, path))
 }
 
-/// Whether a name of `modules_to_save` is the end of a module's path or of the path of one that it is in, as PEFT asks.
+/// Whether a name of `modules_to_save` is the end of a module's path or of the path of one that contains it, which is PEFT's rule.
 fn names_module(name: &str, path: &str) -> bool {
     let ends = path.match_indices('.').map(|(at, _)| at).chain([path.len()]);
     ends.map(|end| &path[..end]).any(|path| path.ends_with(name))
@@ -239,7 +240,7 @@ fn check_saved_names(lora: &LoraConfig, modules: &[Module]) -> Result<(), Recipe
     Err(RecipeError::new("lora.modules_to_save", problem).with_help(help))
 }
 
-/// The rank of the adapter that `lora` gives a module; none where it gives none.
+/// Returns the rank of the adapter that `lora` gives a module; `None` if it gives none.
 fn adapter_rank(lora: &LoraConfig, module: &Module) -> Result<Option<usize>, RecipeError> {
     let path = &module.path;
     let all_linear = lora.target_modules.as_ref().is_some_and(TargetModules::is_all_linear);
@@ -266,7 +267,7 @@ fn adapter_rank(lora: &LoraConfig, module: &Module) -> Result<Option<usize>, Rec
     }
 }
 
-/// The tokens of `trainable_token_indices`.
+/// Returns the tokens of `trainable_token_indices`.
 fn trainable_tokens(
     lora: &LoraConfig,
     modules: &[Module],
@@ -297,7 +298,7 @@ fn trainable_tokens(
     Ok(ids.to_vec())
 }
 
-/// The parameters of a LoRA adapter of `rank` on a module.
+/// Returns the parameters of a LoRA adapter of `rank` on a module.
 fn adapter_parameters(lora: &LoraConfig, module: &Module, rank: usize) -> Vec<ParameterShape> {
     let parts = match module.shape {
         ModuleShape::Embedding { rows, columns } => vec![
@@ -321,7 +322,7 @@ fn adapter_parameters(lora: &LoraConfig, module: &Module, rank: usize) -> Vec<Pa
     parts.into_iter().map(named).collect()
 }
 
-/// The parameters of a module's own that train.
+/// Returns the module's own parameters that train.
 fn own_parameters(module: &Module, training: &ModuleTraining) -> Vec<ParameterShape> {
     let path = &module.path;
     let own = |name: String, shape| ParameterShape { name, shape, is_added: false };

@@ -1,34 +1,33 @@
-//! The built page, inside the program, so that one binary is enough. Empty where the program was built before the page.
+//! The built page, embedded in the program, so that one binary is enough. It is empty if the program was built before the page.
 
 use std::{borrow::Cow, io::Read as _};
 
 use flate2::read::GzDecoder;
 
-/// The page's files by their path, such as `index.html`. A compressed file stands only under its name plus an ending
-/// from [`ENCODINGS`].
+/// The page's files by their path, such as `index.html`. A compressed file is present only under its name plus an ending from [`ENCODINGS`].
 pub const FILES: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/files.rs"));
 
-/// Where `cargo xtask web` builds it in the source tree that this program was built from.
+/// Folder into which `cargo xtask web` builds the page in the source tree of this program.
 pub const BUILT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../dist");
 
-/// How a file may be kept compressed: the word for it in `Accept-Encoding`, and what its name then ends with. The smaller first.
+/// Compressions that a file may be stored with, the smaller first: the name in `Accept-Encoding`, and the ending of the file's name.
 pub const ENCODINGS: [(&str, &str); 2] = [("br", ".br"), ("gzip", ".gz")];
 
 /// A file as HTTP sends it.
 pub struct Sent {
-    /// Its bytes, in that encoding.
+    /// Bytes of the file, in that encoding.
     pub bytes: Cow<'static, [u8]>,
     /// The value of `Content-Encoding`.
     pub encoding: Option<&'static str>,
 }
 
-/// Reads the file at `path` through `read`, in the smallest encoding that `accept`, the value of `Accept-Encoding`, allows. None where there is
-/// no such file.
+/// Reads the file at `path` through `read`, in the smallest encoding that `accept`, the value of `Accept-Encoding`, allows. Returns `None` if there
+/// is no such file.
 pub fn sent(path: &str, accept: &str, read: impl Fn(&str) -> Option<Cow<'static, [u8]>>) -> Option<Sent> {
     let accepted = |word: &str| {
         accept.split(',').any(|entry| {
             let (name, parameters) = entry.split_once(';').unwrap_or((entry, ""));
-            // A quality of nought is a refusal.
+            // A quality of 0 is a refusal.
             let quality = parameters.trim().strip_prefix("q=").and_then(|value| value.parse::<f32>().ok());
             name.trim().eq_ignore_ascii_case(word) && quality != Some(0.0)
         })
@@ -46,12 +45,12 @@ pub fn sent(path: &str, accept: &str, read: impl Fn(&str) -> Option<Cow<'static,
     Some(Sent { bytes: bytes.into(), encoding: None })
 }
 
-/// A file inside this program, by its path.
+/// Returns a file inside this program, by its path.
 pub fn file(path: &str) -> Option<Cow<'static, [u8]>> {
     FILES.iter().find(|(name, _)| *name == path).map(|(_, bytes)| Cow::Borrowed(*bytes))
 }
 
-/// The MIME type that a browser wants for a file of that name.
+/// Returns the MIME type that a browser expects for a file of that name.
 pub fn mime(path: &str) -> &'static str {
     match path.rsplit('.').next().unwrap_or_default() {
         "html" => "text/html; charset=utf-8",

@@ -1,4 +1,4 @@
-//! What a training run says while it goes on. Progress bars, logs and pages are listeners; the trainer knows none of them.
+//! Events of a training run. Progress bars, logs and pages are listeners; the trainer knows none of them.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use crate::Notice;
 pub enum Event {
     /// The run begins.
     Started(Started),
-    /// An optimizer step was taken whose numbers were not read back from the device.
+    /// An optimizer step was taken, but its numbers were not read back from the device.
     Progress {
         /// The step, from 1.
         step: usize,
@@ -25,7 +25,7 @@ pub enum Event {
     Sampled(Sampled),
     /// Files were written.
     Saved(Saved),
-    /// Something is not as the user may think.
+    /// Something differs from what the user may expect.
     Warned(Notice),
     /// The run is over.
     Finished(Finished),
@@ -42,7 +42,7 @@ pub enum LogLine {
 }
 
 impl LogLine {
-    /// The line that an event leaves in the log, if it leaves one.
+    /// Returns the line that an event leaves in the log, if it leaves one.
     pub fn of(event: &Event) -> Option<Self> {
         match event {
             Event::Step(step) => Some(Self::Step(step.clone())),
@@ -64,7 +64,7 @@ impl From<LogLine> for Event {
 /// An answer to the run's sample prompt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sampled {
-    /// After which step.
+    /// Step after which the prompt was answered.
     pub step: usize,
     /// The answer's tokens.
     pub ids: Vec<u32>,
@@ -75,7 +75,7 @@ pub struct Sampled {
 /// Files that were written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Saved {
-    /// After which step.
+    /// Step after which the files were written.
     pub step: usize,
     /// The directory inside `output_dir`; empty for `output_dir` itself.
     pub directory: String,
@@ -84,93 +84,93 @@ pub struct Saved {
 /// The size of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Started {
-    /// Steps that were taken before: 0, or those of the checkpoint that the run goes on from.
+    /// Number of steps that were taken before: 0, or those of the checkpoint from which the run is resumed.
     pub first_step: usize,
     /// Rows (examples, or packed rows) in an epoch.
     pub num_examples: usize,
-    /// Optimizer steps to come.
+    /// Optimizer steps of the whole run.
     pub total_steps: usize,
     /// Steps in which the learning rate rises.
     pub warmup_steps: usize,
-    /// Epochs, the last one perhaps in part.
+    /// Number of epochs, the last one perhaps in part.
     pub num_epochs: f64,
-    /// Rows that an optimizer step sees.
+    /// Number of rows in an optimizer step.
     pub effective_batch_size: usize,
-    /// Parameters that learn.
+    /// Number of parameters that train.
     pub trainable_parameters: usize,
-    /// All parameters.
+    /// Number of all parameters.
     pub all_parameters: usize,
 }
 
 /// A logged step.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StepLog {
-    /// Optimizer steps taken.
+    /// Number of optimizer steps taken.
     pub step: usize,
     /// Epochs done, as a fraction.
     pub epoch: f64,
     /// Mean of the step losses since the last line.
     pub loss: f64,
-    /// The rate that this step used.
+    /// Learning rate of this step.
     pub learning_rate: f64,
     /// Global norm of this step's gradient before clipping.
     pub grad_norm: f64,
     /// Tokens (padding not counted) a second since the last line.
     pub tokens_per_second: f64,
-    /// Since the run began.
+    /// Seconds since the run began.
     pub elapsed_seconds: f64,
-    /// Until it ends, at the pace so far.
+    /// Estimated seconds until the run ends, at the pace so far.
     pub remaining_seconds: f64,
-    /// What the process holds at its peak so far, as the host measures it; 0 where it cannot.
+    /// Peak memory of the process so far in bytes, as the host measures it; 0 where it cannot.
     pub memory_bytes: u64,
-    /// What the runtime held of the GPU's memory in this step, at its most behind a backward pass, the part held for reuse too; 0 on the CPU.
+    /// Peak GPU memory in bytes that the runtime held in this step, measured after backward passes, including the part held for reuse; 0 on the CPU.
     #[serde(default)]
     pub device_memory_bytes: u64,
-    /// Floating-point operations of this step's products and attention, where this project's GPU kernels did them.
+    /// Floating-point operations of this step's products and attention, if this project's GPU kernels computed them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kernel_flops: Option<u64>,
-    /// Bytes that they asked of the device's memory.
+    /// Bytes that these kernels requested from the device's memory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kernel_bytes: Option<u64>,
-    /// What the loss is multiplied by in fp16.
+    /// Factor by which the loss is multiplied in fp16.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub loss_scale: Option<f64>,
-    /// Steps that were not taken so far in fp16, as their gradient was not finite.
+    /// Number of steps that were skipped so far in fp16, because their gradient was not finite.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub skipped_steps: Option<u64>,
 }
 
-/// Numbers that an evaluation gave, by their names in logs: `eval_loss`, and what the objective measures beside (`eval_accuracy`, ...).
+/// Results of an evaluation, by their names in logs: `eval_loss`, and the other metrics of the objective (`eval_accuracy`, ...).
 pub type Metrics = BTreeMap<String, f64>;
 
 /// An evaluation on the validation set.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Evaluation {
-    /// After which step.
+    /// Step after which the evaluation was run.
     pub step: usize,
     /// Epochs done, as a fraction.
     pub epoch: f64,
-    /// How long it took.
+    /// Duration of the evaluation in seconds.
     pub eval_runtime: f64,
-    /// Rows a second.
+    /// Rows evaluated per second.
     pub eval_samples_per_second: f64,
-    /// What was measured.
+    /// Metrics that were measured.
     #[serde(flatten)]
     pub metrics: Metrics,
 }
 
 impl Evaluation {
-    /// The metric of that name without `eval_` (`loss`, `accuracy`), where it was measured.
+    /// Returns the metric of that name without `eval_` (`loss`, `accuracy`), if it was measured.
     pub fn metric(&self, name: &str) -> Option<f64> {
         self.metrics.get(&format!("eval_{name}")).copied()
     }
 
-    /// The loss; NaN in a log line that lacks it.
+    /// Returns the loss, or NaN in a log line that lacks it.
     pub fn loss(&self) -> f64 {
         self.metric("loss").unwrap_or(f64::NAN)
     }
 
-    /// The metrics beside the loss, by their names without `eval_`.
+    /// Returns the metrics other than the loss, by their names without `eval_`.
     pub fn other_metrics(&self) -> impl Iterator<Item = (&str, f64)> {
         let named =
             self.metrics.iter().map(|(name, value)| (name.strip_prefix("eval_").unwrap_or(name), *value));
@@ -181,15 +181,15 @@ impl Evaluation {
 /// The end of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Finished {
-    /// Optimizer steps taken.
+    /// Number of optimizer steps taken.
     pub steps: usize,
     /// Mean loss of all steps.
     pub train_loss: f64,
-    /// Seconds.
+    /// Duration of the run in seconds.
     pub train_runtime: f64,
     /// Tokens (padding not counted) a second over the whole run.
     pub tokens_per_second: f64,
-    /// At the peak, as the host measures it; 0 where it cannot.
+    /// Peak memory of the process in bytes, as the host measures it; 0 where it cannot.
     pub memory_bytes: u64,
     /// Whether the host asked to stop before the last step.
     pub stopped: bool,

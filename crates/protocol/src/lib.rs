@@ -1,9 +1,9 @@
-//! What a trainer says while it works ([`Event`]), and what a page and the worker that trains for it say to each other
-//! ([`Request`], [`Reply`]). Plain data, without burn, so that a page can know it.
+//! Events that a trainer reports while it works ([`Event`]), and messages between a page and the worker that trains for it ([`Request`], [`Reply`]).
+//! They are plain data without burn, so that a page can use them.
 //!
-//! Between page and worker a message is a JavaScript object: `{ json, files }` to the worker, where `json` is a [`Request`] and
-//! `files` an array of `File`s that it speaks of, in its order; `{ json, bytes }` back, where `json` is a [`Reply`] and `bytes` a
-//! `Uint8Array` where the reply says so.
+//! A message between page and worker is a JavaScript object. To the worker it is `{ json, files }`, where `json` is a [`Request`] and `files` an
+//! array of the `File`s that the request refers to, in its order. To the page it is `{ json, bytes }`, where `json` is a [`Reply`] and `bytes` a
+//! `Uint8Array` for the replies whose documentation mentions it.
 
 mod event;
 mod notice;

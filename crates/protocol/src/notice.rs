@@ -1,19 +1,19 @@
-//! Things to say that a page can say in its own language.
+//! Notices and failures that a page can show in its own language.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// Something that is not as the user may think.
+/// A notice that something differs from what the user may expect.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Notice {
-    /// What it is: a page looks its words up by it. Empty where there are none.
+    /// Code by which a page looks up its own text. Empty where there is none.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub code: String,
-    /// What stands in its words, by name.
+    /// Values in the text, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub arguments: BTreeMap<String, String>,
-    /// The same in English.
+    /// The text in English.
     pub message: String,
 }
 
@@ -23,7 +23,7 @@ impl Notice {
         Self { code: code.to_owned(), arguments: BTreeMap::new(), message: message.into() }
     }
 
-    /// The notice with one argument more.
+    /// Returns the notice with one argument more.
     pub fn with(mut self, name: &str, value: impl ToString) -> Self {
         self.arguments.insert(name.to_owned(), value.to_string());
         self
@@ -33,14 +33,14 @@ impl Notice {
 /// A request that could not be done.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Failure {
-    /// What it is: a page looks its words up by it.
+    /// Code by which a page looks up its own text.
     pub code: String,
-    /// What stands in its words, by name.
+    /// Values in the text, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub arguments: BTreeMap<String, String>,
-    /// The same in English.
+    /// The text in English.
     pub message: String,
-    /// What caused it, the nearest cause first.
+    /// Causes of the failure, the nearest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub causes: Vec<String>,
 }

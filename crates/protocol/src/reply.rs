@@ -1,4 +1,4 @@
-//! Worker to page.
+//! Messages from the worker to the page.
 
 use lorelei_estimate::ModelShape;
 use lorelei_recipe::{Recipe, TaskType};
@@ -6,103 +6,103 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Event, Failure, Verdict};
 
-/// What the worker says.
+/// A message of the worker.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "reply", rename_all = "snake_case")]
-// A message lives from here to its JSON: boxing would only make it harder to write.
+// A message exists only until it becomes JSON: boxing would only make it harder to write.
 #[allow(clippy::large_enum_variant)]
 pub enum Reply {
-    /// The worker's module runs; sent once, unasked.
+    /// The worker's module runs. Sent once, without a request.
     Ready,
-    /// See [`crate::Request::Probe`].
+    /// Answer to [`crate::Request::Probe`].
     Capabilities(Capabilities),
-    /// A model is on its way.
+    /// A model is being loaded.
     Progress {
-        /// What is being done, such as `model.layers.3.mlp.up_proj.weight`.
+        /// The current item, such as `model.layers.3.mlp.up_proj.weight`.
         what: String,
         /// Bytes or tensors so far.
         done: u64,
-        /// Of so many; 0 where it is not known.
+        /// Total of these bytes or tensors; 0 where it is not known.
         total: u64,
     },
-    /// See [`crate::Request::Load`].
+    /// Answer to [`crate::Request::Load`].
     Loaded(ModelInfo),
-    /// See [`crate::Request::Preview`].
+    /// Answer to [`crate::Request::Preview`].
     Previewed(DataInfo),
-    /// The run goes on.
+    /// An event of the run.
     Event {
-        /// What happened.
+        /// The event.
         event: Event,
     },
-    /// The run is held, or goes on again.
+    /// The run is paused, or continues.
     Paused {
-        /// Whether it is held now.
+        /// Whether the run is paused now.
         paused: bool,
     },
-    /// See [`crate::Request::Generate`]. Sent again and again while the answers grow.
+    /// Answer to [`crate::Request::Generate`] by a model that writes text. Sent again and again while the text grows.
     Generated {
-        /// What was asked.
+        /// The user's prompt.
         prompt: String,
-        /// What the base model says.
+        /// The text of the base model.
         without_adapter: String,
-        /// What the model says with its adapter; none where it has none.
+        /// The text of the model with its adapter; `None` if it has no adapter.
         with_adapter: Option<String>,
-        /// Nothing more comes.
+        /// Whether this is the last of these replies.
         finished: bool,
     },
-    /// What the trained classifier says. See [`crate::Request::Generate`].
+    /// Answer to [`crate::Request::Generate`] by a trained classifier.
     Classified {
-        /// Of which text.
+        /// The text that was classified.
         prompt: String,
-        /// What.
+        /// The classifier's result.
         verdict: Verdict,
     },
-    /// See [`crate::Request::Export`]; the zip is in the message's `bytes`.
+    /// Answer to [`crate::Request::Export`]. The zip is in the message's `bytes`.
     Exported {
         /// The name to save it under.
         file_name: String,
     },
-    /// The model that was loaded has given way to one that is on its way.
+    /// The loaded model was removed to make room for one that is being loaded.
     Unloaded,
-    /// The worker broke down and can do no more; a last word before it stops.
+    /// The worker panicked and can do no more. This is the last message before it stops.
     Broken {
-        /// What happened, and where in its source.
+        /// The panic's message, with its place in the source.
         message: String,
     },
-    /// A request could not be done. The worker is alive and what was there before stands.
+    /// A request failed. The worker is still running, and its state is the same as before.
     Failed {
-        /// Which: the `request` tag, such as `load`.
+        /// The `request` tag of the failed request, such as `load`.
         request: String,
-        /// What is wrong, and the way out.
+        /// The problem, and the way out.
         failure: Failure,
     },
 }
 
-/// What a browser can do and has.
+/// Capabilities of a browser, and the contents of its storage.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Capabilities {
     /// The GPU; none where WebGPU is missing or cannot be used.
     pub webgpu: Option<AdapterInfo>,
-    /// Why there is none, and what to do about it.
+    /// Reason why there is no GPU, and a way out.
     pub webgpu_problem: Option<String>,
     /// Models in the browser's storage.
     pub cached: Vec<CachedModel>,
-    /// A run that was cut off.
+    /// A run that was interrupted.
     pub interrupted: Option<InterruptedRun>,
-    /// Bytes that the browser lets this page store, and those in use; 0 where it does not say.
+    /// Bytes that the browser lets this page store; 0 where it does not report them.
     pub storage_quota: u64,
-    /// See `storage_quota`.
+    /// Bytes of the storage that are in use; 0 where the browser does not report them.
     pub storage_used: u64,
 }
 
 /// A WebGPU adapter.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AdapterInfo {
-    /// As the browser calls it.
+    /// Name that the browser gives the adapter.
     pub name: String,
     /// Whether the adapter has `shader-f16`.
     pub shader_f16: bool,
-    /// Whether it is software.
+    /// Whether the adapter is a software implementation.
     pub is_fallback: bool,
     /// Largest buffer, in bytes.
     pub max_buffer_size: u64,
@@ -115,66 +115,66 @@ pub struct AdapterInfo {
 pub struct CachedModel {
     /// Hub id and revision.
     pub name: String,
-    /// Bytes.
+    /// Size in bytes.
     pub size: u64,
 }
 
 /// A run whose last checkpoint is in the browser's storage.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct InterruptedRun {
-    /// Its recipe.
+    /// Recipe of the run.
     pub recipe: Recipe,
-    /// The checkpoint's step.
+    /// Step of the checkpoint.
     pub step: usize,
-    /// Steps in all.
+    /// Number of steps of the whole run.
     pub total_steps: usize,
 }
 
 /// A loaded model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ModelInfo {
-    /// Its name in the recipe.
+    /// Name of the model in the recipe.
     pub name: String,
-    /// Whether it writes text: an encoder does not.
+    /// Whether the model writes text: an encoder does not.
     pub writes_text: bool,
-    /// What its own configuration says that it is for.
+    /// Task in the model's own configuration.
     pub task_type: TaskType,
-    /// Where it is: `WebGPU` with the adapter's name, or `CPU`.
+    /// Device of the model: `WebGPU` with the adapter's name, or `CPU`.
     pub device: String,
     /// Whether conversations are rendered by the model's own template.
     pub has_chat_template: bool,
-    /// Its modules and sizes, for estimates.
+    /// The model's modules and sizes, for estimates.
     pub shape: ModelShape,
 }
 
 /// Data that was read.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct DataInfo {
-    /// Sequences to train on in an epoch: rows, or what packing made of them.
+    /// Number of sequences to train on in an epoch: rows, or packed rows.
     pub train_rows: usize,
-    /// Sequences held out.
+    /// Number of sequences held out.
     pub validation_rows: usize,
-    /// Tokens of an epoch.
+    /// Number of tokens of an epoch.
     pub tokens: usize,
-    /// Those of them that are learnt.
+    /// Number of these tokens that are learnt.
     pub learnt_tokens: usize,
-    /// Rows that were cut at `max_length`.
+    /// Number of rows that were cut at `max_length`.
     pub truncated: usize,
-    /// Lines of rows without anything to learn, left out.
+    /// Lines of the rows that were left out because they have nothing to learn.
     pub skipped: Vec<usize>,
-    /// Lines that are wrong: training needs them put right.
+    /// Lines that are wrong. They must be corrected before training.
     pub bad_rows: Vec<BadRow>,
-    /// The first rows.
+    /// The first rows, as the model sees them.
     pub preview: Vec<PreviewRow>,
-    /// Whether labels are learnt, and not tokens.
+    /// Whether labels are learnt instead of tokens.
     pub classifies: bool,
-    /// What a classifier's classes are called; none where the labels are numbers.
+    /// Names of a classifier's classes; empty where the labels are numbers.
     pub labels: Vec<String>,
-    /// How many examples have how many tokens: bars of equal width, the shortest first.
+    /// Histogram of the examples' lengths in tokens: bars of equal width, the shortest first.
     pub lengths: Vec<LengthBar>,
     /// Tokens of the example in the middle.
     pub median_length: usize,
-    /// At least 95 % of the examples have at most so many tokens.
+    /// Length in tokens that at least 95 % of the examples do not exceed.
     pub percentile_95: usize,
     /// Tokens of the longest example.
     pub longest: usize,
@@ -183,41 +183,41 @@ pub struct DataInfo {
 /// Examples of about the same length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LengthBar {
-    /// The fewest tokens.
+    /// The fewest tokens of these examples.
     pub from: usize,
-    /// The most.
+    /// The most tokens of these examples.
     pub to: usize,
-    /// How many examples.
+    /// Number of examples.
     pub count: usize,
 }
 
-/// A line that is no row.
+/// A line that cannot be read as a row.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BadRow {
-    /// From 1.
+    /// Number of the line, from 1.
     pub line: usize,
-    /// What is wrong, and the way out.
+    /// The problem, and the way out.
     pub message: String,
 }
 
 /// A row as the model sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PreviewRow {
-    /// Its tokens.
+    /// Tokens of the row.
     pub tokens: Vec<PreviewToken>,
-    /// Where a text is classified, its label.
+    /// Label of the row, if texts are classified.
     pub label: Option<String>,
 }
 
 /// A token of a row.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PreviewToken {
-    /// Its text; of a part of a character, a stand-in.
+    /// Text of the token; a token that is a part of a character has a replacement character.
     pub text: String,
-    /// Its id.
+    /// Id of the token.
     pub id: u32,
-    /// Whether the model learns to say it, or its label.
+    /// Whether the model learns to predict the token, or its label.
     pub learnt: bool,
-    /// Where words are classified, the label that this token bears.
+    /// Label of the token, if words are classified.
     pub label: Option<String>,
 }

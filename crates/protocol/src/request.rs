@@ -1,85 +1,84 @@
-//! Page to worker.
+//! Messages from the page to the worker.
 
 use lorelei_recipe::{DataSection, Recipe, TaskType};
 use serde::{Deserialize, Serialize};
 
-/// What a page asks of the worker.
+/// A request of the page to the worker.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "request", rename_all = "snake_case")]
-// A message lives from here to its JSON: boxing would only make it harder to write.
+// A message exists only until it becomes JSON: boxing would only make it harder to write.
 #[allow(clippy::large_enum_variant)]
 pub enum Request {
-    /// What this browser can do, which models are in its storage and which run was interrupted. Answered by
-    /// [`crate::Reply::Capabilities`].
+    /// Reports the capabilities of this browser, the models in its storage and the interrupted run. Answered by [`crate::Reply::Capabilities`].
     Probe,
-    /// Put a model on a device. Answered by [`crate::Reply::Progress`] and [`crate::Reply::Loaded`].
+    /// Loads a model on a device. Answered by [`crate::Reply::Progress`] and [`crate::Reply::Loaded`].
     Load {
-        /// Which.
+        /// The model.
         model: ModelChoice,
-        /// Where.
+        /// The device.
         device: DeviceChoice,
     },
-    /// Read the data with the loaded model's tokenizer. Answered by [`crate::Reply::Previewed`].
+    /// Reads the data with the loaded model's tokenizer. Answered by [`crate::Reply::Previewed`].
     Preview {
-        /// What to learn from.
+        /// The data to train on.
         train: DataChoice,
-        /// What to evaluate on, where it is a file of its own.
+        /// The data to evaluate on, if it is a separate file.
         validation: Option<DataChoice>,
-        /// How rows become sequences.
+        /// The settings that turn rows into sequences.
         section: DataSection,
-        /// What the model is to learn: of a classifier, the rows' labels.
+        /// The task to train; a classifier learns the rows' labels.
         task_type: Option<TaskType>,
-        /// Splits off the validation rows.
+        /// Seed of the split into training and validation rows.
         seed: u64,
-        /// Rows to show as tokens.
+        /// Number of rows to show as tokens.
         rows: usize,
     },
-    /// Train the loaded model on the data last read. Answered by [`crate::Reply::Event`]s.
+    /// Trains the loaded model on the data last read. Answered by [`crate::Reply::Event`]s.
     Start {
-        /// The run.
+        /// Recipe of the run.
         recipe: Recipe,
-        /// Go on from the interrupted run's checkpoint, which [`crate::Reply::Capabilities`] told of.
+        /// Whether to resume from the interrupted run's checkpoint, which [`crate::Reply::Capabilities`] reported.
         resume: bool,
-        /// Answer a prompt now and then.
+        /// A prompt to answer now and then.
         sample: Option<SamplePrompt>,
     },
-    /// Hold the run before its next step. Answered by [`crate::Reply::Paused`].
+    /// Pauses the run before its next step. Answered by [`crate::Reply::Paused`].
     Pause,
-    /// Let it go on.
+    /// Continues the paused run.
     Resume,
-    /// End it before its next step, and keep what was learnt.
+    /// Ends the run before its next step, and keeps what was learnt.
     Stop,
-    /// Continue a conversation, without and with the adapter, or say what a classifier says of the prompt. Answered by
-    /// [`crate::Reply::Generated`] or [`crate::Reply::Classified`].
+    /// Continues a conversation, without and with the adapter, or classifies the prompt. Answered by [`crate::Reply::Generated`] or
+    /// [`crate::Reply::Classified`].
     Generate {
-        /// What the user says.
+        /// The user's message.
         prompt: String,
-        /// How it is answered.
+        /// The settings of the generation.
         generation: GenerationConfig,
     },
-    /// The adapter with its configuration, recipe and model card as a zip. Answered by [`crate::Reply::Exported`].
+    /// Exports the adapter with its configuration, recipe and model card as a zip. Answered by [`crate::Reply::Exported`].
     Export,
-    /// Delete a model from the browser's storage. Answered by [`crate::Reply::Capabilities`].
+    /// Deletes a model from the browser's storage. Answered by [`crate::Reply::Capabilities`].
     DeleteModel {
-        /// As [`crate::CachedModel::name`].
+        /// Name of the model, in the form of [`crate::CachedModel::name`].
         name: String,
     },
-    /// Forget the interrupted run and its checkpoint.
+    /// Deletes the interrupted run and its checkpoint.
     Discard,
 }
 
-/// A model.
+/// The source of a model.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "from", rename_all = "snake_case")]
 pub enum ModelChoice {
-    /// One that the worker carries, such as `builtin:tiny`.
+    /// A model that the worker contains, such as `builtin:tiny`.
     Builtin {
-        /// Its name.
+        /// Name of the model.
         name: String,
     },
-    /// The message's files: a `.gguf`, or `config.json`, `tokenizer.json`, `*.safetensors` and what goes with them.
+    /// The message's files: a `.gguf`, or `config.json`, `tokenizer.json`, `*.safetensors` and the files that belong to them.
     Files,
-    /// From a hub into the browser's storage, where it stays; what is there already is not fetched again.
+    /// A model from a hub. It is downloaded into the browser's storage, where it stays; files that are there already are not downloaded again.
     Hub {
         /// `owner/name`.
         id: String,
@@ -90,63 +89,63 @@ pub enum ModelChoice {
     },
 }
 
-/// Where to train.
+/// The device to train on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DeviceChoice {
-    /// The GPU where there is one that can be used, else the CPU.
+    /// The GPU if there is a usable one, else the CPU.
     #[default]
     Auto,
     /// WebGPU.
     WebGpu,
-    /// burn-flex, in this worker's one thread.
+    /// The CPU, with burn-flex in this worker's one thread.
     Cpu,
 }
 
-/// Rows of data.
+/// The source of data.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "from", rename_all = "snake_case")]
 pub enum DataChoice {
-    /// One that the worker carries, such as `builtin:english`.
+    /// Data that the worker contains, such as `builtin:english`.
     Builtin {
-        /// Its name.
+        /// Name of the data.
         name: String,
     },
-    /// A file of the message.
+    /// A file in the message.
     File {
-        /// Its place in the message's `files`.
+        /// Index of the file in the message's `files`.
         index: usize,
-        /// Its name.
+        /// Name of the file.
         name: String,
     },
 }
 
-/// How an answer is made. Names and meanings are those of Transformers' `GenerationConfig`.
+/// Settings of the generation of an answer. Names and meanings are those of Transformers' `GenerationConfig`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GenerationConfig {
-    /// Longest answer, in tokens.
+    /// Maximum length of an answer, in tokens.
     pub max_new_tokens: usize,
-    /// Divides the logits; 0 takes the likeliest token each time.
+    /// Divisor of the logits; 0 takes the likeliest token each time.
     pub temperature: f64,
-    /// Only so many of the likeliest tokens are drawn from; 0 for all.
+    /// Number of likeliest tokens from which the next one is drawn; 0 for all.
     pub top_k: usize,
-    /// Only the likeliest tokens whose probabilities add up to this are drawn from; 1 for all.
+    /// Sum of the probabilities of the likeliest tokens from which the next one is drawn; 1 for all tokens.
     pub top_p: f64,
-    /// Above 1, what was said already is less likely.
+    /// Penalty for tokens that are in the text already: above 1, they become less likely.
     pub repetition_penalty: f64,
-    /// Draws the tokens.
+    /// Seed for drawing the tokens.
     pub seed: u64,
-    /// Texts that end an answer, and are no part of it.
+    /// Texts that end an answer and are not part of it.
     pub stop: Vec<String>,
 }
 
-/// A prompt that is answered every so many steps.
+/// A prompt that is answered at regular intervals of steps.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SamplePrompt {
-    /// What the user says.
+    /// The user's message.
     pub prompt: String,
-    /// Optimizer steps between two answers.
+    /// Number of optimizer steps between two answers.
     pub every: usize,
-    /// Longest answer, in tokens.
+    /// Maximum length of an answer, in tokens.
     pub max_new_tokens: usize,
 }

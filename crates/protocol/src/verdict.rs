@@ -1,39 +1,39 @@
-//! What a classifier says of a text.
+//! Results of a classifier.
 
 use serde::{Deserialize, Serialize};
 
-/// What a classifier says, by what it has learnt.
+/// Result of a classifier for a text, by the kind of its labels.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "problem_type", rename_all = "snake_case")]
 pub enum Verdict {
-    /// The text is of one class.
+    /// The text has one class.
     SingleLabelClassification {
         /// All classes, the likeliest first; their scores add up to 1.
         classes: Vec<LabelScore>,
     },
-    /// It is of any number of them.
+    /// The text has any number of classes.
     MultiLabelClassification {
         /// All classes, the likeliest first, each with a score of its own.
         classes: Vec<LabelScore>,
     },
-    /// It has a number.
+    /// The text has a number.
     Regression {
         /// The number.
         value: f64,
     },
-    /// Each of its words is of a class.
+    /// Each word of the text has a class.
     TokenClassification {
-        /// The words, as far as the model's context goes.
+        /// The words that fit into the model's context.
         words: Vec<TaggedWord>,
     },
 }
 
-/// A class, and how likely it is.
+/// A class and its probability.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LabelScore {
     /// The class.
     pub label: String,
-    /// 0 to 1.
+    /// Probability of the class, 0 to 1.
     pub score: f64,
 }
 
@@ -42,7 +42,7 @@ pub struct LabelScore {
 pub struct TaggedWord {
     /// The word.
     pub word: String,
-    /// Its class.
+    /// Its likeliest class.
     #[serde(flatten)]
     pub best: LabelScore,
 }

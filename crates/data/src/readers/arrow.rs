@@ -1,5 +1,5 @@
-//! Arrow's IPC format, as a file (`.arrow`, Feather 2) or a stream (what `datasets` keeps on disk): record batches, given back as
-//! rows. The number of a row stands for its line.
+//! Reads Arrow's IPC format, as a file (`.arrow`, Feather 2) or a stream (the format in which `datasets` stores data): record batches, returned as
+//! rows. The number of a row takes the place of its line.
 
 use std::{
     io::{self, BufRead, Read},
@@ -21,15 +21,15 @@ use crate::{
     rows::{Columns, bad, from_fields},
 };
 
-/// What a file begins and ends with. Between them stand a stream, padded to eight bytes, and an index.
+/// Bytes that a file begins and ends with. Between them are a stream, padded to eight bytes, and an index.
 const MAGIC: &[u8] = b"ARROW1";
 
-/// Whether a stream of bytes is one of the two.
+/// Whether a stream of bytes is an Arrow file or an Arrow stream.
 pub fn begins(reader: &mut impl BufRead) -> bool {
     reader.fill_buf().is_ok_and(|bytes| bytes.starts_with(MAGIC) || bytes.starts_with(&CONTINUATION))
 }
 
-/// Reads the rows, a record batch at a time: so much of the file is held in memory.
+/// Reads the rows, a record batch at a time. Only one batch of the file is held in memory.
 pub fn read<'a>(mut reader: impl BufRead + 'a, file_name: &str, columns: Columns) -> Rows<'a> {
     let file_name = file_name.to_owned();
     let is_file = reader.fill_buf().is_ok_and(|bytes| bytes.starts_with(MAGIC));
@@ -77,7 +77,7 @@ pub fn read<'a>(mut reader: impl BufRead + 'a, file_name: &str, columns: Columns
     }))
 }
 
-/// Whether what is left of a file ends as one does.
+/// Whether the rest of a file ends with the magic bytes.
 fn ends(reader: &mut impl Read) -> io::Result<bool> {
     let mut last = Vec::new();
     let mut buffer = [0; 4096];
@@ -91,7 +91,7 @@ fn ends(reader: &mut impl Read) -> io::Result<bool> {
     }
 }
 
-/// A damaged file can make the reader panic: natively that is an error as any other.
+/// Runs a read, and on native targets turns a panic of the reader, which a damaged file can cause, into an error.
 fn guarded<T>(read: impl FnOnce() -> Result<T, ArrowError>) -> Result<T, ArrowError> {
     let panicked = |_| Err(ArrowError::ParseError("the file is damaged".to_owned()));
     catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(panicked)

@@ -1,31 +1,31 @@
-//! Arrow's messages, looked at before the library reads them: it makes room for as many bytes as a compressed buffer says that it holds.
+//! Checks Arrow's messages before the library reads them, because it allocates as many bytes as a compressed buffer declares.
 
 use std::io::{self, Read};
 
 use arrow_ipc::{CompressionType, MessageHeader, RecordBatch, root_as_message};
 
-/// What a message begins with, before the length of its description.
+/// Bytes that a message begins with, before the length of its metadata.
 pub const CONTINUATION: [u8; 4] = [0xff; 4];
 
-/// LZ4 makes no buffer longer than this many times its length.
+/// Largest ratio of a buffer's length to its compressed length in LZ4.
 const MOST_LZ4: u64 = 255;
 
-/// Passes a stream's bytes on, a message at a time, each once it has been looked at.
+/// Passes a stream's bytes on, one checked message at a time.
 pub struct Checked<R> {
     reader: R,
     message: Vec<u8>,
     at: usize,
-    /// Nothing that comes now is a message: after the end of the stream, what a file has behind it.
+    /// Set after the end of the stream: the bytes that a file has behind it are no messages.
     is_over: bool,
 }
 
 impl<R: Read> Checked<R> {
-    /// Of a reader that stands before a message.
+    /// Creates a reader of messages. `reader` has to be at the beginning of a message.
     pub fn new(reader: R) -> Self {
         Self { reader, message: Vec::new(), at: 0, is_over: false }
     }
 
-    /// Reads the next message whole. Nothing is reserved for bytes that have not come.
+    /// Reads the next message whole. Nothing is allocated for bytes that have not arrived.
     fn fill(&mut self) -> io::Result<()> {
         self.message.clear();
         self.at = 0;
@@ -81,9 +81,9 @@ impl<R: Read> Read for Checked<R> {
     }
 }
 
-/// Whether the body of a batch can hold what the batch says that it does: a bit at least for each entry of a column (a column of nothing but
-/// nulls has none, and so no bound of its own), and of each compressed buffer, whose first eight bytes are its length, or -1 where it is plain,
-/// no more than LZ4 makes of it.
+/// Whether the body of a batch can hold what the batch declares. Each entry of a column takes at least a bit (a column of nothing but nulls has no
+/// bytes, and so no bound of its own). The first eight bytes of each compressed buffer are its length, or -1 where it is not compressed; the length
+/// is at most [`MOST_LZ4`] times that of the buffer.
 fn is_sound(batch: &RecordBatch<'_>, body: &[u8]) -> bool {
     let is_lz4 = batch.compression().is_some_and(|found| found.codec() == CompressionType::LZ4_FRAME);
     let bits = 8 * (body.len() as u64 + 8) * if is_lz4 { MOST_LZ4 } else { 1 };

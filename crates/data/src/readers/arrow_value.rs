@@ -1,4 +1,5 @@
-//! Converts values of Arrow's columns to JSON, as `arrow-json` writes them but for times with a zone, which are in UTC, and without the text between.
+//! Converts values of Arrow's columns to JSON without writing text in between. The values are those that `arrow-json` writes, except that times with
+//! a zone are in UTC.
 
 use arrow_array::{
     Array, ArrayRef, RecordBatch, cast::AsArray as _, temporal_conversions::as_datetime, types::*,
@@ -6,18 +7,18 @@ use arrow_array::{
 use arrow_schema::{DataType, IntervalUnit, TimeUnit};
 use serde_json::{Map, Number, Value};
 
-/// A row of a batch by its columns' names. Columns without a value are left out. None where the row takes more than `most` bytes: a few codes
-/// of a dictionary can stand for as much.
+/// Returns a row of a batch by its columns' names. Columns without a value are left out. Returns `None` if the row takes more than `most` bytes:
+/// a few codes of a dictionary can represent as many.
 pub fn row(batch: &RecordBatch, index: usize, most: usize) -> Option<Map<String, Value>> {
     let names = batch.schema_ref().fields().iter().map(|field| field.name().as_str());
     Budget(most).fields(names, batch.columns(), index)
 }
 
-/// Bytes that a row may still take.
+/// Number of bytes that a row may still take.
 struct Budget(usize);
 
 impl Budget {
-    /// The entry at `index`: null where there is none, and where it is a number that JSON has not.
+    /// Returns the entry at `index`, or null where there is none or where it is a number that JSON cannot represent.
     fn value(&mut self, array: &dyn Array, index: usize) -> Option<Value> {
         self.spend(size_of::<Value>())?;
         if array.is_null(index) {
@@ -184,7 +185,7 @@ impl Budget {
     }
 }
 
-/// A number out of its decimal digits.
+/// Parses a number from its decimal digits.
 fn decimal(digits: &str) -> Value {
     let exact =
         digits.parse::<i64>().map(Number::from).or_else(|_| digits.parse::<u64>().map(Number::from)).ok();
@@ -192,7 +193,7 @@ fn decimal(digits: &str) -> Value {
     number.map_or(Value::Null, Value::Number)
 }
 
-/// A float as the shortest decimal number that is it: 0.1 and not 0.10000000149.
+/// Converts a float to the shortest decimal number that represents it: 0.1 and not 0.10000000149.
 fn float(value: f32) -> Value {
     value.to_string().parse().ok().and_then(Number::from_f64).map_or(Value::Null, Value::Number)
 }

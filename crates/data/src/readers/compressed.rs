@@ -1,4 +1,4 @@
-//! gzip and zstd, found by their first bytes whatever the file is called.
+//! Decompresses gzip and zstd, which are recognised by their first bytes whatever the file's name is.
 
 use std::io::{self, BufRead, BufReader, Read};
 
@@ -15,7 +15,7 @@ const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
 /// UTF-16's byte order marks.
 const UTF16: [&[u8]; 2] = [&[0xff, 0xfe], &[0xfe, 0xff]];
 
-/// `reader`, decompressed where it is compressed. A file that cannot be read is left to who reads it.
+/// Returns `reader`, decompressed where it is compressed. A file that cannot be read is returned unchanged, so that its reader reports the error.
 pub fn open<'a>(mut reader: Box<dyn BufRead + 'a>) -> Result<Box<dyn BufRead + 'a>, DataError> {
     let Ok(first) = reader.fill_buf() else { return Ok(reader) };
     let few = first.len() < MOST;
@@ -39,10 +39,10 @@ pub fn open<'a>(mut reader: Box<dyn BufRead + 'a>) -> Result<Box<dyn BufRead + '
     }
 }
 
-/// The bytes by which a file is known, at most.
+/// Maximum number of bytes by which a format is recognised.
 const MOST: usize = 4;
 
-/// The same file with its first bytes in one piece. A reader that fails fails again where it did.
+/// Returns the same file with its first bytes in one piece. A reader that fails fails again at the same place.
 fn with_beginning<'a>(mut reader: Box<dyn BufRead + 'a>) -> Box<dyn BufRead + 'a> {
     let mut beginning = Vec::new();
     match reader.by_ref().take(1 << 13).read_to_end(&mut beginning) {
@@ -51,7 +51,7 @@ fn with_beginning<'a>(mut reader: Box<dyn BufRead + 'a>) -> Box<dyn BufRead + 'a
     }
 }
 
-/// Fails as a reader did.
+/// Fails with the error of another reader.
 struct Broken(io::Error);
 
 impl Read for Broken {
@@ -60,7 +60,7 @@ impl Read for Broken {
     }
 }
 
-/// The frames of a zstd file, one after the other: parallel compressors write several.
+/// Reads the frames of a zstd file one after the other: parallel compressors write several.
 struct Zstd<R> {
     source: R,
     frame: FrameDecoder,
@@ -68,7 +68,7 @@ struct Zstd<R> {
 }
 
 impl<R: BufRead> Zstd<R> {
-    /// Begins the next frame; false at the end of the file.
+    /// Begins the next frame. Returns false at the end of the file.
     fn next_frame(&mut self) -> io::Result<bool> {
         loop {
             if self.source.fill_buf()?.is_empty() {
@@ -76,7 +76,7 @@ impl<R: BufRead> Zstd<R> {
             }
             match self.frame.reset(&mut self.source) {
                 Ok(()) => return Ok(true),
-                // What is not for decoders.
+                // Decoders skip this frame.
                 Err(FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::SkipFrame {
                     length,
                     ..

@@ -1,4 +1,4 @@
-//! JSON: one array of objects, read one after another.
+//! Reads JSON: one array of objects, one object after another.
 
 use std::io::{BufRead, Read};
 
@@ -14,8 +14,8 @@ use crate::{
     rows::{Columns, Row, bad, from_fields, kind},
 };
 
-/// Reads the elements of an array whose `[` comes next, each with the number of the line on which it begins. What is no JSON
-/// ends the rows: where the next one would begin cannot be told.
+/// Reads the elements of an array whose `[` comes next, each with the number of the line on which it begins. Invalid JSON ends the rows, because the
+/// beginning of the next one cannot be found.
 pub fn read_array<R: BufRead>(
     reader: R,
     file_name: &str,
@@ -67,7 +67,7 @@ impl<R: BufRead> Array<R> {
                 let problem = format!("expected a JSON object, found {}", kind(&other));
                 match other {
                     Value::Array(_) | Value::String(_) => Err(bad(problem, "each element is a row")),
-                    // What follows a number was read to see its end.
+                    // The bytes after a number were read to find its end.
                     _ => {
                         self.ended = true;
                         Err(unread(problem, "each element is a row; those after it were not read"))
@@ -84,7 +84,7 @@ impl<R: BufRead> Array<R> {
         })
     }
 
-    /// Steps over `[` or `,` to the next element; false at the end.
+    /// Steps over `[` or `,` to the next element. Returns false at the end.
     fn separator(&mut self) -> Result<bool, DataError> {
         let expected = if self.begun { b',' } else { b'[' };
         let found = self.peek()?;
@@ -109,7 +109,7 @@ impl<R: BufRead> Array<R> {
         Ok(true)
     }
 
-    /// The next byte that is no white space.
+    /// Returns the next byte that is not white space.
     fn peek(&mut self) -> Result<Option<u8>, DataError> {
         self.reader.peek().map_err(|error| {
             DataError::new(
@@ -121,12 +121,12 @@ impl<R: BufRead> Array<R> {
     }
 }
 
-/// The rest of the file cannot be read.
+/// Creates an error for a file whose rest cannot be read.
 fn unread(problem: impl Into<String>, help: &str) -> DataError {
     DataError::new(DataErrorKind::Read, problem, help)
 }
 
-/// Counts lines.
+/// Counts the lines that are read.
 struct Counted<R> {
     reader: R,
     line: usize,
@@ -143,7 +143,7 @@ impl<R: BufRead> Counted<R> {
         }
     }
 
-    /// The byte just peeked at.
+    /// Consumes the byte just peeked at.
     fn consume_one(&mut self) {
         let newline = self.reader.fill_buf().is_ok_and(|bytes| bytes.first() == Some(&b'\n'));
         self.line += usize::from(newline);

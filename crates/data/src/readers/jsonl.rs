@@ -1,4 +1,4 @@
-//! JSONL: one JSON object a line.
+//! Reads JSONL: one JSON object per line.
 
 use std::io::BufRead;
 
@@ -10,8 +10,8 @@ use crate::{
     rows::{Columns, Row, bad, from_fields, kind},
 };
 
-/// Reads rows with the number of their line, from 1. Blank lines are skipped; a byte order mark and Windows line ends
-/// do no harm. A bad line is an error and the next item is the line after it; a reader that fails ends the rows.
+/// Reads rows with the number of their line, from 1. Blank lines are skipped; a byte order mark and Windows line ends are accepted. A bad line is an
+/// error, and the next item is the line after it. A reader that fails ends the rows.
 pub fn read<R: BufRead>(
     reader: R,
     file_name: &str,
@@ -54,7 +54,7 @@ fn parse(line: &[u8], columns: &Columns) -> Result<Row, DataError> {
     }
 }
 
-/// serde_json's message without its own line and column, which count from the start of this line.
+/// Returns serde_json's message without its own line and column, which count from the start of this line.
 pub(super) fn json_problem(error: &serde_json::Error) -> String {
     let text = error.to_string();
     text.split(" at line ").next().unwrap_or(&text).to_owned()

@@ -1,4 +1,4 @@
-//! Bounded memory: no row may be longer than [`MAX_ROW_BYTES`].
+//! Limits the memory of a row: none may be longer than [`MAX_ROW_BYTES`].
 
 use std::{
     cell::Cell,
@@ -6,31 +6,31 @@ use std::{
     rc::Rc,
 };
 
-/// The longest row, in bytes. A text of that length is some 16 million tokens.
+/// Maximum length of a row in bytes. A text of that length is some 16 million tokens.
 pub const MAX_ROW_BYTES: usize = 64 << 20;
 
-/// What is said of a longer one.
+/// Error message for a longer row.
 pub const TOO_LONG: &str = "the row is longer than 64 MiB";
 
-/// Bytes that may be read before the next row begins.
+/// Number of bytes that may be read before the next row begins.
 #[derive(Clone)]
 pub struct Budget(Rc<Cell<usize>>);
 
 impl Budget {
-    /// A new row begins.
+    /// Resets the budget for a new row.
     pub fn renew(&self) {
         self.0.set(MAX_ROW_BYTES);
     }
 }
 
-/// Fails once a row is too long.
+/// Reader that fails once a row is too long.
 pub struct Limited<R> {
     reader: R,
     budget: Budget,
 }
 
 impl<R> Limited<R> {
-    /// Around `reader`, with its budget.
+    /// Wraps `reader`, and returns its budget too.
     pub fn new(reader: R) -> (Self, Budget) {
         let budget = Budget(Rc::new(Cell::new(MAX_ROW_BYTES)));
         (Self { reader, budget: budget.clone() }, budget)
@@ -57,7 +57,7 @@ impl<R: BufRead> BufRead for Limited<R> {
     }
 
     fn consume(&mut self, amount: usize) {
-        // What is beyond is noticed at the next read.
+        // An excess is noticed at the next read.
         self.budget.0.set(self.budget.0.get().saturating_sub(amount));
         self.reader.consume(amount);
     }

@@ -8,7 +8,7 @@ use crate::{
     rows::bad,
 };
 
-/// Lines from 1, without a byte order mark before the first; they keep their line ends.
+/// Lines, numbered from 1, without a byte order mark before the first. They keep their line ends.
 pub struct Lines<R> {
     reader: R,
     line: Vec<u8>,
@@ -17,17 +17,17 @@ pub struct Lines<R> {
 }
 
 impl<R: BufRead> Lines<R> {
-    /// Of a file from its beginning.
+    /// Creates a reader of lines. `reader` has to be at the beginning of a file.
     pub fn new(reader: R) -> Self {
         Self { reader, line: Vec::new(), number: 0, failed: false }
     }
 
-    /// The line read last.
+    /// Number of the line read last.
     pub fn number(&self) -> usize {
         self.number
     }
 
-    /// The next. One that is too long is an error, and is read over without being kept; a reader that fails ends them.
+    /// Returns the next line. A line that is too long is an error, and is skipped without being stored. A reader that fails ends the lines.
     pub fn next(&mut self) -> Option<Result<(usize, &[u8]), DataError>> {
         if self.failed {
             return None;
@@ -52,7 +52,7 @@ impl<R: BufRead> Lines<R> {
         }
     }
 
-    /// Reads through the next line end; `None` at the end of the file, false where the line is too long.
+    /// Reads through the next line end. Returns `None` at the end of the file, and false if the line is too long.
     fn read(&mut self) -> std::io::Result<Option<bool>> {
         let (mut any, mut fits) = (false, true);
         loop {

@@ -1,4 +1,4 @@
-//! Parquet: columns of values, given back as rows. The number of a row stands for its line.
+//! Reads Parquet: columns of values, returned as rows. The number of a row takes the place of its line.
 
 use std::{
     io::{BufRead, Read},
@@ -23,21 +23,21 @@ use crate::{
 
 const MAGIC: &[u8] = b"PAR1";
 
-/// The largest Parquet file that is read from a stream: its index is at its end, so all of it must be there.
+/// Maximum size of a Parquet file that is read from a stream. Its index is at its end, so all of it must be in memory.
 const MAX_IN_MEMORY: usize = 1 << 30;
 
-/// Whether a file that begins so is Parquet.
+/// Whether these first bytes are those of a Parquet file.
 pub fn is_parquet(first_bytes: &[u8]) -> bool {
     first_bytes.starts_with(MAGIC)
 }
 
-/// Whether a stream is.
+/// Whether a stream is a Parquet file.
 pub fn begins(reader: &mut impl BufRead) -> bool {
     reader.fill_buf().is_ok_and(is_parquet)
 }
 
-/// Reads the rows of a Parquet file in place, a row group's pages at a time. Pages may be compressed with Snappy, gzip or LZ4; for zstd and
-/// Brotli there is no decoder here that is Rust and small, and they are an error.
+/// Reads the rows of a Parquet file in place, a row group's pages at a time. Pages may be compressed with Snappy, gzip or LZ4. Pages in zstd and
+/// Brotli are an error: there is no small decoder in Rust for them here.
 pub fn read_parquet(
     source: impl ChunkReader + 'static,
     file_name: &str,
@@ -46,7 +46,7 @@ pub fn read_parquet(
     read(source, file_name, Columns(section.columns.clone()))
 }
 
-/// Reads a stream into memory, and its rows.
+/// Reads a stream into memory, and returns its rows.
 pub fn read_stream<'a>(reader: impl BufRead + 'a, file_name: &str, columns: Columns) -> Rows<'a> {
     let mut bytes = Vec::new();
     let whole = reader.take(MAX_IN_MEMORY as u64 + 1).read_to_end(&mut bytes);
@@ -87,7 +87,7 @@ fn read(source: impl ChunkReader + 'static, file_name: &str, columns: Columns) -
     }))
 }
 
-/// A damaged file can make the reader panic: natively that is an error as any other.
+/// Runs a read, and on native targets turns a panic of the reader, which a damaged file can cause, into an error.
 fn guarded<T>(read: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, ParquetError> {
     let panicked = |_| Err(ParquetError::General("the file is damaged".to_owned()));
     catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(panicked)
@@ -106,8 +106,8 @@ fn broken(error: &ParquetError) -> DataError {
     DataError::new(DataErrorKind::Read, format!("the Parquet file cannot be read: {problem}"), help)
 }
 
-/// A value as JSON has it. Of a table inside a row, columns without a value are left out: the format has no other way to
-/// write that one entry has a field and another lacks it.
+/// Converts a value to JSON. In a table inside a row, columns without a value are left out: the format has no other way to express that one entry has
+/// a field and another lacks it.
 fn value(field: Field) -> Value {
     match field {
         Field::Null => Value::Null,
@@ -124,7 +124,7 @@ fn value(field: Field) -> Value {
         Field::Float(value) => value.into(),
         Field::Double(value) => value.into(),
         Field::Str(text) => text.into(),
-        // Some writers leave out that a column is text.
+        // Some writers do not mark a column as text.
         Field::Bytes(bytes) => match std::str::from_utf8(bytes.data()) {
             Ok(text) => text.into(),
             Err(_) => Value::Null,

@@ -1,4 +1,4 @@
-//! CSV and TSV: the first line names the columns.
+//! Reads CSV and TSV, whose first line names the columns.
 
 use std::io::BufRead;
 
@@ -41,7 +41,7 @@ pub fn read_table<R: BufRead>(
         match table.read_record(&mut record) {
             Ok(false) => None,
             Ok(true) => {
-                // The reader begins where the row before ended; blank lines that it stepped over are those beyond the row's own.
+                // The reader begins at the end of the row before. It stepped over the blank lines, which are those beyond the row's own.
                 let own = 1 + record.iter().map(|cell| cell.matches('\n').count()).sum::<usize>();
                 let consumed = table.position().line() as usize - line;
                 let line = line + consumed.saturating_sub(own);
@@ -57,7 +57,7 @@ pub fn read_table<R: BufRead>(
     })
 }
 
-/// Every cell is text, but a label that is a number is one; where a list is expected, it is JSON.
+/// Converts a line to a row. Every cell is text, except that a label that is a number becomes a number. A cell where a list is expected is JSON.
 fn row(header: &[String], record: &csv::StringRecord, columns: &Columns) -> Result<Row, DataError> {
     if let Some((name, _)) = header.iter().zip(record).find(|(_, text)| text.contains('\0')) {
         return Err(bad(format!("column {name} has a NUL byte"), "is this a text file, in UTF-8?"));

@@ -1,4 +1,4 @@
-//! Plain text: a row is a line, what stands between blank lines, or a part of the whole.
+//! Reads plain text: a row is a line, a paragraph between blank lines, or a part of the whole text.
 
 use std::io::BufRead;
 
@@ -14,10 +14,10 @@ use crate::{
     rows::{Row, bad},
 };
 
-/// A piece of a stream ends with the first line end after so many bytes.
+/// Number of bytes after which a piece of a stream ends with the next line end.
 const PIECE: usize = 1 << 16;
 
-/// Reads the rows of a text with the numbers of the lines on which they begin; blank lines are no rows.
+/// Reads the rows of a text with the numbers of the lines on which they begin. Blank lines are not rows.
 pub fn read_text<'a>(reader: impl BufRead + 'a, file_name: &str, sample_by: SampleBy) -> Rows<'a> {
     let file_name = file_name.to_owned();
     let mut texts = Texts { lines: Lines::new(reader), sample_by, begins: true, bad: None };
@@ -31,7 +31,7 @@ struct Texts<R> {
     lines: Lines<R>,
     sample_by: SampleBy,
     begins: bool,
-    /// What is wrong with the line that ended a row.
+    /// Error of the line that ended a row.
     bad: Option<DataError>,
 }
 
@@ -51,7 +51,7 @@ impl<R: BufRead> Texts<R> {
             let (number, line) = match line {
                 Ok(line) => line,
                 Err(error) if text.is_empty() => return Some(Err(error)),
-                // What was read before it is a row all the same.
+                // The lines read before it are a row all the same.
                 Err(error) => {
                     let number = self.lines.number();
                     self.bad = Some(DataError { line: Some(number), ..error });
@@ -91,7 +91,7 @@ impl<R: BufRead> Texts<R> {
     }
 }
 
-/// Without the line end.
+/// Strips the line end.
 fn bare(text: &str) -> &str {
     text.trim_end_matches(['\r', '\n'])
 }

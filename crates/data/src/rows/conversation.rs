@@ -1,4 +1,4 @@
-//! Rows that are conversations, in the forms that data sets have them.
+//! Parses conversations, in the forms in which data sets have them.
 
 use serde_json::{Map, Value};
 
@@ -9,7 +9,7 @@ use crate::error::DataError;
 const HELP: &str =
     "write [{\"role\": \"user\", \"content\": \"...\"}, {\"role\": \"assistant\", \"content\": \"...\"}]";
 
-/// ShareGPT's speakers, and those of its relatives, by the roles that templates know.
+/// Speakers of ShareGPT and its relatives, with the roles that templates know.
 const SPEAKERS: &[(&str, &str)] = &[
     ("system", "system"),
     ("human", "user"),
@@ -27,7 +27,7 @@ const SPEAKERS: &[(&str, &str)] = &[
     ("observation", "tool"),
 ];
 
-/// `{"messages": [{"role", "content"}]}` or `{"conversations": [{"from", "value"}]}`, whichever the turns are written as.
+/// Parses `{"messages": [{"role", "content"}]}` or `{"conversations": [{"from", "value"}]}`. The turns may have either form under either name.
 pub(super) fn from_turns(
     name: &str,
     turns: &Value,
@@ -36,8 +36,7 @@ pub(super) fn from_turns(
     finish(parse_turns(name, turns)?, 0, fields)
 }
 
-/// `{"prompt": [...], "completion": [...]}`, where one of them may be a string: then it is a turn of the user, or of the
-/// assistant.
+/// Parses `{"prompt": [...], "completion": [...]}`. One of them may be a string, which becomes a turn of the user or of the assistant.
 pub(super) fn from_prompt(
     prompt: &Value,
     completion: &Value,
@@ -57,8 +56,7 @@ pub(super) fn from_prompt(
     finish(messages, given, fields)
 }
 
-/// `{"instruction", "input"?, "output", "system"?, "history"?}`: the user says the instruction and, on the next line, the
-/// input.
+/// Parses `{"instruction", "input"?, "output", "system"?, "history"?}`. The user's turn is the instruction and, on the next line, the input.
 pub(super) fn from_instruction(
     instruction: &Value,
     output: &Value,
@@ -94,7 +92,7 @@ pub(super) fn from_instruction(
     finish(messages, 0, fields)
 }
 
-/// With what stands beside the turns: a system prompt, tools, and variables of the template.
+/// Completes a conversation with the other fields of its row: a system prompt, tools, and variables of the template.
 fn finish(
     mut messages: Vec<Message>,
     mut given: usize,
@@ -173,7 +171,7 @@ fn from_openai(name: &str, item: &Value) -> Result<Message, DataError> {
         .collect();
     let calls = fields.get("tool_calls").and_then(Value::as_array).is_some_and(|calls| !calls.is_empty());
     let mut message = match item.get("content") {
-        // What an assistant says that only calls a tool.
+        // An assistant's turn that only calls a tool has no content.
         None | Some(Value::Null) if calls => Message::new(role, ""),
         None => return Err(bad(format!("{name} has no content"), HELP)),
         Some(Value::Array(parts)) => Message::new(role, join(&format!("{name}.content"), parts)?),
@@ -183,7 +181,7 @@ fn from_openai(name: &str, item: &Value) -> Result<Message, DataError> {
     Ok(message)
 }
 
-/// `[{"type": "text", "text": "..."}]` as one text.
+/// Joins `[{"type": "text", "text": "..."}]` to one text.
 fn join(name: &str, parts: &[Value]) -> Result<String, DataError> {
     let mut text = String::new();
     for (index, part) in parts.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! Values of a row's fields, and what is said where they are of another type.
+//! Reads values of a row's fields, and creates the errors for values of another type.
 
 use std::borrow::Cow;
 
@@ -10,7 +10,7 @@ pub(crate) fn bad(problem: impl Into<String>, help: &str) -> DataError {
     DataError::new(DataErrorKind::BadRow, problem, help)
 }
 
-/// Fields that are lists or tables. In a CSV file, and in some Parquet files, they are JSON in a string.
+/// Names of fields that are lists or tables. In a CSV file, and in some Parquet files, they are JSON in a string.
 const STRUCTURED: [&str; 8] = [
     "messages",
     "conversations",
@@ -22,8 +22,8 @@ const STRUCTURED: [&str; 8] = [
     "attention_mask",
 ];
 
-/// A field that has a value. `null` is how a table writes that a row lacks the column, and so is an empty cell where a list
-/// is expected.
+/// Returns a field that has a value. A table writes `null` where a row lacks the column; an empty cell where a list is expected counts as missing,
+/// too.
 pub(super) fn get<'a>(fields: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
     fields.get(name).filter(|value| match value {
         Value::Null => false,
@@ -32,7 +32,7 @@ pub(super) fn get<'a>(fields: &'a Map<String, Value>, name: &str) -> Option<&'a 
     })
 }
 
-/// A list or table, also where it is written as JSON in a string.
+/// Returns a list or table, even where it is written as JSON in a string.
 pub(super) fn structured<'a>(name: &str, value: &'a Value) -> Result<Cow<'a, Value>, DataError> {
     let Value::String(text) = value else { return Ok(Cow::Borrowed(value)) };
     serde_json::from_str(text).map(Cow::Owned).map_err(|error| {
@@ -40,7 +40,7 @@ pub(super) fn structured<'a>(name: &str, value: &'a Value) -> Result<Cow<'a, Val
     })
 }
 
-/// The names of the fields that a row has, for a message.
+/// Returns the names of the fields that a row has, for a message.
 pub(super) fn names(fields: &Map<String, Value>) -> String {
     const SHOWN: usize = 12;
     const LONGEST: usize = 40;
@@ -58,7 +58,7 @@ pub(super) fn names(fields: &Map<String, Value>) -> String {
     names.join(", ")
 }
 
-/// The type of a value, for a message.
+/// Returns the type of a value, for a message.
 pub(crate) fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
@@ -70,7 +70,7 @@ pub(crate) fn kind(value: &Value) -> &'static str {
     }
 }
 
-/// A text.
+/// Returns a text.
 pub(super) fn string(name: &str, value: &Value) -> Result<String, DataError> {
     match value {
         Value::String(text) => Ok(text.clone()),

@@ -1,4 +1,4 @@
-//! Rows that are tokens already.
+//! Parses rows that are tokens already.
 
 use serde_json::{Map, Value};
 
@@ -8,7 +8,7 @@ use super::{
 };
 use crate::error::DataError;
 
-/// The tokens, without those that the mask hides.
+/// Parses the tokens, and leaves out those that the mask hides.
 pub(super) fn parse(ids: &Value, fields: &Map<String, Value>) -> Result<Row, DataError> {
     let ids = integers("input_ids", ids)?;
     let mut input_ids = Vec::with_capacity(ids.len());

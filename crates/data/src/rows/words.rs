@@ -1,4 +1,4 @@
-//! Rows of words and what each is.
+//! Parses rows of words and their tags.
 
 use serde_json::Value;
 
@@ -8,7 +8,7 @@ use super::{
 };
 use crate::error::DataError;
 
-/// The words with their tags.
+/// Parses the words with their tags.
 pub(super) fn parse(words: &Value, name: &str, tags: &Value) -> Result<Row, DataError> {
     let words = list("tokens", words)?
         .into_iter()

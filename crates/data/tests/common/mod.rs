@@ -1,4 +1,4 @@
-//! A small tokenizer, trained here, that stands for a model's.
+//! A small tokenizer, trained here, in place of a model's.
 #![allow(dead_code)]
 
 use lorelei_data::{Message, Tokenizer, train_byte_level_bpe};

@@ -42,7 +42,7 @@ fn recipe(assignments: &[&str]) -> Recipe {
     recipe
 }
 
-/// Of a layer's modules: q, k and v of 192, 64 and 64 outputs, o, and an MLP of 448.
+/// A layer has the modules q, k and v of 192, 64 and 64 outputs, o, and an MLP of 448.
 #[test]
 fn parameters_are_counted_as_peft_counts() {
     let counted = |assignments: &[&str]| parameters(&recipe(assignments), &model()).expect("parameters");
@@ -62,7 +62,7 @@ fn parameters_are_counted_as_peft_counts() {
     // A classifier's head trains whole, and PEFT keeps a copy of it.
     assert_eq!(trainable(&["lora.task_type=SEQ_CLS"]), trainable(&[]) + 2 * 192);
     assert_eq!(counted(&["lora.task_type=SEQ_CLS"]).all, all + 2 * 192 + trainable(&[]) + 2 * 192);
-    // So it does of a head that was the embedding.
+    // PEFT also keeps a copy of a head that was the embedding.
     let head = counted(&["lora.modules_to_save=lm_head"]);
     assert_eq!((head.trainable, head.all), (trainable(&[]) + 2048 * 192, all + trainable(&[]) + 2048 * 192));
 }
@@ -80,10 +80,10 @@ fn memory_grows_with_the_batch_and_is_never_infinite() {
     assert_eq!(large.activations, 8.0 * small.activations);
     let checkpointed = needed(&[one, "training.gradient_checkpointing=true"]);
     assert!(checkpointed.activations < small.activations);
-    // No row is longer than the model's context. Norms' inputs, what q and v read, queries, keys and values, gate and up.
+    // No row is longer than the model's context. A layer keeps the norms' inputs, the input of q and v, queries, keys and values, gate and up.
     let of_token = 4.0 * (2.0 * 192.0 + 192.0 + 192.0 + 2.0 * 64.0 + 2.0 * 448.0);
     assert_eq!(small.activations, 512.0 * 2.0 * of_token);
-    // What stands before the first adapter keeps nothing.
+    // Layers before the first adapter keep nothing.
     assert_eq!(needed(&[one, "lora.layers_to_transform=1"]).activations, 512.0 * of_token);
     let huge = needed(&["training.per_device_train_batch_size=1048576", "data.max_length=1048576"]);
     assert!(huge.total().is_finite() && huge.largest.is_finite());
@@ -95,7 +95,7 @@ fn memory_knows_what_trains_and_its_optimizer() {
         parameters(&recipe(assignments), &model()).expect("parameters").trainable as f64
     };
     let values = 4.0 * trainable(&[]);
-    // Values, a flat copy, two gradients, and the optimizer's state.
+    // The terms are values, a flat copy, two gradients, and the optimizer's state.
     assert_eq!(needed(&[]).learning, 6.0 * values);
     assert_eq!(needed(&["training.optim=lion"]).learning, 5.0 * values);
     assert_eq!(needed(&["training.optim=sgd"]).learning, 4.0 * values);
@@ -103,7 +103,7 @@ fn memory_knows_what_trains_and_its_optimizer() {
     assert!(4.0 * values < adafactor && adafactor < 5.0 * values);
     // PiSSA keeps its factors.
     assert_eq!(needed(&["lora.init_lora_weights=pissa"]).learning, 7.0 * values);
-    // Single floats among halves, and gradients and moments of them; the head becomes a tensor of its own.
+    // An embedding that trains adds a tensor in single precision, and its gradients and moments; the head becomes a tensor of its own.
     let half = ["training.fp16=true", "lora.modules_to_save=embed_tokens"];
     let (frozen, saved) = (needed(&half[..1]), needed(&half));
     let embedding = 2048.0 * 192.0;
@@ -113,7 +113,7 @@ fn memory_knows_what_trains_and_its_optimizer() {
     let last = "lora.layers_to_transform=1";
     let through = needed(&[last, "lora.trainable_token_indices=[5]"]).activations;
     assert!(through > 1.5 * needed(&[last]).activations);
-    // The logits of a batch that an adapter of the head has a part in are never cut.
+    // The logits of a batch are never computed in pieces if the head has an adapter.
     let head = needed(&["lora.target_modules=[\"q_proj\", \"v_proj\", \"lm_head\"]"]);
     assert!(head.scratch > 8.0 * 512.0 * 2048.0 * 4.0);
 }
