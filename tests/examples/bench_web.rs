@@ -1,5 +1,5 @@
-//! Speed and size of the page: `builtin:tiny` trained in Chromium and natively on the same device. It prints a Markdown table. `cargo xtask bench
-//! --web` builds the parts that this needs and calls it.
+//! Speed and size of the page: `builtin:tiny` trained in Chromium and natively on the same device. It prints a Markdown table.
+//! `cargo xtask bench --web` builds the parts that this needs and calls it.
 
 use std::{fs, io::Write as _, path::Path, process::Command, time::Instant};
 

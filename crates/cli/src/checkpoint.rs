@@ -87,7 +87,7 @@ fn weights(folder: &Path) -> Result<()> {
 ///
 /// # Errors
 ///
-/// If a file is missing or is not what the trainer writes.
+/// If a file is missing or does not have the trainer's form.
 pub fn read(folder: &Path) -> Result<Checkpoint> {
     let file = |name: &str| {
         let path = folder.join(name);

@@ -1,4 +1,4 @@
-//! The files that a recipe's `[data]` names: a file, a folder or a glob of them, or what the program carries.
+//! The files that a recipe's `[data]` names: a file, a folder or a glob of them, or a data set that the program carries.
 
 use std::{
     fs::{self, File},

@@ -90,7 +90,7 @@ fn replace(folder: &Path, files: &[(String, Vec<u8>)]) -> Result<(), (PathBuf, s
     Ok(())
 }
 
-/// Removes from `folder` what a run that was killed while it saved has left: temporary files and folders that were never moved to their places.
+/// Removes from `folder` the temporary files and folders of a run that was killed while it saved.
 pub fn sweep(folder: &Path) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name();

@@ -1,8 +1,8 @@
 //! TensorBoard's event files: `report_to = "tensorboard"`, with the tags of Transformers' `TensorBoardCallback`.
 //!
-//! A file is a sequence of TFRecords (length, its checksum, content, its checksum). A content is a protocol buffer `Event`: `wall_time = 1`, `step =
-//! 2`, `file_version = 3`, `summary = 5` of `value = 1`, each `tag = 1` and `simple_value = 2`. Nothing else is written, so these few fields need no
-//! code generator.
+//! A file is a sequence of TFRecords (length, its checksum, content, its checksum). A content is a protocol buffer `Event`: `wall_time = 1`,
+//! `step = 2`, `file_version = 3`, `summary = 5` of `value = 1`, each `tag = 1` and `simple_value = 2`. Nothing else is written, so these few
+//! fields need no code generator.
 
 use std::{
     borrow::Cow,
