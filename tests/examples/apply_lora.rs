@@ -1,7 +1,7 @@
-//! The rival in `cargo xtask bench`: a Llama of SmolLM2-135M's shape from burn's own modules, trained with burn's own
-//! `Module::apply_lora`, clipping and AdamW. Usage: apply_lora cpu|wgpu qv|all SEQ STEPS RANK. Prints a line of JSON.
+//! The rival in `cargo xtask bench`: a Llama of SmolLM2-135M's shape from burn's own modules, trained with burn's own `Module::apply_lora`, clipping
+//! and AdamW. Usage: apply_lora cpu|wgpu qv|all SEQ STEPS RANK. It prints a line of JSON.
 //!
-//! Its weights are random: a step takes as long with any.
+//! Its weights are random, as a step takes the same time with any weights.
 
 use std::time::Instant;
 
@@ -142,7 +142,7 @@ fn main() {
         model = optimizer.step(1e-4, model, gradients);
         let loss: f32 = loss.into_scalar();
         assert!(loss.is_finite());
-        // Clipping and the update have to be done too.
+        // Reading a value makes sure that clipping and the update have been computed, too.
         let updated = model.layers[0].q_proj.weight.val().narrow(0, 0, 1).narrow(1, 0, 1);
         let updated: f32 = updated.into_scalar();
         assert!(updated.is_finite());

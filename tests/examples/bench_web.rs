@@ -1,5 +1,5 @@
-//! The page's speed and size: `builtin:tiny` trained in Chromium and natively on the same device. Prints a Markdown table.
-//! `cargo xtask bench --web` builds what this needs and calls it.
+//! Speed and size of the page: `builtin:tiny` trained in Chromium and natively on the same device. It prints a Markdown table.
+//! `cargo xtask bench --web` builds the parts that this needs and calls it.
 
 use std::{fs, io::Write as _, path::Path, process::Command, time::Instant};
 
@@ -7,17 +7,17 @@ use lorelei_recipe::{Recipe, encode_link};
 use lorelei_tests::{browser::Browser, program};
 use serde_json::Value;
 
-/// Chromium's own software Vulkan driver, which its WebGPU runs on: natively the same adapter.
+/// Chromium's own software Vulkan driver, which its WebGPU uses. The native run uses the same adapter.
 const SWIFTSHADER: &str = "/usr/lib/chromium/vk_swiftshader_icd.json";
 
-/// Steps of a run, unless `LORELEI_BENCH_STEPS` says otherwise: a software driver takes a quarter of an hour for these.
+/// Default number of steps of a run, which `LORELEI_BENCH_STEPS` replaces. A software driver takes a quarter of an hour for these.
 const STEPS: u64 = 200;
 
 fn steps() -> u64 {
     std::env::var("LORELEI_BENCH_STEPS").ok().and_then(|steps| steps.parse().ok()).unwrap_or(STEPS)
 }
 
-/// Steps that count, far enough from each other to show a slow-down: 20 to 70 and 150 to 200 of 200.
+/// Returns the early steps that are measured: 20 to 70 of 200. They are far enough from the late ones, 150 to 200 of 200, to show a slow-down.
 fn early() -> std::ops::Range<u64> {
     steps() / 10..steps() * 35 / 100
 }
@@ -47,7 +47,7 @@ fn recipe(output: &str) -> Recipe {
     recipe
 }
 
-/// Lines of a log.
+/// Parses the lines of a log.
 fn lines(log: &str) -> Vec<Value> {
     log.lines().map(|line| serde_json::from_str(line).expect("a log has JSON lines")).collect()
 }
@@ -74,7 +74,7 @@ fn native(device: &str, folder: &Path) -> Vec<Value> {
     lines(&fs::read_to_string(output.join("trainer_log.jsonl")).expect("a run leaves a log"))
 }
 
-/// What a run in the page came to.
+/// Measurements of a run in the page.
 struct InPage {
     first_paint_ms: f64,
     seconds_to_model: f64,

@@ -14,12 +14,12 @@ use fantoccini::{Client, ClientBuilder, Locator, elements::Element, wd::WebDrive
 
 use crate::program;
 
-/// A process that ends with the test, and those that it has started.
+/// A process that is killed at the end of the test, together with the processes that it has started.
 struct Ended(Child);
 
 impl Drop for Ended {
     fn drop(&mut self) {
-        // A driver that is killed leaves its browser behind.
+        // A killed driver leaves its browser running.
         let group = format!("-{}", self.0.id());
         let _ = Command::new("kill").args(["-9", "--", &group]).status();
         let _ = self.0.kill();
@@ -27,7 +27,7 @@ impl Drop for Ended {
     }
 }
 
-/// chromedriver's own command for the console's messages.
+/// chromedriver's own command that returns the console's messages.
 #[derive(Debug)]
 struct ConsoleLog;
 
@@ -57,11 +57,11 @@ impl WebDriverCompatibleCommand for DevTools {
 
 /// The page, served and opened.
 pub struct Browser {
-    /// Speaks to chromedriver.
+    /// The connection to chromedriver.
     pub client: Client,
     /// `http://127.0.0.1:PORT/`.
     pub address: String,
-    /// Where the browser saves downloads.
+    /// The folder that the browser saves downloads into.
     pub downloads: tempfile::TempDir,
     _processes: [Ended; 2],
 }
@@ -72,7 +72,7 @@ fn free_port() -> u16 {
 }
 
 impl Browser {
-    /// Serves `dist` and starts a browser of `width` by `height` points.
+    /// Serves `dist` and starts a browser with a window of `width` by `height` points.
     pub async fn open(width: u32, height: u32) -> Self {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
         let mut server = Command::new(program());
@@ -121,18 +121,18 @@ impl Browser {
 
     /// Opens the page with a fragment.
     pub async fn visit(&self, fragment: &str) {
-        // Another address in between: a change of the fragment alone does not load the page.
+        // Another address is opened in between: a change of the fragment alone does not load the page.
         self.client.goto("about:blank").await.expect("a blank page");
         self.client.goto(&format!("{}{fragment}", self.address)).await.expect("the page");
     }
 
-    /// Opens the page with a fragment, and waits until its model is there.
+    /// Opens the page with a fragment, and waits until its model is loaded.
     pub async fn visit_loaded(&self, fragment: &str) {
         self.visit(fragment).await;
         self.wait("model-status", 120, |status| status.contains("is loaded")).await;
     }
 
-    /// The text, or the value, of the element with this `data-testid`; empty where there is none.
+    /// Returns the text or the value of the element with this `data-testid`; empty where there is none.
     pub async fn text(&self, id: &str) -> String {
         let script = "const e = document.querySelector(`[data-testid=\"${arguments[0]}\"]`); \
                       if (e && e.type === 'checkbox') return String(e.checked); \
@@ -159,7 +159,7 @@ impl Browser {
         }
     }
 
-    /// The element with this `data-testid`.
+    /// Returns the element with this `data-testid`.
     async fn element(&self, id: &str) -> Element {
         let selector = format!("[data-testid=\"{id}\"]");
         self.client.find(Locator::Css(&selector)).await.unwrap_or_else(|e| panic!("no {id}: {e}"))
@@ -168,7 +168,7 @@ impl Browser {
     /// Clicks an element.
     pub async fn click(&self, id: &str) {
         let element = self.element(id).await;
-        // In the middle of the window, where nothing covers it and no scrolling is under way.
+        // The element is scrolled to the middle of the window, where nothing covers it and no scrolling is under way.
         let script = "arguments[0].scrollIntoView({ block: 'center', behavior: 'instant' });";
         let argument = serde_json::to_value(&element).expect("an element is JSON");
         self.client.execute(script, vec![argument]).await.expect("the page runs scripts");
@@ -181,7 +181,7 @@ impl Browser {
         element.select_by_value(value).await.unwrap_or_else(|e| panic!("{id} has no {value}: {e}"));
     }
 
-    /// Puts a text into a field, as one who types does.
+    /// Enters a text into a field, like a user who types.
     pub async fn fill(&self, id: &str, text: &str) {
         let element = self.element(id).await;
         element.clear().await.expect("it is a field");
@@ -206,21 +206,21 @@ impl Browser {
         self.client.issue_cmd(DevTools(message)).await.unwrap_or_else(|e| panic!("{command}: {e}"));
     }
 
-    /// Makes the page `width` points wide, as a telephone is: a window cannot be.
+    /// Makes the page `width` points wide, like that of a telephone. A window cannot be so narrow.
     pub async fn narrow(&self, width: u32, height: u32) {
         let params =
             serde_json::json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
         self.tell_tools("Emulation.setDeviceMetricsOverride", params).await;
     }
 
-    /// Bounds what the page may store, in bytes.
+    /// Limits the page's storage to a number of bytes.
     pub async fn bound_storage(&self, bytes: u64) {
         let origin = self.address.trim_end_matches('/');
         let params = serde_json::json!({ "origin": origin, "quotaSize": bytes });
         self.tell_tools("Storage.overrideQuotaForOrigin", params).await;
     }
 
-    /// Ends the process in which Chromium keeps its GPU, as a driver that is reset does.
+    /// Kills Chromium's GPU process, like a reset of the driver.
     pub fn end_gpu_process(&self) {
         let profile = self.downloads.path().join("profile").display().to_string();
         let command_line =
@@ -245,7 +245,7 @@ impl Browser {
         }
     }
 
-    /// Errors of the console since the last look.
+    /// Returns the console's errors since the last call.
     pub async fn console(&self) -> Vec<String> {
         let entries = self.client.issue_cmd(ConsoleLog).await.expect("chromedriver keeps the console");
         let entries = entries.as_array().cloned().unwrap_or_default();
@@ -253,7 +253,7 @@ impl Browser {
         severe.map(|entry| entry["message"].to_string()).collect()
     }
 
-    /// Writes a picture of the page into `target/screenshots`.
+    /// Writes a screenshot of the page into `target/screenshots`.
     pub async fn screenshot(&self, name: &str) {
         let folder = program().with_file_name("screenshots");
         std::fs::create_dir_all(&folder).expect("a folder for pictures");
@@ -273,7 +273,7 @@ impl Browser {
     }
 }
 
-/// Steps and losses of a `trainer_log.jsonl`; its evaluations are passed over.
+/// Returns the steps and losses of a `trainer_log.jsonl`, without its evaluations.
 pub fn losses(log: &str) -> Vec<(u64, f64)> {
     let line = |line: &str| {
         let value: serde_json::Value = serde_json::from_str(line).unwrap();
@@ -282,7 +282,7 @@ pub fn losses(log: &str) -> Vec<(u64, f64)> {
     log.lines().filter_map(line).collect()
 }
 
-/// Unpacks a zip that was downloaded.
+/// Unpacks a downloaded zip.
 pub fn unzipped(path: &Path, into: &Path) {
     let mut zip = zip::ZipArchive::new(fs::File::open(path).unwrap()).unwrap();
     fs::create_dir_all(into).unwrap();

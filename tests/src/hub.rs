@@ -1,4 +1,4 @@
-//! A hub on this machine: the routes of Hugging Face's, with the faults that a real one has on a bad day.
+//! A hub on this machine: the routes of Hugging Face's, with the faults that a real hub can have.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -10,35 +10,35 @@ use std::{
 
 use lorelei_formats::sha256;
 
-/// The commit that every revision is.
+/// The header with the commit of every revision.
 const COMMIT: &str = "x-repo-commit: 0123456789abcdef0123456789abcdef01234567\r\n";
 
-/// What the hub has, and how it behaves.
+/// The contents of the hub, its faults, and its requests.
 #[derive(Debug, Default)]
 pub struct Shelf {
     /// Contents by `owner/name/file`.
     pub files: BTreeMap<String, Vec<u8>>,
-    /// Files that are answered with this status.
+    /// Files that are answered with an error of this status.
     pub refused: BTreeMap<String, u16>,
     /// Files whose next transfer breaks off half-way.
     pub cut: BTreeSet<String>,
-    /// Files whose next transfer arrives with another last byte.
+    /// Files whose last byte is changed in the next transfer.
     pub damaged: BTreeSet<String>,
-    /// Requests so far: the path, and the `Range` that came with it.
+    /// Requests so far: the path, and the `Range` of each.
     pub requests: Vec<(String, Option<String>)>,
 }
 
-/// The hub, until the tests end.
+/// The hub, which serves until the tests end.
 #[derive(Debug, Clone)]
 pub struct Hub {
-    /// `http://127.0.0.1:PORT`.
+    /// The address, `http://127.0.0.1:PORT`.
     pub address: String,
     /// Its contents.
     pub shelf: Arc<Mutex<Shelf>>,
 }
 
 impl Hub {
-    /// Serves `files` (by `owner/name/file`) at every revision. Weights are redirected to another address, as the real one does.
+    /// Serves `files` (by `owner/name/file`) at every revision. Requests for weights are redirected to another address, as the real hub does.
     pub fn open(files: impl IntoIterator<Item = (String, Vec<u8>)>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = format!("http://{}", listener.local_addr().expect("it has an address"));
@@ -48,7 +48,7 @@ impl Hub {
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let hub = served.clone();
-                // A browser that closes early is its own affair.
+                // A browser that closes the connection early is no error of the hub.
                 thread::spawn(move || drop(hub.answer(stream)));
             }
         });
@@ -97,7 +97,7 @@ fn is_large(key: &str) -> bool {
 }
 
 impl Shelf {
-    /// The names of a model's files.
+    /// Returns the answer with the names of a model's files.
     fn listing(&self, model: &str) -> (u16, String, Vec<u8>, usize) {
         let name = |(key, bytes): (&String, &Vec<u8>)| {
             let mut file = serde_json::json!({ "rfilename": key.strip_prefix(model)?.strip_prefix('/')? });
@@ -115,7 +115,7 @@ impl Shelf {
         (200, "content-type: application/json\r\n".into(), body, sent)
     }
 
-    /// `(status, headers, body, bytes of it that are sent)`.
+    /// Returns `(status, headers, body, number of the body's bytes that are sent)`.
     fn respond(&mut self, method: &str, path: &str, range: Option<&str>) -> (u16, String, Vec<u8>, usize) {
         let nothing = |status| (status, String::new(), Vec::new(), 0);
         if method == "OPTIONS" {
@@ -146,7 +146,7 @@ impl Shelf {
         };
         let etag = format!("etag: \"{tag}\"\r\naccept-ranges: bytes\r\n{COMMIT}");
         let mut file = file.clone();
-        // As below, the look at a first byte is passed over.
+        // Like below, a request for the first byte only is not affected.
         if range.is_none_or(|range| range != "bytes=0-0")
             && self.damaged.remove(&key)
             && let Some(last) = file.last_mut()
@@ -166,7 +166,7 @@ impl Shelf {
                 (206, headers, file[from..=last].to_vec())
             }
         };
-        // A look at a file's first byte does not break off.
+        // A request for the first byte only does not break off.
         let sent = if body.len() > 1 && self.cut.remove(&key) { body.len() / 2 } else { body.len() };
         (status, headers, body, sent)
     }

@@ -13,12 +13,12 @@ use lorelei_models::Model;
 use lorelei_recipe::{LoraConfig, TrainingArguments};
 use lorelei_train::{Event, Host, Job, SaveError, StepLog, objective};
 
-/// A file or folder under `tests/fixtures`.
+/// Returns the path of a file or folder in `tests/fixtures`.
 pub fn fixture(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(name)
 }
 
-/// The seed of a test's random inputs: what the environment variable `LORELEI_SEED` says, else another one in every run.
+/// Returns the seed of a test's random inputs: the value of the environment variable `LORELEI_SEED`, else another one in every run.
 pub fn seed() -> u64 {
     match std::env::var("LORELEI_SEED") {
         Ok(seed) => seed.parse().unwrap_or_else(|_| panic!("LORELEI_SEED is {seed:?}, which is no seed")),
@@ -26,19 +26,19 @@ pub fn seed() -> u64 {
     }
 }
 
-/// `lorelei`, which lies beside the tests' own folder.
+/// Returns the path of `lorelei`, which is beside the tests' own folder.
 pub fn program() -> PathBuf {
     let test = std::env::current_exe().expect("a test has a path");
     let folder = test.parent().and_then(Path::parent).expect("it lies in target/release/deps");
     folder.join("lorelei")
 }
 
-/// A safetensors file of the fixtures.
+/// Opens a safetensors file of the fixtures.
 pub fn open(path: &Path) -> SafetensorsFile<Vec<u8>> {
     SafetensorsFile::open(std::fs::read(path).unwrap(), path.display().to_string()).unwrap()
 }
 
-/// The rows of a table's `input_ids` and `labels` without their padding.
+/// Returns the rows of a table's `input_ids` and `labels` without their padding.
 pub fn examples(path: &Path) -> Vec<Example> {
     let file = open(path);
     let width = file.info("input_ids").unwrap().shape[1];
@@ -52,7 +52,7 @@ pub fn examples(path: &Path) -> Vec<Example> {
     (0..ids.len() / width).map(row).collect()
 }
 
-/// Fails unless the largest difference is at most `tolerance` of the largest value. NaN never passes.
+/// Panics unless the largest difference is at most `tolerance` times the largest value. NaN always fails.
 pub fn assert_close(what: &str, got: &[f32], want: &[f32], tolerance: f32) {
     assert_eq!(got.len(), want.len(), "{what}: lengths");
     let scale = want.iter().fold(1e-6f32, |max, v| max.max(v.abs()));
@@ -62,7 +62,7 @@ pub fn assert_close(what: &str, got: &[f32], want: &[f32], tolerance: f32) {
     }
 }
 
-/// A job on a tiny Llama: `train` in its order, nothing to evaluate on, from the first step.
+/// Creates a job on a tiny Llama, which trains on `train` in its order, without evaluation, from the first step.
 pub fn job(model: Model, lora: LoraConfig, arguments: TrainingArguments, train: Vec<SequenceRow>) -> Job {
     Job {
         model,
@@ -80,17 +80,17 @@ pub fn job(model: Model, lora: LoraConfig, arguments: TrainingArguments, train: 
     }
 }
 
-/// What one save holds: names and contents.
+/// The files of one save: names and contents.
 pub type Files = Vec<(String, Vec<u8>)>;
 
-/// A trainer's host that keeps what it hears and what it is given to save.
+/// A trainer's host that records the steps and the saves.
 #[derive(Debug, Default)]
 pub struct Recorder {
     /// The logged steps.
     pub log: Vec<StepLog>,
     /// Directory and files of each save.
     pub saved: Vec<(String, Files)>,
-    /// How many checkpoints were to be kept after each save, and which in any case.
+    /// The number of checkpoints to keep after each save, and the one to keep in any case.
     pub rotations: Vec<(usize, Option<String>)>,
 }
 

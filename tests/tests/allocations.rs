@@ -1,5 +1,5 @@
-//! No reader asks for more memory than what it reads is worth: files and texts that lie about their sizes, damaged at random, are held to
-//! four times their own length (and what a parser needs in any case).
+//! Tests of the readers' memory: files and texts that are damaged at random, or that give wrong sizes, must not make a reader allocate more than four
+//! times their own length (and the memory that a parser needs in any case).
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
@@ -10,16 +10,16 @@ use lorelei_data::read_rows;
 use lorelei_formats::{SafetensorsFile, gguf::Gguf};
 use lorelei_recipe::{DataSection, Imported, Recipe, decode_link, encode_link};
 
-/// What a parser may need for an input of any length: tables, buffers, messages.
+/// Bytes that a parser may need for an input of any length: tables, buffers, messages.
 const IN_ANY_CASE: usize = 256 << 10;
 
-/// The system's allocator, with the most that was held.
+/// The system's allocator, which also records the most memory that was held.
 struct Counting;
 
 static NOW: AtomicUsize = AtomicUsize::new(0);
 static MOST: AtomicUsize = AtomicUsize::new(0);
 
-// SAFETY: every call goes to the system's allocator as it came.
+// SAFETY: every call is passed unchanged to the system's allocator.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         MOST.fetch_max(NOW.fetch_add(layout.size(), Relaxed) + layout.size(), Relaxed);
@@ -35,7 +35,7 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// Bytes that `read` held at its most.
+/// Returns the largest number of bytes that `read` held.
 fn held(read: impl FnOnce()) -> usize {
     let before = NOW.load(Relaxed);
     MOST.store(before, Relaxed);
@@ -43,7 +43,7 @@ fn held(read: impl FnOnce()) -> usize {
     MOST.load(Relaxed) - before
 }
 
-/// A GGUF file of one text and one tensor.
+/// Returns a GGUF file of one text and one tensor.
 fn gguf() -> Vec<u8> {
     let mut bytes = b"GGUF\x03\0\0\0".to_vec();
     let mut put = |number: u64| bytes.extend(number.to_le_bytes());
@@ -127,14 +127,14 @@ fn nothing_is_reserved_for_what_is_not_there() {
         (state >> 33) as usize % below
     };
     for (name, whole, read) in &readers {
-        // What is made once for all reads is not counted.
+        // Memory that is allocated once for all reads is not counted.
         read(whole);
         for _ in 0..2000 {
             let mut bytes = whole.clone();
             for _ in 0..1 + draw(4) {
                 let at = draw(bytes.len());
                 match draw(4) {
-                    // A length of eight bytes that is anything.
+                    // An arbitrary length of eight bytes.
                     0 => bytes[at..].iter_mut().take(8).for_each(|byte| *byte = [0xff, 0x7f, 0, 1][draw(4)]),
                     1 => bytes.truncate(at + 1),
                     _ => bytes[at] = draw(256) as u8,

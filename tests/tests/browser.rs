@@ -1,5 +1,5 @@
-//! The whole way in Chromium, on WebGPU (SwiftShader): a link fills the form, the model trains, a reload in the middle of the run goes
-//! on from the checkpoint, the adapter is downloaded and gives the same numbers natively.
+//! Tests of the whole way in Chromium, on WebGPU (SwiftShader): a link fills the form, the model trains, a reload in the middle of the run resumes it
+//! from the checkpoint, and the downloaded adapter gives the same numbers natively.
 
 use std::{fs, path::Path, process::Command};
 
@@ -33,9 +33,9 @@ fn recipe() -> Recipe {
     recipe
 }
 
-/// Opens the page with a recipe and waits until model and data are there, on WebGPU.
+/// Opens the page with a recipe and waits until model and data are loaded, on WebGPU.
 async fn open(browser: &Browser, recipe: &Recipe) {
-    // WGSL, though this software driver is faster without: what a GPU runs is what is tested.
+    // The kernels are those in WGSL, although this software driver is faster without them: the code that a GPU runs is tested.
     browser.visit(&format!("?kernels=wgsl#{}", encode_link(recipe))).await;
     browser.wait("field-lora-r", 60, |value| value == "4").await;
     browser.wait("model-status", 120, |status| status.contains("is loaded")).await;
@@ -48,7 +48,7 @@ fn step(text: &str) -> u64 {
     text.split(' ').next().and_then(|step| step.parse().ok()).unwrap_or(0)
 }
 
-/// What people bring from a notebook.
+/// A script of the kind that users paste from a notebook.
 const SNIPPET: &str = r#"
 from peft import LoraConfig, TaskType
 from transformers import TrainingArguments
@@ -79,7 +79,7 @@ async fn a_pasted_snippet_trains() {
     browser.choose("model-device", "cpu").await;
     browser.wait("model-placed", 120, |place| place.contains("CPU")).await;
 
-    // 80 rows, 8 of them held out: two whole steps of 32 rows and a last one of eight, three times.
+    // 80 rows, 8 of them held out, make two whole steps of 32 rows and a last one of eight, in each of three epochs.
     let rows: String = (0..80)
         .map(|i| format!("{{\"prompt\": \"What comes after {i}?\", \"completion\": \"{}\"}}\n", i + 1))
         .collect();
@@ -91,7 +91,7 @@ async fn a_pasted_snippet_trains() {
     browser.run("document.querySelector('[data-testid=paste]').open = true").await;
     browser.fill("paste-text", SNIPPET).await;
     browser.click("paste-take").await;
-    // `r` and `num_train_epochs` are as the defaults have them.
+    // `r` and `num_train_epochs` have the values of the defaults.
     for (field, value) in [
         ("lora-r", ""),
         ("lora-lora_alpha", "32"),
@@ -108,14 +108,14 @@ async fn a_pasted_snippet_trains() {
     ] {
         browser.wait(&format!("field-{field}"), 10, |text| text == value).await;
     }
-    // What a recipe cannot hold is listed, with its line.
+    // The settings that a recipe cannot hold are listed with their lines.
     let told = browser.text("paste-left-out").await;
     assert!(
         told.contains("17: deepspeed was left out") && told.contains("16: eval_strategy has nothing"),
         "{told}"
     );
     browser.screenshot("pasted").await;
-    // The data and the model that were chosen stay.
+    // The chosen data and model are kept.
     assert_eq!(browser.text("model-name").await, "builtin:tiny");
     browser.fill("field-data-validation_split_percentage", "10").await;
     browser.wait("data-validation-rows", 60, |rows| rows == "8").await;
@@ -140,7 +140,7 @@ async fn a_pasted_snippet_trains() {
     assert_eq!(evaluations.len(), 3, "{log}");
     assert!(evaluations[2] < evaluations[0], "{log}");
 
-    // Drawn by the same seed, it says what the program says.
+    // The answer drawn by the same seed is the program's.
     browser.fill("try-prompt", "What comes after 7?").await;
     browser.run("document.querySelector('[data-testid=try-more]').open = true").await;
     browser.fill("try-top-p", "most").await;
@@ -169,10 +169,10 @@ async fn a_pasted_snippet_trains() {
     assert_eq!(browser.console().await, [""; 0]);
 }
 
-/// Rows as tokens: the number of each, and whether it is learnt.
+/// Rows as tokens: the id of each token, and whether it is learnt.
 type PreviewRows = Vec<Vec<(u64, bool)>>;
 
-/// What `lorelei data preview` shows of a file.
+/// Returns the rows that `lorelei data preview` shows of a file.
 fn preview_of_the_program(file: &Path, rows: usize) -> PreviewRows {
     let recipe = file.with_extension("toml");
     let text = format!("[model]\nmodel_name_or_path = \"builtin:tiny\"\n[data]\ntrain_file = {file:?}\n");
@@ -185,7 +185,7 @@ fn preview_of_the_program(file: &Path, rows: usize) -> PreviewRows {
     let examples = said.split("example ").skip(1);
     let token = |piece: &str| {
         let id = piece.rsplit_once('⟨')?.1.split_once('⟩')?.0.parse().ok()?;
-        // Bold is learnt, faint is not.
+        // Learnt tokens are bold, the others are faint.
         Some((id, piece.rsplit_once("\x1b[")?.1.starts_with('1')))
     };
     examples.map(|example| example.split("\x1b[0m").filter_map(token).collect()).collect()
@@ -237,7 +237,7 @@ async fn the_whole_way() {
     let browser = Browser::open(1200, 1400).await;
     let recipe = recipe();
 
-    // The link fills the form and starts nothing.
+    // The link fills the form and starts no run.
     open(&browser, &recipe).await;
     assert_eq!(browser.text("field-training-max_steps").await, "12");
     browser.wait("estimate-trainable", 10, |text| text.contains("10,240")).await;
@@ -245,7 +245,7 @@ async fn the_whole_way() {
     assert_eq!(step(&browser.text("run-step").await), 0);
     browser.screenshot("form").await;
 
-    // It trains; the tab is closed in the middle, opened again, and goes on.
+    // The tab is closed in the middle of the run and opened again, and the run is resumed.
     browser.click("run-start").await;
     browser.wait("run-step", 300, |text| step(text) >= 6).await;
     browser.screenshot("run").await;
@@ -256,14 +256,14 @@ async fn the_whole_way() {
     browser.wait("run-status", 300, |status| status.contains("12")).await;
     assert!(step(&browser.text("run-step").await) == 12);
 
-    // It answers, with the adapter and without.
+    // The model answers, with the adapter and without.
     browser.fill("try-prompt", "What is AI?").await;
     browser.fill("try-length", "12").await;
     browser.click("try-generate").await;
     browser.wait("try-with", 120, |text| !text.is_empty()).await;
     browser.wait("try-generate", 120, |text| text == "Answer").await;
 
-    // The adapter comes home.
+    // The adapter is downloaded.
     browser.click("download-zip").await;
     let home = browser.downloads.path().join("home");
     unzipped(&browser.download("from-the-page.zip").await, &home);

@@ -1,11 +1,11 @@
-//! What goes wrong around the page, in Chromium: every fault is said in words, the page lives, and nothing is lost.
+//! Tests of faults around the page, in Chromium: every fault is reported in words, the page continues to work, and nothing is lost.
 
 use std::{fs, path::Path};
 
 use lorelei_recipe::{Recipe, encode_link};
 use lorelei_tests::{browser::Browser, hub::Hub};
 
-/// A short run's recipe.
+/// Returns the recipe of a short run.
 fn recipe(set: &[&str]) -> Recipe {
     let mut recipe = Recipe::default();
     let short = [
@@ -31,7 +31,7 @@ async fn open(browser: &Browser, fragment: &str) {
     browser.wait("data-status", 120, |status| status.contains("was read")).await;
 }
 
-/// The files of `builtin:tiny`.
+/// Returns the files of `builtin:tiny`.
 fn tiny() -> impl Iterator<Item = (String, Vec<u8>)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/builtin/tiny");
     ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"]
@@ -53,15 +53,15 @@ async fn bad_links_are_said_in_words() {
         browser.wait("link-error", 60, |text| text.contains("link")).await;
         browser.wait("model-status", 120, |status| status.contains("tiny")).await;
     }
-    // A value out of range is named.
+    // A value out of range is reported with its setting.
     let mut wrong = recipe(&[]);
     wrong.lora.lora_dropout = 2.0;
     browser.visit(&link(&wrong)).await;
     browser.wait("link-error", 60, |text| text.contains("lora_dropout = 2.0 is out of range")).await;
-    // In the form it stands at its field.
+    // In the form, the error is shown at its field.
     browser.fill("field-lora-r", "0").await;
     browser.wait("error-lora-r", 10, |text| !text.is_empty()).await;
-    // Markup stays text.
+    // Markup is shown as text.
     browser.visit(&link(&recipe(&["training.output_dir=<img src=x onerror=alert(1)>"]))).await;
     browser.wait("field-training-output_dir", 60, |text| text.contains("<img")).await;
     assert_eq!(browser.run("return document.images.length").await, 0);
@@ -89,12 +89,12 @@ async fn a_model_from_a_hub_survives_a_broken_connection_and_is_kept() {
     assert!(weights[1].1.as_deref().is_some_and(|range| range.starts_with("bytes=") && range != "bytes=0-"));
     browser.wait("model-cached", 30, |cached| cached.contains("lorelei/tiny/main")).await;
 
-    // The second time nothing is fetched.
+    // The second load fetches nothing.
     load("lorelei/tiny").await;
     browser.wait("model-name", 120, |name| name == "lorelei/tiny").await;
     assert_eq!(hub.shelf.lock().unwrap().requests.len(), requests.len());
 
-    // What arrives otherwise than the hub has it is not kept.
+    // A file that differs from the hub's is not kept.
     hub.shelf.lock().unwrap().damaged.insert("lorelei/other/model.safetensors".into());
     browser.fill("model-hub-revision", "v2").await;
     browser.fill("model-hub-id", "lorelei/other").await;
@@ -103,7 +103,7 @@ async fn a_model_from_a_hub_survives_a_broken_connection_and_is_kept() {
     browser.click("model-hub-load").await;
     browser.wait("model-name", 120, |name| name == "lorelei/other@v2").await;
 
-    // What the hub does not give is said, and the model that was there stays.
+    // A file that the hub refuses is reported, and the loaded model is kept.
     hub.shelf.lock().unwrap().refused.insert("lorelei/closed/config.json".into(), 401);
     load("lorelei/closed").await;
     browser.wait("model-error", 60, |error| error.contains("401") && error.contains("login")).await;
@@ -111,7 +111,7 @@ async fn a_model_from_a_hub_survives_a_broken_connection_and_is_kept() {
     browser.wait("model-error", 60, |error| error.contains("has no config.json")).await;
     browser.wait("model-name", 10, |name| name == "builtin:tiny").await;
 
-    // They can be deleted.
+    // Stored models can be deleted.
     let label = "[...document.querySelectorAll('[data-testid=model-cached] button')].pop().click()";
     browser
         .wait("model-cached", 30, |cached| cached.contains("tiny/main") && cached.contains("other/v2"))
@@ -122,7 +122,7 @@ async fn a_model_from_a_hub_survives_a_broken_connection_and_is_kept() {
         .await;
     browser.run(label).await;
     browser.wait("model-cached", 30, str::is_empty).await;
-    // What the browser itself says of the answers is no error of the page.
+    // The browser's own messages about the answers are no errors of the page.
     let console = browser.console().await;
     assert!(console.iter().all(|line| line.contains("Failed to load resource")), "{console:?}");
 }
@@ -150,10 +150,10 @@ async fn files_that_are_no_model_and_rows_that_are_no_rows() {
     let files: Vec<&Path> = files.iter().map(|path| path.as_path()).collect();
     browser.pick("model-files", &files).await;
     browser.wait("model-error", 30, |error| error.contains("model.safetensors")).await;
-    // The model that was there is there.
+    // The loaded model is kept.
     assert_eq!(browser.text("model-name").await, "builtin:tiny");
 
-    // Whole, they are one.
+    // The complete files are a model.
     for (name, bytes) in tiny() {
         write(&name, &bytes);
     }
@@ -166,7 +166,7 @@ async fn files_that_are_no_model_and_rows_that_are_no_rows() {
     );
     browser.pick("data-files", &[&rows]).await;
     browser.wait("data-status", 30, |status| status.contains("rows.csv was read")).await;
-    // One to learn from and one held out.
+    // One row is trained on and one is held out.
     assert_eq!(browser.text("data-rows").await, "1");
     assert_eq!(browser.text("data-validation-rows").await, "1");
     browser.wait("data-preview", 10, |preview| preview.contains("hi")).await;
@@ -198,7 +198,7 @@ async fn a_second_tab_and_a_full_storage() {
     browser.client.close_window().await.unwrap();
     browser.client.switch_to_window(first).await.unwrap();
 
-    // The first goes on, and does without checkpoints where there is no room for them.
+    // The first tab's run continues, without checkpoints where there is no room for them.
     browser.bound_storage(1000).await;
     let paused = step(&browser.text("run-step").await);
     browser.click("run-pause").await;

@@ -1,4 +1,4 @@
-//! Models of every architecture and task in Chromium, on the page's CPU: each trains there as the program trains it.
+//! Tests of models of every architecture and task in Chromium, on the page's CPU: each has the same losses there as in the program.
 
 use std::{
     fs,
@@ -13,7 +13,7 @@ use lorelei_tests::{
 };
 use serde_json::{Value, json};
 
-/// A recipe of few steps whose log has each of them.
+/// Returns a recipe of few steps, each of which is logged.
 fn recipe(name: &str, set: &[&str]) -> Recipe {
     let mut recipe = Recipe::default();
     let output = format!("training.output_dir={name}");
@@ -35,7 +35,7 @@ fn recipe(name: &str, set: &[&str]) -> Recipe {
     recipe
 }
 
-/// Trains by the recipe in the page, whose model is loaded and whose data are there, and unpacks what is downloaded.
+/// Trains by the recipe in the page, whose model and data are loaded, and unpacks the downloaded result.
 async fn train(browser: &Browser, name: &str) -> PathBuf {
     browser.wait("run-obstacle", 60, str::is_empty).await;
     browser.click("run-start").await;
@@ -49,7 +49,7 @@ async fn train(browser: &Browser, name: &str) -> PathBuf {
     home
 }
 
-/// Trains by the zip's own recipe natively.
+/// Trains natively, by the zip's own recipe.
 fn train_natively(home: &Path, model: &Path, data: &Path) -> PathBuf {
     let native = home.with_extension("native");
     let mut command = Command::new(program());
@@ -76,13 +76,13 @@ fn assert_same_losses(name: &str, home: &Path, native: &Path) {
     }
 }
 
-/// The last evaluation's accuracy.
+/// Returns the last evaluation's accuracy.
 fn accuracy(log: &str) -> f64 {
     let accuracy = |line: &str| serde_json::from_str::<Value>(line).unwrap()["eval_accuracy"].as_f64();
     log.lines().filter_map(accuracy).next_back().unwrap_or_else(|| panic!("no accuracy in {log}"))
 }
 
-/// Words that say what a text is of, between others.
+/// Returns rows of texts with words that determine the label, between others.
 fn texts() -> String {
     const SEA: [&str; 4] = ["wave", "boat", "salt", "tide"];
     const SKY: [&str; 4] = ["cloud", "wind", "star", "bird"];
@@ -131,11 +131,11 @@ async fn a_classifier_of_texts_is_trained_tried_and_taken_home() {
     for file in ["labels.json", "adapter_config.json"] {
         assert_eq!(fs::read(home.join(file)).unwrap(), fs::read(native.join(file)).unwrap(), "{file}");
     }
-    // What the form foretold is what was trained: the head too.
+    // The number of parameters in the form's estimate is that of the run, with the head.
     let learnt = trainable.split(' ').next().unwrap();
     assert!(browser.text("run-log").await.contains(learnt), "{trainable}");
 
-    // It says the same of a text as the program does with what was downloaded.
+    // The page's verdict on a text is that of the program with the downloaded adapter.
     let text = "The boat and the tide of today";
     browser.fill("try-prompt", text).await;
     browser.click("try-generate").await;
@@ -152,10 +152,10 @@ async fn a_classifier_of_texts_is_trained_tried_and_taken_home() {
     assert_eq!(browser.console().await, [""; 0]);
 }
 
-/// Words of the tokenizer: the smallest of the models have 96 tokens.
+/// Words of the tokenizer: the smallest of the models has 96 tokens.
 const WORDS: usize = 93;
 
-/// A tokenizer of words `w0`, `w1`, ... for models that come without one.
+/// Returns a tokenizer of words `w0`, `w1`, ... for models that come without one.
 fn tokenizer() -> String {
     let special = ["[UNK]", "[BOS]", "[EOS]"];
     let words =
@@ -174,7 +174,7 @@ fn tokenizer() -> String {
     .to_string()
 }
 
-/// A fixture's files in `folder`, with that tokenizer.
+/// Writes a fixture's files and that tokenizer into `folder`.
 fn model(name: &str, folder: &Path) -> [PathBuf; 3] {
     fs::create_dir_all(folder).unwrap();
     for file in ["config.json", "model.safetensors"] {
@@ -184,7 +184,7 @@ fn model(name: &str, folder: &Path) -> [PathBuf; 3] {
     ["config.json", "model.safetensors", "tokenizer.json"].map(|file| folder.join(file))
 }
 
-/// Rows of a few words each, with what `task` learns of them.
+/// Returns rows of a few words each, with labels for `task`.
 fn rows(task: &str) -> String {
     let row = |number: usize| {
         let words: Vec<String> =
@@ -234,7 +234,7 @@ async fn every_architecture_trains_as_the_program_trains_it() {
         fs::write(&data, rows(task)).unwrap();
 
         let task = format!("lora.task_type={task}");
-        // Files that are picked make a model of this name.
+        // A model of picked files has this name.
         let set = [task.as_str(), "model.model_name_or_path=model", "data.train_file=rows.jsonl"];
         let recipe =
             recipe(&run, &[&set[..], &["training.max_steps=3", "lora.target_modules=all-linear"]].concat());

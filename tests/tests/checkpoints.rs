@@ -1,4 +1,4 @@
-//! Checkpoints that do not belong to their `config.json` are told by name before anything is read.
+//! Tests of checkpoints that do not fit their `config.json`: the differing names are reported before any tensor is read.
 
 use std::{
     collections::BTreeMap,
@@ -10,7 +10,7 @@ use lorelei_formats::{FormatError, ModelConfig, TensorInfo, TensorSource};
 use lorelei_models::{Model, Storage};
 use lorelei_tests::{fixture, open};
 
-/// A checkpoint whose tensors are called otherwise; it counts how many are read.
+/// A checkpoint with renamed tensors, which counts the tensors that are read.
 struct Renamed {
     infos: Vec<TensorInfo>,
     reads: AtomicUsize,

@@ -1,4 +1,4 @@
-//! What is said of a run before it begins, against the model that it trains and against PEFT's counts.
+//! Tests of the estimates before a run, compared with the model that it trains and with PEFT's counts.
 
 use std::path::{Path, PathBuf};
 
@@ -17,7 +17,7 @@ fn read(arch: &str) -> (ModelConfig, Checkpoint) {
     (ModelConfig::from_json(&config, "config.json").unwrap(), open(&folder.join("model.safetensors")))
 }
 
-/// The model that a recipe trains, what trains made so.
+/// Returns the model that a recipe trains, with its trainable parameters prepared.
 fn trained(arch: &str, recipe: &Recipe) -> Model {
     let (config, checkpoint) = read(arch);
     let config = Purpose::of(recipe).config(config).unwrap();
@@ -31,7 +31,7 @@ fn trained(arch: &str, recipe: &Recipe) -> Model {
     model
 }
 
-/// Compares counts, names, shapes and order; gives the trainable parameters.
+/// Compares counts, names, shapes and order. Returns the number of trainable parameters.
 fn agree(what: &str, arch: &str, recipe: &Recipe) -> u64 {
     let (config, checkpoint) = read(arch);
     let shape = model_shape(&config, &checkpoint, false);
@@ -51,7 +51,7 @@ fn agree(what: &str, arch: &str, recipe: &Recipe) -> u64 {
     counted.trainable
 }
 
-/// Every folder of the fixtures with an adapter and PEFT's table of it: architecture and adapter.
+/// Returns every folder of the fixtures with an adapter and PEFT's table of it, as architecture and adapter.
 fn adapters() -> Vec<(String, PathBuf)> {
     let folders = |path: &Path| -> Vec<PathBuf> {
         let entries = std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path());
@@ -140,7 +140,7 @@ fn classes_count_by_the_labels_of_the_data() {
     let counted = |labels: usize| {
         let mut shape: ModelShape = model_shape(&config, &checkpoint, false);
         shape.set_num_labels(labels);
-        // As the page has it.
+        // The shape is the one that the page receives.
         let shape: ModelShape = serde_json::from_str(&serde_json::to_string(&shape).unwrap()).unwrap();
         parameters(&recipe, &shape).unwrap().trainable
     };

@@ -1,4 +1,4 @@
-//! FEATURES.md says what the recipe reader does.
+//! Tests that FEATURES.md describes what the recipe reader does.
 
 #[test]
 fn features_md_has_the_reader_s_own_tables() {
@@ -35,7 +35,7 @@ fn the_examples_are_recipes_with_data_and_a_place_in_their_table() {
     assert_eq!(table.matches(".toml`").count(), recipes, "recipes in the table");
 }
 
-/// LoRA+ is refused with an adapter on the embedding: whatever architecture's, by its whole path as a regex.
+/// LoRA+ is refused with an adapter on the embedding of any architecture, given by its whole path as a regex.
 #[test]
 fn every_architecture_s_embedding_is_known_to_the_recipe() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures");

@@ -1,4 +1,5 @@
-//! GGUF files of several architectures, laid out as llama.cpp's converter does, give the numbers of the Hugging Face models they were made of.
+//! Tests of GGUF files of several architectures, laid out as by llama.cpp's converter: they give the numbers of the Hugging Face models that they
+//! were made from.
 
 #[path = "../../crates/formats/tests/common/mod.rs"]
 mod common;
@@ -11,7 +12,7 @@ use lorelei_recipe::LoraConfig;
 use lorelei_tests::{assert_close, examples, fixture, open};
 use lorelei_train::tokens;
 
-/// llama.cpp's name of a tensor in a layer.
+/// Returns llama.cpp's name of a tensor in a layer.
 fn layer_name(model_type: &str, name: &str) -> String {
     let (module, kind) = name.rsplit_once('.').unwrap();
     let gemma = model_type == "gemma3_text";
@@ -35,7 +36,7 @@ fn layer_name(model_type: &str, name: &str) -> String {
     format!("{module}.{kind}")
 }
 
-/// The rows of a head's halves, taken in turns.
+/// Returns the rows of each head with those of its two halves interleaved.
 fn interleaved(values: &[f32], heads: usize, columns: usize) -> Vec<f32> {
     let rows = values.len() / columns / heads;
     let row = |at: usize| {
@@ -46,7 +47,7 @@ fn interleaved(values: &[f32], heads: usize, columns: usize) -> Vec<f32> {
     (0..heads * rows).flat_map(|at| row(at).to_vec()).collect()
 }
 
-/// A fixture as the converter writes it.
+/// Converts a fixture as the converter does.
 fn converted(arch: &str, architecture: &'static str, more: Vec<(&'static str, Meta)>) -> Vec<u8> {
     let folder = fixture(arch);
     let text = std::fs::read_to_string(folder.join("config.json")).unwrap();
@@ -135,7 +136,7 @@ fn the_names_and_layouts_of_every_architecture() {
         ("rope.scaling.type", Meta::Str("linear")),
         ("rope.scaling.factor", Meta::F32(8.0)),
     ];
-    // llama.cpp takes the width of a head for the scale of the scores; the fixture has another.
+    // llama.cpp scales the scores by the width of a head; the fixture has another scale.
     compare(
         "gemma3_text",
         converted("gemma3_text", "gemma3", gemma),
@@ -144,7 +145,7 @@ fn the_names_and_layouts_of_every_architecture() {
     compare("phi3", converted("phi3", "phi3", vec![("attention.sliding_window", Meta::U32(9))]), &[]);
 }
 
-/// The BERT fixture as the converter writes it, which leaves the pooler out.
+/// Converts the BERT fixture as the converter does, which leaves out the pooler.
 fn converted_bert() -> Vec<u8> {
     let file = open(&fixture("bert/model.safetensors"));
     let name = |name: &str| -> Option<String> {
@@ -217,7 +218,7 @@ fn a_bert_reads_as_its_safetensors_do_but_for_the_pooler() {
         hidden.into_data().try_into_vec::<f32>().unwrap()
     };
     assert_close("bert", &hidden(&ours), &hidden(&theirs), 1e-6);
-    // What the file lacks learns and is saved whole, or the adapter would fit no other copy of the model.
+    // Modules that the file lacks are trained and saved whole, as the adapter would otherwise fit no other copy of the model.
     assert_eq!(ours.whole_modules(), ["classifier", "score", "pooler"]);
     assert_eq!(theirs.whole_modules(), ["classifier", "score"]);
     ours.inject_lora(

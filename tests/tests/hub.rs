@@ -1,4 +1,4 @@
-//! A model by its hub id, natively: fetched into the hub's own cache, found there again, and what a hub refuses.
+//! Tests of models by their hub id, natively: fetched into the hub's own cache, found there again, or refused by the hub.
 
 use std::{
     fs,
@@ -10,7 +10,7 @@ use lorelei_tests::{hub::Hub, program};
 
 const ID: &str = "lorelei/tiny";
 
-/// A hub that has `builtin:tiny`.
+/// Returns a hub that has `builtin:tiny`.
 fn hub() -> Hub {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/builtin/tiny");
     Hub::open(
@@ -19,7 +19,7 @@ fn hub() -> Hub {
     )
 }
 
-/// `lorelei params` of a recipe for a model of the hub at `address`, with a cache in `folder`.
+/// Runs `lorelei params` with a recipe for a model of the hub at `address`, with a cache in `folder`.
 fn params(address: &str, folder: &Path, id: &str) -> Output {
     command(address, folder, id).output().unwrap()
 }
@@ -53,7 +53,7 @@ fn refused(output: &Output, words: &[&str]) {
 #[test]
 fn a_model_is_fetched_once_and_found_again_without_the_hub() {
     let (hub, folder) = (hub(), tempfile::tempdir().unwrap());
-    // The connection breaks off half-way through the weights: they go on where they were.
+    // The connection breaks off half-way through the weights, and the transfer is resumed there.
     hub.shelf.lock().unwrap().cut.insert(format!("{ID}/model.safetensors"));
     let said = ok(&params(&hub.address, folder.path(), ID));
     assert!(said.starts_with("trainable params: "), "{said}");
@@ -63,7 +63,7 @@ fn a_model_is_fetched_once_and_found_again_without_the_hub() {
         path.ends_with("model.safetensors") && from.is_some_and(|from| from != "0")
     };
     assert!(requests.iter().any(goes_on), "{requests:?}");
-    // Where every tool of the hub's looks.
+    // The files are in the folder that every tool of the hub's uses.
     let snapshots = folder.path().join("cache/hub/models--lorelei--tiny/snapshots");
     let [commit] =
         &fs::read_dir(&snapshots).unwrap().map(|entry| entry.unwrap().path()).collect::<Vec<_>>()[..]
@@ -73,13 +73,13 @@ fn a_model_is_fetched_once_and_found_again_without_the_hub() {
     let weights = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/builtin/tiny/model.safetensors");
     assert_eq!(fs::read(commit.join("model.safetensors")).unwrap(), fs::read(weights).unwrap());
 
-    // A revision is asked for by its name.
+    // A revision is requested by its name.
     ok(&params(&hub.address, folder.path(), &format!("{ID}@v1.0")));
     let requests = hub.shelf.lock().unwrap().requests.clone();
     assert!(requests.iter().any(|(path, _)| path.contains("/resolve/v1.0/config.json")), "{requests:?}");
     assert!(folder.path().join("cache/hub/models--lorelei--tiny/refs/v1.0").exists());
 
-    // Nothing answers at this address.
+    // There is no server at this address.
     let again = ok(&params("http://127.0.0.1:9", folder.path(), ID));
     assert_eq!(again, said);
 }
@@ -112,7 +112,7 @@ fn offline_only_the_cache_is_asked() {
     ok(&fetch.env("HF_HUB_CACHE", folder.path().join("elsewhere")).output().unwrap());
     let requests = hub.shelf.lock().unwrap().requests.len();
     ok(&offline(ID));
-    // A commit is found by its own name, too.
+    // A commit is also found by its own name.
     ok(&offline(&format!("{ID}@0123456789abcdef0123456789abcdef01234567")));
     assert_eq!(hub.shelf.lock().unwrap().requests.len(), requests);
 }
@@ -127,7 +127,7 @@ fn what_the_hub_does_not_give_is_said_with_its_name() {
     hub.shelf.lock().unwrap().refused.clear();
     hub.shelf.lock().unwrap().refused.insert(format!("{ID}/model.safetensors"), 429);
     refused(&params(&hub.address, folder.path(), ID), &[ID, "model.safetensors", "429"]);
-    // What was fetched before is not lost, and the rest comes when the hub gives it.
+    // The files that were fetched before are kept, and the rest is fetched when the hub allows it.
     hub.shelf.lock().unwrap().refused.clear();
     ok(&params(&hub.address, folder.path(), ID));
 }

@@ -1,4 +1,4 @@
-//! Mixed precision beside single precision: the same model, adapter and batches, the base in half floats on wgpu.
+//! Tests of mixed precision against single precision: the same model, adapter and batches, with the base in half floats on wgpu.
 
 use std::path::Path;
 
@@ -66,7 +66,7 @@ fn with_adapter(
     (model, lora)
 }
 
-/// The loss, and all gradients end to end, of a fixture's own rows; the loss is multiplied by `scale` on the way.
+/// Returns the loss and the concatenated gradients of a fixture's own rows. The loss is multiplied by `scale` for the backward pass.
 fn loss_and_gradients(model: &mut Model, arch: &str, scale: f32, checkpointing: bool) -> (f32, Vec<f32>) {
     let rows = one_per_row(examples(&fixture(arch).join("ref.safetensors")));
     let batch = lorelei_data::collate(&rows.iter().collect::<Vec<_>>(), 0);
@@ -148,7 +148,7 @@ fn ten_steps_stay_within_a_hundredth() {
         assert_eq!(half.learning_rate, single.learning_rate);
         assert_eq!((half.loss_scale, single.loss_scale), (Some(65536.0), None));
     }
-    // What is saved is in single floats and goes on with the scale.
+    // The saved state is in single floats and includes the scale.
     let (directory, files) = &half.saved[0];
     assert_eq!(directory, "checkpoint-3");
     let file = |name: &str| files.iter().find(|(known, _)| known == name).unwrap().1.clone();
@@ -171,7 +171,7 @@ fn a_gradient_beyond_half_floats_is_skipped_and_the_scale_falls() {
     let last = host.log.last().unwrap();
     let skipped = last.skipped_steps.unwrap();
     assert!(skipped < 12 && last.grad_norm.is_finite(), "{last:?}");
-    // The schedule begins with the first step that is taken.
+    // The schedule begins with the first step that is not skipped.
     let taken = &host.log[skipped as usize];
     assert_eq!((taken.learning_rate, taken.skipped_steps), (first.learning_rate, Some(skipped)), "{taken:?}");
     let after = values(&mut job.model);
@@ -195,7 +195,7 @@ fn a_run_that_is_no_number_stops_and_names_the_tensor() {
         assert!(matches!(error, TrainError::Diverged { .. }), "{text}");
         assert!(text.starts_with("the gradient of model.layers.0.self_attn.q_proj.lora_A is NaN"), "{text}");
         assert_eq!(values(&mut job.model), before, "nothing is learnt of it");
-        // In fp16 a scale that is too high is tried lower first; what is saved meanwhile is the adapter as it was.
+        // In fp16, a scale that is too high is lowered first. The adapter that is saved meanwhile is the initial one.
         for (directory, files) in &host.saved {
             let adapter = &files.iter().find(|(name, _)| name == "adapter_model.safetensors").unwrap().1;
             let saved = read_adapter(adapter, "adapter_model.safetensors").unwrap();
@@ -252,7 +252,7 @@ fn where_there_are_no_half_floats() {
     assert_eq!(dtype, FloatDType::F32);
     assert!(warning.unwrap().contains("on a CPU"));
     assert!(on(false, &Device::flex()).unwrap_err().contains("the CPU does not compute in bfloat16"));
-    // A software Vulkan driver has one kind of half float and not the other.
+    // A software Vulkan driver has float16 and not bfloat16.
     assert_eq!(on(true, &wgpu()).unwrap(), (FloatDType::F16, None));
     let error = on(false, &wgpu()).unwrap_err();
     assert!(error.contains("does not compute in bfloat16; say fp16 = true"), "{error}");

@@ -1,5 +1,5 @@
-//! The optimizers beside AdamW, LoRA+ and label smoothing: losses, gradient norms and the adapter after four steps, against torch's,
-//! Transformers' and PEFT's (`tests/reference/optimizers.py`), on the CPU and on wgpu.
+//! Tests of the optimizers other than AdamW, of LoRA+ and of label smoothing: losses, gradient norms and the adapter after four steps, compared with
+//! torch's, Transformers' and PEFT's (`tests/reference/optimizers.py`), on the CPU and on wgpu.
 
 use std::path::PathBuf;
 
@@ -20,7 +20,7 @@ fn job(arguments: TrainingArguments, device: &Device) -> Job {
     job_with("adapter", arguments, device)
 }
 
-/// A job on the tiny Llama with the adapter of that folder.
+/// Creates a job on the tiny Llama with the adapter of the folder `adapter`.
 fn job_with(adapter: &str, arguments: TrainingArguments, device: &Device) -> Job {
     let folder = fixture("llama");
     let config = ModelConfig::from_json(&text(folder.join("config.json")), "config.json").unwrap();
@@ -34,8 +34,8 @@ fn job_with(adapter: &str, arguments: TrainingArguments, device: &Device) -> Job
     lorelei_tests::job(model, lora, arguments, one_per_row(examples(&folder.join("ref.safetensors"))))
 }
 
-/// The run's arguments with a schedule whose rates are these: a run of one step each, resumed, so that all states go through a
-/// checkpoint as well.
+/// Returns a run's arguments with a constant schedule. The caller sets the rate of each step and makes it a run of its own, resumed from the one
+/// before, so that all states pass through a checkpoint as well.
 fn arguments(given: &Json, rows: usize) -> TrainingArguments {
     let mut arguments: TrainingArguments = serde_json::from_value(given.clone()).unwrap();
     arguments.per_device_train_batch_size = rows;
@@ -44,8 +44,8 @@ fn arguments(given: &Json, rows: usize) -> TrainingArguments {
     arguments
 }
 
-/// How far loss, gradient norm and adapter may be from the tables. torch's Muon iterates in bfloat16, which moves them by up to 7e-5, 3e-4 and 1e-3
-/// from the same in float64 (`tests/reference/README.md`).
+/// Returns the largest allowed differences of loss, gradient norm and adapter from the tables. torch's Muon iterates in bfloat16, which moves them by
+/// up to 7e-5, 3e-4 and 1e-3 from the same in float64 (`tests/reference/README.md`).
 fn tolerances(arguments: &TrainingArguments) -> [f64; 3] {
     match arguments.optim {
         OptimizerNames::Muon => [2e-4, 5e-4, 2e-3],
@@ -138,7 +138,7 @@ fn neftune_s_noise_is_new_in_each_step_and_small() {
 #[test]
 fn the_best_checkpoint_comes_back_and_early_stopping_stops() {
     let device = Device::flex();
-    // What is learnt does not help with the other data: sooner or later its loss rises.
+    // Training does not improve the loss on the other data for ever: sooner or later it rises.
     let mut arguments: TrainingArguments = serde_json::from_value(serde_json::json!({
         "max_steps": 30, "learning_rate": 0.02, "lr_scheduler_type": "constant", "logging_steps": 1.0,
         "eval_strategy": "steps", "eval_steps": 1.0, "save_steps": 1.0, "load_best_model_at_end": true,
@@ -174,7 +174,7 @@ fn the_best_checkpoint_comes_back_and_early_stopping_stops() {
         last["stateful_callbacks"]["EarlyStoppingCallback"]["attributes"]["early_stopping_patience_counter"],
         2
     );
-    // A line a step, one an evaluation, and the one before the first step.
+    // One line for each step, one for each evaluation, and one for the evaluation before the first step.
     assert_eq!(last["log_history"].as_array().unwrap().len(), 2 * finished.steps + 1);
     let folder = format!("trainer_output/checkpoint-{best}");
     assert_eq!(last["best_model_checkpoint"], Json::from(folder));
@@ -184,7 +184,7 @@ fn the_best_checkpoint_comes_back_and_early_stopping_stops() {
     assert_eq!(host.rotations[0], (1, Some("checkpoint-1".to_owned())));
     assert_eq!(host.rotations.last(), Some(&(2, Some(format!("checkpoint-{best}")))));
 
-    // Gone on with from the checkpoint after the best, it ends the same.
+    // A run that is resumed from the checkpoint after the best one ends the same.
     let (directory, files) = &host.saved[best];
     assert_eq!(*directory, format!("checkpoint-{}", best + 1));
     let state = String::from_utf8(file(files, "trainer_state.json")).unwrap();

@@ -1,4 +1,4 @@
-//! A model whose weights stay in GGUF's blocks gives the numbers of the same model unpacked, on the CPU and on wgpu.
+//! Tests of models whose weights stay in GGUF's blocks: they give the numbers of the same model unpacked, on the CPU and on wgpu.
 
 use burn::tensor::{Device, DeviceKind};
 use half::f16;
@@ -10,7 +10,7 @@ use lorelei_recipe::LoraConfig;
 use lorelei_tests::{assert_close, examples, fixture, open};
 use lorelei_train::tokens;
 
-/// A checkpoint whose linear layers are in blocks of Q8_0.
+/// A checkpoint whose linear layers are stored in blocks of Q8_0.
 struct Quantised {
     file: SafetensorsFile<Vec<u8>>,
     infos: Vec<TensorInfo>,
@@ -28,7 +28,7 @@ impl Quantised {
     }
 }
 
-/// A block: its scale and its bytes.
+/// Quantises values to a block: its scale and its bytes.
 fn block(values: &[f32]) -> (f16, Vec<i8>) {
     let largest = values.iter().fold(0f32, |max, value| max.max(value.abs()));
     let scale = f16::from_f32(largest / 127.0);

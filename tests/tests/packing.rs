@@ -1,5 +1,4 @@
-//! Packing changes the speed and nothing else: the loss and the adapter's gradients of rows that share a sequence are those of the
-//! rows alone.
+//! Tests that packing changes only the speed: the loss and the adapter's gradients of rows that share a sequence are those of the separate rows.
 
 use burn::tensor::{Device, DeviceKind};
 use lorelei_data::{SequenceRow, collate, one_per_row, pack};
@@ -9,7 +8,7 @@ use lorelei_recipe::LoraConfig;
 use lorelei_tests::{assert_close, examples, fixture, open};
 use lorelei_train::tokens;
 
-/// The loss and the gradients of all parameters.
+/// Returns the loss and the gradients of all parameters.
 fn numbers(arch: &str, rows: &[SequenceRow], device: &Device) -> Vec<Vec<f32>> {
     let folder = fixture(arch);
     let read = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
@@ -37,7 +36,7 @@ fn numbers(arch: &str, rows: &[SequenceRow], device: &Device) -> Vec<Vec<f32>> {
 
 #[test]
 fn packed_rows_have_the_loss_and_the_gradients_of_the_rows_alone() {
-    // Full attention; a sliding window; absolute positions.
+    // These architectures have full attention, a sliding window, and absolute positions.
     for arch in ["llama", "qwen2_window", "gpt2"] {
         let examples = examples(&fixture(arch).join("ref.safetensors"));
         let alone = one_per_row(examples.clone());

@@ -1,4 +1,4 @@
-//! Our numbers against PEFT's, on the CPU and on wgpu: logits, loss and adapter gradients, merging, and whole training runs.
+//! Tests of our numbers against PEFT's, on the CPU and on wgpu: logits, loss and adapter gradients, merging, and whole training runs.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,7 +13,7 @@ use lorelei_recipe::{LoraConfig, TrainingArguments};
 use lorelei_tests::{Recorder, assert_close, examples, fixture, open};
 use lorelei_train::{Checkpoint, Job, Optimizer, StepLog, adapter_files, tokens, train};
 
-/// The fixtures of models that generate text: an architecture, or what an architecture can do besides.
+/// The fixtures of models that generate text, each named by its architecture or by a variant of it.
 const CAUSAL: [&str; 21] = [
     "llama",
     "llama_bias",
@@ -38,29 +38,29 @@ const CAUSAL: [&str; 21] = [
     "gpt2",
 ];
 
-/// The fixtures whose configuration is there as Transformers 4 writes it, too.
+/// The fixtures that also have a configuration as Transformers 4 writes it.
 const CONFIG_V4: [&str; 7] = ["llama", "qwen2", "qwen3", "gemma3_text", "glm", "gpt2", "bert"];
 
 /// The fixtures with an adapter of all linear layers.
 const ALL_LINEAR: [&str; 8] = ["llama", "qwen2", "qwen3", "gemma3_text", "glm", "chatglm", "gpt2", "bert"];
 
-/// The styles of a fixture's configuration.
+/// Returns the file names of a fixture's configuration, one for each version of Transformers.
 fn configs(arch: &str) -> &'static [&'static str] {
     if CONFIG_V4.contains(&arch) { &["config.json", "config_v4.json"] } else { &["config.json"] }
 }
 
-/// The adapters that are like each other in every fixture.
+/// Returns those of a fixture's adapters whose settings are the same in every fixture.
 fn adapters(arch: &str) -> &'static [&'static str] {
     if ALL_LINEAR.contains(&arch) { &["adapter", "adapter_all_linear"] } else { &["adapter"] }
 }
 
-/// What is there is compared: a folder that no table here names would be passed over in silence.
+/// Every fixture is compared. A folder that no table here names would be skipped silently.
 #[test]
 fn every_fixture_is_in_a_table() {
     let archs: Vec<&str> = CAUSAL.into_iter().chain(["llama_bias"]).chain(CLASSIFIERS).collect();
     for entry in std::fs::read_dir(fixture("")).unwrap() {
         let arch = entry.unwrap().file_name().into_string().unwrap();
-        // Its tests are in smollm2.rs.
+        // The tests of this fixture are in smollm2.rs.
         if arch != "smollm2" {
             assert!(archs.contains(&arch.as_str()), "{arch} is in no table");
         }
@@ -88,7 +88,7 @@ fn stored(arch: &str, config: &str, device: &Device, storage: Storage) -> Model 
     Model::load(config, &open(&folder.join("model.safetensors")), device, storage, &mut |_| {}).unwrap()
 }
 
-/// The rows of a table without their padding.
+/// Returns the rows of a table without their padding.
 fn rows(path: &Path) -> Vec<SequenceRow> {
     one_per_row(examples(path))
 }
@@ -115,7 +115,7 @@ fn adapted(mut model: Model, arch: &str, name: &str) -> (Model, LoraConfig) {
     (model, lora)
 }
 
-/// Logits of the tokens that are not padding.
+/// Returns the logits of the tokens that are not padding.
 fn logits(model: &Model, batch: &Batch) -> Vec<f32> {
     let hidden = model.hidden_states(&tokens(batch), ForwardMode::Evaluation).unwrap();
     let all = model.logits(hidden).into_data().try_into_vec::<f32>().unwrap();
@@ -132,7 +132,7 @@ fn json(path: &Path) -> serde_json::Value {
     serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 }
 
-/// Loss and gradients by parameter name.
+/// Returns the loss and the gradients by parameter name.
 fn loss_and_gradients(
     model: &mut Model,
     batch: &Batch,
@@ -166,7 +166,7 @@ fn base_logits_in_both_styles_of_config() {
     }
 }
 
-/// Adapters with something beside the blocks' linear layers that learns, or that begin as a part of the weights.
+/// Adapters that also train something other than the blocks' linear layers, or that are initialized from a part of the weights.
 const BESIDE: [(&str, &str); 11] = [
     ("llama", "modules_to_save"),
     ("llama", "embedding_lm_head"),
@@ -206,7 +206,7 @@ fn adapters_logits_gradients_and_merge() {
             let (mut model, _) = with_adapter(arch, name, &device);
             let want = kept(&reference.read_f32("logits").unwrap(), &batch);
             assert_close(&what, &logits(&model, &batch), &want, 2e-5);
-            // What learns in front of the layers has a part of its own in the layer-wise way back.
+            // Parameters in front of the layers are a case of their own in the layer-wise backward pass.
             for checkpointing in if BESIDE.contains(&(arch, name)) { &[false, true][..] } else { &[false] } {
                 let (loss, gradients) = loss_and_gradients(&mut model, &batch, *checkpointing);
                 let wanted = json(&fixture(arch).join(name).join("ref.json"))["loss"].as_f64().unwrap();
@@ -222,7 +222,7 @@ fn adapters_logits_gradients_and_merge() {
                 assert_eq!(compared, gradients.len(), "{what}: gradients in the table");
             }
             model.merge_and_unload();
-            // PEFT does not merge a bias of B into a layer without one, nor the two ends of a tied embedding apart.
+            // PEFT merges neither a bias of B into a layer without one, nor the two ends of a tied embedding separately.
             let merged = if reference.info("logits_merged").is_some() { "logits_merged" } else { "logits" };
             let want = kept(&reference.read_f32(merged).unwrap(), &batch);
             assert_close(&format!("{what} merged"), &logits(&model, &batch), &want, 2e-5);
@@ -232,7 +232,7 @@ fn adapters_logits_gradients_and_merge() {
 
 #[test]
 fn embedding_and_head_in_pieces_give_the_same() {
-    // 100 rows of 64 single floats: six pieces, the last of them shorter.
+    // 100 rows of 64 single floats make six pieces, the last of them shorter.
     let storage = Storage { largest: Some(100 * 64 * 4), ..Storage::SINGLE };
     for (device_name, device) in devices() {
         for (arch, name) in
@@ -255,7 +255,7 @@ fn embedding_and_head_in_pieces_give_the_same() {
             }
             let got = pollster::block_on(model.generate(&[5, 9, 3], 6, &[])).unwrap();
             assert_eq!(got, read_anew(&with_adapter(arch, name, &device).0, &[5, 9, 3], 6), "{what}");
-            // What would have to be whole says so.
+            // A module that would have to be whole is refused.
             let whole = LoraConfig { modules_to_save: Some(vec!["lm_head".into()]), ..LoraConfig::default() };
             let refused = stored(arch, "config.json", &device, storage).inject_lora(&whole, 1);
             assert!(refused.unwrap_err().to_string().contains("another device"), "{what}");
@@ -263,7 +263,7 @@ fn embedding_and_head_in_pieces_give_the_same() {
     }
 }
 
-/// The likeliest tokens when every step reads the whole text anew.
+/// Returns the likeliest tokens, computed by reading the whole text anew in every step.
 fn read_anew(model: &Model, prompt: &[u32], count: usize) -> Vec<u32> {
     let mut ids: Vec<i32> = prompt.iter().map(|id| *id as i32).collect();
     for _ in 0..count {
@@ -282,7 +282,7 @@ fn what_is_kept_of_a_text_gives_the_tokens_of_reading_it_anew() {
     for (device_name, device) in devices() {
         for arch in CAUSAL {
             let (model, _) = with_adapter(arch, "adapter", &device);
-            // Longer than every window and context of the fixtures, in part while it goes on.
+            // The texts become longer than every window and context of the fixtures, some of them during the generation.
             for prompt in [&[5, 9, 3][..], &[7, 6, 20, 31, 4, 8, 11, 60, 33, 2, 9]] {
                 let got = pollster::block_on(model.generate(prompt, 14, &[])).unwrap();
                 assert_eq!(got, read_anew(&model, prompt, 14), "{arch} on {device_name}");
@@ -315,7 +315,7 @@ fn learnt_positions_end_a_text() {
     let model = model("gpt2", "config.json", &Device::flex());
     let positions = model.config().max_position_embeddings;
     let prompt: Vec<u32> = (0..positions as u32 - 2).map(|id| id % 500).collect();
-    // Two more positions, and the token behind the last.
+    // There are two more positions, and the token after the last.
     assert_eq!(pollster::block_on(model.generate(&prompt, 10, &[])).unwrap().len(), 3);
 }
 
@@ -332,10 +332,10 @@ const CLASSIFIERS: [&str; 9] = [
     "qwen2_tokens",
 ];
 
-/// Those of them that tell a first text from a second one.
+/// The fixtures among them that distinguish a first text from a second one.
 const TOKEN_TYPES: [&str; 3] = ["bert", "bert_tokens", "bert_features"];
 
-/// The tokens of a classifier's table.
+/// Returns the tokens of a classifier's table.
 fn classifier_inputs(path: &Path) -> (Batch, Tokens) {
     let file = open(path);
     let ids = file.read_i64("input_ids").unwrap();
@@ -354,7 +354,7 @@ fn classifier_inputs(path: &Path) -> (Batch, Tokens) {
     (batch, tokens)
 }
 
-/// The rows and classes that the labels of a classifier's table say.
+/// Returns the rows and classes of the labels in a classifier's table.
 fn labelled(path: &Path) -> (Vec<i32>, Vec<i32>) {
     let labels = open(path).read_i64("labels").unwrap();
     (0..).zip(labels).filter(|(_, class)| *class != -100).map(|(row, class)| (row, class as i32)).unzip()
@@ -400,7 +400,7 @@ fn numbers_and_several_classes() {
                 model.untrack();
                 assert_eq!(compared, 9, "{what}: gradients in the table");
             }
-            // As many numbers as texts and labels, or it is an error.
+            // The number of values must be that of texts times labels.
             let short = Targets::Values(&values[1..]);
             let error = model.loss_and_gradients(&tokens, mode, &rows, short, 1.0, false).err().unwrap();
             assert!(error.to_string().contains("texts by a head with"), "{error}");
@@ -518,7 +518,7 @@ fn what_pissa_leaves_is_saved_as_a_plain_adapter() {
     let batch = batch(&rows(&fixture("llama/ref.safetensors")));
     for (device_name, device) in devices() {
         let (mut model, lora) = with_adapter("llama", "pissa", &device);
-        // As after some steps.
+        // The adapter is changed as after some steps.
         model.visit_parameters(&mut |name, mut parameter| {
             let values = table.read_f32(&format!("perturbed.{}", parameter_key(name))).unwrap();
             parameter.assign_host(values, &device);
@@ -541,7 +541,7 @@ fn what_pissa_leaves_is_saved_as_a_plain_adapter() {
         );
         let saved = read_adapter(file("adapter_model.safetensors"), "adapter_model.safetensors").unwrap();
 
-        // On the base as it was it says the same, and a run that goes on takes its half of it.
+        // The plain adapter gives the same numbers on the original base. A resumed run takes its own half of it.
         let mut fresh = self::model("llama", "config.json", &device);
         fresh.inject_lora(&plain, 1).unwrap();
         fresh.set_adapter(&saved).unwrap();
@@ -557,7 +557,7 @@ fn what_pissa_leaves_is_saved_as_a_plain_adapter() {
 #[test]
 fn dora_begins_with_the_lengths_of_the_rows_and_learns_as_peft_s() {
     for (device_name, device) in devices() {
-        // The magnitudes that PEFT begins with.
+        // The initial magnitudes in PEFT.
         let want = adapter_values(&fixture("llama/dora_init/adapter_model.safetensors"));
         let (mut model, lora) = with_adapter("llama", "dora_init", &device);
         model.inject_lora(&lora, 1).unwrap();
@@ -647,7 +647,7 @@ fn a_fresh_adapter_changes_nothing() {
     assert_eq!(logits(&model, &batch), before);
 }
 
-/// A run of four steps on the tiny Llama; with dropout, shuffling and accumulation, so that all of it must come back.
+/// Creates a run of five steps on the tiny Llama with dropout, shuffling and accumulation, so that the state of each has to be restored.
 fn resumable(device: &Device) -> Job {
     let (mut model, mut lora) = with_adapter("llama", "adapter", device);
     lora.lora_dropout = 0.1;
@@ -687,7 +687,7 @@ fn a_run_that_goes_on_from_a_checkpoint_comes_to_the_same_bytes() {
     let adapter = |host: &Recorder| file(&host.saved.last().unwrap().1, "adapter_model.safetensors");
     assert_eq!(adapter(&rest), adapter(&host));
 
-    // A checkpoint of something else is refused.
+    // A checkpoint of another run is refused.
     let mut other = resumable(&device);
     other.checkpoint = Some(Checkpoint { step: 2, ..Checkpoint::default() });
     let error = pollster::block_on(train(&mut other, &mut Recorder::default())).unwrap_err().to_string();

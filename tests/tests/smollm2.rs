@@ -1,4 +1,4 @@
-//! A real model: ten steps of LoRA on SmolLM2-135M against PEFT's, on the CPU and on wgpu. `cargo xtask test --full` runs these.
+//! Tests of a real model: ten steps of LoRA on SmolLM2-135M, compared with PEFT's, on the CPU and on wgpu. `cargo xtask test --full` runs these.
 
 use std::{fs::File, path::PathBuf};
 
@@ -44,7 +44,7 @@ impl TensorSource for Rounded {
     }
 }
 
-/// The `A` of the starting adapter into `model`; `B` is zero.
+/// Sets `A` of the adapter in `model` to the initial one; `B` is zero.
 fn start_from(model: &mut Model, path: &str, device: &Device) {
     let file = open(&fixture(path));
     let mut started = 0;
@@ -65,7 +65,7 @@ fn relative(got: f64, want: f64) -> f64 {
     (got - want).abs() / want.abs()
 }
 
-/// The norm of the difference as a share of the norm of `want`.
+/// Returns the norm of the difference, relative to the norm of `want`.
 fn distance(got: &[f32], want: &[f32]) -> f64 {
     assert_eq!(got.len(), want.len());
     let square = |sum: f64, value: f64| sum + value * value;
@@ -73,7 +73,7 @@ fn distance(got: &[f32], want: &[f32]) -> f64 {
     (difference / want.iter().map(|w| f64::from(*w)).fold(0.0, square)).sqrt()
 }
 
-/// Ten steps in single floats, and what of them is to be as PEFT has it: all, or in mixed precision the losses, to 1 %.
+/// Runs ten steps and compares the results with PEFT's: all of them in single floats, only the losses (to 1 %) in mixed precision.
 fn ten_steps(device_name: &str, device: &Device, run: &str, fp16: bool) {
     let source = Rounded(gguf());
     let config = ModelConfig::from_json(&source.0.hf_config().unwrap().to_string(), "config.json").unwrap();
@@ -151,7 +151,7 @@ fn ten_steps_on_the_cpu() {
     }
 }
 
-/// As the program sets up a software driver, which takes twice as long with WGSL; LORELEI_KERNELS=wgsl tests that.
+/// Returns a wgpu device set up as the program sets up a software driver, which takes twice as long with WGSL. LORELEI_KERNELS=wgsl tests WGSL.
 fn wgpu() -> Device {
     let device = Device::wgpu(DeviceKind::DefaultDevice);
     assert_eq!(pollster::block_on(lorelei_kernels::gpu::set_up(&device, true)), None);

@@ -1,7 +1,7 @@
-//! The page: choose a model and data, fill in a recipe, train, try the result, take it home, hand on the recipe as a link.
+//! The page: choosing a model and data, filling in a recipe, training, trying the result, downloading it, and sharing the recipe as a link.
 //!
-//! The page is a face. It knows the recipe and the messages of `lorelei-protocol`; what trains is a worker on the other side of
-//! `postMessage`. `logic` is what needs no browser, `page` is the rest. Outside a browser this is an empty program.
+//! The page is the user interface only. It knows the recipe and the messages of `lorelei-protocol`; a worker on the other side of `postMessage`
+//! trains. `logic` has the parts that need no browser, and `page` has the rest. Outside a browser this is an empty program.
 
 #[cfg(any(target_family = "wasm", test))]
 mod logic;

@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: LoRA on SmolLM2-135M, ours beside PEFT's and burn's, in one run on one machine.
+//! `cargo xtask bench`: LoRA on SmolLM2-135M, beside PEFT's and burn's, in one run on one machine.
 
 use std::{
     fs,
@@ -54,13 +54,13 @@ struct Measured {
     memory_bytes: f64,
 }
 
-/// A way to train, and its runs.
+/// A program that is measured, and its runs.
 struct Contender {
     name: &'static str,
     runs: Vec<Measured>,
 }
 
-/// Prints a table a case, and all of them as Markdown at the end.
+/// Prints a table for each case, and all of them as Markdown at the end.
 pub fn bench(arguments: &Arguments, root: &Path, lorelei: &Path) -> Result<()> {
     let (_, model, work) = prepared(lorelei)?;
     let mut table = String::from(
@@ -88,7 +88,7 @@ pub fn bench(arguments: &Arguments, root: &Path, lorelei: &Path) -> Result<()> {
     Ok(())
 }
 
-/// SmolLM2's GGUF, its folder in Hugging Face's form, and a folder for what is made on the way.
+/// Returns the paths of SmolLM2's GGUF, of its folder in Hugging Face's form, and of a folder for intermediate files.
 pub fn prepared(lorelei: &Path) -> Result<(PathBuf, PathBuf, PathBuf)> {
     let gguf = setup::smollm2(true)?.context("SmolLM2 is not in the cache")?;
     let model = cache()?.join("models/smollm2-135m-bfloat16");
@@ -100,7 +100,7 @@ pub fn prepared(lorelei: &Path) -> Result<(PathBuf, PathBuf, PathBuf)> {
     Ok((gguf, model, work))
 }
 
-/// Rows of tokens that look random: a step takes as long with any.
+/// Writes rows of pseudo-random tokens: a step takes the same time with any tokens.
 pub fn rows(work: &Path, length: usize) -> Result<PathBuf> {
     let path = work.join(format!("rows-{length}.jsonl"));
     let mut file = fs::File::create(&path)?;
@@ -123,12 +123,12 @@ struct Case<'a> {
 }
 
 impl Case<'_> {
-    /// Every contender in turn, round after round; rows of the table.
+    /// Runs every contender in turn, round after round, and returns the rows of the table.
     fn measure(&self, arguments: &Arguments) -> Result<String> {
         let python = arguments.python.as_deref().filter(|_| self.device == "cpu");
         let names = ["Lorelei", "PEFT", "burn apply_lora"];
         let mut contenders = names.map(|name| Contender { name, runs: Vec::new() });
-        // A software GPU takes minutes for what a CPU does in seconds.
+        // A software GPU takes minutes where a CPU takes seconds.
         let steps = if self.device == "cpu" { arguments.steps } else { arguments.steps.div_ceil(3) };
         let rounds = if self.device == "cpu" { arguments.rounds } else { 1 };
         for round in 1..=rounds {
@@ -164,7 +164,7 @@ impl Case<'_> {
         Ok(rows)
     }
 
-    /// `lorelei train`, read from its own log.
+    /// Measures `lorelei train` by its own log.
     fn ours(&self, steps: usize) -> Result<Measured> {
         let recipe = self.work.join("recipe.toml");
         let output = self.work.join("out");
@@ -215,7 +215,7 @@ impl Case<'_> {
     }
 }
 
-/// The line of JSON that a command ends with.
+/// Runs a command and parses its last line, which is JSON.
 fn said(command: &mut Command) -> Result<Measured> {
     let output = command.stderr(std::process::Stdio::inherit()).output()?;
     if !output.status.success() {

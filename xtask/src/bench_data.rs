@@ -1,4 +1,4 @@
-//! `cargo xtask bench --data`: from 100 MB of JSONL to packed tokens, beside `datasets` and `tokenizers` of Python.
+//! `cargo xtask bench --data`: from 100 MB of JSONL to packed tokens, beside Python's `datasets` and `tokenizers`.
 
 use std::{
     fs,
@@ -13,13 +13,13 @@ use anyhow::{Context, Result, bail};
 
 use crate::bench::{Arguments, median, prepared};
 
-/// Of the file.
+/// Size of the file in bytes.
 const BYTES: usize = 100_000_000;
 
 /// Tokens of a packed row.
 const MAX_LENGTH: &str = "1024";
 
-/// What a run took.
+/// The time in seconds and the peak memory in bytes of a run.
 struct Taken {
     seconds: f64,
     peak: f64,
@@ -56,7 +56,7 @@ pub fn bench(arguments: &Arguments, root: &Path, lorelei: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Rows of English whose words were drawn anew, so that no two are the same.
+/// Writes rows of English whose words are drawn anew, so that no two rows are the same.
 fn text_rows(root: &Path, work: &Path) -> Result<PathBuf> {
     let path = work.join("text.jsonl");
     if fs::metadata(&path).is_ok_and(|file| file.len() as usize >= BYTES) {
@@ -81,7 +81,7 @@ fn text_rows(root: &Path, work: &Path) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// Runs a command to its end; its peak memory is looked up while it runs, with that of the processes that it starts.
+/// Runs a command to its end. The peak memory of its process is polled while it runs.
 fn taken(command: &mut Command) -> Result<Taken> {
     let began = Instant::now();
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::inherit()).spawn().context("it starts")?;

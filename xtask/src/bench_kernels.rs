@@ -1,4 +1,4 @@
-//! `cargo xtask bench --kernels`: one device, the ways to compute a step on it, with what each launches and moves.
+//! `cargo xtask bench --kernels`: the ways to compute a step on one device, with the kernels that each launches and the bytes that it moves.
 
 use std::{
     fs,
@@ -14,13 +14,13 @@ use crate::{
     command::run,
 };
 
-/// Rank of the adapters, which sit on all linear layers.
+/// Rank of the adapters, which are on all linear layers.
 const RANK: &str = "16";
 
 /// A way to train.
 struct Way {
     name: &'static str,
-    /// Of `LORELEI_KERNELS`; none is burn's `apply_lora`.
+    /// The value of `LORELEI_KERNELS`; `None` for burn's `apply_lora`.
     kernels: Option<&'static str>,
     fp16: bool,
     packed: bool,
@@ -34,17 +34,17 @@ const WAYS: [Way; 5] = [
     Way { name: "WGSL, Q4_1, checkpointing", kernels: Some("wgsl"), fp16: false, packed: true },
 ];
 
-/// What a run of some steps gave.
+/// The result of a run of some steps.
 struct Run {
     seconds: f64,
-    /// Kernels that were launched in the whole run, the loading included.
+    /// Number of kernels that were launched in the whole run, including the loading.
     launches: usize,
     flops: Option<f64>,
     bytes: Option<f64>,
     device_memory: f64,
 }
 
-/// Prints a table: every way at every length.
+/// Prints a table of every way at every length.
 pub fn bench(arguments: &Arguments, lorelei: &Path) -> Result<()> {
     let (gguf, model, work) = prepared(lorelei)?;
     let mut table = String::from(
@@ -66,7 +66,8 @@ pub fn bench(arguments: &Arguments, lorelei: &Path) -> Result<()> {
         };
         for way in WAYS.iter().filter(wanted) {
             println!("xtask: {length} tokens, {}", way.name);
-            // The launches of a step are the difference of two runs, of which the first has but its first step; the longer one is measured.
+            // The launches of a step are computed from the difference of two runs. The first one has only the unmeasured first step. The longer one
+            // is measured.
             let (short, long) = (bench.run(way, 0)?, bench.run(way, arguments.steps)?);
             let launches = (long.launches - short.launches) / arguments.steps;
             let (seconds, memory) = *rival.get_or_insert((long.seconds, long.device_memory));
@@ -99,11 +100,11 @@ struct Bench<'a> {
 }
 
 impl Bench<'_> {
-    /// `steps` steps and one before them, which is not measured.
+    /// Runs `steps` steps and one before them, which is not measured.
     fn run(&self, way: &Way, steps: usize) -> Result<Run> {
         let log = self.work.join("launches.log");
         let _ = fs::remove_file(&log);
-        // What cubecl calls minimal: every kernel's name as it is launched.
+        // cubecl's level "minimal" logs every kernel's name when it is launched.
         let config = format!("[profiling.logger]\nlevel = \"minimal\"\nfile = {log:?}\n");
         fs::write(self.work.join("cubecl.toml"), config)?;
         let mut run = match way.kernels {

@@ -1,5 +1,5 @@
-//! Turns cargo's WebAssembly modules into the page's files: glue by wasm-bindgen, modules shrunk by wasm-opt, and compressed beside
-//! that.
+//! Conversion of cargo's WebAssembly modules into the page's files: wasm-bindgen generates the glue, wasm-opt shrinks the modules, and compressed
+//! copies are written beside them.
 
 use std::{
     fs,
@@ -35,17 +35,17 @@ const WASM_OPT: &[&str] = &[
     "--strip-target-features",
 ];
 
-/// Puts a module's files into `into`: `NAME.js`, `NAME_bg.wasm` and what its JavaScript imports. What was made of the same module before is
-/// taken from `made`.
+/// Writes a module's files into `into`: `NAME.js`, `NAME_bg.wasm` and the files that its JavaScript imports. The files of the same module from an
+/// earlier call are taken from `made`.
 ///
 /// # Errors
 ///
-/// If `module` is not one that cargo made with the version of wasm-bindgen that xtask has, or a file cannot be written.
+/// If `module` was not made by cargo with xtask's version of wasm-bindgen, or a file cannot be written.
 pub fn module(module: &Path, into: &Path, made: &Path) -> Result<()> {
     let name = module.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let optimizer = optimizer();
     let with = if optimizer.is_some() { BINARYEN.requirement } else { "plain" };
-    // What this file does with a module counts as well as the module.
+    // The files depend on the code of this file as well as on the module.
     let mut how = DefaultHasher::new();
     include_str!("bundle.rs").hash(&mut how);
     let with = format!("{:016x}-{with}", how.finish());
@@ -81,7 +81,7 @@ pub fn module(module: &Path, into: &Path, made: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The path of wasm-opt; none where there is no Node.js to run it.
+/// Returns the path of wasm-opt, or `None` where there is no Node.js to run it.
 fn optimizer() -> Option<PathBuf> {
     if !works(Command::new("node").arg("--version")) || !works(Command::new("npm").arg("--version")) {
         println!("xtask: without Node.js and npm there is no wasm-opt: the modules stay a tenth larger");
@@ -113,7 +113,7 @@ fn copy(from: &Path, into: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Writes `path` once more as gzip and as brotli, with `.gz` and `.br` behind its name.
+/// Writes copies of `path` that are compressed by gzip and by brotli, with `.gz` and `.br` appended to its name.
 fn compress(path: &Path) -> Result<()> {
     let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     let beside = |end: &str| PathBuf::from(format!("{}.{end}", path.display()));

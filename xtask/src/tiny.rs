@@ -1,4 +1,4 @@
-//! `cargo xtask train-tiny`: makes `builtin:tiny` again, from public-domain text to the files that the program embeds.
+//! `cargo xtask train-tiny`: makes `builtin:tiny` anew, from public-domain text to the files that the program embeds.
 
 use std::{
     fs,
@@ -17,10 +17,10 @@ use crate::{
 
 /// Longest piece of text, in bytes: about 230 tokens.
 const PIECE: usize = 900;
-/// One piece of so many is held out.
+/// One of so many pieces is held out.
 const HELD_OUT: usize = 50;
 
-/// Downloads the texts, trains, and writes `crates/builtin/tiny`. `work` keeps what is made on the way.
+/// Downloads the texts, trains, and writes `crates/builtin/tiny`. Intermediate files are kept in `work`.
 pub fn train(lorelei: &Path, root: &Path, work: &Path) -> Result<()> {
     fs::create_dir_all(work)?;
     let builtin = root.join("crates/builtin");
@@ -61,12 +61,12 @@ pub fn train(lorelei: &Path, root: &Path, work: &Path) -> Result<()> {
     Ok(())
 }
 
-/// What the model is, with the numbers of the run that made it.
+/// Returns the model card, with the numbers of the run that made the model.
 fn card(trained: &Path, train: &[String], held_out: &[String]) -> Result<String> {
     let read = |name: &str| fs::read_to_string(trained.join(name)).with_context(|| name.to_owned());
     let log = read("trainer_log.jsonl")?;
     let lines: Vec<Value> = log.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
-    // The last step; an evaluation may come after it.
+    // The last line with a loss is the last step; an evaluation may follow it.
     let last = lines.iter().rfind(|line| line["loss"].is_f64()).context("trainer_log.jsonl has no step")?;
     let results: Value = serde_json::from_str(&read("eval_results.json")?)?;
     let number =
@@ -96,11 +96,11 @@ fn card(trained: &Path, train: &[String], held_out: &[String]) -> Result<String>
     ))
 }
 
-/// All texts in pieces: (train, held out).
+/// Returns all texts in pieces: (train, held out).
 fn pieces() -> Result<(Vec<String>, Vec<String>)> {
     let book = fs::read_to_string(MOBY_DICK.folder()?.join("package/data/data.txt"))?;
     let mut pieces = Vec::new();
-    // The book is broken into lines; an empty one ends a paragraph.
+    // The book has line breaks within paragraphs; an empty line ends a paragraph.
     let paragraphs = book.split("\n\n").map(|p| p.split_whitespace().collect::<Vec<_>>().join(" "));
     let units: Vec<String> =
         paragraphs.flat_map(|p| if p.len() > PIECE { sentences(&p) } else { vec![p] }).collect();
@@ -119,7 +119,7 @@ fn pieces() -> Result<(Vec<String>, Vec<String>)> {
     Ok((train, held_out))
 }
 
-/// Cuts after `. `, `! ` and `? `.
+/// Splits a text after `. `, `! ` and `? `.
 fn sentences(text: &str) -> Vec<String> {
     let mut sentences = Vec::new();
     let mut start = 0;
@@ -133,7 +133,7 @@ fn sentences(text: &str) -> Vec<String> {
     sentences
 }
 
-/// Joins units while they fit into a piece.
+/// Joins units into pieces, each as long as `PIECE` allows.
 fn gather(units: &[String], joint: &str, pieces: &mut Vec<String>) {
     let mut piece = String::new();
     for unit in units.iter().filter(|unit| !unit.is_empty()) {

@@ -1,4 +1,4 @@
-//! The page: what builds it, and building it into `dist`.
+//! The page: its toolchain, and its build into `dist`.
 
 use std::{
     fs,
@@ -17,14 +17,14 @@ use crate::{
 
 const TARGET: &str = "wasm32-unknown-unknown";
 
-/// Environment variables with which cargo builds for a browser, and the driver of Clippy that fits.
+/// Returns the environment variables with which cargo builds for a browser, and the matching driver of Clippy.
 pub fn toolchain() -> Result<(Vec<(&'static str, String)>, &'static str)> {
     let installed = Command::new("rustup").args(["target", "list", "--installed"]).output();
     let has_target = installed.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains(TARGET));
     if has_target || works(Command::new("rustup").args(["target", "add", TARGET])) {
         return Ok((Vec::new(), "clippy-driver"));
     }
-    // Debian's toolchain for browsers stands beside rustup's and leaves it alone.
+    // Debian's toolchain for browsers is installed beside rustup's and does not change it.
     let linker = "wasm-ld-22";
     let clippy = "/usr/bin/clippy-driver";
     if !works(Command::new(linker).arg("--version")) || !works(Command::new(clippy).arg("--version")) {
@@ -41,7 +41,7 @@ pub fn toolchain() -> Result<(Vec<(&'static str, String)>, &'static str)> {
     Ok((environment, clippy))
 }
 
-/// Where cargo builds for a browser: apart, so that neither build waits for the other's lock.
+/// Returns the folder of cargo's builds for a browser. It is a separate one, so that neither build waits for the other's lock.
 pub fn target_dir(root: &Path) -> PathBuf {
     match std::env::var_os("CARGO_TARGET_DIR") {
         Some(target) => PathBuf::from(target).with_file_name("target-wasm"),
@@ -58,10 +58,10 @@ const FILES: [(&str, &str); 5] = [
     ("builtin-tiny.safetensors", "crates/builtin/tiny/model.safetensors"),
 ];
 
-/// The packages that a browser runs, each with its program.
+/// The packages that run in a browser, each with one program.
 const MODULES: [&str; 2] = ["lorelei-web", "lorelei-worker"];
 
-/// Builds the page into `dist`, which is what it was where that fails. With `lints`, what they say of the project's crates is an error.
+/// Builds the page into `dist`, which is unchanged if the build fails. With `lints`, warnings about the project's crates are errors.
 pub fn build(root: &Path, lints: bool) -> Result<()> {
     let (mut environment, clippy) = toolchain()?;
     if lints {
@@ -70,7 +70,7 @@ pub fn build(root: &Path, lints: bool) -> Result<()> {
     let target = target_dir(root);
     println!("xtask: building the page (the first time takes a while)");
     for package in MODULES {
-        // One at a time: each has features of its own, and the page's must not grow by the trainer's.
+        // The packages are built one at a time: each has features of its own, and the page's must not grow by the trainer's.
         let build = ["build", "--profile", "web", "--target", TARGET, "--package", package];
         let mut cargo = cargo();
         cargo

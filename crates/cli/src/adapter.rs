@@ -8,16 +8,16 @@ use miette::{Result, miette};
 
 use crate::{file_system::DiskFolder, report};
 
-/// What a PEFT adapter's folder was trained for.
+/// Returns the purpose that a PEFT adapter's folder was trained for.
 ///
 /// # Errors
 ///
-/// If it cannot be read.
+/// If the folder cannot be read.
 pub fn purpose(folder: &str) -> Result<Purpose> {
     pollster::block_on(lorelei_session::adapter_purpose(&DiskFolder::from(Path::new(folder)))).map_err(report)
 }
 
-/// Refuses an adapter that does not make a model write.
+/// Refuses an adapter that does not generate text.
 ///
 /// # Errors
 ///
@@ -31,11 +31,11 @@ pub fn generates(folder: &str) -> Result<()> {
     }
 }
 
-/// The recipe with the configuration of the adapter that its run trains: that of `adapter_name_or_path`, where it names one.
+/// Returns the recipe with the configuration of the adapter that its run trains, which is that of `adapter_name_or_path` where it names one.
 ///
 /// # Errors
 ///
-/// If that cannot be read.
+/// If that adapter's configuration cannot be read.
 pub fn effective(mut recipe: Recipe) -> Result<Recipe> {
     if let (Some(folder), FinetuningType::Lora) =
         (&recipe.model.adapter_name_or_path, recipe.training.finetuning_type)
@@ -48,7 +48,7 @@ pub fn effective(mut recipe: Recipe) -> Result<Recipe> {
     Ok(recipe)
 }
 
-/// Puts a PEFT adapter folder's adapter into the model.
+/// Loads the adapter of a PEFT adapter's folder into the model.
 ///
 /// # Errors
 ///

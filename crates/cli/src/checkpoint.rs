@@ -1,4 +1,4 @@
-//! Going on from a checkpoint that a run has left in its `output_dir`.
+//! Resuming from a checkpoint that a run has left in its `output_dir`.
 
 use std::{
     fs,
@@ -11,8 +11,8 @@ use miette::{Context, IntoDiagnostic, Result, miette};
 
 use crate::report;
 
-/// The newest whole checkpoint in `output_dir`, as Transformers' `get_last_checkpoint` finds it. One that cannot be read is passed over with
-/// a word.
+/// Returns the newest whole checkpoint in `output_dir`, as Transformers' `get_last_checkpoint` finds it. A checkpoint that cannot be read is skipped
+/// with a warning.
 ///
 /// # Errors
 ///
@@ -39,7 +39,7 @@ pub fn last(output_dir: &Path) -> Result<PathBuf> {
     ))
 }
 
-/// Step and folder of every checkpoint, the newest last.
+/// Returns the step and the folder of every checkpoint, the newest last.
 fn all(output_dir: &Path) -> std::io::Result<Vec<(u64, PathBuf)>> {
     let step = |path: &PathBuf| path.file_name()?.to_str()?.strip_prefix("checkpoint-")?.parse::<u64>().ok();
     let entries = fs::read_dir(output_dir)?.flatten().map(|entry| entry.path());
@@ -48,7 +48,7 @@ fn all(output_dir: &Path) -> std::io::Result<Vec<(u64, PathBuf)>> {
     Ok(found)
 }
 
-/// Removes the oldest checkpoints but the newest `keep`, and never the one called `best`.
+/// Removes the oldest checkpoints, except the newest `keep` and the one called `best`.
 ///
 /// # Errors
 ///
@@ -56,7 +56,7 @@ fn all(output_dir: &Path) -> std::io::Result<Vec<(u64, PathBuf)>> {
 pub fn rotate(output_dir: &Path, keep: usize, best: Option<&str>) -> std::io::Result<()> {
     let mut found = all(output_dir)?;
     let is_best = |path: &Path| best.is_some_and(|best| path.file_name().is_some_and(|name| name == best));
-    // As Transformers: the best counts as the newest but one.
+    // Like Transformers: the best counts as the newest but one.
     if let Some(at) = found.iter().position(|(_, path)| is_best(path))
         && at + 2 < found.len()
     {
@@ -74,7 +74,7 @@ pub fn rotate(output_dir: &Path, keep: usize, best: Option<&str>) -> std::io::Re
     Ok(())
 }
 
-/// Whether a checkpoint's weights can be read: the adapter, or the whole model.
+/// Checks that a checkpoint's weights can be read: those of the adapter, or of the whole model.
 fn weights(folder: &Path) -> Result<()> {
     let adapter = folder.join("adapter_model.safetensors");
     let path = if adapter.exists() { adapter } else { folder.join("model.safetensors") };
@@ -83,11 +83,11 @@ fn weights(folder: &Path) -> Result<()> {
     SafetensorsFile::open(bytes, path.display().to_string()).map(drop).map_err(report)
 }
 
-/// Step and optimizer of a checkpoint's folder.
+/// Reads the step and the optimizer of a checkpoint's folder.
 ///
 /// # Errors
 ///
-/// If a file is missing or is not what the trainer writes.
+/// If a file is missing or does not have the trainer's form.
 pub fn read(folder: &Path) -> Result<Checkpoint> {
     let file = |name: &str| {
         let path = folder.join(name);
@@ -99,7 +99,7 @@ pub fn read(folder: &Path) -> Result<Checkpoint> {
     Checkpoint::read(file("optimizer.safetensors")?, &String::from_utf8_lossy(&state)).map_err(report)
 }
 
-/// The lines of a log that were written up to `step`.
+/// Returns the lines of a log that were written up to `step`.
 pub fn log_until(log: &str, step: usize) -> String {
     let until = |line: &&str| {
         let line: Option<serde_json::Value> = serde_json::from_str(line).ok();

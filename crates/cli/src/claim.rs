@@ -7,7 +7,7 @@ use std::{
 
 use miette::{Context, IntoDiagnostic, Result, miette};
 
-/// The file that is locked. The lock goes with the process, however it ends; the file stays and says nothing.
+/// Name of the file that is locked. The lock is released when the process ends, however it ends. The file stays and has no content.
 const NAME: &str = ".lorelei.lock";
 
 /// A folder that no other run writes into.
@@ -31,7 +31,7 @@ impl Claim {
                 "another run is writing into {}: wait until it is done, or choose another training.output_dir",
                 folder.display()
             )),
-            // Some network file systems have no locks; a run there is not refused for it.
+            // Some network file systems have no locks; a run there is not refused for that.
             Err(TryLockError::Error(_)) => Ok(Self(None)),
         }
     }

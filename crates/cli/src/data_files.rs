@@ -1,4 +1,4 @@
-//! The files that a recipe's `[data]` names: a file, a folder or a glob of them, or what the program carries.
+//! The files that a recipe's `[data]` names: a file, a folder or a glob of them, or a data set that the program carries.
 
 use std::{
     fs::{self, File},
@@ -10,7 +10,7 @@ use lorelei_data::{Encoded, Rows, is_known, is_parquet, read_parquet, read_rows}
 use lorelei_recipe::DataSection;
 use miette::{Context, IntoDiagnostic, Result, miette};
 
-/// Bad rows that are told of.
+/// Number of bad rows that are printed.
 const SHOWN: usize = 8;
 
 /// Warns of rows that were cut or left out.
@@ -53,7 +53,7 @@ pub fn warn(path: &str, encoded: &Encoded, max_length: usize) {
     }
 }
 
-/// The files that a name stands for, in the order of their names.
+/// Returns the files that a name stands for, in the order of their names.
 ///
 /// # Errors
 ///
@@ -77,7 +77,7 @@ pub fn files(name: &str) -> Result<Vec<String>> {
     if !is_pattern {
         return Ok(vec![name.to_owned()]);
     }
-    // Shells pass hidden files over, too.
+    // Shells skip hidden files, too.
     let options = glob::MatchOptions { require_literal_leading_dot: true, ..glob::MatchOptions::new() };
     let paths = glob::glob_with(name, options)
         .map_err(|error| miette!("{name} is no pattern of file names: {error}"))?;
@@ -90,7 +90,7 @@ pub fn files(name: &str) -> Result<Vec<String>> {
     }
 }
 
-/// Files of data in a folder and the folders in it. What is hidden, and links to folders, are passed over.
+/// Collects the data files in a folder and its subfolders. Hidden files and links to folders are skipped.
 fn collect(folder: &Path, found: &mut Vec<PathBuf>) -> std::io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
@@ -107,11 +107,11 @@ fn collect(folder: &Path, found: &mut Vec<PathBuf>) -> std::io::Result<()> {
     Ok(())
 }
 
-/// The rows of a file, or of a data set that the program carries.
+/// Opens the rows of a file, or of a data set that the program carries.
 ///
 /// # Errors
 ///
-/// If it is not there.
+/// If the file is not there.
 pub fn open(path: &str, section: &DataSection) -> Result<Rows<'static>> {
     if let Some(rows) = lorelei_builtin::data(path) {
         return Ok(read_rows(rows.as_bytes(), path, section));
@@ -126,7 +126,7 @@ pub fn open(path: &str, section: &DataSection) -> Result<Rows<'static>> {
     if is_parquet(&beginning) {
         return Ok(read_parquet(file, path, section));
     }
-    // What cannot be rewound, a pipe, goes on where it is.
+    // A pipe cannot be rewound: it is read on from where it is.
     let reader: Box<dyn BufRead> = match file.rewind() {
         Ok(()) => Box::new(BufReader::with_capacity(1 << 16, file)),
         Err(_) => Box::new(BufReader::new(std::io::Cursor::new(beginning).chain(file))),

@@ -1,4 +1,4 @@
-//! Which device to train on.
+//! The choice of the device to train on.
 
 use burn::tensor::Device;
 use burn_cubecl::cubecl::wgpu::{
@@ -15,7 +15,7 @@ pub struct DeviceArguments {
 }
 
 impl DeviceArguments {
-    /// As [`choose`].
+    /// Chooses the device of `--device`, by the names that [`choose`] takes.
     ///
     /// # Errors
     ///
@@ -25,8 +25,8 @@ impl DeviceArguments {
     }
 }
 
-/// Tells drivers where this user's session is, where the environment does not: in a container, or by cron. Mesa looks there for the desktop's GPU,
-/// and else prints an error at each look.
+/// Sets `XDG_RUNTIME_DIR` to this user's session folder where the environment does not have it, as in a container or under cron. Mesa looks there for
+/// the desktop's GPU, and prints an error at each look where the variable is missing.
 ///
 /// # Safety
 ///
@@ -43,13 +43,13 @@ pub unsafe fn set_runtime_dir() {
     }
 }
 
-/// An adapter of wgpu's, and the name that burn has for it.
+/// An adapter of wgpu's, and burn's name for it.
 struct Adapter {
     adapter: wgpu::Adapter,
     kind: WgpuDeviceKind,
 }
 
-/// The adapters that can be trained on, in wgpu's order: those of the one graphics API that burn settles on.
+/// Returns the adapters that can be trained on, in wgpu's order: those of the one graphics API that burn settles on.
 fn adapters() -> Vec<Adapter> {
     let adapters =
         settle(AutoGraphicsApi::chain().into_iter().map(adapters_of), |adapter| !is_software(adapter));
@@ -58,7 +58,7 @@ fn adapters() -> Vec<Adapter> {
     named.filter_map(|(adapter, kind)| Some(Adapter { adapter, kind: kind? })).collect()
 }
 
-/// The adapters of one graphics API.
+/// Returns the adapters of one graphics API.
 fn adapters_of(api: wgpu::Backend) -> Vec<wgpu::Adapter> {
     let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
         backends: api.into(),
@@ -71,7 +71,7 @@ fn is_software(adapter: &wgpu::Adapter) -> bool {
     adapter.get_info().device_type == wgpu::DeviceType::Cpu
 }
 
-/// The list that burn settles on: the first that has a GPU, else the first that has anything.
+/// Returns the list that burn settles on: the first that has a GPU, else the first that is not empty.
 fn settle<T>(lists: impl Iterator<Item = Vec<T>>, is_gpu: impl Fn(&T) -> bool) -> Vec<T> {
     let mut software = Vec::new();
     for list in lists {
@@ -85,7 +85,7 @@ fn settle<T>(lists: impl Iterator<Item = Vec<T>>, is_gpu: impl Fn(&T) -> bool) -
     software
 }
 
-/// The name that burn has for each adapter: its type and its number among that type. It has none for a second software driver.
+/// Returns burn's name for each adapter: its type and its number among that type. burn has no name for a second software driver.
 fn kinds(types: impl Iterator<Item = wgpu::DeviceType>) -> Vec<Option<WgpuDeviceKind>> {
     let mut seen = Vec::new();
     let mut kind = |device_type| {
@@ -102,7 +102,7 @@ fn kinds(types: impl Iterator<Item = wgpu::DeviceType>) -> Vec<Option<WgpuDevice
     types.map(&mut kind).collect()
 }
 
-/// A CUDA device by its name: `cuda`, or `cuda:N`. None for other names.
+/// Opens a CUDA device by its name: `cuda`, or `cuda:N`. Returns `None` for other names.
 #[cfg(feature = "cuda")]
 fn cuda(name: &str) -> Option<Result<Device>> {
     let number = match name.strip_prefix("cuda")?.strip_prefix(':') {
@@ -113,14 +113,14 @@ fn cuda(name: &str) -> Option<Result<Device>> {
     Some(number.map(Device::cuda).ok_or_else(|| miette!("unknown device {name:?}; write cuda or cuda:N")))
 }
 
-/// This program is built without CUDA.
+/// Returns an error for the names of CUDA devices: this program is built without CUDA.
 #[cfg(not(feature = "cuda"))]
 fn cuda(name: &str) -> Option<Result<Device>> {
     let way = "build it with `cargo build --release --features cuda`, or take wgpu, which runs on NVIDIA's Vulkan driver";
     name.starts_with("cuda").then(|| Err(miette!("this program is built without CUDA: {way}")))
 }
 
-/// `auto` (a GPU, else the CPU), `cpu`, `wgpu`, `wgpu:N` by the number that `lorelei devices` shows, or `cuda`.
+/// Opens a device by its name: `auto` (a GPU, else the CPU), `cpu`, `wgpu`, `wgpu:N` by the number that `lorelei devices` shows, or `cuda`.
 ///
 /// # Errors
 ///
@@ -141,7 +141,7 @@ fn choose(name: &str) -> Result<Device> {
                 "wgpu finds no adapter: install a Vulkan driver, or train with --device cpu"
             ));
         }
-        // burn takes a GPU before a software driver.
+        // burn prefers a GPU to a software driver.
         "auto" | "wgpu" => (WgpuDeviceKind::DefaultDevice, only_software),
         _ => {
             let number = name.strip_prefix("wgpu:").and_then(|number| number.parse::<usize>().ok());
@@ -157,14 +157,14 @@ fn choose(name: &str) -> Result<Device> {
     Ok(device)
 }
 
-/// A device of wgpu's, ready to be computed on.
+/// Opens a device of wgpu's and prepares it for computing.
 fn open(kind: WgpuDeviceKind) -> Result<Device, WgpuInitError> {
     let device = WgpuDevice::new(kind);
     try_init_setup::<AutoGraphicsApi>(&device, RuntimeOptions::try_default()?)?;
     Ok(Device::new(device))
 }
 
-/// The error for a name that no device has, where wgpu has `adapters`.
+/// Returns the error for a name that no device has, where wgpu has `adapters` adapters.
 fn unknown(name: &str, adapters: usize) -> miette::Report {
     let mut known = vec!["auto".to_owned(), "cpu".to_owned()];
     if adapters > 0 {
@@ -205,7 +205,7 @@ mod tests {
         let settled = |lists: &[&[&'static str]]| {
             settle(lists.iter().map(|list| list.to_vec()), |adapter| !adapter.starts_with("software"))
         };
-        // A GPU of Vulkan's is not listed once more as OpenGL's.
+        // A GPU that Vulkan lists is not listed again by OpenGL.
         assert_eq!(settled(&[&["gpu", "software"], &["gpu by OpenGL"]]), ["gpu", "software"]);
         assert_eq!(settled(&[&["software"], &[], &["gpu by OpenGL"]]), ["gpu by OpenGL"]);
         assert_eq!(settled(&[&[], &["software 1"], &["software 2"]]), ["software 1"]);

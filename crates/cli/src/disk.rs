@@ -1,4 +1,4 @@
-//! Files that are written whole or not at all.
+//! Writing of files that are there whole or not at all.
 
 use std::{
     fs::{self, File},
@@ -8,11 +8,11 @@ use std::{
 
 use lorelei_train::SaveError;
 
-/// An empty file in `folder` that takes its final name when it is whole, with the permissions of any new file.
+/// Creates an empty temporary file in `folder`, with the permissions of any new file, to be renamed to its final name when it is whole.
 ///
 /// # Errors
 ///
-/// If it cannot be made.
+/// If the file cannot be created.
 pub fn aside(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
     let mut builder = tempfile::Builder::new();
     #[cfg(unix)]
@@ -23,12 +23,12 @@ pub fn aside(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
     builder.suffix(".tmp").tempfile_in(folder)
 }
 
-/// Writes `files` into `folder`. A folder that is not there yet appears whole, with all of them; in one that is, each file is
-/// written aside and synced, and only when all are there they take their places.
+/// Writes `files` into `folder`. A new folder appears whole, with all of its files. In an existing folder, each file is written to a temporary file
+/// and synced, and the files are moved to their places only when all of them are written.
 ///
 /// # Errors
 ///
-/// If one cannot be written; then nothing is replaced.
+/// If a file cannot be written; then nothing is replaced.
 pub fn save(folder: &Path, files: &[(String, Vec<u8>)]) -> Result<(), SaveError> {
     let failed = |path: &Path, error: std::io::Error| SaveError {
         path: path.display().to_string(),
@@ -62,12 +62,12 @@ pub fn save(folder: &Path, files: &[(String, Vec<u8>)]) -> Result<(), SaveError>
     Ok(())
 }
 
-/// The folder that a path lies in: of a bare name, the one that the program runs in.
+/// Returns the folder of a path; that of a bare name is the current folder.
 pub fn parent(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Each aside, then each in its place.
+/// Writes each file to a temporary file, then moves each to its place.
 fn replace(folder: &Path, files: &[(String, Vec<u8>)]) -> Result<(), (PathBuf, std::io::Error)> {
     let mut written = Vec::new();
     for (name, bytes) in files {
@@ -90,7 +90,7 @@ fn replace(folder: &Path, files: &[(String, Vec<u8>)]) -> Result<(), (PathBuf, s
     Ok(())
 }
 
-/// Removes what a run that was killed while it saved has left in `folder`: files and folders under names of ours that never took their places.
+/// Removes from `folder` the temporary files and folders of a run that was killed while it saved.
 pub fn sweep(folder: &Path) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name();
@@ -102,7 +102,7 @@ pub fn sweep(folder: &Path) {
     }
 }
 
-/// A rename is on disk only once its folder is.
+/// Syncs a folder: a rename is on disk only once its folder is.
 fn sync(folder: &Path) {
     let _ = File::open(folder).and_then(|folder| folder.sync_all());
 }

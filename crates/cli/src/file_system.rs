@@ -52,7 +52,7 @@ impl Host for FileSystem {
     }
 }
 
-/// An error of the program's own, with what caused it.
+/// Converts an error of the program, with its causes, into a session's error.
 fn said(error: miette::Report) -> SessionError {
     SessionError::Host(format!("{error:#}"))
 }

@@ -1,4 +1,4 @@
-//! A model's answer, written as it comes.
+//! A model's answer, written to the terminal while it is generated.
 
 use std::{io::Write as _, time::Instant};
 
@@ -9,7 +9,7 @@ use miette::{Result, miette};
 
 use crate::report;
 
-/// How answers are made.
+/// Settings of the generation of answers.
 #[derive(clap::Args)]
 pub struct GenerationArguments {
     /// Longest answer, in tokens.
@@ -35,22 +35,22 @@ pub struct GenerationArguments {
     pub stop: Vec<String>,
 }
 
-/// An answer, and how it came.
+/// An answer and the speed of its generation.
 pub struct Generated {
-    /// What was said.
+    /// The answer's text.
     pub text: String,
-    /// Tokens that were drawn.
+    /// Number of tokens that were drawn.
     pub tokens: usize,
-    /// Tokens a second, the reading of the prompt not counted.
+    /// Tokens a second, without the reading of the prompt.
     pub tokens_per_second: f64,
 }
 
 impl GenerationArguments {
-    /// Refuses numbers that mean nothing.
+    /// Returns the settings of the sampling, if their numbers are in range.
     ///
     /// # Errors
     ///
-    /// If there are any.
+    /// If a number is out of its range.
     pub fn sampling(&self) -> Result<Sampling> {
         let sampling = Sampling {
             temperature: self.temperature,
@@ -64,7 +64,7 @@ impl GenerationArguments {
         Ok(sampling)
     }
 
-    /// Writes what `model` says behind `prompt` to the standard output, as it comes.
+    /// Writes the continuation of `prompt` by `model` to the standard output, while it is generated.
     ///
     /// # Errors
     ///
@@ -76,7 +76,7 @@ impl GenerationArguments {
         while answer.tokens() < self.max_new_tokens {
             let grows = pollster::block_on(answer.grow()).map_err(report)?;
             if answer.tokens() <= 1 {
-                // From here on a token costs a token, not the prompt.
+                // The time of the first token includes the reading of the prompt: the speed is measured from here on.
                 began = Instant::now();
             }
             if !grows {
@@ -92,7 +92,7 @@ impl GenerationArguments {
     }
 }
 
-/// Writes the part of `text` that is new; returns how much has been written of it.
+/// Writes the new part of `text`. Returns the length of `text` that has been written.
 fn show(text: &str, shown: usize) -> usize {
     match text.get(shown..) {
         Some(new) => {

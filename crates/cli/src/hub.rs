@@ -1,4 +1,4 @@
-//! A model's files from a hub, in the cache that every tool of the hub's has.
+//! A model's files from a hub, in the cache that all of the hub's tools share.
 
 use std::{
     env,
@@ -16,7 +16,7 @@ use miette::{IntoDiagnostic, Result, miette};
 
 use crate::report;
 
-/// Fetches what is not in the cache and returns the files' folder. With `HF_HUB_OFFLINE`, nothing is asked for.
+/// Fetches the files that are not in the cache and returns their folder. With `HF_HUB_OFFLINE`, no request is made.
 ///
 /// # Errors
 ///
@@ -49,7 +49,7 @@ struct Repository<'n> {
     name: &'n str,
     cache: Cache,
     repo: Repo,
-    /// None where the hub is not to be asked.
+    /// `None` where no request to the hub is allowed.
     online: Option<ApiRepo>,
 }
 
@@ -69,9 +69,9 @@ impl<'n> Repository<'n> {
                 if let Some(endpoint) = set("HF_ENDPOINT") {
                     builder = builder.with_endpoint(endpoint);
                 }
-                // Who has logged in has a token where HF_HOME is, wherever the cache is.
+                // The token of a user who has logged in is in HF_HOME, wherever the cache is.
                 builder = builder.with_token(set("HF_TOKEN").or_else(|| Cache::from_env().token()));
-                // A transfer that breaks off goes on where it was.
+                // A transfer that breaks off is resumed where it was.
                 let api = builder.with_retries(5).build();
                 let api = api.map_err(|error| miette!("the hub's cache cannot be used: {error}"))?;
                 Some(api.repo(repo.clone()))
@@ -80,7 +80,7 @@ impl<'n> Repository<'n> {
         Ok(Self { name, cache, repo, online })
     }
 
-    /// Where a file lies in the cache; it is fetched if it does not.
+    /// Returns the path of a file in the cache, fetching the file where it is not there.
     fn get(&self, file: &str) -> Result<PathBuf> {
         let name = self.name;
         if let Some(path) = self.cached(file) {
@@ -99,16 +99,16 @@ impl<'n> Repository<'n> {
 
     fn cached(&self, file: &str) -> Option<PathBuf> {
         let cache = self.cache.repo(self.repo.clone());
-        // A commit is its own folder, which other tools make without a reference to it.
+        // The folder of a commit has the commit's name; other tools create it without a reference to it.
         let of_commit =
             || self.cache.path().join(self.repo.folder_name()).join("snapshots").join(self.repo.revision());
         cache.get(file).or_else(|| Some(of_commit().join(file)).filter(|path| path.exists()))
     }
 }
 
-/// Holds a file that was fetched against the checksum that the hub names it by; a damaged one is removed.
+/// Compares a fetched file with the checksum that is its name on the hub. A damaged file is removed.
 fn check(path: &Path) -> Result<(), String> {
-    // Where the system has no links, the name is not known any more.
+    // The checksum is the name of the file that a symbolic link leads to. It is not known on a system without links.
     let Ok(blob) = fs::canonicalize(path) else { return Ok(()) };
     let expected = blob.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     if !is_sha256(&expected) {
@@ -125,7 +125,7 @@ fn check(path: &Path) -> Result<(), String> {
     ))
 }
 
-/// As `huggingface_hub` reads it.
+/// Returns whether the environment forbids requests to the hub, by the rules of `huggingface_hub`.
 fn is_offline() -> bool {
     let is_true = |value: String| ["1", "ON", "YES", "TRUE"].contains(&value.to_uppercase().as_str());
     set("HF_HUB_OFFLINE").is_some_and(is_true) || set("TRANSFORMERS_OFFLINE").is_some_and(is_true)

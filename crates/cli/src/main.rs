@@ -1,6 +1,6 @@
 //! `lorelei`: trains LoRA adapters natively.
 
-/// Prints a line. Where nobody reads it any more (`lorelei params … | head -1`) it is lost and nothing else: a run goes on.
+/// Prints a line. Where the reader has gone (`lorelei params … | head -1`), the line is lost and nothing else happens: a run continues.
 macro_rules! say {
     ($($words:tt)*) => {{
         use std::io::Write as _;
@@ -83,7 +83,7 @@ fn main() -> miette::Result<()> {
     unsafe {
         device::set_runtime_dir();
     }
-    // Paths and names stay in one piece, so that they can be copied and searched for.
+    // Paths and names are not wrapped, so that they can be copied and searched for.
     miette::set_hook(Box::new(|_| Box::new(miette::MietteHandlerOpts::new().wrap_lines(false).build())))?;
     tracing_subscriber::fmt()
         .with_env_filter(
@@ -119,7 +119,7 @@ fn main() -> miette::Result<()> {
     }
 }
 
-/// A library's error as the program reports it, with what caused it.
+/// Converts a library's error, with what caused it, into the program's report.
 fn report(error: impl std::error::Error) -> miette::Report {
     let first: &dyn std::error::Error = &error;
     let mut causes: Vec<String> =

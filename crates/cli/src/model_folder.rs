@@ -7,13 +7,13 @@ use miette::{IntoDiagnostic, Result, WrapErr, miette};
 
 use crate::{disk, report};
 
-/// Writes `model.safetensors` with the tensors that `config` calls for, each as `read` gives it, and then `companions`.
+/// Writes `model.safetensors` with the tensors that `config` requires, each as `read` returns it, and then `companions`.
 ///
-/// Tensor by tensor into a file aside, which takes its place when it is whole.
+/// The tensors are written one by one into a temporary file, which is moved to its place when it is whole.
 ///
 /// # Errors
 ///
-/// If a tensor cannot be read, or the folder not written; then no file is replaced.
+/// If a tensor cannot be read, or the folder cannot be written; then no file is replaced.
 pub fn write(
     folder: &Path,
     config: &ModelConfig,

@@ -1,4 +1,4 @@
-//! A recipe's run before it begins: its model as plain data, and its rows. What `lorelei fit` and `lorelei params` say is said of this.
+//! A recipe's run before it begins: its model as plain data, and its rows. `lorelei fit` and `lorelei params` report on this.
 
 use lorelei_data::Labels;
 use lorelei_estimate::{ModelShape, Trainable};
@@ -17,9 +17,9 @@ use crate::{
     report, source,
 };
 
-/// A run that was planned.
+/// A planned run.
 pub struct Planned {
-    /// The recipe, with the configuration of the adapter that it goes on from.
+    /// The recipe, with the configuration of the adapter that it starts from.
     pub recipe: Recipe,
     /// The model, with as many classes as the data have.
     pub shape: ModelShape,
@@ -29,7 +29,7 @@ pub struct Planned {
 }
 
 impl Planned {
-    /// What the run trains of the model's modules.
+    /// Returns the model's modules and the parts of them that the run trains.
     ///
     /// # Errors
     ///
@@ -45,8 +45,8 @@ impl Planned {
         }
     }
 
-    /// Opens the recipe's model, of which no weight is read. `keep_packed` says whether a GGUF file's blocks stay what they are. The labels of
-    /// a classifier are read where the recipe names data.
+    /// Opens the recipe's model without reading its weights. `keep_packed` returns whether the blocks of a GGUF file are kept as they are. The labels
+    /// of a classifier are read where the recipe names data.
     ///
     /// # Errors
     ///
@@ -67,11 +67,11 @@ impl Planned {
         Ok(planned)
     }
 
-    /// Tokens of the longest row; none where the recipe names no data.
+    /// Returns the length in tokens of the longest row, or `None` where the recipe names no data.
     ///
     /// # Errors
     ///
-    /// If the data are wrong.
+    /// If the data is wrong.
     pub fn longest_row(&mut self) -> Result<Option<usize>> {
         self.read_data()?;
         let Some(data) = self.data.take() else { return Ok(None) };

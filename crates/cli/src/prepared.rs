@@ -22,21 +22,21 @@ use crate::{
 
 /// A recipe with everything that it names in memory, and its output folder.
 pub struct Prepared {
-    /// What the trainer needs.
+    /// The trainer's job.
     pub job: Job,
-    /// The model's.
+    /// The tokenizer of the model.
     pub tokenizer: Tokenizer,
-    /// Where events and files go.
+    /// The host that receives the events and writes the files.
     pub terminal: Terminal,
     recipe: Recipe,
-    /// A classifier's.
+    /// The labels of a classifier.
     labels: Option<Labels>,
     base_is_on_hub: bool,
 }
 
 impl Prepared {
-    /// Reads the data, loads the model onto `device`, puts the adapter in and makes `output_dir`; with `resume`, all as that checkpoint's folder has
-    /// it.
+    /// Reads the data, loads the model onto `device`, puts the adapter in and creates `output_dir`. With `resume`, all of it is read from that
+    /// checkpoint's folder.
     ///
     /// # Errors
     ///
@@ -44,7 +44,7 @@ impl Prepared {
     pub fn new(recipe: Recipe, device: &Device, resume: Option<&Path>) -> Result<Self> {
         let is_full = recipe.training.finetuning_type == FinetuningType::Full;
         let named = recipe.model.name().map_err(report)?;
-        // A checkpoint of a whole model is one.
+        // A checkpoint of a whole model is itself a model's folder.
         let whole = resume.filter(|_| is_full).map(|folder| folder.display().to_string());
         let opened = source::opened(named)?;
         let opened = match whole {
@@ -74,7 +74,7 @@ impl Prepared {
         Ok(Self { job, tokenizer, recipe, terminal, labels, base_is_on_hub: is_on_hub })
     }
 
-    /// Trains, and saves what was learnt with the recipe.
+    /// Trains, and saves the result with the recipe.
     ///
     /// # Errors
     ///
@@ -91,17 +91,17 @@ impl Prepared {
         Ok(finished)
     }
 
-    /// The loss on the validation rows.
+    /// Computes the loss on the validation rows.
     ///
     /// # Errors
     ///
-    /// If there are none, or the device fails.
+    /// If there are no validation rows, or the device fails.
     pub fn evaluate(&self) -> Result<f64> {
         let evaluation = lorelei_train::evaluate(&self.job, &self.terminal, 0, 0.0);
         Ok(pollster::block_on(evaluation).map_err(report)?.loss())
     }
 
-    /// Prints which rules of experience the run does not keep to.
+    /// Prints the rules of thumb that the run does not follow.
     pub fn print_hints(&self) {
         let plan = StepPlan::new(self.job.train.len(), &self.recipe.training).ok();
         for Hint { key, message, source } in hints(&self.recipe, plan.as_ref()) {
@@ -110,7 +110,7 @@ impl Prepared {
     }
 }
 
-/// What becomes of a recipe's rows.
+/// Returns the request by which a recipe's rows are read.
 pub fn dataset_request<'r>(
     recipe: &'r Recipe,
     tokenizer: &'r Tokenizer,
@@ -121,11 +121,11 @@ pub fn dataset_request<'r>(
     DatasetRequest { tokenizer, vocab_size, task, section: &recipe.data, bad_rows }
 }
 
-/// Reads a recipe's files, warns of rows that were cut or left out, and tells the classes.
+/// Reads a recipe's files, warns of rows that were cut or left out, and determines the classes.
 ///
 /// # Errors
 ///
-/// If it names none, one cannot be read or there is nothing to learn.
+/// If the recipe names no file, a file cannot be read, or there is nothing to train on.
 pub fn read_dataset(recipe: &Recipe, request: DatasetRequest<'_>) -> Result<Dataset> {
     let train = train_file(recipe)?;
     let validation = recipe.data.validation_file.as_deref();
@@ -137,11 +137,11 @@ pub fn read_dataset(recipe: &Recipe, request: DatasetRequest<'_>) -> Result<Data
     Ok(data)
 }
 
-/// The recipe's `train_file`.
+/// Returns the recipe's `train_file`.
 ///
 /// # Errors
 ///
-/// If it names none.
+/// If the recipe has none.
 pub fn train_file(recipe: &Recipe) -> Result<&str> {
     let named = recipe.data.train_file.as_deref();
     named.ok_or(lorelei_session::SessionError::NoTrainFile).map_err(report)
@@ -157,7 +157,7 @@ fn read(recipe: &Recipe, request: DatasetRequest<'_>) -> Result<RunData> {
     data.split(&recipe.data, recipe.training.shuffle_seed()).map_err(report)
 }
 
-/// What is saved beside every checkpoint: of a whole model what makes its folder one, and a classifier's labels.
+/// Returns the files that are saved beside every checkpoint: those that make the folder of a whole model loadable, and a classifier's labels.
 fn companions(
     source: &lorelei_formats::ModelSource,
     is_full: bool,

@@ -1,4 +1,4 @@
-//! The recipe that a command is given.
+//! The recipe that a command is run with.
 
 use std::{fs, path::PathBuf};
 
@@ -59,7 +59,7 @@ pub fn parse(text: &str, name: &str, json: bool, set: &[String]) -> Result<Recip
     Ok(recipe)
 }
 
-/// The error with the place in the recipe's text that it is about.
+/// Returns the report of an error, with the place in the recipe's text that it is about.
 pub fn shown(error: RecipeError, text: &str) -> Report {
     if error.line == 0 {
         return report(error);

@@ -1,4 +1,4 @@
-//! Where a model comes from: what the program carries, a Hugging Face folder, a GGUF file or a hub id.
+//! Sources of a model: the program itself, a Hugging Face folder, a GGUF file or a hub id.
 
 use std::{fs::File, io, path::Path};
 
@@ -13,11 +13,11 @@ use miette::{Context, IntoDiagnostic, Result, miette};
 
 use crate::{file_system::FileSystem, hub, report};
 
-/// Opens what `model_name_or_path` names.
+/// Opens the model that `model_name_or_path` names.
 ///
 /// # Errors
 ///
-/// If it is not there or not a model.
+/// If it is not there or is not a model.
 pub fn open(name: &str) -> Result<ModelSource> {
     let path = Path::new(name);
     if let Some(model) = lorelei_builtin::model(name) {
@@ -40,7 +40,7 @@ pub fn open(name: &str) -> Result<ModelSource> {
     }
 }
 
-/// Whether [`open`] takes a model's name for a hub id: no folder or file is called so.
+/// Whether [`open`] takes a model's name for a hub id, which it does where no folder or file has that name.
 fn is_on_hub(name: &str) -> bool {
     let is_id = id_and_revision(name).0.split('/').count() == 2 && !name.starts_with(['.', '/']);
     is_id && !name.starts_with("builtin:") && !Path::new(name).exists()
@@ -51,16 +51,16 @@ fn folder(path: &Path) -> Result<ModelSource> {
     ModelSource::from_folder(&path.display().to_string(), open).map_err(report)
 }
 
-/// Opens what `model_name_or_path` names, and says what it is.
+/// Opens the model that `model_name_or_path` names, and returns it with its name and whether it is from a hub.
 ///
 /// # Errors
 ///
-/// As of [`open`].
+/// If [`open`] fails.
 pub fn opened(name: &str) -> Result<OpenedModel> {
     Ok(OpenedModel { source: open(name)?, name: base_name(name), is_on_hub: is_on_hub(name) })
 }
 
-/// The name that `adapter_config.json` gives the base: of a folder whose name looks like a hub id with a revision, a path that does not.
+/// Returns the base's name for `adapter_config.json`. A relative path that contains `@`, as a hub id with a revision does, begins with `./` there.
 fn base_name(name: &str) -> String {
     match name.contains('@') && Path::new(name).exists() && Path::new(name).is_relative() {
         true => format!("./{}", name.trim_start_matches("./")),
@@ -68,7 +68,7 @@ fn base_name(name: &str) -> String {
     }
 }
 
-/// The model's configuration for what it is to do.
+/// Returns the model's configuration for a purpose.
 ///
 /// # Errors
 ///
@@ -77,7 +77,7 @@ pub fn config_for(source: &ModelSource, purpose: Purpose) -> Result<ModelConfig>
     purpose.config(source.model_config().map_err(report)?).map_err(report)
 }
 
-/// The model of a source on `device`, for a task.
+/// Loads a source's model onto `device`, for a purpose.
 ///
 /// # Errors
 ///
@@ -86,7 +86,8 @@ pub fn load_for(source: &ModelSource, device: &Device, storage: Storage, purpose
     lorelei_session::load_model(&FileSystem, source, device, storage, purpose).map_err(report)
 }
 
-/// A model and its tokenizer on `device`, in the blocks of its file where they can be computed on, to generate or to classify with.
+/// Loads a model and its tokenizer onto `device`, to generate or to classify with. The weights stay in the blocks of their file where the device can
+/// compute on them.
 ///
 /// # Errors
 ///
@@ -98,7 +99,7 @@ pub fn load(name: &str, device: &Device, purpose: Purpose) -> Result<LoadedModel
     LoadedModel::load(&FileSystem, opened, tokenizer, device, storage, purpose).map_err(report)
 }
 
-/// The model's tokenizer.
+/// Reads the model's tokenizer.
 ///
 /// # Errors
 ///

@@ -1,5 +1,5 @@
-//! The examples of a run: in memory as long as they are few, then spilled into a file that is gone with the program, so that files larger than
-//! the memory can be trained on.
+//! The examples of a run: kept in memory while they are few, then spilled into a file that is deleted when the program ends, so that a run can train
+//! on files larger than the memory.
 
 use std::{
     borrow::Cow,
@@ -11,10 +11,10 @@ use std::{
 use lorelei_data::{DataError, DataErrorKind, Example, ExampleStore, Extent, IGNORE_INDEX, Target};
 use lorelei_session::ExampleSink;
 
-/// Tokens that are kept in memory.
+/// Number of tokens that are kept in memory.
 const IN_MEMORY: usize = 4 << 20;
 
-/// Examples that spill into a file. See the module.
+/// Examples that spill into a file when they exceed the limit of memory.
 pub struct SpilledExamples {
     extents: Vec<Extent>,
     storage: Storage,
@@ -97,7 +97,7 @@ impl ExampleStore for SpilledExamples {
                     file.flush()?;
                     file.get_mut().seek(SeekFrom::Start(start))?;
                     file.get_mut().read_exact(&mut bytes)?;
-                    // Whatever is written next stands behind the rest.
+                    // The next write appends to the file.
                     file.get_mut().seek(SeekFrom::End(0))
                 };
                 read().map_err(cannot("read"))?;
@@ -120,7 +120,7 @@ fn cannot(what: &'static str) -> impl Fn(io::Error) -> DataError {
     }
 }
 
-/// What begins a target: labels as spans of learnt tokens, as themselves, or what a text has.
+/// Kinds of a target, written before its value: spans of learnt tokens, labels of tokens, tags, a class, several classes or a number.
 const SPANS: u32 = 0;
 const TOKENS: u32 = 1;
 const TAGS: u32 = 2;
@@ -128,7 +128,7 @@ const CLASS: u32 = 3;
 const CLASSES: u32 = 4;
 const NUMBER: u32 = 5;
 
-/// Words of 4 bytes: ids, the count of `token_type_ids` and those, the kind of the target and what it is.
+/// Encodes an example in words of 4 bytes: the ids, the count of the `token_type_ids`, these, the kind of the target and its value.
 fn to_bytes(example: &Example) -> Vec<u8> {
     let mut words: Vec<u32> = example.input_ids.clone();
     words.push(example.token_type_ids.len() as u32);
@@ -159,7 +159,7 @@ fn to_bytes(example: &Example) -> Vec<u8> {
     words.into_iter().flat_map(u32::to_le_bytes).collect()
 }
 
-/// Where tokens are learnt, from and to, where every label is its token's id or none.
+/// Returns the spans `(start, end)` of learnt tokens, or `None` where a label is neither its token's id nor ignored.
 fn learnt_spans(input_ids: &[u32], labels: &[i64]) -> Option<Vec<(u32, u32)>> {
     let mut spans: Vec<(u32, u32)> = Vec::new();
     for (at, (id, label)) in (0..).zip(input_ids.iter().zip(labels)) {
@@ -173,7 +173,7 @@ fn learnt_spans(input_ids: &[u32], labels: &[i64]) -> Option<Vec<(u32, u32)>> {
     Some(spans)
 }
 
-/// Reads what [`to_bytes`] wrote of an example of so many tokens.
+/// Decodes an example of `tokens` tokens that [`to_bytes`] encoded.
 fn from_bytes(bytes: &[u8], tokens: usize) -> Example {
     let mut words =
         bytes.chunks_exact(4).map(|word| u32::from_le_bytes([word[0], word[1], word[2], word[3]]));
@@ -195,7 +195,7 @@ fn from_bytes(bytes: &[u8], tokens: usize) -> Example {
     Example { input_ids, token_type_ids, target }
 }
 
-/// The labels whose learnt spans are `spans`.
+/// Returns the labels whose learnt spans are `spans`.
 fn from_spans(input_ids: &[u32], spans: &[u32]) -> Vec<i64> {
     let mut labels = vec![IGNORE_INDEX; input_ids.len()];
     for span in spans.chunks_exact(2) {
@@ -233,7 +233,7 @@ mod tests {
             let mut spilled = SpilledExamples::with_limit(limit);
             for (at, example) in all.iter().enumerate() {
                 spilled.push_all(vec![example.clone()]).unwrap();
-                // Reading between writes moves nothing.
+                // Reads between writes do not move the place of the next write.
                 assert_eq!(*spilled.example(at / 2).unwrap(), all[at / 2]);
             }
             assert_eq!(spilled.is_on_disk(), limit != usize::MAX);

@@ -1,8 +1,8 @@
-//! TensorBoard's event files: `report_to = "tensorboard"`, with the tags that Transformers' `TensorBoardCallback` gives.
+//! TensorBoard's event files: `report_to = "tensorboard"`, with the tags of Transformers' `TensorBoardCallback`.
 //!
-//! A file is a row of TFRecords (length, its checksum, content, its checksum), and a content is a protocol buffer `Event`: `wall_time = 1`,
-//! `step = 2`, `file_version = 3`, `summary = 5` of `value = 1`, each `tag = 1` and `simple_value = 2`. Nothing else is written, so that those
-//! few fields need no code generator.
+//! A file is a sequence of TFRecords (length, its checksum, content, its checksum). A content is a protocol buffer `Event`: `wall_time = 1`,
+//! `step = 2`, `file_version = 3`, `summary = 5` of `value = 1`, each `tag = 1` and `simple_value = 2`. Nothing else is written, so these few
+//! fields need no code generator.
 
 use std::{
     borrow::Cow,
@@ -14,15 +14,15 @@ use std::{
 
 use lorelei_train::Event;
 
-/// A file that is being written.
+/// An event file that is being written.
 pub struct EventFile(File);
 
 impl EventFile {
-    /// Begins a file in `folder`, under a name that TensorBoard finds.
+    /// Creates a file in `folder`, under a name that TensorBoard finds.
     ///
     /// # Errors
     ///
-    /// If the folder or the file cannot be made.
+    /// If the folder or the file cannot be created.
     pub fn create(folder: &Path) -> io::Result<Self> {
         fs::create_dir_all(folder)?;
         let name = format!("events.out.tfevents.{}.lorelei.{}.0", now() as u64, std::process::id());
@@ -33,7 +33,7 @@ impl EventFile {
         Ok(file)
     }
 
-    /// Writes what an event of the trainer says in numbers.
+    /// Writes the numbers of a trainer's event.
     ///
     /// # Errors
     ///
@@ -96,12 +96,12 @@ impl EventFile {
     }
 }
 
-/// TFRecord's checksum: a CRC-32C, turned and moved so that a record in a record has another.
+/// Returns TFRecord's masked checksum: a CRC-32C, rotated and offset so that a record within a record has another checksum.
 fn masked(content: &[u8]) -> u32 {
     crc32c::crc32c(content).rotate_right(15).wrapping_add(0xA282_EAD8)
 }
 
-/// Seconds since 1970.
+/// Returns the seconds since 1970.
 fn now() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64())
 }

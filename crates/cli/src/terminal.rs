@@ -15,41 +15,41 @@ use miette::{Context, IntoDiagnostic, Result};
 
 use crate::{checkpoint, claim::Claim, disk, report, tensorboard::EventFile, tui::Tui};
 
-/// The lines of a log. The last one may be torn, of a run that goes on or was cut off: it is passed over.
+/// Reads the lines of a log. A torn last line, as of a run that is still going or was cut off, is skipped.
 ///
 /// # Errors
 ///
-/// If it cannot be read.
+/// If the log cannot be read.
 pub fn read_log(path: &std::path::Path) -> std::io::Result<Vec<serde_json::Value>> {
     let text = fs::read_to_string(path)?;
     Ok(text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
 }
 
-/// See the module.
+/// The trainer's host on a terminal.
 pub struct Terminal {
     output: PathBuf,
     log: File,
     began: Instant,
     bar: ProgressBar,
-    /// Saved with a whole model, so that the folder can be loaded.
+    /// Files that are saved with every checkpoint, so that the folder of a whole model can be loaded.
     companions: Vec<(String, Vec<u8>)>,
-    /// With `report_to = "tensorboard"`.
+    /// TensorBoard's event file, with `report_to = "tensorboard"`.
     events: Option<EventFile>,
-    /// With `disable_tqdm`.
+    /// Set by `disable_tqdm`.
     without_bar: bool,
-    /// With `--tui`, in place of the bar.
+    /// The curves in place of the bar, with `--tui`.
     tui: Option<Tui>,
-    /// Held as long as the run goes on.
+    /// The claim on `output`, held until the run ends.
     _claim: Claim,
 }
 
 impl Terminal {
-    /// Makes `output` and begins its log; of a run that goes on after `first_step`, what was logged until then stays. `companions` are saved
-    /// beside every save.
+    /// Creates `output` and begins its log. A run that is resumed after `first_step` keeps the lines that were logged until then. `companions` are
+    /// saved with every checkpoint.
     ///
     /// # Errors
     ///
-    /// If the folder or the log cannot be made.
+    /// If the folder or the log cannot be created.
     pub fn new(output: PathBuf, companions: Vec<(String, Vec<u8>)>, first_step: usize) -> Result<Self> {
         fs::create_dir_all(&output)
             .into_diagnostic()
@@ -77,7 +77,7 @@ impl Terminal {
         })
     }
 
-    /// Shows a recipe's run as the recipe says: with a bar or without, and in TensorBoard's files.
+    /// Shows a run in the way that its recipe asks for: with a bar or without, and in TensorBoard's files.
     ///
     /// # Errors
     ///
@@ -94,7 +94,7 @@ impl Terminal {
     ///
     /// # Errors
     ///
-    /// If there is no terminal.
+    /// If the output is no terminal.
     pub fn with_curves(&mut self) -> Result<()> {
         self.tui = Some(Tui::new()?);
         Ok(())
@@ -104,7 +104,7 @@ impl Terminal {
     ///
     /// # Errors
     ///
-    /// If it cannot be written.
+    /// If the folder cannot be written.
     fn report_to_tensorboard(&mut self, folder: &std::path::Path) -> Result<()> {
         let events = EventFile::create(folder).into_diagnostic();
         self.events = Some(events.wrap_err_with(|| {
@@ -113,7 +113,7 @@ impl Terminal {
         Ok(())
     }
 
-    /// A line above the bar; where there is no terminal for a bar, a line.
+    /// Prints a line above the bar, or plainly where there is no terminal for a bar.
     fn say(&mut self, line: &str) {
         match &mut self.tui {
             Some(tui) => tui.say(line),
@@ -122,13 +122,13 @@ impl Terminal {
         }
     }
 
-    /// Where the run writes.
+    /// Returns the folder that the run writes into.
     pub fn output(&self) -> &std::path::Path {
         &self.output
     }
 }
 
-/// Where TensorBoard's files go: `logging_dir`, or `runs/NAME` in `output_dir`.
+/// Returns the folder of TensorBoard's files: `logging_dir`, or `runs/NAME` in `output_dir`.
 fn logging_dir(training: &TrainingArguments) -> PathBuf {
     let name = training.run_name.as_deref().unwrap_or("run");
     match &training.logging_dir {
@@ -137,7 +137,7 @@ fn logging_dir(training: &TrainingArguments) -> PathBuf {
     }
 }
 
-/// PEFT's `print_trainable_parameters`.
+/// Formats the line of PEFT's `print_trainable_parameters`.
 pub fn parameters_line(trainable: usize, all: usize) -> String {
     let share = 100.0 * trainable as f64 / all.max(1) as f64;
     let (trainable, all) = (grouped(trainable), grouped(all));
@@ -156,17 +156,17 @@ fn grouped(number: usize) -> String {
     out
 }
 
-/// The last evaluation, as Transformers' example scripts write it.
+/// Formats the last evaluation as Transformers' example scripts write it.
 fn eval_results(evaluation: &Evaluation) -> (String, Vec<u8>) {
     let mut results = serde_json::to_value(evaluation).unwrap_or_default();
-    // Transformers' scripts give it this name alone.
+    // Transformers' scripts give this metric no prefix.
     if let Some(perplexity) = evaluation.metric("perplexity") {
         results["perplexity"] = perplexity.into();
     }
     ("eval_results.json".to_owned(), format!("{results:#}\n").into_bytes())
 }
 
-/// An evaluation in a line.
+/// Formats an evaluation as a line.
 fn evaluation_line(evaluation: &Evaluation) -> String {
     let others = evaluation.other_metrics().map(|(name, value)| format!(", {name} {value:.4}"));
     format!("step {}: eval_loss {:.4}{}", evaluation.step, evaluation.loss(), others.collect::<String>())
@@ -232,7 +232,7 @@ impl Host for Terminal {
             Event::Warned(warned) => self.say(&format!("warning: {}", warned.message)),
             Event::Finished(finished) => {
                 self.bar.finish_and_clear();
-                // What follows stays on the screen.
+                // The lines that follow stay on the screen.
                 self.tui = None;
                 say!(
                     "{} steps in {:.1} s, mean loss {:.4}, {:.0} tokens/s, peak memory {} MiB",
@@ -257,7 +257,7 @@ impl Host for Terminal {
         self.began.elapsed().as_secs_f64()
     }
 
-    /// The process's peak resident set, where the system tells it.
+    /// Returns the process's peak resident set, where the system reports it.
     fn memory_bytes(&self) -> u64 {
         let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));

@@ -14,21 +14,21 @@ use ratatui::{
     widgets::{Axis, Block, Chart, Dataset, Gauge, GraphType, Paragraph},
 };
 
-/// Lines that are kept.
+/// Number of lines that are kept.
 const LINES: usize = 100;
 
-/// The terminal, taken over until this is dropped.
+/// The terminal, taken over until this value is dropped.
 pub struct Tui {
     terminal: DefaultTerminal,
     curves: Curves,
 }
 
 impl Tui {
-    /// Takes the terminal over.
+    /// Takes over the terminal.
     ///
     /// # Errors
     ///
-    /// If there is none.
+    /// If there is no terminal.
     pub fn new() -> Result<Self> {
         if !std::io::stdout().is_terminal() {
             return Err(miette!("--tui needs a terminal: leave it out where the output goes elsewhere"));
@@ -37,7 +37,7 @@ impl Tui {
         Ok(Self { terminal, curves: Curves::default() })
     }
 
-    /// Shows what an event tells.
+    /// Shows an event.
     pub fn event(&mut self, event: &Event) {
         self.curves.take(event);
         self.draw();
@@ -50,11 +50,11 @@ impl Tui {
     }
 
     fn draw(&mut self) {
-        // A terminal that is gone is no reason for a run to end.
+        // A run does not end because its terminal is gone.
         let _ = self.terminal.draw(|frame| self.curves.render(frame));
     }
 
-    /// Whether the user asked for the run's end: with q, escape or control-c.
+    /// Whether the user has asked for the end of the run: with q, escape or control-c.
     pub fn is_over(&mut self) -> bool {
         while event::poll(Duration::ZERO).unwrap_or(false) {
             match event::read() {
@@ -77,7 +77,7 @@ impl Drop for Tui {
     }
 }
 
-/// What is drawn.
+/// Contents of the screen.
 #[derive(Default)]
 struct Curves {
     losses: Vec<(f64, f64)>,
@@ -144,14 +144,14 @@ impl Curves {
     }
 }
 
-/// A name, steps with their values, and a colour.
+/// A curve: its name, its steps with their values, and its colour.
 type Curve<'a> = (&'a str, &'a [(f64, f64)], Color);
 
 fn chart<'a>(title: String, curves: &[Curve<'a>], total: usize) -> Chart<'a> {
     let values = || curves.iter().flat_map(|(_, points, _)| points.iter().map(|(_, y)| *y));
     let (low, high) =
         values().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), y| (low.min(y), high.max(y)));
-    // A line that is level is drawn in the middle.
+    // A level line is drawn in the middle.
     let (low, high) = match low < high {
         true => (low, high),
         false if low.is_finite() => (low - 0.5 * low.abs().max(1e-12), low + 0.5 * low.abs().max(1e-12)),
@@ -221,9 +221,9 @@ mod tests {
         for words in ["40/40", "321 tokens/s", "4.00", "0.10", "5.00e-4", "saved checkpoint-40"] {
             assert!(drawn.contains(words), "no {words} in\n{drawn}");
         }
-        // Something of the curve itself.
+        // Part of the curve itself.
         assert!(drawn.chars().any(|c| ('\u{2801}'..='\u{28ff}').contains(&c)), "{drawn}");
-        // Numbers that cannot be drawn do no harm, and neither does a window without room.
+        // Numbers that cannot be drawn do no harm, and neither does a window that is too small.
         curves.take(&Event::Step(StepLog { loss: f64::INFINITY, ..log(41, 1.0) }));
         let mut small = Terminal::new(TestBackend::new(3, 2)).unwrap();
         small.draw(|frame| curves.render(frame)).unwrap();

@@ -1,4 +1,4 @@
-//! What goes wrong is named with its place and a way out; nothing panics and nothing is half-written.
+//! Tests of wrong input: each error names its place and a way out, and nothing panics or is half-written.
 
 mod common;
 
@@ -55,7 +55,7 @@ fn a_bad_row_is_named_by_file_and_line() {
     run.train(&[]).refused(&["train.jsonl:1", "UTF-8"]);
 }
 
-/// A copy of the tiny Llama whose weights are `bytes`.
+/// Writes a copy of the tiny Llama whose weights are `bytes`.
 fn model_with(run: &Run, bytes: &[u8]) -> String {
     let folder = run.path("model");
     fs::create_dir_all(&folder).unwrap();
@@ -92,7 +92,7 @@ fn a_broken_safetensors_file_is_refused() {
         let model = model_with(&run, &bytes);
         Said::of(run.command("params", &[&model]).output().unwrap()).refused(&["model.safetensors"]);
     }
-    // A sound file of another shape.
+    // A valid file of another shape.
     let run = Run::new();
     let model = model_with(&run, &whole);
     let config = fs::read_to_string(fixture("llama/config.json")).unwrap();
@@ -181,14 +181,14 @@ fn a_run_that_diverges_saves_nothing() {
 fn values_at_their_ends() {
     let run = Run::new();
     run.train(&["lora.lora_dropout=1"]).refused(&["lora_dropout = 1 is out of range: 0 <= lora_dropout < 1"]);
-    // A rank above the layer's size is what it is in PEFT: more parameters than the layer has.
+    // A rank above the layer's size gives what it gives in PEFT: more parameters than the layer has.
     run.train(&["lora.r=512", "training.max_steps=1", "training.save_strategy=no"]).ok();
     let config = fs::read_to_string(run.output().join("adapter_config.json")).unwrap();
     assert!(config.contains("\"r\": 512"), "{config}");
-    // 512 rows of 192 and of what comes out, in two modules of four layers, four bytes each.
+    // 512 rows of 192 inputs and of the outputs, in two modules of four layers, four bytes each.
     let size = fs::metadata(run.output().join("adapter_model.safetensors")).unwrap().len();
     assert!(size > 4 * 512 * 192 * 4 * 2, "{size} bytes");
-    // Nothing predicts a row's one token.
+    // No token precedes a row's only token.
     run.data("{\"input_ids\": [5]}\n{\"input_ids\": [5, 6]}\n");
     let said = run.train(&["training.max_steps=1"]).ok();
     assert!(said.err.contains("1 rows have nothing to learn and are left out (lines 1)"), "{}", said.err);
@@ -200,7 +200,7 @@ fn values_at_their_ends() {
 #[test]
 fn a_folder_that_cannot_be_written_is_named_before_the_run() {
     let run = Run::new();
-    // Not even root makes a folder there.
+    // Not even root can create a folder there.
     let said = run.train(&["training.output_dir=/proc/lorelei"]);
     said.refused(&["cannot make training.output_dir /proc/lorelei"]);
 }

@@ -25,7 +25,7 @@ fn a_preview_marks_what_is_learnt() {
     assert!(!said.out.contains('\x1b'));
     let said = data(&run, "preview", &["--rows", "1", "--color", "always"]).ok();
     assert!(said.out.contains("\x1b[1;32m") && !said.out.contains("example 2"), "{}", said.out);
-    // No more is read than is shown.
+    // Only the rows that are shown are read.
     assert!(!said.err.contains("no known field"), "{}", said.err);
 }
 
@@ -54,7 +54,7 @@ fn statistics_count() {
         "sequences   3 of 3 examples",
         "tokens      12\n",
         "learnt      9, 75.0 % of the tokens",
-        // 2 beside 4, and 6 alone.
+        // The rows of 2 and 4 tokens share a batch; the row of 6 tokens has one of its own.
         "padding     2 tokens, 14.3 % of a batch",
         "length      shortest 2, median 4, 95 % at most 6, longest 6 (max_length = 6)",
         "packed      2 sequences, 0.0 % of a batch padding",
@@ -69,7 +69,7 @@ fn statistics_count() {
     let slow = [&arguments[..], &["--tokens-per-second=1e-300"]].concat();
     data(&run, "stats", &slow).ok();
     assert!(data(&run, "stats", &["--tokens-per-second=0"]).err.contains("above 0"));
-    // Without it, what the last run was like.
+    // Without the option, the speed is that of the last run.
     run.train(&[]).ok();
     let said = data(&run, "stats", &arguments).ok();
     assert!(said.out.contains("trainer_log.jsonl), evaluations and saves not counted"), "{}", said.out);

@@ -56,7 +56,7 @@ fn curves_of_two_runs_and_tensorboard_s_files() {
     let picture = fs::read_to_string(&svg).unwrap();
     assert!(picture.starts_with("<svg") && picture.matches("<polyline").count() >= 2, "{picture}");
     assert!(picture.contains("trainer_log.jsonl") && picture.contains("loss"));
-    // The same as a PNG, by its name.
+    // The same curves as a PNG, by the name's ending.
     let png = run.path("plot.png").display().to_string();
     lorelei(&["plot", &out, "--output", &png]).ok();
     let bytes = fs::read(&png).unwrap();

@@ -1,4 +1,4 @@
-//! A run that is killed at any moment goes on to the numbers of one that was not.
+//! Tests of killed runs: a run that is killed at any moment is resumed to the numbers of one that was not.
 
 mod common;
 
@@ -40,7 +40,7 @@ fn killed_fifty_times_and_still_the_same() {
     let began = Instant::now();
     whole.train(SETTINGS).ok();
     let takes = began.elapsed();
-    // Moments all over a run: a linear congruence is random enough, and the same each time.
+    // Moments spread over a run: a linear congruence is random enough, and the same each time.
     let mut seed = 12345u64;
     let mut kills = 0;
     while kills < 50 {
@@ -60,7 +60,7 @@ fn killed_fifty_times_and_still_the_same() {
         let status = child.wait().unwrap();
         assert!(status.success() || status.code().is_none(), "it ended by itself, with {status}");
         if status.success() {
-            // It came to the end between two kills: the last part is run again.
+            // The run ended between two kills: its last part is run again.
             for name in names(&cut.output()).iter().filter(|name| name.starts_with("checkpoint-")).skip(1) {
                 fs::remove_dir_all(cut.output().join(name)).unwrap();
             }
@@ -94,7 +94,7 @@ fn one_run_at_a_time_in_a_folder() {
     first.kill().unwrap();
     first.wait().unwrap();
     said.refused(&["another run is writing into", "training.output_dir"]);
-    // The lock went with its process.
+    // The lock was released with its process.
     run.train(&[]).ok();
 }
 
@@ -104,7 +104,7 @@ fn a_full_disk_says_so_and_leaves_what_was_saved() {
     let run = Run::new();
     run.train(&["training.save_steps=2"]).ok();
     let before = fs::read(run.output().join("checkpoint-2/adapter_model.safetensors")).unwrap();
-    // A limit on the size of files is what a full disk looks like to a program.
+    // A program sees a limit on the size of files as it sees a full disk.
     let recipe = run.path("recipe.toml").display().to_string();
     let program = env!("CARGO_BIN_EXE_lorelei");
     let line = format!(

@@ -1,4 +1,4 @@
-//! What the program does when it is used as it is meant to be.
+//! Tests of the program in its intended use.
 
 mod common;
 
@@ -36,7 +36,7 @@ fn a_run_that_was_cut_off_goes_on_to_the_same_bytes() {
     let (whole, cut) = (Run::new(), Run::new());
     let arguments = ["training.max_steps=6", "training.save_steps=2", "training.logging_steps=1"];
     whole.train(&arguments).ok();
-    // What a run leaves that dies in its fifth step: a checkpoint, a log with a torn line, and no adapter.
+    // The files of a run that was killed in its fifth step: a checkpoint, a log with a torn line, and no adapter.
     let output = cut.output();
     for name in ["checkpoint-2", "checkpoint-4"] {
         fs::create_dir_all(output.join(name)).unwrap();
@@ -61,10 +61,10 @@ fn a_run_that_was_cut_off_goes_on_to_the_same_bytes() {
     };
     assert_eq!(losses(&whole), losses(&cut));
 
-    // Where there is nothing to go on from, that is said, and nothing is begun.
+    // A run without a checkpoint to resume from is refused before it begins.
     let empty = Run::new();
     empty.resume(&arguments).refused(&["there is no checkpoint"]);
-    // A checkpoint that is cut off is passed over with a word, and the one before is taken.
+    // An incomplete checkpoint is skipped with a warning, and the one before is taken.
     fs::remove_file(output.join("checkpoint-6/optimizer.safetensors")).unwrap();
     let weights = output.join("checkpoint-4/adapter_model.safetensors");
     let bytes = fs::read(&weights).unwrap();
@@ -101,7 +101,7 @@ fn the_demonstration_learns() {
         names(&output),
         ["README.md", "adapter_config.json", "adapter_model.safetensors", "recipe.toml", "trainer_log.jsonl"]
     );
-    // The recipe that it leaves runs.
+    // The recipe that the run leaves can be run.
     let recipe = output.join("recipe.toml").display().to_string();
     let again = folder.path().join("again").display().to_string();
     let set = format!("training.output_dir={again}");
@@ -137,7 +137,7 @@ fn a_run_leaves_an_adapter_a_log_and_checkpoints() {
     );
     let log = fs::read_to_string(out.join("trainer_log.jsonl")).unwrap();
     let lines: Vec<serde_json::Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    // An evaluation stands behind the step that it comes after.
+    // An evaluation is logged after the step that it follows.
     let evaluations: Vec<_> = lines.iter().skip(1).step_by(2).collect();
     for line in &evaluations {
         let [loss, perplexity] = ["eval_loss", "eval_perplexity"].map(|key| line[key].as_f64().unwrap());
@@ -189,7 +189,7 @@ fn a_run_goes_on_from_an_adapter_and_repeats_itself() {
     let from = format!("model.adapter_name_or_path={}", run.path("out").display());
     run.train(&[&into("on"), &from]).ok();
     assert_ne!(adapter("out"), adapter("on"));
-    // A rate of zero leaves the adapter that it began from.
+    // A learning rate of zero leaves the initial adapter as it is.
     run.train(&[&into("still"), &from, "training.learning_rate=0"]).ok();
     assert_eq!(adapter("out"), adapter("still"));
 }
@@ -266,7 +266,7 @@ fn a_whole_model_is_trained_from_nothing_converted_and_trained_on() {
         |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap()["loss"].as_f64().unwrap();
     let (first, last) = (loss(log.lines().next().unwrap()), loss(log.lines().last().unwrap()));
     assert!(last < first - 1.0, "{first} to {last}");
-    // The folder that full fine-tuning leaves is a model.
+    // The folder of a full fine-tuning is a model.
     lorelei(&["convert", &path("out"), &path("half"), "--dtype", "float16"]).ok();
     let (whole, half) = (open(&run.path("out/model.safetensors")), open(&run.path("half/model.safetensors")));
     for info in whole.infos() {
@@ -392,7 +392,7 @@ fn generate_and_chat_speak_with_and_without_an_adapter() {
     let alone = lorelei(&[&["generate"][..], &model[..2], &model[4..], &asked].concat()).ok().out;
     assert_eq!(without.strip_prefix("--- without the adapter\n").unwrap(), alone);
 
-    // A text that ends an answer is no part of it, nor is what comes behind.
+    // The answer contains neither the text that ends it nor what follows that text.
     let stop = alone.chars().nth(10).unwrap().to_string();
     let before = alone.split(&stop).next().unwrap();
     let stopped =
@@ -459,7 +459,7 @@ fn a_classifier_learns_classes_and_is_measured() {
     let adapter = open(&run.output().join("adapter_model.safetensors"));
     assert_eq!(adapter.info("base_model.model.score.weight").unwrap().shape[0], 2);
 
-    // It says what it has learnt, and a file that names other classes is not believed.
+    // The program names the learnt classes, and refuses a file that names other classes.
     let adapter = run.output().display().to_string();
     let classify = |more: &[&str]| {
         let command = ["classify", "--device", "cpu", "--model", "builtin:tiny", "--adapter", &adapter];
@@ -480,7 +480,7 @@ fn a_classifier_learns_classes_and_is_measured() {
     let said = classify(&[fish]).ok();
     assert!(said.out.starts_with("1 "), "a class without a name is its number: {}", said.out);
 
-    // What a classifier has is no measure of a text.
+    // A classifier's metric is refused for a model of text.
     let text = ["training.metric_for_best_model=f1", "training.max_steps=1"];
     run.train(&text).refused(&["metric_for_best_model", "evaluations give loss"]);
 
@@ -498,7 +498,7 @@ fn a_classifier_learns_classes_and_is_measured() {
     ])
     .refused(&["trained to classify", "lorelei classify"]);
 
-    // A checkpoint does not go on with other classes in the places of its own.
+    // A checkpoint is not resumed with other classes than its own.
     let (told, other) = (rows.join("\n").replace("water", "earth"), "training.max_steps=40");
     run.data(&(told.clone() + "\n"));
     fs::write(run.path("validation.jsonl"), told).unwrap();
@@ -506,14 +506,14 @@ fn a_classifier_learns_classes_and_is_measured() {
     refused.refused(&["trained for the classes air, water", "air, earth"]);
     run.data(&(rows.join("\n") + "\n"));
 
-    // A label that training never saw is named with its line.
+    // A label that is not in the training data is reported with its line.
     fs::write(run.path("validation.jsonl"), row("a stone", "earth")).unwrap();
     run.train(&arguments).refused(&["validation.jsonl:1", "earth", "air, water"]);
 }
 
 #[test]
 fn numbers_several_classes_pairs_and_words_are_learnt() {
-    // Trains, and asks what it then says of the texts in `ask`.
+    // Trains, and classifies the texts in `ask`.
     let learns = |task: &str, rows: &[serde_json::Value], metric: &str, ask: &[&str]| {
         let run = Run::new();
         let rows = rows.iter().cycle().take(12).map(|row| row.to_string() + "\n").collect::<String>();
@@ -536,7 +536,7 @@ fn numbers_several_classes_pairs_and_words_are_learnt() {
         let said = run.train(&arguments);
         let log = fs::read_to_string(run.output().join("trainer_log.jsonl"));
         let said = said.ok();
-        // What is said before a run, with the labels of the data, is what the run says.
+        // The estimate before a run, with the labels of the data, equals the report of the run.
         let counted =
             |out: &str| out.lines().find(|line| line.contains("trainable params")).map(str::to_owned);
         let params = Said::of(run.command("params", &arguments).output().unwrap()).ok();
@@ -622,7 +622,7 @@ fn fit_predicts_the_peak_and_says_what_would_be_less() {
     assert!((parts.iter().sum::<f64>() - number("peak")).abs() <= 3.0, "{}", said.out);
     assert!(said.out.contains("4 x "), "{}", said.out);
     assert!(said.out.contains("--set training.gradient_checkpointing=true"), "{}", said.out);
-    // What it names is what the recipe takes.
+    // The settings that it suggests are those that the recipe takes.
     let smaller = said.out.lines().find(|line| line.contains("per_device_train_batch_size=2")).unwrap();
     let assignments: Vec<&str> =
         smaller.split("--set ").skip(1).map(|part| part.split(' ').next().unwrap()).collect();
@@ -630,6 +630,6 @@ fn fit_predicts_the_peak_and_says_what_would_be_less() {
     assert!(again.out.contains("2 x "), "{}", again.out);
     Said::of(run.command("fit", &set).args(["--device", "cpu", "--memory", "1MB"]).output().unwrap())
         .refused(&["the run needs", "--memory is 1 MiB"]);
-    // Curves want a terminal.
+    // Curves need a terminal.
     Said::of(run.command("train", &[]).arg("--tui").output().unwrap()).refused(&["--tui needs a terminal"]);
 }

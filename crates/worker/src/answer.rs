@@ -1,4 +1,4 @@
-//! A prompt, answered without and with the adapter.
+//! Answers to a prompt, without and with the adapter.
 
 use lorelei_data::Labels;
 use lorelei_models::{Model, Sampling};
@@ -11,10 +11,10 @@ use crate::{browser, port, run::Trained, state};
 /// Tokens between two messages to the page.
 const CHUNK: usize = 4;
 
-/// Answers `prompt`, telling the page as the answers grow.
+/// Answers `prompt`, sending the page the text while the answers grow.
 pub async fn generate(prompt: String, generation: GenerationConfig) -> Result<()> {
     let loaded = state::with(|state| state.model.clone()).ok_or(SessionError::NoModel)?;
-    // Of a run, all but its files, which are large.
+    // The parts of a run without its files, which are large.
     let of_run = |run: &Trained| (run.model.clone(), run.labels.clone(), run.recipe.data.clone());
     let trained = state::with(|state| state.trained.as_ref().map(of_run));
     if let Some((model, Some(labels), section)) = &trained {
@@ -48,7 +48,7 @@ pub async fn generate(prompt: String, generation: GenerationConfig) -> Result<()
     }
 }
 
-/// How tokens are drawn.
+/// Returns the settings of the sampling, if their numbers are in range.
 fn sampling(generation: &GenerationConfig) -> Result<Sampling> {
     let GenerationConfig { temperature, top_k, top_p, repetition_penalty, seed, .. } = *generation;
     let sampling = Sampling { temperature, top_k, top_p, repetition_penalty, seed };
@@ -60,7 +60,7 @@ fn sampling(generation: &GenerationConfig) -> Result<Sampling> {
     Ok(sampling)
 }
 
-/// Adds a few tokens; false where the answer has come to its end.
+/// Adds a few tokens. Returns `false` where the answer is complete.
 async fn grow(answer: &mut Answer<'_>, max_new_tokens: usize) -> Result<bool> {
     for _ in 0..CHUNK {
         if answer.tokens() >= max_new_tokens || !answer.grow().await? {
@@ -70,7 +70,7 @@ async fn grow(answer: &mut Answer<'_>, max_new_tokens: usize) -> Result<bool> {
     Ok(true)
 }
 
-/// Tells the page what the trained classifier says of a text; of two, the second stands behind a tab.
+/// Sends the page the trained classifier's verdict on a text, or on two texts that are separated by a tab.
 async fn verdict(
     prompt: String,
     model: &Model,

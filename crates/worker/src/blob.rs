@@ -1,4 +1,4 @@
-//! Random access to a `File`, read in place: the file is never in this module's memory whole.
+//! Random access to a `File`, read in place: the file is never in this module's memory as a whole.
 
 use std::io::{self, ErrorKind};
 
@@ -7,7 +7,7 @@ use web_sys::Blob;
 
 use crate::browser;
 
-/// A file that the page was given, or one of its storage.
+/// A file that the page was given, or one from its storage.
 #[derive(Debug, Clone)]
 pub struct BlobReader(Blob);
 
@@ -17,7 +17,7 @@ unsafe impl Send for BlobReader {}
 unsafe impl Sync for BlobReader {}
 
 impl BlobReader {
-    /// Reads `blob`.
+    /// Creates a reader of `blob`.
     pub fn new(blob: impl Into<Blob>) -> Self {
         Self(blob.into())
     }
@@ -40,14 +40,14 @@ impl ReadAt for BlobReader {
     }
 }
 
-/// A reader for what wants one stream.
+/// A sequential reader of a file, for functions that need a stream.
 pub struct BlobStream {
     reader: BlobReader,
     at: u64,
 }
 
 impl BlobStream {
-    /// From the beginning.
+    /// Creates a stream that begins at the file's first byte.
     pub fn new(reader: BlobReader) -> Self {
         Self { reader, at: 0 }
     }

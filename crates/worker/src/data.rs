@@ -1,4 +1,4 @@
-//! Reading rows, and showing them as the model will see them.
+//! Reading rows, and showing them as the model receives them.
 
 use lorelei_data::{
     Bar, DataError, DataErrorKind, Example, Labels, ShownToken, Statistics, Tokenizer, shown,
@@ -11,13 +11,13 @@ use web_sys::File;
 
 use crate::{host::Browser, port, state};
 
-/// Most bad rows that are told of.
+/// Largest number of bad rows that are reported.
 const MAX_BAD_ROWS: usize = 100;
 
-/// Bars of the picture of lengths.
+/// Number of bars in the histogram of lengths.
 const BARS: usize = 24;
 
-/// What the page wants to have read.
+/// A request of the page to read data.
 pub struct PreviewRequest {
     pub train: DataChoice,
     pub validation: Option<DataChoice>,
@@ -27,7 +27,7 @@ pub struct PreviewRequest {
     pub rows: usize,
 }
 
-/// Reads the data; without bad rows it is what the next run trains on.
+/// Reads the data. If it has no bad rows, the next run trains on it.
 pub async fn preview(request: PreviewRequest, files: Vec<File>) -> Result<()> {
     let PreviewRequest { train, validation, section, task_type, seed, rows } = request;
     let loaded = state::with(|state| state.model.clone()).ok_or(SessionError::NoModel)?;
@@ -42,7 +42,7 @@ pub async fn preview(request: PreviewRequest, files: Vec<File>) -> Result<()> {
     };
     let mut data = Dataset::read(&Browser { files }, request, &train, validation.as_ref())?;
     let preview = preview_rows(&data, &loaded.tokenizer, rows)?;
-    // Rows that the recipe has left out are shown, and do not keep the others from being learnt. What ends a file does.
+    // Rows that the recipe lets be skipped are shown, and the others can be trained on. An error that ends a file prevents that.
     let skips = section.on_bad_row == OnBadRow::Skip;
     let usable = data.errors.iter().all(|error| skips && is_of_a_row(error));
     let errors = std::mem::take(&mut data.errors);
@@ -63,7 +63,7 @@ pub async fn preview(request: PreviewRequest, files: Vec<File>) -> Result<()> {
     Ok(())
 }
 
-/// The first rows as tokens.
+/// Returns the first rows as tokens.
 fn preview_rows(data: &Dataset, tokenizer: &Tokenizer, rows: usize) -> Result<Vec<PreviewRow>> {
     let count = data.examples().extents().len().min(rows);
     let row = |at| Ok(preview_row(&*data.examples().example(at)?, tokenizer, data.labels.as_ref()));
@@ -83,7 +83,7 @@ fn preview_row(example: &Example, tokenizer: &Tokenizer, labels: Option<&Labels>
     }
 }
 
-/// Counts and lengths of the rows of a run.
+/// Returns the counts and lengths of a run's rows.
 fn described(data: &RunData) -> DataInfo {
     let statistics = Statistics::new(&data.train, &[], 1, 0.into(), BARS);
     let of = |number: fn(&Statistics) -> usize| statistics.as_ref().map(number).unwrap_or_default();
@@ -101,7 +101,7 @@ fn described(data: &RunData) -> DataInfo {
     }
 }
 
-/// Whether an error is about one row, so that the others can be used.
+/// Whether an error is about one row only, so that the others can be used.
 fn is_of_a_row(error: &DataError) -> bool {
     use DataErrorKind::{EmptyFile, NothingToLearn, Read};
     !matches!(error.kind, Read | EmptyFile | NothingToLearn)

@@ -1,4 +1,4 @@
-//! The devices of a browser: WebGPU where it is whole, else the CPU.
+//! The devices of a browser: WebGPU where it is complete, else the CPU.
 
 use burn::tensor::Device;
 use lorelei_kernels::{KernelPolicy, gpu, set_kernel_policy};
@@ -6,13 +6,13 @@ use lorelei_protocol::{AdapterInfo, Capabilities, DeviceChoice, Event, Notice, R
 
 use crate::{browser, port, state, store};
 
-/// Devices that were made: WebGPU can be set up once.
+/// Devices that have been created, as WebGPU can be set up only once.
 #[derive(Default)]
 pub struct Devices {
     webgpu: Option<(Device, String)>,
 }
 
-/// The adapter, or why there is none.
+/// Returns the WebGPU adapter, or the reason why there is none.
 async fn adapter() -> Result<AdapterInfo, String> {
     let json = browser::probe().await?;
     let value: serde_json::Value = serde_json::from_str(&json).map_err(|error| error.to_string())?;
@@ -22,7 +22,7 @@ async fn adapter() -> Result<AdapterInfo, String> {
     }
 }
 
-/// Says what this browser can do and has.
+/// Sends the page this browser's capabilities and the contents of its storage.
 pub async fn capabilities() -> Result<(), String> {
     let (webgpu, webgpu_problem) = match adapter().await {
         Ok(adapter) => (Some(adapter), None),
@@ -40,7 +40,7 @@ pub async fn capabilities() -> Result<(), String> {
     Ok(())
 }
 
-/// The device that `choice` means, and its name.
+/// Returns the device of `choice`, and its name.
 pub async fn choose(choice: DeviceChoice) -> Result<(Device, String), String> {
     let cpu = || (Device::flex(), "CPU".to_owned());
     match choice {

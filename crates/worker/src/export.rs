@@ -1,4 +1,4 @@
-//! The adapter as a zip.
+//! Download of the adapter as a zip.
 
 use std::io::{Cursor, Write as _};
 
@@ -21,7 +21,7 @@ pub fn export() -> Result<()> {
 
 fn zipped(trained: &Trained) -> zip::result::ZipResult<Vec<u8>> {
     let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
-    // Weights do not compress.
+    // Weights cannot be compressed further.
     let options = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
     let mut add = |name: &str, bytes: &[u8]| -> zip::result::ZipResult<()> {
         zip.start_file(name, options)?;

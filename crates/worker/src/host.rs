@@ -1,4 +1,4 @@
-//! The session's host in a browser: models that the page was given or a hub has, files that its user chose.
+//! The session's host in a browser: models from the page or from a hub, and files that the user chose.
 
 use std::{
     collections::BTreeMap,
@@ -18,13 +18,13 @@ use crate::{
     store::StoredCheckpoint,
 };
 
-/// The revision that a model's name does not tell.
+/// The default revision, which a model's name omits.
 const MAIN: &str = "main";
 
 /// The browser, with the files that came with a request.
 #[derive(Debug, Clone, Default)]
 pub struct Browser {
-    /// In the message's order.
+    /// The files, in the order of the message.
     pub files: Vec<File>,
 }
 
@@ -40,7 +40,7 @@ impl Host for Browser {
             ModelChoice::Files => chosen(&self.files),
             ModelChoice::Hub { id, revision, endpoint } => {
                 let files = store::hub(id, revision, endpoint).await.map_err(host_error)?;
-                // As a recipe names it.
+                // The name that a recipe gives the model.
                 let name = if revision == MAIN { id.clone() } else { format!("{id}@{revision}") };
                 Ok(OpenedModel { source: folder(&name, &files)?, name, is_on_hub: true })
             }
@@ -70,7 +70,7 @@ impl Host for Browser {
     }
 
     async fn adapter(&self, name: &str) -> Result<StoredCheckpoint> {
-        // The page refuses the setting before.
+        // The page has refused this setting before.
         Err(host_error(format!("the page cannot read {name}")))
     }
 
@@ -94,7 +94,7 @@ async fn builtin(name: &str) -> Result<OpenedModel> {
     Ok(OpenedModel { name: name.to_owned(), is_on_hub: false, source })
 }
 
-/// A `.gguf` among the files, or else a folder of them.
+/// Opens the `.gguf` file among the files, or else all of them as a folder.
 fn chosen(files: &[File]) -> Result<OpenedModel> {
     let gguf = files.iter().find(|file| file.name().to_lowercase().ends_with(".gguf"));
     let (name, source) = match gguf {
@@ -114,7 +114,7 @@ fn folder(name: &str, files: &[File]) -> Result<ModelSource> {
     Ok(ModelSource::from_folder(name, open)?)
 }
 
-/// The folder that a picked file lies in, or what to call files that come without one.
+/// Returns the name of the folder that a picked file is in, or `model` for files without a folder.
 fn folder_name(file: &File) -> String {
     let path =
         js_sys::Reflect::get(file, &"webkitRelativePath".into()).ok().and_then(|path| path.as_string());

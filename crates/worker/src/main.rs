@@ -1,7 +1,7 @@
 //! The trainer in a dedicated web worker: the same crates as the native program, behind messages.
 //!
-//! Everything is one thread and asynchronous: a run gives way before each step, so that a request to pause, stop or answer
-//! is heard while it goes on. `lorelei-protocol` has the messages.
+//! Everything is one thread and asynchronous: a run yields before each step, so that a request to pause, stop or answer is received during the run.
+//! `lorelei-protocol` has the messages.
 
 #[cfg(target_family = "wasm")]
 mod answer;
@@ -30,7 +30,7 @@ mod state;
 #[cfg(target_family = "wasm")]
 mod store;
 
-/// An error of the browser's, in words.
+/// Converts an error of the browser into a session's error.
 #[cfg(target_family = "wasm")]
 fn host_error(message: impl Into<String>) -> lorelei_session::SessionError {
     lorelei_session::SessionError::Host(message.into())

@@ -9,14 +9,14 @@ use web_sys::File;
 
 use crate::{device, host::Browser, host_error, port, state};
 
-/// Puts a model on a device in place of the one before.
+/// Loads a model onto a device, in place of the one before.
 pub async fn load(choice: ModelChoice, device: DeviceChoice, files: Vec<File>) -> Result<()> {
     let host = Browser { files };
     let opened = host.open_model(&choice).await?;
     let (device, device_name) = device::choose(device).await.map_err(host_error)?;
     let (config, tokenizer) = (opened.source.model_config()?, tokenizer(&opened.source)?);
     Model::check_tensors(&config, &*opened.source.tensors)?;
-    // Nothing is known to be wrong with the new one: the old one goes, as two may not fit.
+    // No fault of the new model is known. The old one is dropped first, as there may be no room for two.
     state::with(|state| (state.model, state.data, state.trained) = (None, None, None));
     port::post(&Reply::Unloaded);
     let keep_packed = gpu::runs_on(&device);

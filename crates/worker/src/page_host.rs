@@ -1,4 +1,4 @@
-//! The page as the trainer's host: events become messages, checkpoints go into the browser's storage.
+//! The page as the trainer's host: events become messages, and checkpoints are written into the browser's storage.
 
 use lorelei_data::{LABELS_FILE, Labels, Tokenizer};
 use lorelei_protocol::{Event, InterruptedRun, LogLine, Notice, Reply, Sampled};
@@ -8,30 +8,30 @@ use lorelei_train::{Host, SaveError, Signal};
 
 use crate::{browser, port, run::Control, state, store};
 
-/// See the module.
+/// The trainer's host in the worker, which reports to the page.
 pub struct PageHost {
     recipe: Recipe,
     tokenizer: Tokenizer,
     total_steps: usize,
     files: Vec<(String, Vec<u8>)>,
     log: String,
-    /// What a classifier's `labels.json` holds.
+    /// The contents of a classifier's `labels.json`.
     labels: Option<String>,
 }
 
 impl PageHost {
-    /// A host for a run of `recipe`; `log` is what a run that goes on has logged before.
+    /// Creates a host for a run of `recipe`. `log` is the log of the run's part before it was resumed.
     pub fn new(recipe: Recipe, tokenizer: Tokenizer, log: String, labels: Option<&Labels>) -> Self {
         let labels = labels.map(Labels::to_json);
         Self { recipe, tokenizer, total_steps: 0, files: Vec::new(), log, labels }
     }
 
-    /// The adapter's files, and the log.
+    /// Returns the adapter's files and the log.
     pub fn into_files(self) -> (Vec<(String, Vec<u8>)>, String) {
         (self.files, self.log)
     }
 
-    /// Tells the page what was logged before.
+    /// Sends the page the events of the log.
     fn replay_log(&self) {
         for line in self.log.lines().filter_map(|line| serde_json::from_str::<LogLine>(line).ok()) {
             port::post(&Reply::Event { event: line.into() });
@@ -68,7 +68,7 @@ impl Host for PageHost {
         browser::heap_bytes()
     }
 
-    /// Lets the page's messages in, and holds the run while it wants so.
+    /// Receives the page's messages, and waits while the page has paused the run.
     async fn next_step(&mut self) -> Signal {
         browser::tick().await;
         loop {
@@ -89,7 +89,7 @@ impl Host for PageHost {
         files.push((LOG_FILE.to_owned(), self.log.clone().into_bytes()));
         files.extend(self.labels.iter().map(|json| (LABELS_FILE.to_owned(), json.clone().into_bytes())));
         let run = InterruptedRun { recipe: self.recipe.clone(), step, total_steps: self.total_steps };
-        // A run in a tab is not given up because its checkpoint does not fit.
+        // A run in a tab continues although its checkpoint finds no room.
         if let Err(error) = store::checkpoint(&run, &files).await {
             let message = format!("the checkpoint of step {step} is not kept: {error}. The run goes on");
             let notice = Notice::new("checkpoint_not_kept", message).with("step", step).with("reason", error);

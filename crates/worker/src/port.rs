@@ -1,4 +1,4 @@
-//! Messages in and out.
+//! Messages to and from the page.
 
 use js_sys::{Array, Object, Reflect, Uint8Array};
 use lorelei_protocol::{Failure, Reply, Request};
@@ -12,12 +12,12 @@ fn scope() -> DedicatedWorkerGlobalScope {
     js_sys::global().unchecked_into()
 }
 
-/// Listens, answers what came before the module ran, and says that it is ready.
+/// Listens for messages, answers those that came before the module ran, and reports that the worker is ready.
 pub fn open() {
     std::panic::set_hook(Box::new(|panic| post(&Reply::Broken { message: panic.to_string() })));
     let on_message = Closure::<dyn FnMut(MessageEvent)>::new(hear);
     scope().set_onmessage(Some(on_message.as_ref().unchecked_ref()));
-    // For the life of the worker.
+    // The closure is kept for the life of the worker.
     on_message.forget();
     post(&Reply::Ready);
     for event in crate::browser::early_messages().iter() {
@@ -52,7 +52,7 @@ pub fn post(reply: &Reply) {
     post_with(reply, None);
 }
 
-/// Sends a reply with bytes beside it.
+/// Sends a reply with bytes.
 pub fn post_with(reply: &Reply, bytes: Option<&[u8]>) {
     let Ok(json) = serde_json::to_string(reply) else { return };
     let message = Object::new();
@@ -68,7 +68,7 @@ pub fn post_with(reply: &Reply, bytes: Option<&[u8]>) {
     };
 }
 
-/// Says that a request could not be done.
+/// Reports that a request has failed.
 pub fn failed(request: &str, failure: Failure) {
     post(&Reply::Failed { request: request.to_owned(), failure });
 }

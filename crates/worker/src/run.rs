@@ -1,4 +1,4 @@
-//! A run: the trainer with the page as its host.
+//! Training runs, with the page as the trainer's host.
 
 use lorelei_data::Labels;
 use lorelei_models::Model;
@@ -9,16 +9,16 @@ use lorelei_train::train;
 
 use crate::{browser, host::Browser, host_error, page_host::PageHost, state, store, store::StoredCheckpoint};
 
-/// What the page wants of the run that goes on.
+/// The page's wishes for the current run.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Control {
-    /// Hold before the next step.
+    /// Pause before the next step.
     pub paused: bool,
-    /// End before the next step.
+    /// Stop before the next step.
     pub stop: bool,
 }
 
-/// What a run left.
+/// The result of a run.
 #[derive(Clone)]
 pub struct Trained {
     /// The model with its adapter.
@@ -27,15 +27,15 @@ pub struct Trained {
     pub recipe: Recipe,
     /// The adapter's files.
     pub files: Vec<(String, Vec<u8>)>,
-    /// The logged steps, a line each.
+    /// The log, one line for each logged step.
     pub log: String,
-    /// Whether its base is a hub's.
+    /// Whether the base model is from a hub.
     pub base_is_on_hub: bool,
-    /// A classifier's.
+    /// The labels of a classifier.
     pub labels: Option<Labels>,
 }
 
-/// Trains the loaded model on the data last read.
+/// Trains the loaded model on the data that was read last.
 pub async fn start(recipe: Recipe, resume: bool, sample: Option<SamplePrompt>) -> Result<()> {
     if !browser::lock_run().await.map_err(host_error)? {
         return Err(SessionError::TrainedElsewhere);

@@ -1,4 +1,4 @@
-//! What outlives a request, and who answers which.
+//! The worker's state, and the dispatch of its requests.
 
 use std::cell::RefCell;
 
@@ -15,18 +15,18 @@ use crate::{
     store,
 };
 
-/// Everything that outlives a request.
+/// Everything that is kept from one request to the next.
 #[derive(Default)]
 pub struct State {
-    /// Devices that were made.
+    /// The devices that have been created.
     pub devices: Devices,
-    /// The base.
+    /// The base model.
     pub model: Option<LoadedModel>,
-    /// What is learnt from.
+    /// The data to train on.
     pub data: Option<RunData>,
-    /// What the page wants of the run that goes on.
+    /// The page's wishes for the current run, if there is one.
     pub control: Option<Control>,
-    /// The last adapter.
+    /// The result of the last run.
     pub trained: Option<Trained>,
 }
 
@@ -34,17 +34,17 @@ thread_local! {
     static STATE: RefCell<State> = RefCell::default();
 }
 
-/// Looks at the state. Never across an `await`.
+/// Gives `look` access to the state, which must not be held across an `await`.
 pub fn with<T>(look: impl FnOnce(&mut State) -> T) -> T {
     STATE.with(|state| look(&mut state.borrow_mut()))
 }
 
-/// Whether a run goes on.
+/// Whether a run is in progress.
 fn is_running() -> bool {
     with(|state| state.control.is_some())
 }
 
-/// Answers a request; whatever goes wrong is said and leaves things as they were.
+/// Answers a request. An error is reported to the page and leaves the state as it was.
 pub async fn serve(request: Request, files: Vec<File>) {
     let (name, result) = match request {
         Request::Probe => ("probe", device::capabilities().await.map_err(host_error)),
@@ -73,7 +73,7 @@ pub async fn serve(request: Request, files: Vec<File>) {
     }
 }
 
-/// Does work only where no run goes on: it has the model and the data.
+/// Does work only while no run is in progress, as a run uses the model and the data.
 async fn idle(work: impl Future<Output = Result<()>>) -> Result<()> {
     match is_running() {
         true => Err(SessionError::RunGoesOn),

@@ -1,7 +1,7 @@
-//! What the browser keeps for the page: models that were fetched, and the checkpoint of a run that may be cut off.
+//! The page's files in the browser's storage: fetched models, and the checkpoint of a run that may be interrupted.
 //!
-//! `models/<owner>@<name>@<revision>/<file>`; `run/checkpoint-<step>/<file>` and `run/run.json`, which names the checkpoint that
-//! counts and is written last: a tab that dies while it saves leaves the checkpoint before.
+//! The paths are `models/<owner>@<name>@<revision>/<file>`, `run/checkpoint-<step>/<file>` and `run/run.json`. The last one names the valid
+//! checkpoint and is written last: a tab that dies while it saves leaves the checkpoint before.
 
 use std::collections::BTreeMap;
 
@@ -13,12 +13,12 @@ use web_sys::File;
 use crate::{blob::BlobReader, browser, device, host_error, port};
 
 const RUN: &str = "run/run.json";
-/// A hub's list of a model's files, kept beside them.
+/// File name of a hub's list of a model's files, which is stored beside them.
 const LISTING: &str = "hub.json";
-/// Between the parts of a model's name: no owner, name or revision has it.
+/// Separator of the parts of a model's name; it occurs in no owner, name or revision.
 const SEPARATOR: &str = "@";
 
-/// Models that are there whole or in part.
+/// Returns the models that are stored, in whole or in part.
 pub async fn models() -> Result<Vec<CachedModel>, String> {
     let models = browser::list("models").await?;
     Ok(models
@@ -27,14 +27,14 @@ pub async fn models() -> Result<Vec<CachedModel>, String> {
         .collect())
 }
 
-/// Deletes one and says what is left.
+/// Deletes a model and sends the page the list of those that are left.
 pub async fn delete_model(name: &str) -> Result<(), String> {
     let parts = name.split('/').map(plain).collect::<Result<Vec<_>, _>>()?;
     browser::delete(&format!("models/{}", parts.join(SEPARATOR))).await?;
     device::capabilities().await
 }
 
-/// A name that cannot lead out of its folder.
+/// Returns a name that cannot lead out of its folder.
 fn plain(name: &str) -> Result<String, String> {
     let allowed = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_');
     match !name.is_empty() && !name.contains("..") && name.chars().all(allowed) {
@@ -45,7 +45,7 @@ fn plain(name: &str) -> Result<String, String> {
     }
 }
 
-/// A model's files, fetched from a hub unless they are there.
+/// Returns a model's files, fetching from a hub those that are not stored.
 pub async fn hub(id: &str, revision: &str, endpoint: &str) -> Result<Vec<File>, String> {
     let (owner, name) = id.split_once('/').ok_or_else(|| format!("{id:?} is no hub id: write owner/name"))?;
     let (owner, name, revision) = (plain(owner)?, plain(name)?, plain(revision)?);
@@ -57,7 +57,7 @@ pub async fn hub(id: &str, revision: &str, endpoint: &str) -> Result<Vec<File>, 
         return Err(format!("{endpoint:?} is no hub's address: it begins with https://"));
     }
     let folder = format!("models/{}", [owner.as_str(), &name, &revision].join(SEPARATOR));
-    // Kept as the files are: a model that is here needs no network any more.
+    // The list is stored like the files: a stored model needs no network.
     let listing = format!("{folder}/{LISTING}");
     let url = format!("{endpoint}/api/models/{owner}/{name}/revision/{revision}?blobs=true");
     let listed =
@@ -87,7 +87,7 @@ pub async fn hub(id: &str, revision: &str, endpoint: &str) -> Result<Vec<File>, 
             let found = sha256(&BlobReader::new(fetched.clone())).map_err(|error| error.to_string())?;
             if found != expected {
                 browser::delete(&path).await?;
-                // Or the hub has another by now, and another listing with it.
+                // The hub may have another file by now, and so another list.
                 browser::delete(&listing).await?;
                 return Err(format!(
                     "{id}: {file} arrived damaged (its SHA-256 is {found}, the hub's {expected}) and was removed: load it again"
@@ -115,11 +115,11 @@ pub async fn hub(id: &str, revision: &str, endpoint: &str) -> Result<Vec<File>, 
     Ok(files)
 }
 
-/// A model's files by their names, and the SHA-256 of those that the hub stores as large ones.
+/// A model's files by their names, with the SHA-256 of those that the hub stores as large files.
 struct Listed(BTreeMap<String, Option<String>>);
 
 impl Listed {
-    /// Out of a hub's answer; none where it is no such answer.
+    /// Parses a hub's answer. Returns `None` where it is no list of files.
     fn read(answer: &[u8]) -> Option<Self> {
         let answer: serde_json::Value = serde_json::from_slice(answer).ok()?;
         let text = |value: &serde_json::Value| value.as_str().map(str::to_owned);
@@ -132,7 +132,7 @@ impl Listed {
     }
 }
 
-/// Keeps a checkpoint: its files first, then the record that makes it the one that counts; the one before goes last.
+/// Stores a checkpoint: first its files, then the record that makes it the valid one. The checkpoint before is deleted last.
 pub async fn checkpoint(run: &InterruptedRun, files: &[(String, Vec<u8>)]) -> Result<(), String> {
     let folder = format!("checkpoint-{}", run.step);
     for (name, bytes) in files {
@@ -148,20 +148,20 @@ pub async fn checkpoint(run: &InterruptedRun, files: &[(String, Vec<u8>)]) -> Re
     Ok(())
 }
 
-/// The run that was cut off, if one was.
+/// Returns the interrupted run, if there is one.
 pub async fn interrupted() -> Result<Option<InterruptedRun>, String> {
     let record = browser::read(RUN).await?;
     Ok(record.and_then(|record| serde_json::from_slice(&record).ok()))
 }
 
-/// The checkpoint of a run that was cut off.
+/// The checkpoint of an interrupted run.
 #[derive(Debug, Clone, Copy)]
 pub struct StoredCheckpoint {
     step: usize,
 }
 
 impl StoredCheckpoint {
-    /// The one that is kept.
+    /// Returns the stored checkpoint.
     pub async fn last() -> lorelei_session::Result<Self> {
         let run = interrupted().await.map_err(host_error)?.ok_or(SessionError::NoCheckpoint)?;
         Ok(Self { step: run.step })
@@ -178,13 +178,13 @@ impl Folder for StoredCheckpoint {
     }
 }
 
-/// Forgets the run, and says so.
+/// Deletes the interrupted run, and reports it to the page.
 pub async fn discard() -> Result<(), String> {
     forget().await?;
     device::capabilities().await
 }
 
-/// Forgets the run.
+/// Deletes the interrupted run.
 pub async fn forget() -> Result<(), String> {
     browser::delete("run").await
 }

@@ -1,10 +1,10 @@
-//! Long curves with few points: what a screen of so many columns can show of them.
+//! Reduction of long curves to the few points that a screen of so many columns can show.
 
 /// A point: step and value.
 pub type Point = (f64, f64);
 
-/// At most four points a column of `x` between `from` and `to`: its first, lowest, highest and last. A line through them covers the
-/// same pixels as one through all points, so no peak is lost. `points` are in order of `x`; those that are not finite are left out.
+/// Returns at most four points for each column of `x` between `from` and `to`: its first, lowest, highest and last. A line through them covers the
+/// same pixels as one through all points, so no peak is lost. `points` are in order of `x`. Points that are not finite are left out.
 pub fn decimate(points: &[Point], (from, to): (f64, f64), columns: usize) -> Vec<Point> {
     let columns = columns.max(1);
     let finite = points.iter().copied().filter(|(x, y)| x.is_finite() && y.is_finite());

@@ -1,22 +1,22 @@
-//! What a setting is and what to choose, in the page's language: as the recipe declares it.
+//! Descriptions and advice of the settings in the page's language, as the recipe declares them.
 
 use lorelei_recipe::fields::{self, Field};
 use lorelei_recipe::{Bilingual, HostKind};
 
 use super::texts::Language;
 
-/// The lines under a setting. Names and values stand in backticks.
+/// The lines under a setting. Names and values are in backticks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Words {
-    /// What it is.
+    /// Description of the setting.
     pub doc: &'static str,
-    /// What to choose.
+    /// Advice on the choice of a value.
     pub advice: Option<&'static str>,
-    /// Why it does nothing in the page, where that is so.
+    /// The reason why the setting has no effect in the page, if it has none.
     pub limit: Option<&'static str>,
 }
 
-/// The words for a setting.
+/// Returns the lines under a setting.
 pub fn of(language: Language, field: &Field) -> Words {
     Words {
         doc: in_language(language, Bilingual { english: field.doc, chinese: field.chinese }),
@@ -25,12 +25,12 @@ pub fn of(language: Language, field: &Field) -> Words {
     }
 }
 
-/// What to choose for the setting at `path`.
+/// Returns the advice for the setting at `path`.
 pub fn advice(language: Language, path: &str) -> Option<&'static str> {
     fields::all().find(|field| field.path() == path).and_then(|field| of(language, field).advice)
 }
 
-/// A text in the page's language.
+/// Returns a text in the page's language.
 pub fn in_language(language: Language, text: Bilingual) -> &'static str {
     match language {
         Language::English => text.english,
@@ -38,7 +38,7 @@ pub fn in_language(language: Language, text: Bilingual) -> &'static str {
     }
 }
 
-/// A text's parts, and of each whether it stood in backticks.
+/// Splits a text into its parts, each with whether it is in backticks.
 pub fn parts(text: &'static str) -> impl Iterator<Item = (&'static str, bool)> {
     text.split('`')
         .enumerate()

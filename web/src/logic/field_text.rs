@@ -1,15 +1,15 @@
-//! A setting as the text of an input, and back: what [`Recipe::set`] reads is what is shown.
+//! Conversion of a setting to the text of an input and back: [`Recipe::set`] reads the text that is shown.
 
 use lorelei_recipe::fields::Field;
 use lorelei_recipe::{Kind, Recipe};
 use serde_json::Value as Json;
 
-/// What a setting is typed into.
+/// The kind of a setting's input.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Input {
     /// True or false.
     Checkbox,
-    /// One of a few words; a recipe from elsewhere may have another.
+    /// One of a few words; a recipe from elsewhere may have another word.
     Select(Vec<&'static str>),
     /// A line of text that is a number.
     Number,
@@ -17,7 +17,7 @@ pub enum Input {
     Text,
 }
 
-/// The input for a kind of values. A number is typed as text: a browser's number input hides what it cannot read.
+/// Returns the input for a kind of values. A number is typed as text, as a browser's number input hides what it cannot read.
 pub fn input(kind: &Kind) -> Input {
     if let Some(words) = kind.choices() {
         return Input::Select(words);
@@ -40,13 +40,13 @@ pub fn input(kind: &Kind) -> Input {
     }
 }
 
-/// The words of a select: those of the setting, and what is shown where it is another one, such as `pissa_niter_16`.
+/// Returns the options of a select: the words of the setting, and the shown value if it is another one, such as `pissa_niter_16`.
 pub fn options(words: &[&'static str], shown: &str) -> Vec<String> {
     let other = (!shown.is_empty() && !words.contains(&shown)).then_some(shown);
     words.iter().copied().chain(other).map(str::to_owned).collect()
 }
 
-/// The text of a setting in a recipe; empty where it is the default.
+/// Returns the text of a setting in a recipe; empty where the setting has its default.
 pub fn shown(field: &Field, recipe: &Recipe) -> String {
     let Some(value) = value_of(field, recipe) else { return String::new() };
     if same(&value, &field.default_value()) {
@@ -59,12 +59,12 @@ pub fn shown(field: &Field, recipe: &Recipe) -> String {
     }
 }
 
-/// What an empty input means.
+/// Returns the text of a setting's default, which an empty input stands for.
 pub fn default_text(field: &Field) -> String {
     match field.default_value() {
         Json::Null => "—".into(),
         Json::Object(map) if map.is_empty() => "—".into(),
-        // As the table writes it: `5e-5`, not `0.00005`.
+        // A number is written as the table has it: `5e-5`, not `0.00005`.
         Json::Number(_) => field.default.to_string(),
         value => plain(&value),
     }
@@ -81,7 +81,7 @@ fn reads_as(field: &Field, text: &str, value: &Json) -> bool {
         && value_of(field, &recipe).is_some_and(|read| same(&read, value))
 }
 
-/// Without quotes and brackets, as people type.
+/// Formats a value without quotes and brackets, as people type it.
 fn plain(value: &Json) -> String {
     match value {
         Json::String(text) => text.clone(),
@@ -90,7 +90,7 @@ fn plain(value: &Json) -> String {
     }
 }
 
-/// A value in TOML. JSON's strings and numbers are TOML's.
+/// Formats a value in TOML. JSON's strings and numbers are valid TOML.
 fn literal(value: &Json) -> String {
     match value {
         Json::Array(list) => format!("[{}]", list.iter().map(literal).collect::<Vec<_>>().join(", ")),
@@ -99,7 +99,7 @@ fn literal(value: &Json) -> String {
                 map.iter().map(|(key, value)| format!("{} = {}", Json::from(key.as_str()), literal(value)));
             format!("{{ {} }}", pairs.collect::<Vec<_>>().join(", "))
         }
-        // `1` rather than `1.0`, as people type.
+        // A whole number is written `1` rather than `1.0`, as people type it.
         Json::Number(number) => match number.as_f64() {
             Some(value) if value.fract() == 0.0 && value.abs() < 1e15 => format!("{value}"),
             _ => number.to_string(),
@@ -108,7 +108,7 @@ fn literal(value: &Json) -> String {
     }
 }
 
-/// Equality in which `1` and `1.0` are the same.
+/// Compares two values; `1` and `1.0` are equal.
 fn same(a: &Json, b: &Json) -> bool {
     match (a, b) {
         (Json::Number(a), Json::Number(b)) => a.as_f64() == b.as_f64(),

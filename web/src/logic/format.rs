@@ -1,6 +1,6 @@
-//! Numbers as people read them.
+//! Formatting of numbers for people.
 
-/// `1,234,567`.
+/// Formats a whole number: `1,234,567`.
 pub fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::with_capacity(digits.len() + digits.len() / 3);
@@ -13,7 +13,7 @@ pub fn grouped(number: u64) -> String {
     out
 }
 
-/// `1.5 GB`; a kB is 1000 bytes.
+/// Formats a number of bytes: `1.5 GB`; a kB is 1000 bytes.
 pub fn bytes(bytes: u64) -> String {
     let mut value = bytes as f64;
     for unit in ["B", "kB", "MB", "GB"] {
@@ -29,7 +29,7 @@ pub fn bytes(bytes: u64) -> String {
     format!("{value:.1} TB")
 }
 
-/// `7 s`, `4:05`, `1:02:09`.
+/// Formats a duration in seconds: `7 s`, `4:05`, `1:02:09`.
 pub fn duration(seconds: f64) -> String {
     if !seconds.is_finite() || seconds < 0.0 {
         return "—".into();
@@ -42,7 +42,7 @@ pub fn duration(seconds: f64) -> String {
     }
 }
 
-/// A loss or a norm: `2.3456`, and `1.2e-5` or `3.4e9` where four decimals would not do.
+/// Formats a loss or a norm: `2.3456`, or `1.20e-5` and `3.40e9` below 1e-3 and from 1e6 on.
 pub fn decimal(value: f64) -> String {
     let size = value.abs();
     if value == 0.0 || !value.is_finite() || (1e-3..1e6).contains(&size) {
@@ -52,18 +52,18 @@ pub fn decimal(value: f64) -> String {
     }
 }
 
-/// A learning rate: `2.00e-3`.
+/// Formats a learning rate: `2.00e-3`.
 pub fn rate(value: f64) -> String {
     if value == 0.0 { "0".into() } else { format!("{value:.2e}") }
 }
 
-/// A share: `12.3 %`, `0.0123 %`.
+/// Formats a share: `12.3 %`, `0.0123 %`.
 pub fn percent(part: f64, whole: f64) -> String {
     let share = if whole > 0.0 { 100.0 * part / whole } else { 0.0 };
     if share == 0.0 || share >= 1.0 { format!("{share:.1} %") } else { format!("{share:.4} %") }
 }
 
-/// A hub's id and revision in the name of a stored model: `owner/name/revision` or `owner/name@revision`.
+/// Splits the name of a stored model, `owner/name/revision` or `owner/name@revision`, into the hub's id and the revision.
 pub fn id_and_revision(name: &str) -> (&str, &str) {
     let second_slash = name.match_indices('/').nth(1).map(|(at, _)| at);
     let cut = name.find('@').or(second_slash);

@@ -1,22 +1,22 @@
-//! All numbers that a run has reported.
+//! The numbers that a run has reported.
 
 use lorelei_protocol::{Evaluation, LogLine, StepLog};
 
 use super::decimate::Point;
 
-/// The reports of a run, in their order.
+/// The reports of a run, in order.
 #[derive(Debug, Clone, Default)]
 pub struct History {
     lines: Vec<LogLine>,
 }
 
 impl History {
-    /// A logged step.
+    /// Adds a logged step.
     pub fn log(&mut self, step: StepLog) {
         self.lines.push(LogLine::Step(step));
     }
 
-    /// An evaluation.
+    /// Adds an evaluation.
     pub fn evaluate(&mut self, evaluation: Evaluation) {
         self.lines.push(LogLine::Evaluated(evaluation));
     }
@@ -33,17 +33,17 @@ impl History {
         })
     }
 
-    /// The losses of the steps.
+    /// Returns the losses of the steps.
     pub fn losses(&self) -> Vec<Point> {
         self.steps().map(|log| (log.step as f64, log.loss)).collect()
     }
 
-    /// The learning rates of the steps.
+    /// Returns the learning rates of the steps.
     pub fn learning_rates(&self) -> Vec<Point> {
         self.steps().map(|log| (log.step as f64, log.learning_rate)).collect()
     }
 
-    /// The gradient norms of the steps.
+    /// Returns the gradient norms of the steps.
     pub fn grad_norms(&self) -> Vec<Point> {
         self.steps().map(|log| (log.step as f64, log.grad_norm)).collect()
     }
@@ -55,17 +55,17 @@ impl History {
         })
     }
 
-    /// The losses on the validation set.
+    /// Returns the losses on the validation set.
     pub fn eval_losses(&self) -> Vec<Point> {
         self.evaluations().map(|eval| (eval.step as f64, eval.loss())).collect()
     }
 
-    /// A classifier's accuracies there.
+    /// Returns a classifier's accuracies on the validation set.
     pub fn eval_accuracies(&self) -> Vec<Point> {
         self.evaluations().filter_map(|eval| Some((eval.step as f64, eval.metric("accuracy")?))).collect()
     }
 
-    /// `trainer_log.jsonl`, as the program writes it: a line a logged step and an evaluation.
+    /// Formats `trainer_log.jsonl` as the program writes it: one line for each logged step and each evaluation.
     pub fn jsonl(&self) -> String {
         let lines = self.lines.iter().filter_map(|line| serde_json::to_string(line).ok());
         lines.fold(String::new(), |text, line| text + &line + "\n")

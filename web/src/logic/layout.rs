@@ -1,13 +1,13 @@
-//! Which settings the form shows, and which of them first, as the recipe declares it.
+//! The settings that the form shows, and those that it shows first, as the recipe declares it.
 
 use lorelei_recipe::fields::{self, Field, Shown, State, Table};
 
-/// The settings of a section that most runs touch, and the others.
+/// Returns the settings of a section that most runs touch, and the other ones.
 pub fn fields_of(table: Table) -> (Vec<&'static Field>, Vec<&'static Field>) {
     shown_of(table).partition(|field| field.shown == Shown::First)
 }
 
-/// All settings that have an input.
+/// Returns all settings that have an input.
 pub fn all_shown() -> impl Iterator<Item = &'static Field> {
     Table::ALL.into_iter().flat_map(shown_of)
 }

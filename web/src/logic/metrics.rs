@@ -1,9 +1,9 @@
-//! What an evaluation measures, in words.
+//! Names and values of an evaluation's metrics, as text.
 
 use super::format::{decimal, percent};
 use super::texts::Texts;
 
-/// What a metric is called in the page's language; one that it has no word for, as in the log.
+/// Returns a metric's name in the page's language, or its name in the log where the language has no word for it.
 pub fn name(texts: &Texts, metric: &str) -> String {
     match metric {
         "accuracy" => texts.accuracy.to_owned(),
@@ -12,7 +12,7 @@ pub fn name(texts: &Texts, metric: &str) -> String {
     }
 }
 
-/// A metric's value: shares in per cent.
+/// Formats a metric's value; shares are in per cent.
 pub fn value(metric: &str, value: f64) -> String {
     match metric {
         "accuracy" => percent(value, 1.0),

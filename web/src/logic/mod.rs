@@ -1,6 +1,6 @@
-//! What the page works out, without a browser.
+//! The parts of the page that need no browser.
 
-// Natively only the tests use these.
+// In native builds only the tests use these modules.
 #![cfg_attr(not(target_family = "wasm"), allow(dead_code))]
 
 pub mod decimate;

@@ -1,4 +1,4 @@
-//! What the trainer has to say, in the page's language: by its code where there are words for it, else as it was said.
+//! The trainer's messages in the page's language: the text for a message's code where there is one, else the trainer's own text.
 
 use std::collections::BTreeMap;
 
@@ -6,19 +6,19 @@ use lorelei_protocol::{Failure, Notice};
 
 use super::texts::Language;
 
-/// What could not be done, with what caused it.
+/// Returns the message of a failed request, with its causes.
 pub fn failure(language: Language, failure: &Failure) -> String {
     let Failure { code, arguments, message, causes } = failure;
     let message = words(language, code, arguments).unwrap_or_else(|| message.clone());
     causes.iter().fold(message, |line, cause| format!("{line}: {cause}"))
 }
 
-/// Something that is not as the user may think.
+/// Returns the message of a notice: a fact that the user may not expect.
 pub fn notice(language: Language, notice: &Notice) -> String {
     words(language, &notice.code, &notice.arguments).unwrap_or_else(|| notice.message.clone())
 }
 
-/// The words for a code with its arguments put in; none in the language that the trainer speaks itself.
+/// Returns the text for a code with its arguments filled in, or `None` in the trainer's own language.
 fn words(language: Language, code: &str, arguments: &BTreeMap<String, String>) -> Option<String> {
     let words = match language {
         Language::English => return None,

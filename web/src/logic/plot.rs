@@ -1,25 +1,25 @@
-//! From numbers to the coordinates of a chart.
+//! Conversion of numbers to the coordinates of a chart.
 
 use super::decimate::{Point, decimate};
 
-/// Width of a chart's box in its own units: as many columns as a wide screen has pixels for it.
+/// Width of a chart's box in its own units: as many columns as a chart has pixels on a wide screen.
 pub const WIDTH: f64 = 640.0;
 /// Height of a chart's box.
 pub const HEIGHT: f64 = 160.0;
-/// Above and below the curve, so that no line is cut at the edge.
+/// Space above and below the curve, so that no line is cut off at the edge.
 const MARGIN: f64 = 6.0;
 
-/// Dots that have room.
+/// Largest number of dots that are drawn large.
 const CROWD: usize = 60;
 
-/// A chart's curves in the coordinates of its box, and what its axes say.
+/// A chart's curves in the coordinates of its box, and the numbers at its axes.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Plot {
-    /// `points` of a polyline.
+    /// The `points` of a polyline.
     pub line: String,
-    /// `d` of a path that has a dot at every point of the second series.
+    /// The `d` of a path that has a dot at every point of the second series.
     pub dots: String,
-    /// Whether the dots are so many that large ones would hide the line.
+    /// Whether there are so many dots that large ones would hide the line.
     pub is_crowded: bool,
     /// Lowest and highest value.
     pub y: (f64, f64),
@@ -30,7 +30,7 @@ pub struct Plot {
 }
 
 impl Plot {
-    /// A line through `line`, dots at `dots`, both within one frame. Nothing to show gives the default.
+    /// Creates a line through `line` and dots at `dots`, both within one frame. Without points, it returns the default.
     pub fn new(line: &[Point], dots: &[Point]) -> Plot {
         let finite = || line.iter().chain(dots).filter(|(x, y)| x.is_finite() && y.is_finite());
         if finite().next().is_none() {
@@ -51,7 +51,7 @@ impl Plot {
         }
         for point in decimate(dots, x, WIDTH as usize) {
             let (px, py) = place(point);
-            // A line of no length with round ends: a dot that stays round however the box is stretched.
+            // The dot is a line of length zero with round ends, which stays round however the box is stretched.
             plot.dots.push_str(&format!("M{px:.1} {py:.1}h0"));
         }
         plot.ends = few.first().zip(few.last()).map(|(first, last)| (first.1, last.1));

@@ -1,10 +1,10 @@
-//! The recipe that the form begins with.
+//! The initial recipe of the form.
 
 use lorelei_recipe::Recipe;
 
 const START: &str = include_str!("../../start.toml");
 
-/// `web/start.toml`.
+/// Returns the recipe of `web/start.toml`.
 pub fn start_recipe() -> Recipe {
     Recipe::from_toml(START, "start.toml").map(|(recipe, _)| recipe).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! Everything that the page says, in every language it speaks. A text that lacks a language does not compile.
+//! All texts of the page, in each of its languages. A text that lacks a language does not compile.
 
 use std::fmt::Display;
 
@@ -13,10 +13,10 @@ pub enum Language {
 }
 
 impl Language {
-    /// All of them.
+    /// All languages.
     pub const ALL: [Language; 2] = [Language::English, Language::Chinese];
 
-    /// Its code in HTML.
+    /// Returns the language's code in HTML.
     pub fn code(self) -> &'static str {
         match self {
             Language::English => "en",
@@ -24,7 +24,7 @@ impl Language {
         }
     }
 
-    /// The language that a browser means by a code such as `zh-TW` or `en`.
+    /// Returns the language that a browser's code such as `zh-TW` or `en` stands for.
     pub fn from_code(code: &str) -> Option<Language> {
         match code.split('-').next().unwrap_or_default() {
             "en" => Some(Language::English),
@@ -33,7 +33,7 @@ impl Language {
         }
     }
 
-    /// Its name in itself.
+    /// Returns the language's name in that language.
     pub fn name(self) -> &'static str {
         match self {
             Language::English => "English",
@@ -41,7 +41,7 @@ impl Language {
         }
     }
 
-    /// Its texts.
+    /// Returns the texts of the language.
     pub fn texts(self) -> &'static Texts {
         match self {
             Language::English => &ENGLISH,
@@ -50,7 +50,7 @@ impl Language {
     }
 }
 
-/// A text with its `{names}` replaced. What is put in is never looked at again; a name that is not given stays.
+/// Replaces the `{names}` in a text by their values. The values are not searched for names, and a name without a value stays.
 pub fn fill(text: &str, values: &[(&str, &dyn Display)]) -> String {
     let mut out = String::with_capacity(text.len() + 32);
     let mut rest = text;
@@ -118,7 +118,7 @@ texts! {
     trainer_dead: "The trainer is not running: start it again at the top of the page.", "训练器未运行：请在页面顶部重新启动。";
     not_understood: "The trainer says something that this page does not understand; they may be of different versions. Reload the page. ({error})", "无法理解训练器的消息，二者版本可能不同，请重新加载页面。（{error}）";
 
-    // What is in the way of a run.
+    // Obstacles to a run.
     wait_trainer: "The trainer is still loading.", "训练器仍在加载。";
     wait_run: "A run is going on.", "训练正在进行。";
     wait_answer: "The model is answering.", "模型正在回答。";

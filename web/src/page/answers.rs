@@ -1,4 +1,4 @@
-//! What the model says without and with its adapter, or of a text what a classifier does.
+//! The answers of the model without and with its adapter, or a classifier's verdict on a text.
 
 use leptos::prelude::*;
 use lorelei_protocol::{GenerationConfig, Request, Verdict};
@@ -7,17 +7,17 @@ use super::notice::Place;
 use super::state::Page;
 use crate::logic::texts::{Texts, fill};
 
-/// A number that says how answers are made.
+/// A setting of the generation of answers.
 pub struct Setting {
-    /// Its `data-testid`.
+    /// The `data-testid` of its input.
     pub test_id: &'static str,
-    /// Its name, in Transformers' words but for the first.
+    /// Its name; all but the first setting and the last have Transformers' names.
     pub title: fn(&Texts) -> &'static str,
-    /// What it is unless someone says otherwise.
+    /// The value of an empty input, which is also the initial value.
     pub usual: &'static str,
 }
 
-/// All of them; the first is always in sight.
+/// All settings; the first one is always visible.
 pub const SETTINGS: [Setting; 7] = [
     Setting { test_id: "try-length", title: |t| t.answer_length, usual: "48" },
     Setting { test_id: "try-temperature", title: |_| "temperature", usual: "0" },
@@ -28,27 +28,27 @@ pub const SETTINGS: [Setting; 7] = [
     Setting { test_id: "try-stop", title: |t| t.stop_text, usual: "" },
 ];
 
-/// The answers.
+/// The prompt, the settings, and the model's answers.
 #[derive(Clone, Copy)]
 pub struct Answers {
-    /// What to ask.
+    /// The prompt.
     pub prompt: RwSignal<String>,
-    /// How they are made, as typed; see [`SETTINGS`].
+    /// The values of [`SETTINGS`], as typed.
     pub settings: [RwSignal<String>; SETTINGS.len()],
-    /// Whether they still grow.
+    /// Whether the answers are being generated.
     pub going: RwSignal<bool>,
-    /// The base model's.
+    /// The answer of the base model.
     pub without: RwSignal<String>,
-    /// With the adapter; none where there is none.
+    /// The answer with the adapter; `None` where there is no adapter.
     pub with: RwSignal<Option<String>>,
-    /// Whether what was trained is a classifier.
+    /// Whether the trained model is a classifier.
     pub classifies: RwSignal<bool>,
-    /// In place of both, what a trained classifier says.
+    /// The verdict of a trained classifier, in place of both answers.
     pub verdict: RwSignal<Option<Verdict>>,
 }
 
 impl Answers {
-    /// None.
+    /// Creates the state without answers.
     pub fn new() -> Self {
         Self {
             prompt: RwSignal::new("What is AI?".into()),
@@ -61,7 +61,7 @@ impl Answers {
         }
     }
 
-    /// Forgets them.
+    /// Clears the answers.
     pub fn clear(self) {
         self.without.set(String::new());
         self.with.set(None);
@@ -69,7 +69,7 @@ impl Answers {
     }
 }
 
-/// Asks the model.
+/// Sends the prompt to the model.
 pub fn ask(page: Page) {
     let answers = page.answers;
     let prompt = answers.prompt.get_untracked();
@@ -87,7 +87,7 @@ pub fn ask(page: Page) {
     }
 }
 
-/// What was typed, or the name of what is no number. What is empty is as usual.
+/// Returns the settings that were typed, or the name of one that is not a number. An empty input has its usual value.
 fn generation(answers: Answers) -> Result<GenerationConfig, &'static str> {
     let typed = answers.settings.map(|setting| setting.get_untracked());
     let text = |at: usize| match typed[at].trim() {

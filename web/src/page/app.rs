@@ -1,4 +1,4 @@
-//! The sections, in the order of the work.
+//! The page with all of its sections, in the order of the work.
 
 use leptos::ev;
 use leptos::prelude::*;
@@ -38,7 +38,7 @@ pub fn App() -> impl IntoView {
     }
 }
 
-/// A closed tab is an interrupted run: the browser asks first.
+/// Makes the browser ask before it closes the tab during a run, as that would interrupt the run.
 fn warn_before_leaving(page: Page) {
     let handle = window_event_listener(ev::beforeunload, move |event| {
         if page.run.status.get_untracked().is_active() {
@@ -49,7 +49,7 @@ fn warn_before_leaving(page: Page) {
     std::mem::forget(handle);
 }
 
-/// A file that misses its place must not replace the page.
+/// Prevents a file that is dropped outside its zone from replacing the page.
 fn refuse_stray_drops() {
     std::mem::forget(window_event_listener(ev::dragover, |event| event.prevent_default()));
     std::mem::forget(window_event_listener(ev::drop, |event| event.prevent_default()));

@@ -1,6 +1,6 @@
-//! What the page needs of the browser: its storage, its clipboard, its downloads, its address, its language.
+//! Access to the browser: its storage, its clipboard, its downloads, its address, its language.
 //!
-//! Every one of these may be missing or forbidden; then the page does without.
+//! Each of these may be missing or forbidden; the page then works without it.
 
 use js_sys::{Array, Reflect};
 use leptos::prelude::*;
@@ -10,44 +10,44 @@ use web_sys::{Blob, BlobPropertyBag, HtmlAnchorElement, Url};
 
 use crate::logic::texts::Language;
 
-/// What this page keeps under `lorelei.KEY`.
+/// Returns the value that this page has stored under `lorelei.KEY`.
 pub fn stored(key: &str) -> Option<String> {
     window().local_storage().ok()??.get_item(&format!("lorelei.{key}")).ok()?
 }
 
-/// Keeps a choice; an empty one is forgotten.
+/// Stores a choice; an empty one is deleted.
 pub fn store(key: &str, value: &str) {
     if let Ok(Some(storage)) = window().local_storage() {
         let key = format!("lorelei.{key}");
-        // A full or forbidden storage loses no more than the choice.
+        // If the storage is full or forbidden, only the choice is lost.
         let _ = if value.is_empty() { storage.remove_item(&key) } else { storage.set_item(&key, value) };
     }
 }
 
-/// The language chosen before, else the browser's.
+/// Returns the language that was chosen before, else the browser's.
 pub fn language() -> Language {
     let chosen = stored("language").and_then(|code| Language::from_code(&code));
     chosen.or_else(|| Language::from_code(&window().navigator().language()?)).unwrap_or_default()
 }
 
-/// What stands behind `#` in the address.
+/// Returns the part of the address after `#`.
 pub fn fragment() -> String {
     window().location().hash().unwrap_or_default().trim_start_matches('#').to_string()
 }
 
-/// What stands between `?` and `#` in the address, with its `?`; empty where nothing does.
+/// Returns the part of the address between `?` and `#`, with its `?`; empty where there is none.
 pub fn parameters() -> String {
     window().location().search().unwrap_or_default()
 }
 
-/// The address of the page with another fragment, and without parameters: those are for this visit.
+/// Returns the address of the page with another fragment and without the parameters, which are for the current visit only.
 pub fn address_with(fragment: &str) -> String {
     let href = window().location().href().unwrap_or_default();
     let page = href.split(['?', '#']).next().unwrap_or_default();
     format!("{page}#{fragment}")
 }
 
-/// Whether the browser has WebGPU, and whether this page may have it: it is given to secure pages only.
+/// Returns whether the browser has WebGPU, and whether this page may use it: only secure pages may.
 pub fn webgpu() -> (bool, bool) {
     let has = |object: &JsValue, name: &str| {
         Reflect::get(object, &name.into()).is_ok_and(|value| value.is_truthy())
@@ -55,7 +55,7 @@ pub fn webgpu() -> (bool, bool) {
     (has(&window().navigator(), "gpu"), has(&window(), "isSecureContext"))
 }
 
-/// Copies a text. `false` where the browser does not let the page.
+/// Copies a text to the clipboard. Returns `false` where the browser forbids it.
 pub async fn copy(text: &str) -> bool {
     let navigator = window().navigator();
     if !Reflect::get(&navigator, &"clipboard".into()).is_ok_and(|clipboard| clipboard.is_truthy()) {
@@ -64,7 +64,7 @@ pub async fn copy(text: &str) -> bool {
     JsFuture::from(navigator.clipboard().write_text(text)).await.is_ok()
 }
 
-/// Hands a file to the user, as a download.
+/// Saves a file as a download.
 pub fn save(name: &str, media_type: &str, content: &JsValue) -> Result<(), JsValue> {
     let options = BlobPropertyBag::new();
     options.set_type(media_type);
@@ -74,7 +74,7 @@ pub fn save(name: &str, media_type: &str, content: &JsValue) -> Result<(), JsVal
     anchor.set_href(&url);
     anchor.set_download(name);
     anchor.click();
-    // The download has its own hold on the data by then.
+    // The download has its own reference to the data by then.
     set_timeout(
         move || {
             let _ = Url::revoke_object_url(&url);
@@ -84,7 +84,7 @@ pub fn save(name: &str, media_type: &str, content: &JsValue) -> Result<(), JsVal
     Ok(())
 }
 
-/// What a JavaScript error says.
+/// Returns the message of a JavaScript error.
 pub fn words(error: &JsValue) -> String {
     let message = Reflect::get(error, &"message".into()).ok().and_then(|message| message.as_string());
     message

@@ -1,4 +1,4 @@
-//! A curve over the steps of the run, as SVG.
+//! A curve over the steps of the run, as an SVG.
 
 use leptos::prelude::*;
 
@@ -8,28 +8,28 @@ use crate::logic::history::History;
 use crate::logic::plot::{HEIGHT, Plot, WIDTH};
 use crate::logic::texts::{Texts, fill};
 
-/// Points out of a run's reports.
+/// A function that returns the points of a curve from a run's reports.
 pub type Series = fn(&History) -> Vec<Point>;
 
-/// A text in the page's language.
+/// A function that returns a text in the page's language.
 pub type Text = fn(&Texts) -> &'static str;
 
-/// What a chart shows.
+/// The contents of a chart.
 #[derive(Clone, Copy)]
 pub struct Curve {
-    /// Its `data-testid`.
+    /// The `data-testid` of the chart.
     pub test_id: &'static str,
-    /// What it is.
+    /// The title of the chart.
     pub title: Text,
-    /// The line.
+    /// The points of the line.
     pub line: Series,
-    /// Dots, and what they are.
+    /// The points of the dots, and their name.
     pub dots: Option<(Series, Text)>,
-    /// How its values are written.
+    /// The format of the values.
     pub number: fn(f64) -> String,
 }
 
-/// The chart. It is drawn anew with every frame in which there is something new, from at most a few points a pixel.
+/// Shows a chart. It is drawn anew in every frame in which there are new reports, from at most a few points for each pixel.
 pub fn chart(page: Page, curve: Curve) -> impl IntoView {
     let plot = Memo::new(move |_| {
         page.run.drawn.track();

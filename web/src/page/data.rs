@@ -1,4 +1,4 @@
-//! The data: what was chosen, and what the trainer made of it.
+//! The data: the user's choice, and the trainer's information about it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,22 +14,22 @@ use super::state::Page;
 
 /// The data set that the worker carries.
 pub const BUILTIN: &str = "builtin:english";
-/// Rows that are shown as tokens.
+/// Number of rows that are shown as tokens.
 const PREVIEW_ROWS: usize = 3;
-/// How long the form must be at rest before the data is read anew.
+/// Time for which the form must not change before the data is read anew.
 const REST: Duration = Duration::from_millis(400);
 
-/// Rows to learn from.
+/// The source of the training rows.
 #[derive(Debug, Clone)]
 pub enum Source {
     /// [`BUILTIN`].
     Builtin,
-    /// A file of the user's.
+    /// A file from the user.
     File(File),
 }
 
 impl Source {
-    /// As the recipe names it.
+    /// Returns the source's name in the recipe.
     pub fn name(&self) -> String {
         match self {
             Source::Builtin => BUILTIN.into(),
@@ -38,7 +38,7 @@ impl Source {
     }
 }
 
-/// Everything that the reading of data depends on.
+/// Everything that the result of reading the data depends on.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Question {
     section: DataSection,
@@ -48,24 +48,24 @@ pub struct Question {
     choice: u32,
 }
 
-/// What the page knows of the data.
+/// The page's state of the data.
 #[derive(Clone, Copy)]
 pub struct Data {
-    /// What to learn from.
+    /// The training data.
     pub train: RwSignal<Option<Source>, LocalStorage>,
-    /// What to evaluate on, where it is a file of its own.
+    /// The evaluation data, if it is a file of its own.
     pub validation: RwSignal<Option<File>, LocalStorage>,
-    /// Choices made so far: two files may have the same name.
+    /// Number of choices so far, as two files may have the same name.
     pub choice: RwSignal<u32>,
-    /// What the trainer read last, and which question that answers; no information where it could not be read.
+    /// The question that the trainer answered last, with the information about the data; `None` in its place where the data could not be read.
     pub read: RwSignal<Option<(Question, Option<Arc<DataInfo>>)>>,
-    /// The question that the trainer is at.
+    /// The question that the trainer is working on.
     pub asked: RwSignal<Option<Question>>,
     timer: StoredValue<Option<TimeoutHandle>>,
 }
 
 impl Data {
-    /// The data set that is there.
+    /// Creates the state with the built-in data set.
     pub fn new() -> Self {
         Self {
             train: RwSignal::new_local(Some(Source::Builtin)),
@@ -77,7 +77,7 @@ impl Data {
         }
     }
 
-    /// What was read last, right or wrong for the form of now.
+    /// Returns the information about the data that was read last, whether or not the form has changed since.
     pub fn info(self) -> Option<Arc<DataInfo>> {
         self.read.with(|read| read.as_ref().and_then(|(_, info)| info.clone()))
     }
@@ -87,7 +87,7 @@ impl Data {
     }
 }
 
-/// Chooses what to learn from, and names it in the recipe.
+/// Chooses the training data, and names it in the recipe.
 pub fn choose_train(page: Page, source: Source) {
     let name = source.name();
     page.notices.clear(Place::Data);
@@ -96,7 +96,7 @@ pub fn choose_train(page: Page, source: Source) {
     page.data.chosen();
 }
 
-/// Chooses what to evaluate on, and names it in the recipe.
+/// Chooses the evaluation data, and names it in the recipe.
 pub fn choose_validation(page: Page, file: Option<File>) {
     let name = file.as_ref().map(File::name);
     page.data.validation.set(file);
@@ -104,8 +104,8 @@ pub fn choose_validation(page: Page, file: Option<File>) {
     page.data.chosen();
 }
 
-/// Makes the choice agree with a recipe that came from elsewhere. Files cannot come with it: one that is named and is not there
-/// has to be chosen.
+/// Adapts the choice to a recipe that came from elsewhere. Files do not come with a recipe: a named file that is not there has to be chosen by the
+/// user.
 pub fn follow_recipe(page: Page) {
     let (train, validation) = page
         .form
@@ -126,7 +126,7 @@ pub fn follow_recipe(page: Page) {
     data.chosen();
 }
 
-/// What would have to be read now; none where something for it is missing.
+/// Returns the question that would have to be answered now, or `None` where a part of it is missing.
 pub fn question(page: Page) -> Option<Question> {
     let choice = page.data.choice.get();
     let ready = page.model.info.with(Option::is_some) && page.data.train.with(Option::is_some);
@@ -145,7 +145,7 @@ pub fn question(page: Page) -> Option<Question> {
     })
 }
 
-/// Reads the data whenever what it depends on has changed and then been at rest.
+/// Reads the data whenever the question has changed and then been unchanged for a while.
 pub fn keep_reading(page: Page) {
     let wanted = Memo::new(move |_| question(page));
     Effect::new(move |_| {

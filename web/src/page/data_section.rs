@@ -1,4 +1,4 @@
-//! Choose the data, and see what the model will see.
+//! The section for choosing the data, with a preview of the model's input.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use super::{drop, lengths, preview};
 use crate::logic::format::{grouped, percent};
 use crate::logic::texts::fill;
 
-/// The section.
+/// Shows the section.
 pub fn section(page: Page) -> impl IntoView {
     let busy = Memo::new(move |_| page.run.status.get().is_active());
     view! {
@@ -114,7 +114,7 @@ fn facts(page: Page, info: &Arc<DataInfo>) -> impl IntoView + use<> {
     }
 }
 
-/// The share of the tokens, or the classes.
+/// Shows the share of learnt tokens, or the classes.
 fn learnt(page: Page, info: &DataInfo) -> AnyView {
     match (info.classifies, info.labels.is_empty()) {
         (false, _) => {
@@ -126,7 +126,7 @@ fn learnt(page: Page, info: &DataInfo) -> AnyView {
     }
 }
 
-/// Lines that are wrong, and those that were left out.
+/// Shows the lines that are wrong, and those that were left out.
 fn lines(page: Page, info: &Arc<DataInfo>) -> impl IntoView + use<> {
     let bad: Vec<_> = info.bad_rows.iter().take(SHOWN).cloned().collect();
     let more = info.bad_rows.len().saturating_sub(SHOWN);
@@ -139,7 +139,7 @@ fn lines(page: Page, info: &Arc<DataInfo>) -> impl IntoView + use<> {
                 <p>{move || page.t().bad_rows}</p>
                 <ul>
                     {bad.into_iter().map(|row| {
-                        // A message may name the place itself: `train.jsonl:3: …`.
+                        // A message may itself name the place: `train.jsonl:3: …`.
                         let named = row.line == 0 || row.message.contains(&format!(":{}: ", row.line));
                         let line = move || (!named).then(|| fill(page.t().line, &[("line", &row.line)]));
                         view! { <li>{line} {row.message}</li> }
@@ -154,8 +154,8 @@ fn lines(page: Page, info: &Arc<DataInfo>) -> impl IntoView + use<> {
     }
 }
 
-/// Lines that are named.
+/// Number of lines that are named.
 const SHOWN: usize = 50;
 
-/// What files of rows are called.
+/// Name endings of files of rows.
 const ROWS: &str = ".jsonl,.ndjson,.json,.csv,.tsv,.txt,.text,.parquet,.arrow,.ipc,.feather,.gz,.zst";

@@ -1,4 +1,4 @@
-//! Files that are dropped on the page or picked, alone or as a folder.
+//! Files that are dropped on the page or picked, singly or as a folder.
 
 use js_sys::{Array, Promise, Reflect};
 use leptos::prelude::*;
@@ -10,8 +10,8 @@ use web_sys::{
     HtmlInputElement,
 };
 
-/// The files of an input. Of a folder, those that lie in it directly: models are flat. The input is emptied, so that the same file
-/// can be picked again.
+/// Returns the files of an input. For a folder, these are the files directly in it, as models have no subfolders. The input is emptied, so that the
+/// same file can be picked again.
 fn picked(event: &Event) -> Vec<File> {
     let Some(input) = event.target().and_then(|target| target.dyn_into::<HtmlInputElement>().ok()) else {
         return Vec::new();
@@ -21,12 +21,12 @@ fn picked(event: &Event) -> Vec<File> {
     files.into_iter().filter(is_direct).collect()
 }
 
-/// Takes a drop; `then` gets its files, which takes a moment where there is a folder.
+/// Handles a drop and passes its files to `then`. Folders are read asynchronously.
 pub fn dropped(event: &DragEvent, then: impl FnOnce(Vec<File>) + 'static) {
     event.prevent_default();
     event.stop_propagation();
     let Some(transfer) = event.data_transfer() else { return };
-    // The items are gone once this event is over: entries are taken now, files are read from them later.
+    // The items are gone once this event is over: the entries are taken now, and files are read from them later.
     let items = transfer.items();
     let folders: Vec<FileSystemDirectoryEntry> = (0..items.length())
         .filter_map(|i| items.get(i)?.webkit_get_as_entry().ok()?)
@@ -39,25 +39,25 @@ pub fn dropped(event: &DragEvent, then: impl FnOnce(Vec<File>) + 'static) {
     spawn_local(async move {
         let mut files = Vec::new();
         for folder in folders {
-            // A folder that cannot be read holds nothing for us; what is missing is said when the model is read.
+            // A folder that cannot be read has no usable files. A missing file is reported when the model is read.
             let _ = read_folder(&folder, &mut files).await;
         }
         then(files);
     });
 }
 
-/// What a picker lets one pick.
+/// The kind of files that a picker accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Picks {
-    /// One file.
+    /// A single file.
     File,
-    /// Files.
+    /// Several files.
     Files,
     /// A folder.
     Folder,
 }
 
-/// A button that opens the browser's picker; `then` gets what was picked.
+/// Shows a button that opens the browser's picker and passes the picked files to `then`.
 pub fn picker(
     test_id: &'static str,
     picks: Picks,
@@ -81,7 +81,7 @@ pub fn picker(
     }
 }
 
-/// A zone that takes drops, with its contents.
+/// Shows a zone that accepts drops, with its contents.
 pub fn zone(
     test_id: &'static str,
     enabled: impl Fn() -> bool + Copy + Send + 'static,
@@ -115,7 +115,7 @@ fn listed(files: Option<FileList>) -> Vec<File> {
     files.map(|files| (0..files.length()).filter_map(|i| files.get(i)).collect()).unwrap_or_default()
 }
 
-/// Whether a file lies in the folder that was picked itself: `folder/config.json`.
+/// Whether a file is directly in the picked folder: `folder/config.json`.
 fn is_direct(file: &File) -> bool {
     let path = Reflect::get(file, &"webkitRelativePath".into()).ok().and_then(|path| path.as_string());
     path.unwrap_or_default().matches('/').count() <= 1
@@ -124,7 +124,7 @@ fn is_direct(file: &File) -> bool {
 async fn read_folder(folder: &FileSystemDirectoryEntry, files: &mut Vec<File>) -> Result<(), JsValue> {
     let reader = folder.create_reader();
     loop {
-        // Browsers hand entries out in portions; an empty one is the end.
+        // Browsers return entries in portions; an empty one is the end.
         let portion = JsFuture::from(Promise::new(&mut |resolve, reject| {
             if let Err(error) = reader.read_entries_with_callback_and_callback(&resolve, &reject) {
                 let _ = reject.call1(&JsValue::NULL, &error);

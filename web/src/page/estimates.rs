@@ -1,4 +1,4 @@
-//! What the run will be, while one types.
+//! Estimates of the run, updated while the user types.
 
 use leptos::prelude::*;
 use lorelei_estimate::{self as estimate, Memory, ModelShape, ParameterCounts, RowShape, Saving};
@@ -7,7 +7,7 @@ use super::state::Page;
 use crate::logic::format::{bytes, grouped, percent};
 use crate::logic::texts::{Texts, fill};
 
-/// The figures.
+/// Shows the estimates.
 pub fn estimates(page: Page) -> impl IntoView {
     let figure = move |test_id: &'static str, text: fn(&Texts) -> &'static str, value: fn(Page) -> String| {
         view! {
@@ -37,7 +37,7 @@ pub fn estimates(page: Page) -> impl IntoView {
     }
 }
 
-/// The model, with the classes that the data have.
+/// Returns the model's shape, with the number of classes of the data.
 fn described(page: Page) -> Option<ModelShape> {
     let mut shape = page.model.info.get()?.shape.clone();
     if let Some(data) = page.data.info().filter(|data| data.classifies) {
@@ -56,14 +56,14 @@ fn memory(page: Page) -> Option<Memory> {
     page.form.recipe.with(|recipe| {
         let mut memory = estimate::memory(recipe, &shape, RowShape::largest(recipe, &shape)).ok()?;
         if recipe.training.fp16 || recipe.training.bf16 {
-            // The page keeps the model as it was loaded beside the one that is trained.
+            // The page keeps the model as it was loaded, beside the one that is trained.
             memory.weights += shape.dense_parameters() as f64 * 4.0;
         }
         Some(memory)
     })
 }
 
-/// What would need less, and how much.
+/// Returns the settings that would need less memory, each with the memory that it would need.
 fn less(page: Page) -> Option<String> {
     let shape = described(page)?;
     let savings = page
@@ -104,7 +104,7 @@ fn parts(page: Page, memory: &Memory) -> String {
     )
 }
 
-/// A browser does not say how much memory a GPU has, but it does say how large one buffer may be.
+/// Returns a warning if a buffer of the run is too large. A browser does not report a GPU's memory, but it does report the largest size of a buffer.
 fn too_large(page: Page) -> Option<String> {
     let memory = memory(page)?;
     let on_gpu = page.model.info.with(|info| info.as_ref().is_some_and(|info| info.device != "CPU"));

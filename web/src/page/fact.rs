@@ -1,11 +1,11 @@
-//! A name and what it is, in a list of facts.
+//! A name and its value, in a list of facts.
 
 use leptos::prelude::*;
 
 use super::state::Page;
 use crate::logic::texts::Texts;
 
-/// One fact of a `<dl>`.
+/// Shows one fact of a `<dl>`.
 pub fn fact(
     page: Page,
     test_id: &'static str,

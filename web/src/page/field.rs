@@ -1,4 +1,4 @@
-//! One setting: its name, its input, what it is, what to choose, and what is wrong.
+//! One setting of the form: its name, its input, its description, advice, and errors.
 
 use leptos::prelude::*;
 use lorelei_recipe::HostKind;
@@ -9,7 +9,7 @@ use crate::logic::field_docs::{self, parts};
 use crate::logic::field_text::{Input, default_text, input, options};
 use crate::logic::texts::fill;
 
-/// The setting with everything around it.
+/// Shows a setting with everything around it.
 pub fn field(page: Page, field: &'static Field) -> impl IntoView {
     let id = format!("field-{}-{}", field.table, field.name);
     let (about, wrong) =
@@ -40,7 +40,7 @@ pub fn field(page: Page, field: &'static Field) -> impl IntoView {
     }
 }
 
-/// A text with what stands in backticks as code.
+/// Shows a text, with its parts in backticks as code.
 fn marked(text: &'static str) -> impl IntoView {
     parts(text)
         .map(
@@ -51,7 +51,7 @@ fn marked(text: &'static str) -> impl IntoView {
         .collect_view()
 }
 
-/// Why the setting does nothing in the page, and the way back for a recipe that has it.
+/// Shows why the setting has no effect in the page, and a button that resets it in a recipe that sets it.
 fn not_here(page: Page, field: &'static Field, reason: &'static str) -> impl IntoView {
     let is_set = move || !page.form.text(field).is_empty();
     view! {
@@ -69,7 +69,7 @@ fn not_here(page: Page, field: &'static Field, reason: &'static str) -> impl Int
     }
 }
 
-/// What of the recipe the page does not honour, in one place: the settings themselves may be folded away.
+/// Shows the settings of the recipe that the page does not honour, in one place, as the settings themselves may be folded away.
 pub fn unhonoured(page: Page) -> impl IntoView {
     let lines = Memo::new(move |_| page.form.verdict.with(|verdict| verdict.unhonoured().to_vec()));
     view! {

@@ -1,4 +1,4 @@
-//! The recipe as it is typed: the texts, what they mean, and what is wrong with them.
+//! The recipe in the form: the typed texts, their values, and their errors.
 
 use std::collections::BTreeMap;
 
@@ -16,38 +16,38 @@ use crate::logic::{field_docs, field_text};
 /// A setting: its section and name.
 type Key = (&'static str, &'static str);
 
-/// What is to be said about a recipe.
+/// Errors and warnings about a recipe.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Verdict {
-    /// By path; those of no single setting, or of one without an input, under `""`.
+    /// Errors by the path of their setting. Those of no single setting, or of one without an input, are under `""`.
     errors: BTreeMap<String, String>,
     warnings: BTreeMap<String, String>,
-    /// Settings that the page does not honour and that do not have their default: a line each.
+    /// Settings that the page does not honour and that do not have their default, one line each.
     unhonoured: Vec<String>,
 }
 
 impl Verdict {
-    /// Whether nothing is wrong.
+    /// Whether there is no error.
     pub fn is_good(&self) -> bool {
         self.errors.is_empty()
     }
 
-    /// Whether a setting of a section is wrong.
+    /// Whether a setting of a section has an error.
     pub fn has_errors_in(&self, table: &str) -> bool {
         self.errors.keys().any(|path| path.split('.').next() == Some(table))
     }
 
-    /// What is wrong with a setting; of the recipe as a whole, with `""`.
+    /// Returns the error of a setting, or that of the recipe as a whole under `""`.
     pub fn error(&self, path: &str) -> Option<String> {
         self.errors.get(path).cloned()
     }
 
-    /// What to know about a setting.
+    /// Returns the warning about a setting.
     pub fn warning(&self, path: &str) -> Option<String> {
         self.warnings.get(path).cloned()
     }
 
-    /// Settings that the page does not honour and that do not have their default: a line each.
+    /// Returns the settings that the page does not honour and that do not have their default, one line each.
     pub fn unhonoured(&self) -> &[String] {
         &self.unhonoured
     }
@@ -80,20 +80,20 @@ impl Verdict {
     }
 }
 
-/// The recipe and its inputs.
+/// The recipe and the texts of its inputs.
 #[derive(Clone, Copy)]
 pub struct Form {
-    /// The last recipe that every input agreed with, or did before what is wrong was typed.
+    /// The last valid recipe: a wrong text in an input does not change it.
     pub recipe: RwSignal<Recipe>,
-    /// What is wrong with it.
+    /// Errors and warnings about the recipe.
     pub verdict: Memo<Verdict>,
     texts: RwSignal<BTreeMap<Key, String>>,
-    /// What was typed and is no value.
+    /// Errors of the typed texts that are no value of their setting.
     mistakes: RwSignal<BTreeMap<Key, RecipeError>>,
 }
 
 impl Form {
-    /// `web/start.toml`. What is wrong can depend on the model and the data.
+    /// Creates the form with the recipe of `web/start.toml`. The errors can depend on the model and the data.
     pub fn new(model: Model, data: Data, language: RwSignal<Language>) -> Self {
         let recipe = RwSignal::new(start_recipe());
         let mistakes = RwSignal::new(BTreeMap::new());
@@ -105,12 +105,12 @@ impl Form {
         Self { recipe, verdict, texts, mistakes }
     }
 
-    /// The text of an input; empty where it is left to the default.
+    /// Returns the text of an input; empty where the setting has its default.
     pub fn text(self, field: &'static Field) -> String {
         self.texts.with(|texts| texts.get(&key(field)).cloned().unwrap_or_default())
     }
 
-    /// Takes what was typed. What is no value stays in its input and changes nothing else.
+    /// Handles a typed text. A text that is no value stays in its input and changes nothing else.
     pub fn typed(self, field: &'static Field, text: String) {
         let mut recipe = self.recipe.get_untracked();
         let result = recipe.set(&format!("{}={text}", field.path()));
@@ -130,21 +130,21 @@ impl Form {
         }
     }
 
-    /// Gives a setting a value, as if it were typed.
+    /// Sets a setting, as if its value were typed.
     pub fn set(self, path: &str, text: &str) {
         if let Some(field) = all_shown().find(|field| field.path() == path) {
             self.typed(field, text.to_owned());
         }
     }
 
-    /// Puts another recipe in.
+    /// Replaces the recipe.
     pub fn replace(self, recipe: Recipe) {
         self.texts.set(texts_of(&recipe));
         self.mistakes.set(BTreeMap::new());
         self.recipe.set(recipe);
     }
 
-    /// Changes what has no input: which model, which files.
+    /// Changes settings without an input, such as the model and the files.
     pub fn change(self, how: impl FnOnce(&mut Recipe)) {
         let mut recipe = self.recipe.get_untracked();
         how(&mut recipe);
@@ -162,7 +162,7 @@ fn texts_of(recipe: &Recipe) -> BTreeMap<Key, String> {
     all_shown().map(|field| (key(field), field_text::shown(field, recipe))).collect()
 }
 
-/// An error's message and the way out.
+/// Returns an error's message with the way out.
 pub fn words(error: &RecipeError) -> String {
     match &error.help {
         Some(help) => format!("{}; {help}", error.message),

@@ -1,4 +1,4 @@
-//! The head of the page: its name, the way around in it, language and theme, and how the trainer is.
+//! The head of the page: its name, its navigation, language and theme, and the state of the trainer.
 
 use leptos::prelude::*;
 
@@ -9,7 +9,7 @@ use super::trainer::{self, Life};
 use crate::logic::format;
 use crate::logic::texts::{Language, Texts, fill};
 
-/// Above the sections.
+/// Shows the part above the sections.
 pub fn header(page: Page) -> impl IntoView {
     let link = move |id: &'static str, text: fn(&Texts) -> &'static str| {
         view! { <a href=format!("#{id}")>{move || text(page.t())}</a> }
@@ -34,7 +34,7 @@ pub fn header(page: Page) -> impl IntoView {
     }
 }
 
-/// Below the sections.
+/// Shows the part below the sections.
 pub fn footer(page: Page) -> impl IntoView {
     view! { <footer><p>{move || page.t().footer}</p></footer> }
 }
@@ -64,7 +64,7 @@ fn language(page: Page) -> impl IntoView {
     }
 }
 
-/// As the system has it, light or dark. `start.js` has put the choice into the document before the first paint.
+/// Shows the choice of the theme: the system's, light or dark. `start.js` has applied the choice to the document before the first paint.
 fn theme(page: Page) -> impl IntoView {
     let chosen =
         browser::stored("theme").filter(|theme| theme == "light" || theme == "dark").unwrap_or_default();
@@ -95,7 +95,7 @@ fn theme(page: Page) -> impl IntoView {
     }
 }
 
-/// What will be computed on, and what is missing for something faster.
+/// Returns a description of the device that will be used, and of what is missing for a faster one.
 fn device(page: Page) -> String {
     let t = page.t();
     if matches!(page.trainer.life.get(), Life::Dead(_)) {
@@ -125,7 +125,7 @@ fn missing(page: Page) -> Option<String> {
     }
 }
 
-/// The loading of the trainer's module, and its end.
+/// Shows the loading of the trainer's module, or the trainer's failure.
 pub fn trainer_state(page: Page) -> impl IntoView {
     move || match page.trainer.life.get() {
         Life::Ready => ().into_any(),

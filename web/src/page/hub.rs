@@ -1,4 +1,4 @@
-//! Models from a hub, and those of them that the browser keeps.
+//! Models from a hub, and those that are kept in the browser's storage.
 
 use leptos::prelude::*;
 use lorelei_protocol::{CachedModel, Request};
@@ -9,7 +9,7 @@ use super::state::Page;
 use crate::logic::format;
 use crate::logic::texts::{Texts, fill};
 
-/// Which model, which hub.
+/// Shows the inputs for the model's id and the hub.
 pub fn form(page: Page) -> impl IntoView {
     let input = move |test_id: &'static str,
                       signal: RwSignal<String>,
@@ -48,7 +48,7 @@ pub fn form(page: Page) -> impl IntoView {
     }
 }
 
-/// What is in the browser's storage.
+/// Shows the models in the browser's storage.
 pub fn cached(page: Page) -> Option<impl IntoView> {
     let capabilities = page.trainer.capabilities.get()?;
     let used = fill(

@@ -1,4 +1,4 @@
-//! How long the examples are, as a picture.
+//! A histogram of the examples' lengths.
 
 use std::sync::Arc;
 
@@ -9,11 +9,11 @@ use super::state::Page;
 use crate::logic::format::grouped;
 use crate::logic::texts::fill;
 
-/// Units of the picture for a bar, and its height.
+/// Width of a bar and, below, height of the picture, in the picture's units.
 const WIDTH: usize = 10;
 const HEIGHT: f64 = 40.0;
 
-/// The picture, with its numbers in words; nothing where there is no example.
+/// Shows the histogram with its numbers in words, or nothing where there is no example.
 pub fn lengths(page: Page, info: &Arc<DataInfo>) -> impl IntoView + use<> {
     let info = info.clone();
     let most = info.lengths.iter().map(|bar| bar.count).max().unwrap_or(0);
@@ -39,7 +39,7 @@ pub fn lengths(page: Page, info: &Arc<DataInfo>) -> impl IntoView + use<> {
 }
 
 fn rectangle(at: usize, bar: LengthBar, most: usize) -> impl IntoView {
-    // Any at all is seen.
+    // Every bar with an example in it is visible.
     let height = match bar.count {
         0 => 0.0,
         count => (HEIGHT * count as f64 / most as f64).max(1.0),

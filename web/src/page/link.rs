@@ -1,5 +1,5 @@
-//! Recipes that come from elsewhere: from the link, from a file, from a run that was interrupted. What they name is shown, never
-//! fetched, until someone asks for it.
+//! Recipes that come from elsewhere: from a link, a file, or an interrupted run. The model and the files that they name are shown, but fetched only
+//! when the user asks for it.
 
 use leptos::ev;
 use leptos::prelude::*;
@@ -10,7 +10,7 @@ use super::state::Page;
 use super::{browser, data, form, model};
 use crate::logic::texts::fill;
 
-/// Puts a recipe into the form. One that names no model is for the model that is there.
+/// Puts a recipe into the form. A recipe that names no model is used with the current model.
 pub fn take_recipe(page: Page, mut recipe: Recipe) {
     if recipe.model.model_name_or_path.is_none() {
         let there = model::named_by_recipe(page);
@@ -27,7 +27,7 @@ pub fn take_recipe(page: Page, mut recipe: Recipe) {
     load_named_builtin(page);
 }
 
-/// `owner/name`.
+/// Whether a name has the form `owner/name`.
 fn is_hub_id(name: &str) -> bool {
     let part = |part: &str| {
         part.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
@@ -36,7 +36,7 @@ fn is_hub_id(name: &str) -> bool {
     name.split_once('/').is_some_and(|(owner, rest)| part(owner) && part(rest))
 }
 
-/// Loads the recipe's model if the worker carries it and does not have it loaded.
+/// Loads the recipe's model if the worker carries it and has not loaded it.
 pub fn load_named_builtin(page: Page) {
     let name = model::named_by_recipe(page);
     if name.starts_with("builtin:") && page.model.name_now().as_ref() != Some(&name) {
@@ -44,11 +44,11 @@ pub fn load_named_builtin(page: Page) {
     }
 }
 
-/// Follows the recipe in the page's address, now and whenever it changes.
+/// Loads the recipe in the page's address, now and whenever the address changes.
 pub fn follow_address(page: Page) {
     read(page);
     let handle = window_event_listener(ev::hashchange, move |_| read(page));
-    // As long as the page.
+    // The listener is kept for the life of the page.
     std::mem::forget(handle);
 }
 
@@ -73,7 +73,7 @@ fn read(page: Page) {
     }
 }
 
-/// The address that says all of this recipe.
+/// Returns the page's address with the whole recipe in it.
 pub fn address(recipe: &Recipe) -> String {
     browser::address_with(&lorelei_recipe::encode_link(recipe))
 }

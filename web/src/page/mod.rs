@@ -1,4 +1,4 @@
-//! The page in a browser: what it remembers, what it says to the trainer and hears from it, and its sections.
+//! The page in a browser: its state, its messages to and from the trainer, and its sections.
 
 mod answers;
 mod app;
@@ -39,7 +39,7 @@ mod verdict;
 use leptos::prelude::*;
 use wasm_bindgen::JsCast;
 
-/// Puts the page in the place of the words that stand there while it loads.
+/// Mounts the page in place of the text that is shown while it loads.
 pub fn start() {
     std::panic::set_hook(Box::new(notice::show_panic));
     if let Some(place) = document().get_element_by_id("app").and_then(|place| place.dyn_into().ok()) {

@@ -1,4 +1,4 @@
-//! The model: which one is loaded, which one is on its way, and how to ask for another.
+//! The model: the loaded one, the one that is being loaded, and requests for another.
 
 use std::sync::Arc;
 
@@ -13,47 +13,47 @@ use super::trainer::Progress;
 
 /// The model that the worker carries.
 pub const BUILTIN: &str = "builtin:tiny";
-/// Where hub ids are looked for unless someone says otherwise.
+/// The default hub.
 const HUB: &str = "https://huggingface.co";
 
-/// A model that was asked for, with its files.
+/// A model that was requested, with its files.
 #[derive(Debug, Clone)]
 pub struct Pick {
-    /// Which.
+    /// The choice of the model.
     pub choice: ModelChoice,
-    /// Its files, where they are the user's.
+    /// Its files, if they are the user's.
     pub files: Vec<File>,
 }
 
-/// What the page knows of the model.
+/// The page's state of the model.
 #[derive(Clone, Copy)]
 pub struct Model {
-    /// The one that is loaded.
+    /// The loaded model.
     pub info: RwSignal<Option<Arc<ModelInfo>>>,
-    /// The name of the one that is on its way.
+    /// The name of the model that is being loaded.
     pub loading: RwSignal<Option<String>>,
-    /// How far it is.
+    /// The progress of the loading.
     pub progress: RwSignal<Option<Progress>>,
-    /// Models loaded so far: tells one from the next.
+    /// Number of models loaded so far, which identifies the loaded one.
     pub count: RwSignal<u32>,
-    /// Where to put it.
+    /// The device for the model.
     pub device: RwSignal<DeviceChoice>,
-    /// `owner/name`.
+    /// The id on the hub, `owner/name`.
     pub hub_id: RwSignal<String>,
-    /// A branch, tag or commit.
+    /// The branch, tag or commit on the hub.
     pub hub_revision: RwSignal<String>,
-    /// The hub.
+    /// The address of the hub.
     pub hub_endpoint: RwSignal<String>,
-    /// What was asked for last.
+    /// The last request.
     pub picked: StoredValue<Option<Pick>, LocalStorage>,
-    /// The model that the recipe named when that was asked for.
+    /// The model that the recipe named at the time of the last request.
     named: StoredValue<String>,
-    /// The task is one that the page has set, for a model that has no other.
+    /// Whether the page has set the task, for a model that has no other.
     tasked: StoredValue<bool>,
 }
 
 impl Model {
-    /// None.
+    /// Creates the state without a model.
     pub fn new() -> Self {
         Self {
             info: RwSignal::new(None),
@@ -70,18 +70,18 @@ impl Model {
         }
     }
 
-    /// The name of the loaded model, for what is done once.
+    /// Returns the name of the loaded model, untracked.
     pub fn name_now(self) -> Option<String> {
         untrack(move || self.name())
     }
 
-    /// The name of the loaded model.
+    /// Returns the name of the loaded model, tracked by the view.
     pub fn name(self) -> Option<String> {
         self.info.with(|info| info.as_ref().map(|info| info.name.clone()))
     }
 }
 
-/// Asks for a model.
+/// Requests a model.
 pub fn load(page: Page, pick: Pick) {
     if page.is_engaged() {
         return;
@@ -101,13 +101,13 @@ pub fn load(page: Page, pick: Pick) {
     }
 }
 
-/// The model of the recipe.
+/// Returns the model's name in the recipe.
 pub fn named_by_recipe(page: Page) -> String {
     page.form.recipe.with_untracked(|recipe| recipe.model.model_name_or_path.clone().unwrap_or_default())
 }
 
-/// Takes a model that was put on its device. Who asks for a model changes the recipe, unless the recipe was changed meanwhile: then
-/// it is for another model, and the page says so.
+/// Handles a model that was loaded onto its device. Its name is written into the recipe, unless the recipe was changed after the request: the recipe
+/// is then for another model, and the page reports that.
 pub fn loaded(page: Page, info: ModelInfo) {
     let (model, name) = (page.model, info.name.clone());
     let (writes_text, has_task) = (info.writes_text, info.task_type != TaskType::FeatureExtraction);
@@ -119,7 +119,7 @@ pub fn loaded(page: Page, info: ModelInfo) {
     if model.named.with_value(|named| *named == named_by_recipe(page)) {
         page.form.change(|recipe| recipe.model.model_name_or_path = Some(name));
     }
-    // What writes no text can but classify; what does may write again.
+    // A model that writes no text can only classify. The task is set back when the next model writes text.
     let (task, wanted) = page
         .form
         .recipe
@@ -137,19 +137,19 @@ pub fn loaded(page: Page, info: ModelInfo) {
     }
 }
 
-/// Asks for the model that the worker carries.
+/// Requests the model that the worker carries.
 pub fn load_builtin(page: Page, name: &str) {
     load(page, Pick { choice: ModelChoice::Builtin { name: name.to_string() }, files: Vec::new() });
 }
 
-/// Asks for files of the user's.
+/// Requests a model from the user's files.
 pub fn load_files(page: Page, files: Vec<File>) {
     if !files.is_empty() {
         load(page, Pick { choice: ModelChoice::Files, files });
     }
 }
 
-/// Asks for what the hub's inputs say.
+/// Requests the model of the hub's inputs.
 pub fn load_hub(page: Page) {
     let model = page.model;
     let text = |signal: RwSignal<String>, otherwise: &str| {
@@ -165,7 +165,7 @@ pub fn load_hub(page: Page) {
     load(page, Pick { choice: ModelChoice::Hub { id, revision, endpoint }, files: Vec::new() });
 }
 
-/// Asks once more for what was asked for last: for a new worker, or another device.
+/// Repeats the last request, for a new worker or another device.
 pub fn load_again(page: Page) {
     if let Some(pick) = page.model.picked.get_value() {
         load(page, pick);

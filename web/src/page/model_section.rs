@@ -1,4 +1,4 @@
-//! Choose a model.
+//! The section for choosing a model.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use super::{drop, hub, model, progress, recipe_section};
 use crate::logic::texts::{Texts, fill};
 use crate::logic::{field_docs, format};
 
-/// The section.
+/// Shows the section.
 pub fn section(page: Page) -> impl IntoView {
     let engaged = Memo::new(move |_| page.is_engaged_tracked());
     view! {
@@ -69,7 +69,7 @@ fn device(page: Page) -> impl IntoView {
     }
 }
 
-/// What a model's files are called.
+/// Name endings of a model's files.
 const MODEL_FILES: &str = ".gguf,.safetensors,.json,.jinja,.txt,.model";
 
 fn pickers(page: Page) -> impl IntoView {

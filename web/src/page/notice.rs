@@ -1,4 +1,4 @@
-//! What went wrong, in words, where it matters; it stays until it is read.
+//! Error messages, shown at the place that they are about until the user dismisses them.
 
 use std::collections::BTreeMap;
 use std::panic::PanicHookInfo;
@@ -7,14 +7,14 @@ use leptos::prelude::*;
 
 use super::state::Page;
 
-/// Where a message stands.
+/// The place of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Place {
-    /// Above everything.
+    /// Above all sections.
     Page,
-    /// A link that could not be read.
+    /// For a link that could not be read.
     Link,
-    /// In the section of this name, and so on.
+    /// In the section of this name; the same holds for the places below.
     Model,
     Data,
     Recipe,
@@ -38,17 +38,17 @@ impl Place {
     }
 }
 
-/// One message a place.
+/// The messages, at most one for each place.
 #[derive(Clone, Copy)]
 pub struct Notices(RwSignal<BTreeMap<Place, String>>);
 
 impl Notices {
-    /// None.
+    /// Creates the state without messages.
     pub fn new() -> Self {
         Self(RwSignal::new(BTreeMap::new()))
     }
 
-    /// Puts a message at a place; the older one goes.
+    /// Shows a message at a place, in place of the older one.
     pub fn say(self, place: Place, text: impl Into<String>) {
         let text = text.into();
         self.0.update(|all| {
@@ -56,7 +56,7 @@ impl Notices {
         });
     }
 
-    /// Takes a place's message away.
+    /// Removes the message of a place.
     pub fn clear(self, place: Place) {
         if self.0.with_untracked(|all| all.contains_key(&place)) {
             self.0.update(|all| {
@@ -66,7 +66,7 @@ impl Notices {
     }
 }
 
-/// The message of a place, with a button that takes it away.
+/// Shows the message of a place, with a button that removes it.
 pub fn notice(page: Page, place: Place) -> impl IntoView {
     let text = Memo::new(move |_| page.notices.0.with(|all| all.get(&place).cloned()));
     move || {
@@ -88,7 +88,7 @@ pub fn notice(page: Page, place: Place) -> impl IntoView {
     }
 }
 
-/// What stands on the page when the page itself breaks, which is a mistake of ours.
+/// Shows a message when the page itself panics, which is a fault of the program.
 pub fn show_panic(info: &PanicHookInfo<'_>) {
     let message = format!(
         "The page stopped on a mistake of its own. Please reload it. / 页面出错，请重新加载。 ({info})"

@@ -1,4 +1,4 @@
-//! A recipe from what someone pastes: Python, `adapter_config.json`, or another trainer's YAML.
+//! Recipes from pasted text: Python, `adapter_config.json`, or another trainer's YAML.
 
 use leptos::prelude::*;
 use lorelei_recipe::Imported;
@@ -8,7 +8,7 @@ use super::state::Page;
 use super::{form, link};
 use crate::logic::texts::fill;
 
-/// A box, folded away, and what could not be carried over from the last text.
+/// Shows a box for the text, folded away, and the settings that could not be converted from the last text.
 pub fn paste(page: Page) -> impl IntoView {
     let text = RwSignal::new(String::new());
     let left_out = RwSignal::new(Vec::<String>::new());
@@ -19,7 +19,7 @@ pub fn paste(page: Page) -> impl IntoView {
             left_out.set(warnings.map(|warning| format!("{}: {}", warning.line, warning.message)).collect());
             let mut recipe = imported.recipe;
             page.form.recipe.with_untracked(|old| {
-                // A text that names no data leaves those that were chosen.
+                // A text that names no data keeps the data that was chosen.
                 if recipe.data.train_file.is_none() {
                     recipe.data.train_file = old.data.train_file.clone();
                     recipe.data.validation_file = old.data.validation_file.clone();

@@ -1,4 +1,4 @@
-//! The first rows as the model sees them: tokens, and which of them it learns to say.
+//! The first rows as tokens, with those that the model learns to generate marked.
 
 use std::sync::Arc;
 
@@ -8,10 +8,10 @@ use lorelei_protocol::{DataInfo, PreviewRow, PreviewToken};
 use super::state::Page;
 use crate::logic::texts::fill;
 
-/// Tokens of a row that are shown.
+/// Largest number of tokens that are shown of a row.
 const SHOWN: usize = 300;
 
-/// The rows, and what the marks mean.
+/// Shows the rows, with a legend of the marks.
 pub fn preview(page: Page, info: &Arc<DataInfo>) -> impl IntoView + use<> {
     let rows = info.preview.iter().map(|given| row(page, given)).collect_view();
     let legend = move || {
@@ -55,7 +55,7 @@ fn token(token: &PreviewToken) -> impl IntoView + use<> {
     }
 }
 
-/// A token that is a line's end, or nothing at all, can be seen too.
+/// Returns a token's text with empty text, line ends and tabs made visible.
 fn visible(text: &str) -> String {
     if text.is_empty() { "∅".into() } else { text.replace('\n', "⏎\n").replace('\t', "⇥\t") }
 }

@@ -5,12 +5,12 @@ use leptos::prelude::*;
 use super::trainer::Progress;
 use crate::logic::format;
 
-/// The bar; without a length where none is known. `label` says what it is to those who do not see it.
+/// Shows a bar, without a length where the progress is not known. `label` is its accessible name.
 pub fn bar(progress: Option<Progress>, label: &'static str) -> impl IntoView {
     let Progress { what, done, total } =
         progress.unwrap_or(Progress { what: String::new(), done: 0, total: 0 });
     let known = total > 0;
-    // Tensors are counted, bytes are weighed; there are never as many tensors as bytes.
+    // Tensors are counted, and bytes have a unit: there are never as many tensors as bytes.
     let amount = |number: u64| if total > 100_000 { format::bytes(number) } else { format::grouped(number) };
     let text = if known { format!("{} / {}", amount(done.min(total)), amount(total)) } else { String::new() };
     view! {

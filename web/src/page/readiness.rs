@@ -1,4 +1,4 @@
-//! What may be done now, and what is in the way.
+//! Conditions of the user's actions, and their obstacles.
 
 use leptos::prelude::*;
 use lorelei_recipe::OnBadRow;
@@ -10,12 +10,12 @@ use super::trainer::Life;
 use crate::logic::texts::fill;
 
 impl Page {
-    /// Whether the trainer is at work that nothing must come between.
+    /// Whether the trainer does work that must not be interrupted.
     pub fn is_engaged(self) -> bool {
         untrack(move || self.is_engaged_tracked())
     }
 
-    /// [`Page::is_engaged`], for a view.
+    /// Like [`Page::is_engaged`], but tracked, for a view.
     pub fn is_engaged_tracked(self) -> bool {
         self.trainer.life.with(|life| *life != Life::Ready)
             || self.model.loading.with(Option::is_some)
@@ -23,7 +23,7 @@ impl Page {
             || self.run.status.get().is_active()
     }
 
-    /// Why a run cannot start now; none where it can.
+    /// Returns why a run cannot start now, or `None` where it can.
     pub fn obstacle(self) -> Option<String> {
         let t = self.t();
         match self.trainer.life.get() {
@@ -43,7 +43,7 @@ impl Page {
         self.model_obstacle().or_else(|| self.data_obstacle())
     }
 
-    /// What is missing of the model that the recipe names.
+    /// Returns why the recipe's model is not loaded, or `None` where it is.
     pub fn model_obstacle(self) -> Option<String> {
         let t = self.t();
         let wanted =
@@ -52,7 +52,7 @@ impl Page {
         (loaded != wanted).then(|| fill(t.other_model, &[("wanted", &wanted), ("loaded", &loaded)]))
     }
 
-    /// What is missing of the data that the recipe names.
+    /// Returns which of the recipe's files is missing, or `None` where all are there.
     pub fn missing_data(self) -> Option<String> {
         let t = self.t();
         let (train, validation) = self
@@ -93,7 +93,7 @@ impl Page {
 }
 
 impl Status {
-    /// Whether a run is there that has not ended.
+    /// Whether there is a run that has not ended.
     pub fn is_active(self) -> bool {
         matches!(self, Status::Starting | Status::Running | Status::Paused | Status::Stopping)
     }

@@ -1,4 +1,4 @@
-//! The form: how to train.
+//! The section with the form of the recipe.
 
 use leptos::prelude::*;
 use leptos::task::spawn_local;
@@ -15,7 +15,7 @@ use crate::logic::layout::fields_of;
 use crate::logic::start::start_recipe;
 use crate::logic::texts::Texts;
 
-/// The section.
+/// Shows the section.
 pub fn section(page: Page) -> impl IntoView {
     let busy = Memo::new(move |_| page.run.status.get().is_active());
     let general = Memo::new(move |_| page.form.verdict.with(|verdict| verdict.error("")));
@@ -45,7 +45,7 @@ fn group(page: Page, table: Table, name: fn(&Texts) -> &'static str) -> impl Int
     }
 }
 
-/// The settings of a section of the recipe; those that matter less are folded away.
+/// Shows the settings of a section of the recipe; the less important ones are folded away.
 pub fn fields(page: Page, table: Table) -> impl IntoView {
     let (first, more) = fields_of(table);
     let some = !more.is_empty();
@@ -56,7 +56,7 @@ pub fn fields(page: Page, table: Table) -> impl IntoView {
         })
     };
     let open = NodeRef::<leptos::html::Details>::new();
-    // What is wrong must not be folded away.
+    // Settings with an error must not be folded away.
     Effect::new(move |_| {
         if let Some(details) = open.get()
             && wrong.get()
@@ -75,11 +75,11 @@ pub fn fields(page: Page, table: Table) -> impl IntoView {
     }
 }
 
-/// Other recipes to begin with.
+/// Shows buttons that load other initial recipes.
 fn beginnings(page: Page) -> impl IntoView {
     let fresh = move |recipe: Recipe| {
         page.notices.clear(Place::Recipe);
-        // The model and the data are chosen already.
+        // The model and the data are already chosen.
         let mut recipe = recipe;
         page.form.recipe.with_untracked(|old| {
             recipe.model = old.model.clone();

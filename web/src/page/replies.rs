@@ -1,4 +1,4 @@
-//! What the worker says, and what the page makes of it.
+//! Handling of the worker's messages.
 
 use std::sync::Arc;
 
@@ -15,10 +15,10 @@ use super::{browser, link, model, run_events};
 use crate::logic::notices;
 use crate::logic::texts::fill;
 
-/// What the worker calls the loading of its own module.
+/// The worker's name for the loading of its own module.
 const TRAINER: &str = "trainer";
 
-/// Takes a message of the worker's.
+/// Handles a message from the worker.
 pub fn receive(page: Page, message: &JsValue) {
     let get = |name: &str| Reflect::get(message, &name.into()).ok();
     let Some(json) = get("json").and_then(|json| json.as_string()) else { return };
@@ -60,7 +60,7 @@ fn take(page: Page, reply: Reply, bytes: Option<Uint8Array>) {
         }
         Reply::Event { event } => run_events::take(page, event),
         Reply::Paused { paused } => {
-            // Not where the run is about to end: that is said already.
+            // A run that is stopping keeps that status.
             if matches!(page.run.status.get_untracked(), Status::Running | Status::Paused) {
                 page.run.status.set(if paused { Status::Paused } else { Status::Running });
             }
@@ -95,7 +95,7 @@ fn probed(page: Page, capabilities: Capabilities) {
     }
 }
 
-/// Loads the first model, unless the recipe is for one that has to be fetched or chosen: a link does neither by itself.
+/// Loads the first model, unless the recipe's model has to be fetched or chosen, which a link never does by itself.
 fn begin(page: Page) {
     if page.model.picked.with_value(Option::is_some) {
         model::load_again(page);
@@ -109,7 +109,7 @@ fn loaded(page: Page, info: ModelInfo) {
     page.answers.clear();
     page.answers.classifies.set(false);
     model::loaded(page, info);
-    // What is in the browser's storage may have changed.
+    // The contents of the browser's storage may have changed.
     let hub = page
         .model
         .picked
@@ -165,7 +165,7 @@ fn end_badly(page: Page, message: &str) {
     }
 }
 
-/// The worker is gone, and everything that it held.
+/// Clears the state of everything that was in the worker, as the worker is gone.
 pub fn lost(page: Page) {
     end_badly(page, page.t_now().trainer_dead);
     page.run.has_adapter.set(false);

@@ -1,4 +1,4 @@
-//! The run: how it stands and what it has reported.
+//! The state of the run, and its reports.
 
 use std::collections::VecDeque;
 
@@ -7,27 +7,27 @@ use lorelei_protocol::{Evaluation, Finished, SamplePrompt, Sampled, Started, Ste
 
 use crate::logic::history::History;
 
-/// Lines of the log that are on the page.
+/// Largest number of the log's lines on the page.
 pub const LOG_LINES: usize = 500;
 /// Longest sample, in tokens.
 const SAMPLE_TOKENS: usize = 48;
 
-/// How a run stands.
+/// The status of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
-    /// There was none.
+    /// No run was started.
     Idle,
-    /// Asked for.
+    /// The run was requested.
     Starting,
-    /// Going on.
+    /// The run is in progress.
     Running,
-    /// Held.
+    /// The run is paused.
     Paused,
-    /// Asked to end.
+    /// The run was requested to stop.
     Stopping,
-    /// Over.
+    /// The run has ended.
     Finished,
-    /// Over, and not as it should be.
+    /// The run has ended with an error.
     Failed,
 }
 
@@ -38,52 +38,52 @@ pub struct LogLine {
     pub id: u64,
     /// Whether it is a warning.
     pub warns: bool,
-    /// What it says.
+    /// Its text.
     pub text: String,
 }
 
-/// What the page knows of the run.
+/// The page's state of the run.
 #[derive(Clone, Copy)]
 pub struct Run {
-    /// How it stands.
+    /// The status.
     pub status: RwSignal<Status>,
-    /// Its size.
+    /// The sizes of the run, reported at its start.
     pub started: RwSignal<Option<Started>>,
-    /// Steps taken.
+    /// Number of steps taken.
     pub step: RwSignal<usize>,
     /// The last logged step.
     pub last: RwSignal<Option<StepLog>>,
     /// The last evaluation.
     pub evaluation: RwSignal<Option<Evaluation>>,
-    /// How it ended.
+    /// The report of the run's end.
     pub finished: RwSignal<Option<Finished>>,
     /// The last answer to the sample prompt.
     pub sampled: RwSignal<Option<Sampled>>,
-    /// Whether the last run that was started is a classifier's.
+    /// Whether the last run that was started trains a classifier.
     pub classifies: StoredValue<bool>,
-    /// Whether the model has an adapter that learnt something.
+    /// Whether the model has a trained adapter.
     pub has_adapter: RwSignal<bool>,
-    /// All reports. They come faster than a screen shows them: views look again when `drawn` says so.
+    /// All reports. They come faster than a screen shows them: views read them again when `drawn` changes.
     pub history: StoredValue<History>,
-    /// The last lines of the log; as `history`.
+    /// The last lines of the log, read like `history`.
     pub log: StoredValue<VecDeque<LogLine>>,
-    /// Counts the frames in which there was something new.
+    /// Number of frames in which there was something new.
     pub drawn: RwSignal<u32>,
-    /// A frame has been asked for.
+    /// Whether a frame has been requested.
     pending: StoredValue<bool>,
     lines: StoredValue<u64>,
-    /// What to ask the model now and then.
+    /// The prompt that the model answers from time to time.
     pub sample_prompt: RwSignal<String>,
-    /// Steps between two answers; 0 for none.
+    /// Number of steps between two answers; 0 for none.
     pub sample_every: RwSignal<String>,
-    /// The interrupted run shall go on as soon as nothing is in the way.
+    /// Whether the interrupted run is to be resumed as soon as there is no obstacle.
     pub resuming: RwSignal<bool>,
-    /// Its model has been asked for.
+    /// Whether the model of the interrupted run has been requested.
     pub fetched: StoredValue<bool>,
 }
 
 impl Run {
-    /// None.
+    /// Creates the state without a run.
     pub fn new() -> Self {
         Self {
             status: RwSignal::new(Status::Idle),
@@ -107,7 +107,7 @@ impl Run {
         }
     }
 
-    /// Forgets what the last run reported.
+    /// Clears the reports of the last run.
     pub fn clear(self) {
         self.started.set(None);
         self.step.set(0);
@@ -133,7 +133,7 @@ impl Run {
         self.redraw();
     }
 
-    /// Has charts and log drawn with the next frame, once, however much comes until then.
+    /// Requests that charts and log are drawn in the next frame, once for all calls until then.
     pub fn redraw(self) {
         if !self.pending.get_value() {
             self.pending.set_value(true);
@@ -144,7 +144,7 @@ impl Run {
         }
     }
 
-    /// The prompt to answer now and then; none where there is none, or no number of steps.
+    /// Returns the prompt to answer from time to time, or `None` where there is no prompt or no number of steps.
     pub fn sample(self) -> Option<SamplePrompt> {
         let prompt = self.sample_prompt.get_untracked();
         let every = self.sample_every.get_untracked().trim().parse().unwrap_or(0);

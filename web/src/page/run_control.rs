@@ -1,4 +1,4 @@
-//! What may be asked of a run: start, hold, end, and go on with one that was cut off.
+//! Control of a run: start, pause, stop, and resuming an interrupted one.
 
 use leptos::prelude::*;
 use lorelei_protocol::Request;
@@ -9,7 +9,7 @@ use super::state::Page;
 use super::{link, model};
 use crate::logic::format::id_and_revision;
 
-/// Starts a run, or goes on with the one that was interrupted.
+/// Starts a run, or resumes the interrupted one.
 pub fn start(page: Page, resume: bool) {
     if untrack(move || page.obstacle()).is_some() {
         return;
@@ -26,7 +26,7 @@ pub fn start(page: Page, resume: bool) {
     }
 }
 
-/// Holds the run, or lets it go on.
+/// Pauses the run, or resumes it.
 pub fn pause_or_resume(page: Page) {
     match page.run.status.get_untracked() {
         Status::Running => page.trainer.send(&Request::Pause, &[]),
@@ -35,14 +35,14 @@ pub fn pause_or_resume(page: Page) {
     };
 }
 
-/// Ends the run.
+/// Stops the run.
 pub fn stop(page: Page) {
     if page.run.status.get_untracked().is_active() && page.trainer.send(&Request::Stop, &[]) {
         page.run.status.set(Status::Stopping);
     }
 }
 
-/// Puts the interrupted run's recipe into the form, and goes on with it once everything is there that it needs.
+/// Puts the interrupted run's recipe into the form, and resumes the run once its model and data are there.
 pub fn resume_interrupted(page: Page) {
     let interrupted = page
         .trainer
@@ -55,7 +55,8 @@ pub fn resume_interrupted(page: Page) {
     }
 }
 
-/// Loads the recipe's model where that needs no file of the user's: once, or a model that cannot be had would be asked for for ever.
+/// Loads the recipe's model where that needs no file of the user's. It does so only once, as a model that cannot be had would otherwise be requested
+/// for ever.
 fn fetch_model(page: Page) {
     let name = model::named_by_recipe(page);
     if page.is_engaged() || page.run.fetched.get_value() || page.model.name_now().as_ref() == Some(&name) {
@@ -75,7 +76,7 @@ fn fetch_model(page: Page) {
     }
 }
 
-/// Forgets the interrupted run.
+/// Deletes the interrupted run.
 pub fn discard_interrupted(page: Page) {
     page.run.resuming.set(false);
     if page.trainer.send(&Request::Discard, &[]) {
@@ -87,7 +88,7 @@ pub fn discard_interrupted(page: Page) {
     }
 }
 
-/// Goes on with an interrupted run as soon as it can.
+/// Resumes an interrupted run as soon as that is possible.
 pub fn keep_resuming(page: Page) {
     Effect::new(move |_| {
         if page.run.resuming.get() {

@@ -1,4 +1,4 @@
-//! What the trainer tells of a run, taken into the page's memory.
+//! Events of a run, added to the page's state.
 
 use leptos::prelude::*;
 use lorelei_protocol::{Event, Finished, Started, StepLog};
@@ -9,7 +9,7 @@ use crate::logic::format::{bytes, decimal, duration, grouped, percent, rate};
 use crate::logic::texts::fill;
 use crate::logic::{metrics, notices};
 
-/// Takes an event in.
+/// Handles an event.
 pub fn take(page: Page, event: Event) {
     let (run, t) = (page.run, page.t_now());
     if matches!(run.status.get_untracked(), Status::Starting) {

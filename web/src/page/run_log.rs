@@ -1,11 +1,11 @@
-//! The log: what happened, line by line.
+//! The log of the run, line by line.
 
 use leptos::prelude::*;
 
 use super::run::LogLine;
 use super::state::Page;
 
-/// The last lines. The box shows its end and stays there unless someone scrolls up (see `.log` in the style sheet).
+/// Shows the last lines. The box is scrolled to its end and stays there unless the user scrolls up (see `.log` in the style sheet).
 pub fn log(page: Page) -> impl IntoView {
     let lines = move || {
         page.run.drawn.track();

@@ -1,4 +1,4 @@
-//! Where the run is, in numbers.
+//! The progress of the run, in numbers.
 
 use leptos::prelude::*;
 
@@ -9,7 +9,7 @@ use crate::logic::format::{bytes, decimal, duration, grouped, rate};
 use crate::logic::metrics;
 use crate::logic::texts::Texts;
 
-/// The numbers, and a bar.
+/// Shows the numbers, and a bar.
 pub fn numbers(page: Page) -> impl IntoView {
     let number =
         move |test_id: &'static str, text: fn(&Texts) -> &'static str, value: fn(Page) -> Option<String>| {
@@ -50,7 +50,7 @@ pub fn numbers(page: Page) -> impl IntoView {
     }
 }
 
-/// What the last evaluation measured beside the loss: test id, name and value of each.
+/// Returns the last evaluation's metrics other than the loss: the test id, name and value of each.
 fn measured(page: Page) -> Vec<(String, String, String)> {
     let t = page.t();
     let one = |(name, value): (&str, f64)| {

@@ -1,4 +1,4 @@
-//! Train, and watch.
+//! The section for training and watching a run.
 
 use leptos::prelude::*;
 
@@ -40,9 +40,9 @@ const GRAD_NORM: Curve = Curve {
     number: decimal,
 };
 
-/// The section.
+/// Shows the section.
 pub fn section(page: Page) -> impl IntoView {
-    // A classifier is measured.
+    // The metrics of a classifier are shown.
     let measures =
         Memo::new(move |_| page.run.evaluation.get().is_some_and(|found| found.metric("accuracy").is_some()));
     view! {
@@ -146,7 +146,7 @@ fn status(page: Page) -> String {
     }
 }
 
-/// The offer to go on with a run that was cut off.
+/// Shows the offer to resume an interrupted run.
 fn interrupted(page: Page) -> Option<impl IntoView> {
     let found = page
         .trainer

@@ -1,4 +1,4 @@
-//! Take the adapter home, hand the recipe on.
+//! The section for downloading the adapter and sharing the recipe.
 
 use js_sys::JsString;
 use leptos::prelude::*;
@@ -9,7 +9,7 @@ use super::notice::{Place, notice};
 use super::state::Page;
 use super::{browser, link};
 
-/// The section.
+/// Shows the section.
 pub fn section(page: Page) -> impl IntoView {
     view! {
         <section id="share" aria-labelledby="share-heading">
@@ -58,7 +58,7 @@ fn downloads(page: Page) -> impl IntoView {
 fn share(page: Page) -> impl IntoView {
     let address = Memo::new(move |_| page.form.recipe.with(link::address));
     let field = NodeRef::<leptos::html::Input>::new();
-    // None before the button was pressed; then whether it worked.
+    // `None` before the button is pressed; then whether copying worked.
     let copied = RwSignal::new(None::<bool>);
     let copy = move |_| {
         spawn_local(async move {
@@ -70,7 +70,7 @@ fn share(page: Page) -> impl IntoView {
             copied.set(Some(done));
         });
     };
-    // A changed recipe is another link.
+    // A changed recipe has another link.
     Effect::new(move |_| {
         address.track();
         copied.set(None);

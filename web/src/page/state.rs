@@ -1,4 +1,4 @@
-//! Everything that the page remembers, as signals. The handle is small and is passed to whoever needs it.
+//! The whole state of the page, as signals.
 
 use leptos::prelude::*;
 
@@ -12,29 +12,29 @@ use super::run::Run;
 use super::trainer::Trainer;
 use crate::logic::texts::{Language, Texts};
 
-/// See the module.
+/// The state of the page. It is a small handle, passed to every function that needs it.
 #[derive(Clone, Copy)]
 pub struct Page {
-    /// What the page speaks.
+    /// The language of the page.
     pub language: RwSignal<Language>,
-    /// What went wrong, and where.
+    /// The error messages, by their place.
     pub notices: Notices,
     /// The worker.
     pub trainer: Trainer,
-    /// What is trained.
+    /// The model to train.
     pub model: Model,
-    /// On what.
+    /// The data to train on.
     pub data: Data,
-    /// How.
+    /// The form of the recipe.
     pub form: Form,
-    /// The run.
+    /// The training run.
     pub run: Run,
-    /// What the model says.
+    /// The answers of the model.
     pub answers: Answers,
 }
 
 impl Page {
-    /// A page on which nothing has happened.
+    /// Creates the initial state of a page.
     pub fn new() -> Self {
         let (model, data, language) = (Model::new(), Data::new(), RwSignal::new(browser::language()));
         Self {
@@ -49,12 +49,12 @@ impl Page {
         }
     }
 
-    /// The texts, for a view: it changes with the language.
+    /// Returns the texts for a view, which changes with the language.
     pub fn t(self) -> &'static Texts {
         self.language.get().texts()
     }
 
-    /// The texts of this moment, for what is said once.
+    /// Returns the texts in the current language, for a message that is shown once.
     pub fn t_now(self) -> &'static Texts {
         self.language.get_untracked().texts()
     }

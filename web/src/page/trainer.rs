@@ -1,4 +1,4 @@
-//! The worker that trains: its start, its end, and what is said to it.
+//! The worker that trains: its start, its end, and the requests to it.
 
 use js_sys::{Array, Object, Reflect};
 use leptos::prelude::*;
@@ -9,36 +9,36 @@ use web_sys::{ErrorEvent, Event, File, MessageEvent, Worker, WorkerOptions, Work
 use super::state::Page;
 use super::{browser, replies};
 
-/// How the worker is.
+/// The state of the worker.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Life {
-    /// Its module is on its way.
+    /// The worker's module is being loaded.
     Loading,
-    /// It listens.
+    /// The worker is ready for requests.
     Ready,
-    /// It broke, or never began; why.
+    /// The worker has failed or did not start, for this reason.
     Dead(String),
 }
 
-/// Something that takes a while.
+/// The progress of a long operation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Progress {
-    /// What is being done.
+    /// The name of the operation.
     pub what: String,
-    /// So far.
+    /// The amount that is done.
     pub done: u64,
-    /// Of so many; 0 where it is not known.
+    /// The whole amount; 0 where it is not known.
     pub total: u64,
 }
 
-/// The worker, from the page's side.
+/// The page's handle of the worker.
 #[derive(Clone, Copy)]
 pub struct Trainer {
-    /// How it is.
+    /// The worker's state.
     pub life: RwSignal<Life>,
-    /// How far its module is.
+    /// The progress of the loading of the worker's module.
     pub progress: RwSignal<Option<Progress>>,
-    /// What it can do here.
+    /// The worker's abilities in this browser.
     pub capabilities: RwSignal<Option<Capabilities>>,
     worker: StoredValue<Option<Running>, LocalStorage>,
 }
@@ -60,7 +60,7 @@ impl Drop for Running {
 }
 
 impl Trainer {
-    /// None yet.
+    /// Creates the state without a worker.
     pub fn new() -> Self {
         Self {
             life: RwSignal::new(Life::Loading),
@@ -70,7 +70,7 @@ impl Trainer {
         }
     }
 
-    /// Says something to the worker. `false` where that cannot be; the reason then stands above the page.
+    /// Sends a request to the worker. Returns `false` where that fails; the reason is then shown at the top of the page.
     pub fn send(self, request: &Request, files: &[File]) -> bool {
         let sent = self.worker.with_value(|running| match running {
             Some(running) => post(&running.worker, request, files),
@@ -82,7 +82,8 @@ impl Trainer {
         sent.is_ok()
     }
 
-    /// Says that the worker broke down, unless that was said: the first word names the place, what follows only that it stopped.
+    /// Reports that the worker has failed, unless that was reported before: the first message names the place, and later ones only report that the
+    /// worker has stopped.
     pub fn broke(self, page: Page, why: String) {
         if !self.life.with_untracked(|life| matches!(life, Life::Dead(_))) {
             self.life.set(Life::Dead(why));
@@ -99,7 +100,7 @@ fn post(worker: &Worker, request: &Request, files: &[File]) -> Result<(), JsValu
     worker.post_message(&message)
 }
 
-/// Starts a worker; one that was there is ended, with all that it held.
+/// Starts a worker. An earlier one is ended, with everything in it.
 pub fn start(page: Page) {
     let trainer = page.trainer;
     trainer.worker.set_value(None);
@@ -118,7 +119,7 @@ fn spawn(page: Page) -> Result<Running, JsValue> {
     let worker = Worker::new_with_options(&format!("./worker.js{}", browser::parameters()), &options)?;
     let message = Closure::new(move |event: MessageEvent| replies::receive(page, &event.data()));
     let error = Closure::new(move |event: Event| {
-        // It is said on the page; the console need not say it again.
+        // The error is shown on the page and need not appear on the console.
         event.prevent_default();
         let words = event.dyn_ref::<ErrorEvent>().map(ErrorEvent::message).filter(|words| !words.is_empty());
         page.trainer.broke(page, words.unwrap_or_else(|| page.t_now().trainer_silent.to_string()));

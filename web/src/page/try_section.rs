@@ -1,4 +1,4 @@
-//! Ask the model, without and with what it learnt.
+//! The section for asking the model, without and with its adapter.
 
 use leptos::prelude::*;
 
@@ -7,7 +7,7 @@ use super::notice::{Place, notice};
 use super::state::Page;
 use super::verdict;
 
-/// The section.
+/// Shows the section.
 pub fn section(page: Page) -> impl IntoView {
     let (answers, model) = (page.answers, page.model);
     let idle = move || model.info.with(Option::is_some) && !page.is_engaged_tracked();
@@ -70,7 +70,7 @@ pub fn section(page: Page) -> impl IntoView {
     }
 }
 
-/// The input of one of [`SETTINGS`].
+/// Shows the input of one of [`SETTINGS`].
 fn setting(page: Page, at: usize) -> impl IntoView {
     let (signal, title) = (page.answers.settings[at], SETTINGS[at].title);
     view! {

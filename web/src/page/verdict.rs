@@ -1,4 +1,4 @@
-//! What a classifier says of a text.
+//! A classifier's verdict on a text.
 
 use leptos::prelude::*;
 use lorelei_protocol::{LabelScore, TaggedWord, Verdict};
@@ -6,10 +6,10 @@ use lorelei_protocol::{LabelScore, TaggedWord, Verdict};
 use super::state::Page;
 use crate::logic::format::{decimal, percent};
 
-/// Classes that are shown.
+/// Largest number of classes that are shown.
 const SHOWN: usize = 12;
 
-/// Bars of classes, a number, or words with what they are.
+/// Shows a verdict: bars of classes, a number, or words with their tags.
 pub fn verdict(page: Page, verdict: Verdict) -> impl IntoView {
     let said = match verdict {
         Verdict::SingleLabelClassification { classes } | Verdict::MultiLabelClassification { classes } => {

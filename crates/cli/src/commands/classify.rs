@@ -1,4 +1,4 @@
-//! `lorelei classify`: what a trained classifier says of texts.
+//! `lorelei classify`: the classes that a trained classifier predicts for texts.
 
 use std::{
     fs,
@@ -80,14 +80,14 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-/// How the adapter's run cut its texts; of one that does not say, as a recipe that does not.
+/// Returns the data section of the adapter's recipe, by which its run cut the texts. The default is that of a recipe without these settings.
 fn section(folder: &Path) -> DataSection {
     let recipe = fs::read_to_string(folder.join("recipe.toml")).ok();
     let recipe = recipe.and_then(|text| Recipe::from_toml(&text, "recipe.toml").ok());
     recipe.map(|(recipe, _)| recipe.data).unwrap_or_default()
 }
 
-/// What the classes are called; of an adapter that does not say, their numbers.
+/// Returns the names of the classes. They are numbers where the adapter's folder does not name them.
 fn labels(folder: &Path, task: Task, num_labels: usize) -> Result<Labels> {
     let path = folder.join(LABELS_FILE);
     let labels = match fs::read_to_string(&path) {
@@ -114,7 +114,7 @@ fn labels(folder: &Path, task: Task, num_labels: usize) -> Result<Labels> {
     }
 }
 
-/// A line for people.
+/// Formats a verdict as a line for people.
 fn words(verdict: &Verdict, text: &str) -> String {
     let scored = |LabelScore { label, score }: &LabelScore| format!("{label} {:.1}%", 100.0 * score);
     match verdict {

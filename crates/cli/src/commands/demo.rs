@@ -1,4 +1,4 @@
-//! `lorelei demo`: a whole fine-tuning with what the program carries: no download, under two minutes on two cores.
+//! `lorelei demo`: a whole fine-tuning with the model and the data that the program carries: no download, under two minutes on two cores.
 
 use std::path::{Path, PathBuf};
 
@@ -62,7 +62,7 @@ fn absolute(path: &Path) -> Result<PathBuf> {
     std::path::absolute(path).into_diagnostic().wrap_err_with(|| path.display().to_string())
 }
 
-/// What the model says to `prompt`, the likeliest token each time, on one line.
+/// Returns the model's answer to `prompt` on one line, with the likeliest token each time.
 fn answer(model: &Model, tokenizer: &Tokenizer, prompt: &str) -> Result<String> {
     let ids = tokenizer.encode_prompt(prompt).map_err(report)?;
     let stop: Vec<u32> = tokenizer.eos_id().into_iter().collect();

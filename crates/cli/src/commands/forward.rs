@@ -1,4 +1,4 @@
-//! `lorelei forward`: our numbers, for holding against anyone's.
+//! `lorelei forward`: logits, loss and gradients, for comparison with those of another program.
 
 use std::{collections::BTreeMap, fs::File, path::PathBuf};
 
@@ -51,7 +51,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         Some(_) => input.read_i64(key).map_err(report),
         None => Ok(vec![default; ids.len()]),
     };
-    // A class for each row, of a model that classifies texts; or else a label for each token.
+    // The labels are a class for each row of a model that classifies texts, or else a label for each token.
     let of_texts = input.info("labels").filter(|info| info.shape == [batch]).is_some();
     let classes = if of_texts { input.read_i64("labels").map_err(report)? } else { Vec::new() };
     let mask = optional("attention_mask", 1)?;
@@ -90,7 +90,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         model.track();
     }
     let mut tokens = tokens(&batch_rows);
-    // The columns of the file, as far as the longest row goes.
+    // The columns of the file, up to the length of the longest row.
     let columns = |values: &[i64]| -> Vec<i32> {
         let row = |row: &[i64]| row[..batch_rows.seq_len].iter().map(|id| *id as i32).collect::<Vec<_>>();
         values.chunks(seq).flat_map(row).collect()

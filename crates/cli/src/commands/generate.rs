@@ -1,4 +1,4 @@
-//! `lorelei generate`: what a model says to a prompt, with and without an adapter.
+//! `lorelei generate`: a model's answer to a prompt, with and without an adapter.
 
 use std::io::Read as _;
 

@@ -1,4 +1,4 @@
-//! `lorelei import`: a recipe made from what someone has already.
+//! `lorelei import`: a recipe made from another trainer's configuration.
 
 use std::{
     fs,

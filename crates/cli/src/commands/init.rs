@@ -1,4 +1,4 @@
-//! `lorelei init`: a model that has learnt nothing yet, for training from nothing.
+//! `lorelei init`: an untrained model, for training from nothing.
 
 use std::{collections::BTreeMap, fs, path::PathBuf};
 
@@ -26,7 +26,7 @@ pub struct Arguments {
     pub seed: u64,
 }
 
-/// Padding, and the two marks of ChatML: a text begins with the second and ends with the third.
+/// The padding token and the two marks of ChatML. A text begins with the second token and ends with the third.
 const SPECIAL_TOKENS: [&str; 3] = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"];
 
 const CHATML: &str = "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] \

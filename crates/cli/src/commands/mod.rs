@@ -1,4 +1,4 @@
-//! A file a command.
+//! The program's commands, one file each.
 
 pub mod chat;
 pub mod classify;

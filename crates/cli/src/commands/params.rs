@@ -26,7 +26,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     say!("{}", parameters_line(counted.trainable as usize, counted.all as usize));
     let is_full = planned.recipe.training.finetuning_type == FinetuningType::Full;
     for ParameterShape { name, shape, .. } in trainable.parameters(&modules) {
-        // An adapter's tensors by the names that they have in its file.
+        // An adapter's tensors are listed by the names that they have in its file.
         let key = if is_full { name } else { parameter_key(&name) };
         say!("{key} {shape:?}");
     }

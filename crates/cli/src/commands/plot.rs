@@ -23,7 +23,7 @@ pub struct Arguments {
     output: PathBuf,
 }
 
-/// Pixels of a PNG for one of the SVG's.
+/// Pixels of the PNG for each pixel of the SVG.
 const PNG_SCALE: f32 = 2.0;
 
 /// A run's metric by step.
@@ -71,18 +71,18 @@ fn curve(run: &Path, metric: &str) -> Result<Curve> {
     Ok(Curve { name: run.display().to_string(), points, evaluations })
 }
 
-/// The picture in pixels.
+/// Renders the picture as a PNG.
 ///
 /// # Errors
 ///
-/// If the machine has no font: the names would be missing.
+/// If the machine has no font, as the names would be missing.
 fn png(svg: &str) -> Result<Vec<u8>> {
     let mut options = resvg::usvg::Options::default();
     options.fontdb_mut().load_system_fonts();
     if options.fontdb.is_empty() {
         return Err(miette!("a PNG needs a font, and this machine has none: write an .svg"));
     }
-    // The drawing asks for a generic family; what is installed may not have the name that is looked for.
+    // The drawing asks for a generic family. The installed fonts may lack the family that it resolves to.
     let named = options.fontdb.faces().find_map(|face| face.families.first()).map(|(name, _)| name.clone());
     if let Some(name) = named
         && options.fontdb.query(&sans_serif()).is_none()
@@ -103,7 +103,7 @@ fn sans_serif() -> resvg::usvg::fontdb::Query<'static> {
     resvg::usvg::fontdb::Query { families: &[resvg::usvg::fontdb::Family::SansSerif], ..Default::default() }
 }
 
-/// The least and the greatest, never the same.
+/// Returns the least and the greatest value, never the same.
 fn range(values: impl Iterator<Item = f64>) -> std::ops::Range<f64> {
     let (least, most) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), v| (a.min(v), b.max(v)));
     let margin = ((most - least) * 0.05).max(most.abs() * 1e-3).max(1e-12);

@@ -1,4 +1,4 @@
-//! `lorelei serve`: the page, out of this program.
+//! `lorelei serve`: the page, served by this program.
 
 use std::{
     borrow::Cow,

@@ -21,7 +21,7 @@ pub struct Arguments {
     tui: bool,
 }
 
-/// What stands for the newest checkpoint, as in `trainer.train(resume_from_checkpoint=True)`.
+/// The value that names the newest checkpoint, as in `trainer.train(resume_from_checkpoint=True)`.
 const LAST: &str = "true";
 
 /// Runs the command.

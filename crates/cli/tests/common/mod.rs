@@ -1,4 +1,4 @@
-//! The program as a process.
+//! Runs of the program as a process.
 #![allow(dead_code)]
 
 use std::{
@@ -7,7 +7,7 @@ use std::{
     process::{Command, Output},
 };
 
-/// What a run said.
+/// Exit code and output of a process.
 pub struct Said {
     pub code: Option<i32>,
     pub out: String,
@@ -20,13 +20,13 @@ impl Said {
         Self { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) }
     }
 
-    /// It went well.
+    /// Panics unless the process has succeeded.
     pub fn ok(self) -> Self {
         assert_eq!(self.code, Some(0), "{}\n{}", self.out, self.err);
         self
     }
 
-    /// It ended with an error, not a panic, that has all of `words`.
+    /// Panics unless the process has ended with an error, not a panic, whose message has all of `words`.
     pub fn refused(self, words: &[&str]) -> Self {
         assert_eq!(self.code, Some(1), "{}\n{}", self.out, self.err);
         for word in words {
@@ -79,7 +79,7 @@ impl Run {
         fs::write(self.path("train.jsonl"), rows).unwrap();
     }
 
-    /// `lorelei COMMAND recipe.toml --set ...`.
+    /// Returns the command `lorelei COMMAND recipe.toml --set ...`.
     pub fn command(&self, command: &str, set: &[&str]) -> Command {
         let mut program = program();
         program.arg(command).arg(self.path("recipe.toml"));
@@ -92,12 +92,12 @@ impl Run {
         program
     }
 
-    /// `training.output_dir`.
+    /// Returns the path of `training.output_dir`.
     pub fn output(&self) -> PathBuf {
         self.path("out")
     }
 
-    /// `lorelei train recipe.toml --resume-from-checkpoint`.
+    /// Runs `lorelei train recipe.toml --resume-from-checkpoint`.
     pub fn resume(&self, set: &[&str]) -> Said {
         Said::of(self.command("train", set).arg("--resume-from-checkpoint").output().unwrap())
     }
@@ -107,7 +107,7 @@ impl Run {
     }
 }
 
-/// Names in a folder, but for the lock of runs, which says nothing.
+/// Returns the names in a folder, without the empty lock file of runs.
 pub fn names(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).unwrap();
     let mut names: Vec<String> =

@@ -1,4 +1,4 @@
-//! `lorelei data`: what a recipe makes of its files, without training.
+//! `lorelei data`: the rows that a recipe makes of its files, without training.
 
 mod preview;
 mod stats;
@@ -38,7 +38,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     }
 }
 
-/// The tokenizer of a recipe's model, how many tokens the model has, and what it is to do. The weights are not read.
+/// Returns the tokenizer of a recipe's model, the number of the model's tokens, and its task. The weights are not read.
 fn tokenizer(recipe: &Recipe) -> Result<(Tokenizer, usize, Task)> {
     let source = source::open(recipe.model.name().map_err(report)?)?;
     let tokenizer = source::tokenizer(&source)?;

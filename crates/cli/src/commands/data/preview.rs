@@ -99,7 +99,7 @@ const OTHER: &str = "\x1b[2m";
 const OTHER_TOO: &str = "\x1b[2;4m";
 const END: &str = "\x1b[0m";
 
-/// The tokens one after the other, a line end after each that has one.
+/// Formats the tokens one after the other, with a line end after each token that has one.
 fn text(tokens: &[ShownToken], color: bool, ids: bool) -> String {
     let mut out = String::new();
     for (at, token) in tokens.iter().enumerate() {
@@ -135,7 +135,7 @@ fn text(tokens: &[ShownToken], color: bool, ids: bool) -> String {
     out
 }
 
-/// A token's text with what a terminal would obey, or swallow, written out.
+/// Returns a token's text with the characters that a terminal would obey or swallow written out.
 fn readable(text: &str, id: Option<u32>) -> String {
     let mut out = String::new();
     for letter in text.chars() {

@@ -36,7 +36,7 @@ fn speed(text: &str) -> Result<f64, String> {
 /// Bars of the histogram.
 const BARS: usize = 12;
 
-/// Characters of its longest bar.
+/// Characters of the histogram's longest bar.
 const WIDTH: usize = 40;
 
 /// Runs the command.
@@ -101,7 +101,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-/// The median speed of a run.
+/// Returns the median speed of a run.
 fn logged_speed(log: &Path) -> Option<f64> {
     let lines = read_log(log).ok()?;
     let mut speeds: Vec<f64> = lines.iter().filter_map(|line| line["tokens_per_second"].as_f64()).collect();
@@ -155,7 +155,7 @@ fn histogram(statistics: &Statistics) {
     let most = statistics.histogram.iter().map(|bar| bar.count).max().unwrap_or(1).max(1);
     let digits = statistics.longest.to_string().len();
     for bar in &statistics.histogram {
-        // Any at all is seen.
+        // Every bar with a row in it is visible.
         let width = (bar.count * WIDTH).div_ceil(most);
         say!("  {:>digits$}-{:<digits$}  {} {}", bar.from, bar.to, "#".repeat(width), bar.count);
     }
