@@ -1,25 +1,25 @@
-//! PEFT's `adapter_model.safetensors`. Its keys are in [`crate::peft`].
+//! PEFT's `adapter_model.safetensors`. [`crate::peft`] has its keys.
 
 use std::collections::BTreeMap;
 
 use crate::{Dtype, FormatError, Place, SafetensorsFile, TensorData, TensorSource, TensorSpec, to_bytes};
 
-/// One tensor of an adapter.
+/// A tensor of an adapter.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AdapterTensor {
-    /// Row-major: `[r, in]` for A, `[out, r]` for B.
+    /// Row-major shape: `[r, in]` for A, `[out, r]` for B.
     pub shape: Vec<usize>,
-    /// The values.
+    /// Values of the tensor.
     pub values: Vec<f32>,
 }
 
-/// An adapter's tensors by PEFT's keys.
+/// Tensors of an adapter by PEFT's keys.
 pub type Adapter = BTreeMap<String, AdapterTensor>;
 
 /// Reads every tensor of an adapter file.
 ///
 /// # Errors
-/// When one cannot be read as floats.
+/// When a tensor cannot be read as floats.
 pub fn read_adapter(source: &(impl TensorSource + ?Sized)) -> Result<Adapter, FormatError> {
     source
         .infos()
@@ -31,18 +31,18 @@ pub fn read_adapter(source: &(impl TensorSource + ?Sized)) -> Result<Adapter, Fo
         .collect()
 }
 
-/// Reads the bytes of an `adapter_model.safetensors`, which errors call `file_name`.
+/// Reads the bytes of an `adapter_model.safetensors`. Errors use `file_name` as the name of the file.
 ///
 /// # Errors
-/// When they are no valid safetensors file of floats.
+/// When the bytes are not a valid safetensors file of floats.
 pub fn read_adapter_bytes(bytes: &[u8], file_name: &str) -> Result<Adapter, FormatError> {
     read_adapter(&SafetensorsFile::open(bytes, file_name)?)
 }
 
-/// The bytes of an `adapter_model.safetensors` in f32, the very ones that PEFT would write.
+/// Returns the bytes of an `adapter_model.safetensors` in f32, identical to those that PEFT would write.
 ///
 /// # Errors
-/// When a tensor's values are not as many as its shape says, or one is not finite: such an adapter is of no use to anyone.
+/// When a tensor has another number of values than its shape, or a value is not finite: such an adapter is of no use to anyone.
 pub fn write_adapter(adapter: &Adapter) -> Result<Vec<u8>, FormatError> {
     let mut tensors = Vec::with_capacity(adapter.len());
     for (key, tensor) in adapter {

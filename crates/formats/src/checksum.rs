@@ -6,13 +6,13 @@ use sha2::{Digest as _, Sha256};
 
 use crate::ReadAt;
 
-/// Bytes that are read at a time.
+/// Number of bytes that are read at a time.
 const PIECE: usize = 1 << 20;
 
-/// The SHA-256 of all that `reader` has, in hexadecimal digits.
+/// Computes the SHA-256 of all bytes of `reader`, in hexadecimal digits.
 ///
 /// # Errors
-/// When it cannot be read.
+/// When the bytes cannot be read.
 pub fn sha256(reader: &impl ReadAt) -> io::Result<String> {
     let (mut hash, mut buffer) = (Sha256::new(), Vec::new());
     let (length, mut done) = (reader.len()?, 0);
@@ -25,7 +25,7 @@ pub fn sha256(reader: &impl ReadAt) -> io::Result<String> {
     Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-/// Whether a name is that of a SHA-256: a small file's is shorter.
+/// Whether a name is that of a SHA-256; the names of small files are shorter.
 pub fn is_sha256(name: &str) -> bool {
     name.len() == 64 && name.bytes().all(|digit| digit.is_ascii_hexdigit())
 }

@@ -1,8 +1,8 @@
-//! A model's `config.json`: its sizes, and what sets its architecture apart from the others.
+//! A model's `config.json`: its sizes, and the differences between its architecture and others.
 //!
-//! Both styles are read: Transformers 4's and the hub's (`rope_theta`, `rope_scaling`) and Transformers 5's
-//! (`rope_parameters`). Names and defaults are those of Transformers' own configurations. An architecture is one file in
-//! `config/architectures`, which maps its `config.json` and its names to a [`ModelConfig`].
+//! Both styles are read: that of Transformers 4 and the hub (`rope_theta`, `rope_scaling`) and that of Transformers 5 (`rope_parameters`). Names and
+//! defaults are those of Transformers' own configurations. An architecture is one file in `config/architectures`, which maps its `config.json` and
+//! its names to a [`ModelConfig`].
 
 mod architectures;
 mod checkpoint;
@@ -23,74 +23,74 @@ pub use mixer::{AttentionKind, Mixer};
 pub use plan::{AttentionPart, Input, LoraTarget, MlpPart, Module, ModuleShape, NormPlace, Role, Sublayer};
 pub use rope::{Rope, RopeScaling};
 
-/// The shape and the design of a model.
+/// Shape and design of a model.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ModelConfig {
     /// Transformers' name of the architecture.
     pub model_type: &'static str,
-    /// Rows of the embedding.
+    /// Number of rows of the embedding.
     pub vocab_size: usize,
     /// Width of the residual stream.
     pub hidden_size: usize,
     /// Width of the MLP.
     pub intermediate_size: usize,
-    /// Layers.
+    /// Number of layers.
     pub num_hidden_layers: usize,
-    /// Query heads.
+    /// Number of query heads.
     pub num_attention_heads: usize,
-    /// Key and value heads, each shared by as many query heads.
+    /// Number of key and value heads, each shared by the same number of query heads.
     pub num_key_value_heads: usize,
-    /// Width of a head; even.
+    /// Width of a head, an even number.
     pub head_dim: usize,
-    /// The longest context the model is made for, in tokens.
+    /// Longest context that the model is made for, in tokens.
     pub max_position_embeddings: usize,
-    /// Whether the output projection is the embedding.
+    /// Whether the output projection shares the weight of the embedding.
     pub tie_word_embeddings: bool,
-    /// The token that begins a text.
+    /// Token at the beginning of a text.
     pub bos_token_id: Option<u32>,
-    /// The tokens that end one.
+    /// Tokens that end a text.
     pub eos_token_id: Vec<u32>,
-    /// The token that fills a batch up.
+    /// Token that pads a batch.
     pub pad_token_id: Option<u32>,
-    /// Names of its parts.
+    /// Names of the model's parts.
     pub names: Names,
-    /// Kind of its norms.
+    /// Kind of the model's norms.
     pub norm: NormKind,
-    /// Added to the mean square or the variance in a norm.
+    /// Number added to the mean square or the variance in a norm.
     pub norm_eps: f64,
-    /// The MLP's activation.
+    /// Activation of the MLP.
     pub activation: Activation,
     /// Whether the MLP's activation is multiplied by a second projection of its input.
     pub gated: bool,
     /// Linear layers that have biases.
     pub biases: Biases,
-    /// Whether the linear layers of the blocks lie `[in, out]` in the file (GPT-2's `Conv1D`).
+    /// Whether the linear layers of the blocks are stored as `[in, out]` in the file (GPT-2's `Conv1D`).
     pub stored_in_out: bool,
-    /// Numbers that scores, embeddings and logits are multiplied by or capped at.
+    /// Factors and caps of scores, embeddings and logits.
     pub scalars: Scalars,
     /// Order of the halves of a layer.
     pub residual: Residual,
-    /// Whether a token sees only those before it.
+    /// Whether a token sees only the tokens before it.
     pub causal: bool,
-    /// The row of the learnt positions that a text begins at.
+    /// Row of the learnt positions at which a text begins.
     pub position_offset: usize,
-    /// Rows of the embedding of segments; 0 where there is none.
+    /// Number of rows of the embedding of segments; 0 if there is none.
     pub token_types: usize,
     /// Purpose of the model.
     pub task: Task,
-    /// The classes of a classifying head.
+    /// Number of classes of a classification head.
     pub num_labels: usize,
-    /// The rotary embeddings that the layers choose from.
+    /// Rotary embeddings, from which each layer uses one.
     pub ropes: Vec<Rope>,
-    /// The mixer of each layer, `[num_hidden_layers]`.
+    /// Mixer of each layer, `[num_hidden_layers]`.
     pub layers: Vec<Mixer>,
 }
 
 impl ModelConfig {
-    /// Reads the text of a `config.json`, which errors call `file_name`.
+    /// Reads the text of a `config.json`. Errors use `file_name` as the name of the file.
     ///
     /// # Errors
-    /// When it is no JSON object, describes another kind of model, lacks a size or has one that makes no sense.
+    /// When the text is not a JSON object, describes another kind of model, or lacks a size or has an impossible one.
     pub fn from_json(text: &str, file_name: &str) -> Result<Self, FormatError> {
         let fields = Fields::parse(text, file_name)?;
         let config = architectures::read(&fields)?;
@@ -98,10 +98,10 @@ impl ModelConfig {
         Ok(config)
     }
 
-    /// The model for another task; a classifier tells `num_labels` classes apart.
+    /// Returns the configuration of the model for another task; a classifier has `num_labels` classes.
     ///
     /// # Errors
-    /// When an encoder is to predict the next token.
+    /// When the task of an encoder is to predict the next token.
     pub fn for_task(mut self, task: Task, num_labels: usize) -> Result<Self, FormatError> {
         if task == Task::CausalLm && !self.writes_text() {
             let problem = format!("a {} model does not generate text", self.model_type);
@@ -113,17 +113,17 @@ impl ModelConfig {
         Ok(self)
     }
 
-    /// Whether the architecture has a language model's head: an encoder has none.
+    /// Whether the architecture has a language model's head; an encoder has none.
     pub fn writes_text(&self) -> bool {
         !self.names.head.is_empty()
     }
 
-    /// Tokens of the longest text that the model is made for.
+    /// Returns the length of the longest text that the model is made for, in tokens.
     pub fn longest_text(&self) -> usize {
         self.max_position_embeddings.saturating_sub(self.position_offset)
     }
 
-    /// The head that classifies, where the model has one.
+    /// Returns the names of the classification head, if the model has one.
     pub fn classifier(&self) -> Option<HeadNames> {
         match self.task {
             Task::SequenceClassification => Some(self.names.sequence_head),
@@ -132,27 +132,27 @@ impl ModelConfig {
         }
     }
 
-    /// Whether there is a language model's head that is not the embedding.
+    /// Whether the model has a language model's head that is not the embedding.
     pub fn has_own_head(&self) -> bool {
         self.task == Task::CausalLm && !self.tie_word_embeddings
     }
 
-    /// Prefix of the names of all parts but a head's: nothing where there is no head.
+    /// Returns the prefix of the names of all parts but a head's; it is empty if there is no head.
     fn prefix(&self) -> &'static str {
         if self.task == Task::FeatureExtraction { "" } else { self.names.prefix }
     }
 
-    /// The whole name of a part outside the layers.
+    /// Returns the full name of a part outside the layers.
     pub fn path(&self, part: &str) -> String {
         format!("{}{part}", self.prefix())
     }
 
-    /// The whole name of a part of layer `index`.
+    /// Returns the full name of a part of layer `index`.
     pub fn layer_path(&self, index: usize, part: &str) -> String {
         format!("{}{}.{index}.{part}", self.prefix(), self.names.layers)
     }
 
-    /// Refuses sizes that are each possible and still make a model that no machine holds, or overflow a 32-bit one's `usize`.
+    /// Refuses sizes that are possible one by one, but together make a model that no machine holds, or overflow `usize` on a 32-bit machine.
     fn check_total(&self, fields: &Fields<'_>) -> Result<(), FormatError> {
         const MOST: u64 = 1 << 42;
         let modules = self.modules();
@@ -167,7 +167,7 @@ impl ModelConfig {
     }
 }
 
-/// The `model_type`, and nothing that no architecture can do.
+/// Returns the `model_type`, and refuses settings that no architecture supports.
 fn model_type<'a>(fields: &'a Fields<'_>, known: &str) -> Result<&'a str, FormatError> {
     let Some(model_type) = fields.text("model_type")? else {
         let problem = format!("it is not there (known types: {known})");

@@ -1,8 +1,8 @@
-//! The number formats a tensor can be stored in, one value at a time (GGUF's blocks are `gguf::GgmlType`).
+//! Number formats in which a tensor can be stored, one value at a time (GGUF's blocks are `gguf::GgmlType`).
 
 use std::fmt;
 
-/// A plain number format, little endian, as safetensors stores it.
+/// A plain number format, little-endian, as in safetensors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Dtype {
     /// 64-bit float.
@@ -11,7 +11,7 @@ pub enum Dtype {
     F32,
     /// IEEE half float.
     F16,
-    /// The upper half of a 32-bit float.
+    /// Upper half of a 32-bit float.
     BF16,
     /// Signed 64-bit integer.
     I64,
@@ -34,7 +34,7 @@ pub enum Dtype {
 }
 
 impl Dtype {
-    /// Every format, in no order that matters.
+    /// Every format, in arbitrary order.
     pub const ALL: [Dtype; 13] = [
         Dtype::F64,
         Dtype::F32,
@@ -51,7 +51,7 @@ impl Dtype {
         Dtype::Bool,
     ];
 
-    /// Bytes a value takes.
+    /// Returns the number of bytes of a value.
     pub const fn size(self) -> usize {
         match self {
             Dtype::F64 | Dtype::I64 | Dtype::U64 => 8,
@@ -61,12 +61,12 @@ impl Dtype {
         }
     }
 
-    /// Whether the values are floating point.
+    /// Whether the values are floating-point numbers.
     pub const fn is_float(self) -> bool {
         matches!(self, Dtype::F64 | Dtype::F32 | Dtype::F16 | Dtype::BF16)
     }
 
-    /// The name in a safetensors header, such as `"BF16"`.
+    /// Returns the name in a safetensors header, such as `"BF16"`.
     pub const fn safetensors_name(self) -> &'static str {
         match self {
             Dtype::F64 => "F64",
@@ -85,13 +85,13 @@ impl Dtype {
         }
     }
 
-    /// The format with this name in a safetensors header.
+    /// Returns the format with this name in a safetensors header.
     pub fn from_safetensors_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|dtype| dtype.safetensors_name() == name)
     }
 }
 
-/// The safetensors crate's own type, whose order is the order of tensors in a file.
+/// Conversion to the safetensors crate's own type, whose order is the order of tensors in a file.
 impl From<Dtype> for ::safetensors::Dtype {
     fn from(dtype: Dtype) -> Self {
         match dtype {

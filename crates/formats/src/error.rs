@@ -1,13 +1,13 @@
-//! The one error of this crate: which file, where in it, what is wrong, what to do.
+//! The only error of this crate: the file, the place in it, the problem, and a way to solve it.
 
 use std::borrow::Cow;
 use std::fmt;
 use std::io;
 
-/// Where in a file something is wrong.
+/// Place of a problem in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
-    /// The file as a whole.
+    /// The whole file.
     File,
     /// A byte offset from the start of the file.
     Byte(u64),
@@ -28,7 +28,7 @@ impl fmt::Display for Place {
     }
 }
 
-/// A name from a file, cut so that a hostile one cannot flood a terminal.
+/// A name from a file, shortened so that a hostile one cannot flood a terminal.
 pub(crate) struct Shortened<'a>(pub &'a str);
 
 impl fmt::Debug for Shortened<'_> {
@@ -41,7 +41,7 @@ impl fmt::Debug for Shortened<'_> {
     }
 }
 
-/// A message, cut likewise: it may quote the file (as serde's do).
+/// Shortens a message likewise, because it may quote the file (as serde's messages do).
 fn cut(mut message: String) -> String {
     const LONGEST: usize = 500;
     if let Some((end, _)) = message.char_indices().nth(LONGEST) {
@@ -51,7 +51,7 @@ fn cut(mut message: String) -> String {
     message
 }
 
-/// What sort of trouble a [`FormatError`] is.
+/// Kind of a [`FormatError`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorKind {
     /// Reading or writing failed.
@@ -60,29 +60,29 @@ pub enum ErrorKind {
     Corrupt,
     /// The file is fine, but this crate cannot use it.
     Unsupported,
-    /// Something asked for is not there.
+    /// Something that was requested does not exist.
     Missing,
-    /// The caller asked for something that makes no sense (a wrong type, a wrong length).
+    /// The caller requested something invalid (a wrong type, a wrong length).
     Misuse,
 }
 
-/// A model file could not be read or written.
+/// Failure to read or write a model file.
 ///
-/// Displays as one line: `file: place: what is wrong; what to do`.
+/// It is displayed as one line: `file: place: what is wrong; what to do`.
 #[derive(Debug, thiserror::Error)]
 #[error("{file}: {place}{problem}; {help}")]
 pub struct FormatError {
-    /// The file's name, as the caller gave it.
+    /// Name of the file, as given by the caller.
     pub file: String,
-    /// Where in the file.
+    /// Place in the file.
     pub place: Place,
-    /// What sort of trouble.
+    /// Kind of the problem.
     pub kind: ErrorKind,
-    /// What is wrong.
+    /// Description of the problem.
     pub problem: String,
-    /// What to do.
+    /// Advice to the user.
     pub help: Cow<'static, str>,
-    /// The reader's or writer's own error, if that is what failed.
+    /// Error of the reader or writer, if that is the cause.
     pub source: Option<io::Error>,
 }
 
@@ -146,7 +146,7 @@ impl FormatError {
         )
     }
 
-    /// The vector for `count` values does not fit this machine's memory.
+    /// Creates the error for a vector of `count` values that does not fit in this machine's memory.
     pub(crate) fn too_large(file: &str, place: Place, count: usize) -> Self {
         Self::unsupported(
             file,

@@ -1,18 +1,16 @@
-//! Model files, read and written tensor by tensor.
+//! Reading and writing of model files, tensor by tensor.
 //!
-//! Nothing here knows a device, a file system or a browser: every reader stands on [`ReadAt`], so that a file on disk,
-//! a `Blob` in a page and a byte vector in a test are read by the same code, and a model is never in memory whole.
-//! What comes out has Hugging Face's names and layouts (row-major `[out, in]`), whatever the file called them:
-//! GGUF's reversed shapes and permuted query/key rows are put right at this door and nowhere else.
+//! This crate depends on no device, file system or browser. Every reader uses [`ReadAt`], so that a file on disk, a `Blob` in a page and a byte
+//! vector in a test are read by the same code, and a model is never in memory whole. The results have Hugging Face's names and layouts (row-major
+//! `[out, in]`), whatever the names in the file: GGUF's reversed shapes and permuted query/key rows are converted here and nowhere else.
 //!
 //! - [`SafetensorsFile`], [`ShardedSafetensors`]: reading safetensors; [`SafetensorsWriter`]: writing them.
 //! - [`gguf`]: GGUF files, their quantised blocks, and the `config.json` and `tokenizer.json` they imply.
 //! - [`config`]: a model's `config.json`, and the modules that follow from it.
 //! - [`adapter`]: PEFT's `adapter_model.safetensors`; [`peft`]: the names in it.
 //!
-//! Files are hostile until proven otherwise. Every length is checked against what the file can hold before anything is
-//! allocated for it, and no sequence of bytes makes a reader panic; what is wrong comes back as a [`FormatError`] that
-//! names the file, the place and the way out.
+//! Files are hostile until proven otherwise. Every length is checked against the size of the file before memory is allocated for it, and no sequence
+//! of bytes makes a reader panic. Problems are returned as a [`FormatError`] that names the file, the place and a way to solve the problem.
 
 pub mod adapter;
 mod checksum;

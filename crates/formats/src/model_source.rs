@@ -1,4 +1,4 @@
-//! A whole model's files, wherever they lie: a folder as Hugging Face has them, or one GGUF file.
+//! All files of a model, from any storage: a folder in Hugging Face's form, or one GGUF file.
 
 use std::io::{self, ErrorKind};
 
@@ -6,33 +6,33 @@ use crate::{
     FormatError, GgufModel, ModelConfig, Place, ReadAt, SafetensorsFile, ShardedSafetensors, TensorSource,
 };
 
-/// Longest text file read, in bytes: far more than any `config.json` or `tokenizer.json` has.
+/// Size of the longest text file that is read, in bytes: far more than any `config.json` or `tokenizer.json` has.
 const MAX_TEXT: u64 = 256 << 20;
 
-/// A model that can be read tensor by tensor, and the texts that stand beside its weights.
+/// A model that can be read tensor by tensor, and the text files beside its weights.
 pub struct ModelSource {
-    /// The weights, under Hugging Face's names.
+    /// Weights, under Hugging Face's names.
     pub tensors: Box<dyn TensorSource>,
-    /// `config.json`.
+    /// Text of `config.json`.
     pub config: String,
-    /// `tokenizer.json`, where there is one.
+    /// Bytes of `tokenizer.json`, if there is one.
     pub tokenizer: Option<Vec<u8>>,
-    /// `tokenizer_config.json`, where there is one.
+    /// Text of `tokenizer_config.json`, if there is one.
     pub tokenizer_config: Option<String>,
-    /// `chat_template.jinja`, where there is one.
+    /// Text of `chat_template.jinja`, if there is one.
     pub chat_template: Option<String>,
 }
 
 impl ModelSource {
-    /// A folder's index of shards; a model in one file has none.
+    /// Name of a folder's index of shards; a model in one file has none.
     pub const INDEX: &str = "model.safetensors.index.json";
-    /// What a folder may lack of what is read beside the weights.
+    /// Names of the files beside the weights that a folder may lack.
     pub const OPTIONAL: [&str; 3] = ["tokenizer.json", "tokenizer_config.json", "chat_template.jinja"];
 
-    /// A Hugging Face folder. `open` opens a file of it by its plain name; `folder` is what errors call it.
+    /// Opens a Hugging Face folder. `open` opens one of its files by its plain name; errors use `folder` as the name of the folder.
     ///
     /// # Errors
-    /// When there is no `config.json` or no weights, a file cannot be read or is not what its name says.
+    /// When there is no `config.json` or there are no weights, or a file cannot be read or is not of the type that its name implies.
     pub fn from_folder<R: ReadAt + 'static>(
         folder: &str,
         open: impl Fn(&str) -> io::Result<R>,
@@ -70,10 +70,10 @@ impl ModelSource {
         })
     }
 
-    /// A GGUF file, with the `config.json` and tokenizer that its metadata imply.
+    /// Opens a GGUF file, with the `config.json` and tokenizer that its metadata imply.
     ///
     /// # Errors
-    /// When it is broken, of another architecture, or of a kind of tokenizer that is not known.
+    /// When the file is broken, or has an unknown architecture or kind of tokenizer.
     pub fn from_gguf<R: ReadAt + 'static>(reader: R, file_name: &str) -> Result<Self, FormatError> {
         let model = GgufModel::open(reader, file_name)?;
         let config = format!("{:#}\n", model.hf_config()?);
@@ -87,16 +87,15 @@ impl ModelSource {
         })
     }
 
-    /// The parsed `config.json`.
+    /// Parses `config.json`.
     ///
     /// # Errors
-    /// When it is of an architecture that is not known, or makes no sense.
+    /// When its architecture is not known, or its values are invalid.
     pub fn model_config(&self) -> Result<ModelConfig, FormatError> {
         ModelConfig::from_json(&self.config, "config.json")
     }
 
-    /// `config.json`, saying that the weights are of `dtype`, and the tokenizer's files: what stands beside
-    /// `model.safetensors`.
+    /// Returns the files to store beside `model.safetensors`: `config.json`, with `dtype` as the type of the weights, and the tokenizer's files.
     ///
     /// # Errors
     /// When `config.json` is not a JSON object.
@@ -105,7 +104,7 @@ impl ModelSource {
             .map_err(|error| {
                 FormatError::corrupt("config.json", Place::File, format!("not a JSON object: {error}"))
             })?;
-        // Transformers 5 writes `dtype`, before that it was `torch_dtype`.
+        // Transformers 5 writes `dtype`; earlier versions write `torch_dtype`.
         let key = if config.contains_key("dtype") { "dtype" } else { "torch_dtype" };
         config.insert(key.to_owned(), dtype.into());
         let config = format!("{:#}\n", serde_json::Value::Object(config));

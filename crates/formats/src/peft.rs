@@ -1,28 +1,28 @@
-//! PEFT's names: which key of an adapter file belongs to which module, and what a parameter that trains is called.
+//! PEFT's names: the key of each module in an adapter file, and the names of trainable parameters.
 //!
 //! Keys are PEFT's (`get_peft_model_state_dict`): `base_model.model.`, the module's path, the part, `.weight`. Embedding adapters and DoRA's
-//! magnitudes are bare parameters and lack the `.weight`. A module trained whole (`modules_to_save`) has its own key behind the prefix.
+//! magnitudes are bare parameters and lack the `.weight`. A fully trained module (`modules_to_save`) has its own key after the prefix.
 
 use std::fmt;
 
 use crate::TensorSource;
 
-/// The prefix of every key of an adapter.
+/// Prefix of every key of an adapter.
 pub const KEY_PREFIX: &str = "base_model.model.";
 
 /// PEFT's name for an adapted module's own layer, whose bias may train beside the adapter.
 const BASE_LAYER: &str = "base_layer";
 
-/// PEFT's name for the rows of an embedding that train (`trainable_token_indices`).
+/// PEFT's name for the trainable rows of an embedding (`trainable_token_indices`).
 const TRAINABLE_TOKENS: &str = "token_adapter.trainable_tokens_delta";
 
-/// The classifying heads that PEFT trains whole for a classifying task, whatever the recipe names.
+/// Classification heads that PEFT trains fully for a classification task, whatever the recipe names.
 pub const CLASSIFIER_HEADS: [&str; 2] = ["classifier", "score"];
 
-/// The linear layers that give the classes, by their names in an adapter.
+/// Linear layers that compute the logits of the classes, by their names in an adapter.
 const CLASSIFIER_OUTPUTS: [&str; 4] = ["classifier", "score", "classifier.out_proj", "classifier_head"];
 
-/// A tensor of an adapter on one module.
+/// Tensor of an adapter on one module.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum AdapterPart {
     /// LoRA's `A [r, in]`.
@@ -49,7 +49,7 @@ impl AdapterPart {
         Self::MagnitudeVector,
     ];
 
-    /// PEFT's name of the attribute, such as `lora_A`.
+    /// Returns PEFT's name of the attribute, such as `lora_A`.
     pub fn name(self) -> &'static str {
         match self {
             Self::LoraA => "lora_A",
@@ -61,18 +61,18 @@ impl AdapterPart {
         }
     }
 
-    /// The name of this parameter of the module at `module_path`.
+    /// Returns the name of this parameter of the module at `module_path`.
     pub fn parameter(self, module_path: &str) -> String {
         format!("{module_path}.{}", self.name())
     }
 
-    /// The key of this part of the module at `module_path` in an adapter file.
+    /// Returns the key of this part of the module at `module_path` in an adapter file.
     pub fn key(self, module_path: &str) -> String {
         let end = if self.is_weight() { ".weight" } else { "" };
         format!("{KEY_PREFIX}{module_path}.{}{end}", self.name())
     }
 
-    /// Whether it is the weight of a module of its own, so that its key ends in `.weight`.
+    /// Whether the part is the weight of a module of its own, so that its key ends in `.weight`.
     fn is_weight(self) -> bool {
         match self {
             Self::LoraA | Self::LoraB => true,
@@ -80,7 +80,7 @@ impl AdapterPart {
         }
     }
 
-    /// The module's path and the part of a parameter's name.
+    /// Splits a parameter's name into the module's path and the part.
     fn of_parameter(name: &str) -> Option<(&str, Self)> {
         Self::ALL.into_iter().find_map(|part| {
             let module = name.strip_suffix(part.name())?.strip_suffix('.')?;
@@ -95,31 +95,31 @@ impl fmt::Display for AdapterPart {
     }
 }
 
-/// The name of the bias of a module that has an adapter.
+/// Returns the name of the bias of a module that has an adapter.
 pub fn base_layer_bias(module_path: &str) -> String {
     format!("{module_path}.{BASE_LAYER}.bias")
 }
 
-/// The name of the rows of the embedding at `module_path` that train.
+/// Returns the name of the trainable rows of the embedding at `module_path`.
 pub fn trainable_tokens(module_path: &str) -> String {
     format!("{module_path}.{TRAINABLE_TOKENS}")
 }
 
-/// Whether the module at `path` is, or is a part of, a classifying head that PEFT trains whole. PEFT asks how a name ends, and so means
+/// Whether the module at `path` is, or is a part of, a classification head that PEFT trains fully. PEFT compares the end of a name, which includes
 /// DistilBERT's `pre_classifier` too.
 pub fn is_classifier_head(path: &str) -> bool {
     path.split('.').any(|part| CLASSIFIER_HEADS.iter().any(|head| part.ends_with(head)))
 }
 
-/// The classes of the classifying head in an adapter file; none where it has no such head.
+/// Returns the number of classes of the classification head in an adapter file, or `None` if it has no such head.
 pub fn adapter_num_labels(adapter: &dyn TensorSource) -> Option<usize> {
     CLASSIFIER_OUTPUTS.iter().find_map(|output| {
         adapter.info(&format!("{KEY_PREFIX}{output}.weight")).and_then(|info| info.shape.first().copied())
     })
 }
 
-/// The key of a parameter in an adapter file: of a part of an adapter (`<module>.lora_A`), or of a tensor of a module that trains whole, by
-/// its name in the checkpoint.
+/// Returns the key of a parameter in an adapter file. The parameter is a part of an adapter (`<module>.lora_A`), or a tensor of a fully trained
+/// module, by its name in the checkpoint.
 pub fn parameter_key(name: &str) -> String {
     match AdapterPart::of_parameter(name) {
         Some((module, part)) => part.key(module),
@@ -127,7 +127,7 @@ pub fn parameter_key(name: &str) -> String {
     }
 }
 
-/// The inverse of [`parameter_key`]; `None` for keys without PEFT's prefix.
+/// Inverts [`parameter_key`]; returns `None` for keys without PEFT's prefix.
 pub fn parameter_name(key: &str) -> Option<String> {
     match parse_adapter_key(key) {
         Some((module, part)) => Some(part.parameter(module)),
@@ -135,10 +135,10 @@ pub fn parameter_name(key: &str) -> Option<String> {
     }
 }
 
-/// The module's path and the part of a key.
+/// Splits a key into the module's path and the part.
 ///
-/// Keys of a model in memory, which name the adapter (`lora_A.default.weight`), are understood too. `None` for keys that
-/// belong to no adapted module, such as a module trained whole.
+/// Keys of a model in memory, which include the adapter's name (`lora_A.default.weight`), are understood too. Returns `None` for keys that belong to
+/// no adapted module, such as those of a fully trained module.
 pub fn parse_adapter_key(key: &str) -> Option<(&str, AdapterPart)> {
     let path = key.strip_prefix(KEY_PREFIX)?;
     // The bias of `B` is found by the name of `B`.

@@ -1,4 +1,4 @@
-//! Reading a tensor's bytes in pieces and turning each into numbers, so that the bytes are never in memory whole.
+//! Reading of a tensor's bytes in pieces, each converted to numbers, so that the bytes are never in memory whole.
 
 use std::mem::MaybeUninit;
 
@@ -6,14 +6,14 @@ use half::{bf16, f16};
 
 use crate::{Dtype, FormatError, Place, ReadAt};
 
-/// The bytes that a thread reads at a time where floats are made of them: few enough to stay in its processor's cache, and in a browser, where
-/// every reading is a message, no fewer than else.
+/// Number of bytes that a thread reads at a time to convert them to floats. They are few enough to stay in its processor's cache; in a browser, where
+/// every read is a message, they are as many as [`PIECE`].
 const FLOATS_PIECE: usize = if cfg!(target_arch = "wasm32") { PIECE } else { 256 << 10 };
 
-/// The bytes read at a time.
+/// Number of bytes read at a time.
 pub(crate) const PIECE: usize = 2 << 20;
 
-/// Where a tensor's bytes lie and what to call them when they cannot be read.
+/// Location of a tensor's bytes, and its name for errors.
 pub(crate) struct Extent<'a> {
     pub file: &'a str,
     pub tensor: &'a str,
@@ -26,8 +26,8 @@ impl Extent<'_> {
         Place::Tensor(self.tensor.to_owned())
     }
 
-    /// Calls `each` with every piece in turn; all but the last are the largest multiple of `unit` bytes up to [`PIECE`]
-    /// (or `unit`, should that be larger).
+    /// Calls `each` with every piece in turn. All but the last have the largest multiple of `unit` bytes up to [`PIECE`] (or `unit`, if that is
+    /// larger).
     pub(crate) fn read_pieces(
         &self,
         reader: &(impl ReadAt + ?Sized),
@@ -55,7 +55,7 @@ impl Extent<'_> {
 }
 
 impl Extent<'_> {
-    /// The extent's `count` floats, so many of each `unit` of bytes as `fill` makes of it: piece by piece, natively by all processors.
+    /// Reads the extent's `count` floats piece by piece, natively on all processors. `fill` converts each `unit` bytes to `of_unit` floats.
     pub(crate) fn read_f32(
         &self,
         reader: &(impl ReadAt + ?Sized),
@@ -81,7 +81,7 @@ impl Extent<'_> {
         #[cfg(not(target_arch = "wasm32"))]
         let filled = {
             use rayon::prelude::*;
-            // Memory is first touched, and so given by the system, where it is filled.
+            // Memory is first touched, and so allocated by the system, by the thread that fills it.
             let pieces = room.par_chunks_mut(pieces).enumerate();
             pieces.try_for_each_init(Vec::new, |buffer, (at, values)| piece(buffer, at, values))
         };
@@ -97,7 +97,7 @@ impl Extent<'_> {
     }
 }
 
-/// An empty vector with room for `count` values, or an error instead of an abort when there is no such room.
+/// Allocates an empty vector with room for `count` values, and returns an error instead of aborting when there is no such room.
 pub(crate) fn reserve<T>(count: usize, extent: &Extent<'_>) -> Result<Vec<T>, FormatError> {
     let mut values = Vec::new();
     values
@@ -106,7 +106,7 @@ pub(crate) fn reserve<T>(count: usize, extent: &Extent<'_>) -> Result<Vec<T>, Fo
     Ok(values)
 }
 
-/// Makes as many f32 values of little-endian floats. `None` when `dtype` is no float.
+/// Converts little-endian floats to the same number of f32 values. Returns `None` when `dtype` is not a float.
 pub(crate) fn fill_f32(dtype: Dtype, bytes: &[u8], values: &mut [f32]) -> Option<()> {
     match dtype {
         Dtype::F32 => fill(values, numbers(bytes, f32::from_le_bytes)),
@@ -122,7 +122,7 @@ fn fill(values: &mut [f32], numbers: impl Iterator<Item = f32>) {
     values.iter_mut().zip(numbers).for_each(|(value, number)| *value = number);
 }
 
-/// Appends the i64 values of little-endian integers. `None` when `dtype` is no integer or a value does not fit.
+/// Appends the i64 values of little-endian integers. Returns `None` when `dtype` is not an integer or a value does not fit.
 pub(crate) fn extend_i64(dtype: Dtype, bytes: &[u8], values: &mut Vec<i64>) -> Option<()> {
     match dtype {
         Dtype::I64 => values.extend(numbers(bytes, i64::from_le_bytes)),

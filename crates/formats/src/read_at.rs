@@ -1,4 +1,4 @@
-//! Random access to bytes, wherever they lie.
+//! Random access to bytes of any storage.
 //!
 //! `Read + Seek` has a cursor, so two tensors could not be read at once; a memory map does not exist in a browser.
 //! Reading at an offset works on files, on byte vectors and on a page's `Blob` alike.
@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 /// Bytes of a known length that can be read from any offset, from several threads.
 pub trait ReadAt: Send + Sync {
-    /// The number of bytes.
+    /// Returns the number of bytes.
     fn len(&self) -> io::Result<u64>;
 
     /// Fills `buf` with the bytes from `offset` on, or fails with [`io::ErrorKind::UnexpectedEof`] when there are fewer.

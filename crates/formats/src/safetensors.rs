@@ -18,13 +18,13 @@ pub struct SafetensorsFile<R> {
 }
 
 impl<R: ReadAt> SafetensorsFile<R> {
-    /// Reads the header and checks every claim in it against the others and the file's length; reads no tensor.
+    /// Reads the header and checks every value in it against the others and the file's length; reads no tensor.
     ///
-    /// `file_name` is what errors call the file.
+    /// Errors use `file_name` as the name of the file.
     ///
     /// # Errors
-    /// When the file cannot be read, is no valid safetensors file (tensors must fill it without overlap or gap, as the
-    /// safetensors crate demands), or holds a dtype that is not in [`Dtype`].
+    /// When the file cannot be read, is not a valid safetensors file (tensors must fill it without overlap or gap, as the safetensors crate demands),
+    /// or holds a dtype that is not in [`Dtype`].
     pub fn open(reader: R, file_name: impl Into<String>) -> Result<Self, FormatError> {
         let file = file_name.into();
         let header = read_header(&reader, &file)?;
@@ -40,17 +40,17 @@ impl<R: ReadAt> SafetensorsFile<R> {
         })
     }
 
-    /// The header's `__metadata__`, such as `{"format": "pt"}`; empty when there is none.
+    /// Returns the header's `__metadata__`, such as `{"format": "pt"}`; empty when there is none.
     pub fn metadata(&self) -> &BTreeMap<String, String> {
         &self.metadata
     }
 
-    /// What errors call the file.
+    /// Returns the name of the file in errors.
     pub fn file_name(&self) -> &str {
         &self.file
     }
 
-    /// Where a tensor lies, how many values it has and of which type, which must be one that is asked for.
+    /// Returns the location of a tensor, the number of its values and their type. The type must be one that `is_asked` accepts.
     fn find<'a>(
         &'a self,
         name: &'a str,
@@ -90,7 +90,7 @@ impl<R: ReadAt> TensorSource for SafetensorsFile<R> {
         let help = "read it as integers, or use a copy of the model in F32, F16 or BF16";
         let (extent, count, dtype) = self.find(name, Dtype::is_float, help)?;
         extent.read_f32(&self.reader, count, (1, dtype.size()), |bytes, values| {
-            // It is a float.
+            // The type is a float.
             let _ = pieces::fill_f32(dtype, bytes, values);
             Ok(())
         })

@@ -1,4 +1,4 @@
-//! The JSON at the start of a safetensors file, believed in nothing.
+//! The JSON at the start of a safetensors file, which is not trusted.
 //!
 //! Format: <https://github.com/huggingface/safetensors>. Eight bytes of little-endian header length, that much JSON
 //! (padded with spaces), then the tensors' bytes without a gap.
@@ -13,22 +13,22 @@ use serde::de::{Error as _, MapAccess, Visitor};
 use crate::error::Shortened;
 use crate::{Dtype, FormatError, Place, ReadAt, StoredDtype, TensorInfo};
 
-/// The bytes before the header: its length.
+/// Number of bytes before the header, which hold its length.
 pub(crate) const LENGTH_BYTES: u64 = 8;
-/// More than PyTorch's 64 no tensor can have.
+/// Largest number of dimensions: no tensor of PyTorch has more than 64.
 const MOST_DIMENSIONS: usize = 64;
-/// The safetensors crate's own limit.
+/// Longest header: the safetensors crate's own limit.
 const LONGEST_HEADER: u64 = 100_000_000;
 
-/// A header whose every claim holds: the tensors tile the rest of the file, in this order.
+/// A header whose values are all checked: the tensors tile the rest of the file, in this order.
 pub(crate) struct Header {
     pub metadata: BTreeMap<String, String>,
     pub infos: Vec<TensorInfo>,
-    /// Each tensor's first byte, from the start of the file.
+    /// Offset of each tensor's first byte, from the start of the file.
     pub offsets: Vec<u64>,
 }
 
-/// Reads and checks the header of `reader`, which errors call `file`.
+/// Reads and checks the header of `reader`. Errors use `file` as the name of the file.
 pub(crate) fn read_header(reader: &(impl ReadAt + ?Sized), file: &str) -> Result<Header, FormatError> {
     let file_len = reader.len().map_err(|source| FormatError::io(file, Place::File, source))?;
     if file_len < LENGTH_BYTES {
@@ -58,7 +58,7 @@ pub(crate) fn read_header(reader: &(impl ReadAt + ?Sized), file: &str) -> Result
         return Err(FormatError::corrupt(file, Place::Byte(LENGTH_BYTES), problem));
     }
     let raw: RawHeader<'_> = serde_json::from_str(json).map_err(|error| {
-        // The header is one line as everyone writes it, so that the column is the offset.
+        // Every known writer writes the header in one line, so that the column is the offset.
         let place = match error.line() {
             1 => Place::Byte(LENGTH_BYTES + (error.column() as u64).saturating_sub(1)),
             _ => Place::Byte(LENGTH_BYTES),
@@ -118,7 +118,7 @@ fn check(mut raw: RawHeader<'_>, file: &str, data_start: u64, file_len: u64) -> 
     Ok(Header { metadata: raw.metadata, infos, offsets })
 }
 
-/// The shape and the bytes it takes, when both fit this machine.
+/// Returns the shape and the number of bytes of its values, if both fit this machine.
 fn checked_shape(shape: &[u64], dtype: Dtype) -> Option<(Vec<usize>, u64)> {
     let shape: Vec<usize> = shape.iter().map(|&dim| usize::try_from(dim).ok()).collect::<Option<_>>()?;
     let count = shape.iter().try_fold(1usize, |n, &dim| n.checked_mul(dim))?;
@@ -126,7 +126,7 @@ fn checked_shape(shape: &[u64], dtype: Dtype) -> Option<(Vec<usize>, u64)> {
     Some((shape, len))
 }
 
-/// The header as JSON has it, but for duplicate names, which are refused here (a JSON map would keep the last).
+/// The header as parsed JSON, without duplicate names, which are refused here (a JSON map would keep the last).
 struct RawHeader<'a> {
     metadata: BTreeMap<String, String>,
     tensors: Vec<(String, RawEntry<'a>)>,

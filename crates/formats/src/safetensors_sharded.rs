@@ -1,4 +1,4 @@
-//! A model cut into several safetensors files, with `model.safetensors.index.json` to say what is where.
+//! A model in several safetensors files, with `model.safetensors.index.json` as their index.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -15,20 +15,19 @@ use crate::{FormatError, Place, ReadAt, SafetensorsFile, TensorInfo, TensorSourc
 pub struct ShardedSafetensors<R> {
     shards: Vec<SafetensorsFile<R>>,
     infos: Vec<TensorInfo>,
-    /// Name to (index in `infos`, index in `shards`).
+    /// Map from name to (index in `infos`, index in `shards`).
     by_name: HashMap<String, (usize, usize)>,
     index_file: String,
 }
 
 impl<R: ReadAt> ShardedSafetensors<R> {
-    /// Opens every shard that the index names, by its plain file name, and checks that it holds what the index says.
+    /// Opens every shard that the index names, by its plain file name, and checks that it contains the tensors listed in the index.
     ///
-    /// `index_json` is the text of `model.safetensors.index.json`, `index_file` what errors call it. Tensors in a shard
-    /// that the index does not mention are left out.
+    /// `index_json` is the text of `model.safetensors.index.json`, and errors use `index_file` as its name. Tensors in a shard that the index does
+    /// not mention are left out.
     ///
     /// # Errors
-    /// When the index is no such JSON, a shard's name could lead out of the folder, a shard is missing or broken, or
-    /// lacks a tensor.
+    /// When the index is not valid, a shard's name could lead out of the folder, or a shard is missing or broken, or lacks a tensor.
     pub fn open(
         index_json: &str,
         index_file: impl Into<String>,
@@ -65,7 +64,7 @@ impl<R: ReadAt> ShardedSafetensors<R> {
         Ok(())
     }
 
-    /// The shards, in the order of their names.
+    /// Returns the shards, in the order of their names.
     pub fn shards(&self) -> &[SafetensorsFile<R>] {
         &self.shards
     }
@@ -96,15 +95,15 @@ impl<R: ReadAt> TensorSource for ShardedSafetensors<R> {
     }
 }
 
-/// The names of the shards in the text of a `model.safetensors.index.json`, which errors call `index_file`.
+/// Returns the names of the shards in the text of a `model.safetensors.index.json`. Errors use `index_file` as its name.
 ///
 /// # Errors
-/// When it is no such JSON, or a shard's name could lead out of the folder.
+/// When the index is not valid, or a shard's name could lead out of the folder.
 pub fn shard_names(index_json: &str, index_file: &str) -> Result<Vec<String>, FormatError> {
     Ok(shards_of(index_json, index_file)?.into_keys().collect())
 }
 
-/// Each shard's name with the tensors that it holds.
+/// Returns each shard's name with the tensors that it contains.
 fn shards_of(index_json: &str, index_file: &str) -> Result<BTreeMap<String, Vec<String>>, FormatError> {
     let index: Index = serde_json::from_str(index_json).map_err(|error| {
         let problem = format!("not a safetensors index: {error}");
@@ -127,7 +126,7 @@ fn shards_of(index_json: &str, index_file: &str) -> Result<BTreeMap<String, Vec<
     }
 }
 
-/// No separators, no drive letters, no `..`: joining this name to a folder cannot leave the folder.
+/// Whether the name has no separators, no drive letters and no `..`, so that joining it to a folder cannot leave the folder.
 fn is_plain_file_name(name: &str) -> bool {
     name.len() > ".safetensors".len()
         && name.ends_with(".safetensors")
@@ -141,7 +140,7 @@ struct Index {
     weight_map: WeightMap,
 }
 
-/// Tensor name to shard name, in the file's order, without duplicates.
+/// Map from tensor name to shard name, in the file's order, without duplicates.
 struct WeightMap(Vec<(String, String)>);
 
 impl<'de> Deserialize<'de> for WeightMap {

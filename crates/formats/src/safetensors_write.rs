@@ -1,4 +1,4 @@
-//! Writing safetensors tensor by tensor, byte for byte as the safetensors crate would.
+//! Writing of safetensors tensor by tensor, byte for byte as the safetensors crate would.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -8,46 +8,46 @@ use half::{bf16, f16};
 use crate::pieces::PIECE;
 use crate::{Dtype, FormatError, Place};
 
-/// A tensor to be written: its name, the format to store it in, its shape.
+/// Name, storage format and shape of a tensor to be written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TensorSpec {
-    /// The name in the header.
+    /// Name in the header.
     pub name: String,
-    /// How to store the values.
+    /// Storage format of the values.
     pub dtype: Dtype,
-    /// Row-major; empty for a scalar.
+    /// Row-major shape; empty for a scalar.
     pub shape: Vec<usize>,
 }
 
 impl TensorSpec {
-    /// A tensor called `name`, stored as `dtype`.
+    /// Describes a tensor with the name `name`, stored as `dtype`.
     pub fn new(name: impl Into<String>, dtype: Dtype, shape: impl Into<Vec<usize>>) -> Self {
         Self { name: name.into(), dtype, shape: shape.into() }
     }
 }
 
-/// The header of a safetensors file, written; the tensors follow in [`order`](Self::order).
+/// A writer of a safetensors file whose header is written; the tensors follow in [`order`](Self::order).
 ///
-/// The order is the safetensors crate's (the formats of the strictest alignment first, then by name), so that the same
-/// tensors make the same file whoever writes them.
+/// The order is the safetensors crate's (the formats of the strictest alignment first, then by name), so that the same tensors make the same file
+/// with any program.
 #[derive(Debug)]
 pub struct SafetensorsWriter<W> {
     out: W,
     tensors: Vec<TensorSpec>,
     counts: Vec<usize>,
     current: usize,
-    /// Values of the current tensor written so far.
+    /// Number of values of the current tensor that are written so far.
     written: usize,
 }
 
-/// What errors call a file that has no name yet.
+/// Name in errors of a file that has no name yet.
 const FILE: &str = "safetensors output";
 
 impl<W: Write> SafetensorsWriter<W> {
     /// Writes the header. `metadata` becomes `__metadata__` (left out when empty), its keys sorted.
     ///
     /// # Errors
-    /// When two tensors have one name, one is called `__metadata__`, a shape is too large, or `out` fails.
+    /// When two tensors have the same name, one has the name `__metadata__`, a shape is too large, or `out` fails.
     pub fn new(
         mut out: W,
         tensors: &[TensorSpec],
@@ -76,7 +76,7 @@ impl<W: Write> SafetensorsWriter<W> {
         Ok(Self { out, tensors, counts, current: 0, written: 0 })
     }
 
-    /// The tensors in the order in which they must be written.
+    /// Returns the tensors in the order in which they must be written.
     pub fn order(&self) -> &[TensorSpec] {
         &self.tensors
     }
@@ -114,7 +114,7 @@ impl<W: Write> SafetensorsWriter<W> {
     /// Writes the next values of the integer or boolean tensor `name`: all of them, or a part with the rest to follow.
     ///
     /// # Errors
-    /// As [`write_f32`](Self::write_f32), and when a value does not fit the declared format.
+    /// The errors of [`write_f32`](Self::write_f32), and one when a value does not fit the declared format.
     pub fn write_i64(&mut self, name: &str, values: &[i64]) -> Result<(), FormatError> {
         let dtype = self.take_turn(name, values.len())?;
         if dtype.is_float() {
@@ -138,10 +138,10 @@ impl<W: Write> SafetensorsWriter<W> {
         Ok(())
     }
 
-    /// Flushes and gives the output back.
+    /// Flushes and returns the output.
     ///
     /// # Errors
-    /// When a tensor has not been written whole, or the flush fails.
+    /// When a tensor has not been written completely, or the flush fails.
     pub fn finish(mut self) -> Result<W, FormatError> {
         self.skip_whole();
         if let Some(tensor) = self.tensors.get(self.current) {
@@ -157,7 +157,7 @@ impl<W: Write> SafetensorsWriter<W> {
         Ok(self.out)
     }
 
-    /// Moves past tensors that are complete (those without values are so from the start).
+    /// Moves past complete tensors (those without values are complete from the start).
     fn skip_whole(&mut self) {
         while self.counts.get(self.current) == Some(&self.written) {
             self.current += 1;
@@ -165,7 +165,7 @@ impl<W: Write> SafetensorsWriter<W> {
         }
     }
 
-    /// Checks that it is `name`'s turn and that `count` more values fit; says how it is stored.
+    /// Checks that `name` is the next tensor and that `count` more values fit; returns its storage format.
     fn take_turn(&mut self, name: &str, count: usize) -> Result<Dtype, FormatError> {
         if count == 0 {
             // A tensor without values may be written or not; nothing depends on it.
@@ -198,19 +198,19 @@ impl<W: Write> SafetensorsWriter<W> {
     }
 }
 
-/// A tensor's values, as [`to_bytes`] takes them.
+/// Values of a tensor for [`to_bytes`].
 #[derive(Debug, Clone, Copy)]
 pub enum TensorData<'a> {
-    /// For floats.
+    /// Values of a float tensor.
     F32(&'a [f32]),
-    /// For integers and booleans.
+    /// Values of an integer or boolean tensor.
     I64(&'a [i64]),
 }
 
-/// A whole safetensors file in memory, of tensors in any order.
+/// Returns the bytes of a whole safetensors file, with tensors given in any order.
 ///
 /// # Errors
-/// As [`SafetensorsWriter`]; also when a tensor's values are not as many as its shape says.
+/// The errors of [`SafetensorsWriter`], and one when a tensor has another number of values than its shape.
 pub fn to_bytes(
     tensors: &[(TensorSpec, TensorData<'_>)],
     metadata: &BTreeMap<String, String>,
@@ -228,7 +228,7 @@ pub fn to_bytes(
     writer.finish()
 }
 
-/// The header's JSON, padded to a multiple of eight, and the number of values of each tensor.
+/// Returns the header's JSON, padded to a multiple of eight, and the number of values of each tensor.
 fn header(
     tensors: &[TensorSpec],
     metadata: &BTreeMap<String, String>,

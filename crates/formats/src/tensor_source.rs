@@ -1,16 +1,16 @@
-//! What every model file looks like from above: named tensors that can be read one at a time.
+//! Common interface of all model files: named tensors that can be read one at a time.
 
 use std::fmt;
 
 use crate::gguf::GgmlType;
 use crate::{Dtype, FormatError};
 
-/// How a tensor's values are stored in its file.
+/// Storage format of a tensor's values in its file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum StoredDtype {
     /// One number after the other.
     Plain(Dtype),
-    /// In GGUF's quantised blocks.
+    /// GGUF's quantised blocks.
     Blocks(GgmlType),
 }
 
@@ -23,42 +23,42 @@ impl fmt::Display for StoredDtype {
     }
 }
 
-/// A tensor's name, shape and storage, without its values.
+/// Name, shape and storage format of a tensor, without its values.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TensorInfo {
     /// Hugging Face's name, such as `model.layers.0.self_attn.q_proj.weight`.
     pub name: String,
-    /// Row-major; a weight's is `[out, in]`. A scalar's is empty.
+    /// Row-major shape: `[out, in]` for a weight, empty for a scalar.
     pub shape: Vec<usize>,
-    /// How the values are stored.
+    /// Storage format of the values.
     pub dtype: StoredDtype,
 }
 
 impl TensorInfo {
-    /// The number of values.
+    /// Returns the number of values.
     pub fn element_count(&self) -> usize {
-        // Readers only make infos whose product they have checked.
+        // Readers create only infos whose product they have checked.
         self.shape.iter().product()
     }
 }
 
 /// A model file, or several that make one model: tensors by name, read one at a time.
 ///
-/// Reading a tensor holds its values in f32 (or i64) and a piece of a few MiB of the file, never the tensor's bytes whole.
+/// Reading a tensor keeps its values in f32 (or i64) and a piece of a few MiB of the file in memory, never all bytes of the tensor.
 pub trait TensorSource: Send + Sync {
-    /// Every tensor, in the order of the file.
+    /// Returns every tensor, in the order of the file.
     fn infos(&self) -> &[TensorInfo];
 
-    /// The tensor of this name, if there is one.
+    /// Returns the tensor with this name, if there is one.
     fn info(&self, name: &str) -> Option<&TensorInfo>;
 
-    /// The values of a floating point or quantised tensor, row-major.
+    /// Reads the values of a floating-point or quantised tensor, row-major.
     ///
     /// # Errors
     /// When there is no such tensor, when it holds integers, when the file ends too early or cannot be read.
     fn read_f32(&self, name: &str) -> Result<Vec<f32>, FormatError>;
 
-    /// The bytes of a tensor that lies in GGUF's blocks, rows in their order; none where it does not.
+    /// Reads the bytes of a tensor that is stored in GGUF's blocks, with rows in their order. Returns `None` for other tensors.
     ///
     /// # Errors
     /// When there is no such tensor, when the file ends too early or cannot be read.
@@ -66,10 +66,10 @@ pub trait TensorSource: Send + Sync {
         Ok(None)
     }
 
-    /// The values of an integer or boolean tensor, row-major.
+    /// Reads the values of an integer or boolean tensor, row-major.
     ///
     /// # Errors
-    /// As [`read_f32`](Self::read_f32), when it holds floats, and for a `U64` value above `i64::MAX`.
+    /// The errors of [`read_f32`](Self::read_f32), one when the tensor holds floats, and one for a `U64` value above `i64::MAX`.
     fn read_i64(&self, name: &str) -> Result<Vec<i64>, FormatError>;
 }
 

@@ -1,4 +1,4 @@
-//! An adapter that PEFT saved, read and written again.
+//! Reading and writing of an adapter that PEFT saved.
 
 use lorelei_formats::{AdapterPart, parse_adapter_key, read_adapter_bytes, write_adapter};
 

@@ -1,4 +1,4 @@
-//! `config.json` in both of Transformers' styles, and those that must be refused.
+//! `config.json` in both of Transformers' styles, and files that must be refused.
 
 use lorelei_formats::ErrorKind;
 use lorelei_formats::config::{AttentionKind, Biases, Mixer, ModelConfig, NormKind, Rope, RopeScaling};
@@ -151,13 +151,12 @@ fn every_tensor_of_the_model_is_expected() {
 
 #[test]
 fn llama3_frequencies_are_transformers() {
-    // float32 values of numpy, operation by operation as `_compute_llama3_parameters` has them: one is kept, one
-    // blended, the others divided.
+    // float32 values of numpy, operation by operation as in `_compute_llama3_parameters`: one is kept, one blended, the others divided.
     let expected = [1.0, 0.09583998, 0.0125, 0.0039528473, 0.00125, 0.00039528473, 0.000125, 3.9528473e-05];
     assert_eq!(ModelConfig::from_json(V4, "v4").unwrap().ropes[0].frequencies(1).0, expected);
 }
 
-/// A small config of `model_type`, with changes.
+/// Returns a small config of `model_type`, with changes.
 fn small(model_type: &str, changes: Value) -> Value {
     let mut config = json!({
         "model_type": model_type, "vocab_size": 96, "hidden_size": 32, "intermediate_size": 48,

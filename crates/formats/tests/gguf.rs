@@ -1,4 +1,4 @@
-//! GGUF files made here: layouts, config, tokenizer, hostile headers, damage.
+//! GGUF files created here: layouts, config, tokenizer, hostile headers, damage.
 
 mod common;
 
@@ -19,7 +19,7 @@ fn open(bytes: Vec<u8>) -> GgufModel<Vec<u8>> {
     GgufModel::open(bytes, "tiny.gguf").unwrap()
 }
 
-/// The tiny Llama with a metadata entry changed or added.
+/// Returns the tiny Llama with a metadata entry changed or added.
 fn tiny_with(key: &'static str, value: Meta) -> Vec<u8> {
     let (mut metadata, tensors) = tiny_llama();
     metadata.retain(|(k, _)| *k != key);
@@ -207,7 +207,7 @@ fn a_bert_vocabulary_becomes_word_pieces() {
     assert_eq!(pair.get_ids(), [2, 4, 5, 7, 6, 3, 4, 1, 3]);
     assert_eq!(pair.get_type_ids(), [0, 0, 0, 0, 0, 0, 1, 1, 1]);
     assert_eq!(small.decode(pair.get_ids(), true).unwrap(), "playing e! play");
-    // Where the words have capitals, they count.
+    // If the words have capitals, they are distinguished.
     let large = of([pad, unk, cls, sep, "\u{2581}Play", "ing", "\u{2581}!", "\u{2581}e"], &metadata);
     assert_eq!(large.encode("Playing playing", false).unwrap().get_ids(), [4, 5, 1]);
 }
@@ -360,7 +360,7 @@ fn models_that_are_not_understood_are_refused() {
         ("llama.rope.dimension_count", Meta::U32(2)),
         ("llama.attention.layer_norm_rms_epsilon", Meta::U32(1)),
     ] {
-        // Half-rotated heads, with a head size beside them.
+        // Half-rotated heads, with a head size given too.
         let (mut metadata, tensors) = tiny_llama();
         metadata.retain(|(k, _)| *k != key);
         metadata.push((key, value));
@@ -381,7 +381,7 @@ fn stored_bytes_can_be_had_as_they_are() {
     assert!(model.gguf().read_stored(tensor, u64::MAX, &mut bytes).is_err());
 }
 
-/// Everything that can be asked of a file, for the sake of not panicking.
+/// Calls every reading function of a file, to check that none panics.
 fn probe(bytes: Vec<u8>) {
     let Ok(file) = Gguf::open(bytes, "mutant.gguf") else {
         return;
@@ -417,7 +417,7 @@ proptest! {
     fn no_mutation_panics(edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6)) {
         let mut bytes = tiny();
         for (at, byte) in edits {
-            // Most of the file is weights; the header is where it hurts.
+            // Most of the file is weights; damage to the header matters more.
             let at = at.index(1900);
             bytes[at] = byte;
         }

@@ -1,4 +1,4 @@
-//! llama.cpp's own tokenizer tests: texts and the ids that the models' original tokenizers made of them.
+//! llama.cpp's own tokenizer tests: texts and their ids by the models' original tokenizers.
 
 use std::fs::{self, File};
 use std::path::PathBuf;
@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use lorelei_formats::gguf::Gguf;
 use tokenizers::Tokenizer;
 
-/// One for each pre-tokenizer that is known, and SentencePiece.
+/// A vocabulary for each known pre-tokenizer, and one of SentencePiece.
 const VOCABULARIES: [&str; 9] = [
     "qwen2",
     "qwen35",
@@ -39,7 +39,7 @@ fn every_case_is_encoded_as_the_original_does() {
         assert_eq!(texts.len(), ids.len());
         for (text, ids) in texts.iter().zip(ids) {
             let ids: Vec<u32> = ids.split_whitespace().map(|id| id.parse().unwrap()).collect();
-            // llama.cpp does not compose accents first; the model's own tokenizer does (NFC), and so does ours.
+            // llama.cpp does not compose accents first; the model's own tokenizer does (NFC), and so does this project's.
             if name == "qwen35" && text.contains(['\u{300}', '\u{301}']) {
                 continue;
             }

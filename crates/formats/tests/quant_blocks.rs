@@ -1,4 +1,4 @@
-//! Dequantised blocks are, bit for bit, what the reference package makes of them (see `make_quant_blocks.py`).
+//! Comparison of dequantised blocks, bit for bit, with the results of the reference package (see `make_quant_blocks.py`).
 
 use lorelei_formats::gguf::{GgmlType, dequantize};
 

@@ -1,4 +1,4 @@
-//! Reading and writing safetensors: against the safetensors crate, against hostile headers, against damage.
+//! Reading and writing of safetensors: compared with the safetensors crate, with hostile headers, with damage.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
@@ -15,7 +15,7 @@ fn pt() -> BTreeMap<String, String> {
     BTreeMap::from([("format".to_owned(), "pt".to_owned())])
 }
 
-/// A file of any header and `data` bytes of zeros.
+/// Returns a file with any header and `data` bytes of zeros.
 fn file(header: &str, data: usize) -> Vec<u8> {
     let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
     bytes.extend(header.as_bytes());
@@ -280,7 +280,7 @@ fn broken_indices_are_refused() {
     }
 }
 
-/// Whatever opens must also be readable without a panic, and must be what the safetensors crate reads too.
+/// Checks that a file that opens can be read without a panic, with the same result as in the safetensors crate.
 fn probe(bytes: &[u8]) {
     let ours = SafetensorsFile::open(bytes, "mutant");
     if let Ok(file) = &ours {

@@ -1,6 +1,6 @@
 //! The scalars of an AdamW step.
 
-/// Hyperparameters of one step, and its number.
+/// Hyperparameters and number of one step.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct AdamWStep {
     /// Learning rate of this step.
@@ -9,30 +9,30 @@ pub struct AdamWStep {
     pub beta1: f64,
     /// Decay of the running mean of squared gradients.
     pub beta2: f64,
-    /// Keeps the denominator away from zero.
+    /// Number added to the denominator to keep it away from zero.
     pub epsilon: f32,
     /// Decoupled weight decay.
     pub weight_decay: f64,
-    /// Counts from 1.
+    /// Number of the step, counted from 1.
     pub step: u32,
-    /// What the gradient is multiplied by before all else: one over the loss scale.
+    /// Factor of the gradient, applied before everything else: one over the loss scale.
     pub unscale: f32,
-    /// Longest the gradient may be, over all vectors; 0 leaves it as it is.
+    /// Largest global norm of the gradient over all vectors; 0 disables clipping.
     pub max_grad_norm: f32,
 }
 
 impl AdamWStep {
-    /// `1 - lr·λ`.
+    /// Returns the factor of the parameters by decoupled weight decay: `1 - lr·λ`.
     pub fn keep(&self) -> f32 {
         (1.0 - self.lr * self.weight_decay) as f32
     }
 
-    /// `lr / (1 - β₁ᵗ)`.
+    /// Returns the bias-corrected learning rate: `lr / (1 - β₁ᵗ)`.
     pub fn rate(&self) -> f32 {
         (self.lr / (1.0 - self.beta1.powi(self.step as i32))) as f32
     }
 
-    /// `1 / sqrt(1 - β₂ᵗ)`.
+    /// Returns the bias correction of the second moment's root: `1 / sqrt(1 - β₂ᵗ)`.
     pub fn inverse_root_correction2(&self) -> f32 {
         (1.0 / (1.0 - self.beta2.powi(self.step as i32)).sqrt()) as f32
     }

@@ -1,7 +1,7 @@
-//! Backward passes: which half of an operation runs, and what it keeps.
+//! Backward passes: which half of an operation runs, and which tensors it saves.
 //!
-//! An operation keeps an input only if a gradient that is really asked for needs it. A frozen weight is kept by handle (it
-//! lives anyway); an activation that only the gradient of a frozen weight would need is not kept at all.
+//! An operation saves an input only if a requested gradient needs it. A frozen weight is saved by handle, because its memory is in use anyway. An
+//! activation that only the gradient of a frozen weight would need is not saved.
 
 use burn::backend::{
     Autodiff,
@@ -23,7 +23,7 @@ impl<B: KernelBackend, C: CheckpointStrategy> KernelBackend for Autodiff<B, C> {
         #[derive(Debug)]
         struct Linear;
         impl<B: KernelBackend> Backward<B, 2> for Linear {
-            // x, if W learns; W, if x is part of the graph.
+            // x, if W trains; W, if x is part of the graph.
             type State = (Option<FloatTensor<B>>, Option<FloatTensor<B>>);
             fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
                 let [node_x, node_w] = ops.parents;
@@ -202,7 +202,7 @@ impl<B: KernelBackend, C: CheckpointStrategy> KernelBackend for Autodiff<B, C> {
                 let (cos, sin, inverse) = ops.state;
                 let grad = grads.consume::<B>(&ops.node);
                 if let Some(node) = node_x {
-                    // A rotation is orthogonal: its transpose is the rotation back.
+                    // A rotation is orthogonal: its transpose is the inverse rotation.
                     grads.register::<B>(node.id, B::rope(grad, cos, sin, !inverse));
                 }
             }
@@ -281,7 +281,7 @@ impl<B: KernelBackend, C: CheckpointStrategy> KernelBackend for Autodiff<B, C> {
         #[derive(Debug)]
         struct CrossEntropy;
         impl<B: KernelBackend> Backward<B, 2> for CrossEntropy {
-            // The gradients for a loss whose own gradient is one: the chunk's logits are gone by now.
+            // The gradients for a loss whose own gradient is one: the chunk's logits are freed by now.
             type State = (FloatTensor<B>, Option<FloatTensor<B>>);
             fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
                 let [node_hidden, node_head] = ops.parents;

@@ -1,8 +1,8 @@
 //! The trait that a backend implements to run Lorelei's operations.
 //!
-//! Every method has a portable body (plain burn operations: right on every backend, and the oracle of the tests). A
-//! backend with something faster overrides it: burn-flex with [`crate::cpu`], the CubeCL runtimes with [`crate::gpu`]. Backward passes are methods too, so that
-//! a fast path may have both halves; the autodiff wiring in [`crate::autodiff`] only decides which halves run.
+//! Every method has a portable body of plain burn operations, which is right on every backend and is the oracle of the tests. A backend with a faster
+//! implementation overrides it: burn-flex with [`crate::cpu`], the CubeCL runtimes with [`crate::gpu`]. Backward passes are methods too, so that a
+//! fast path may implement both halves; the autodiff wiring in [`crate::autodiff`] only decides which halves run.
 
 use burn::backend::{
     Backend, backend_extension,
@@ -16,27 +16,27 @@ mod flex;
 
 /// The operations of a decoder with low-rank adapters, forward and backward.
 ///
-/// Floats are `f32`, or in mixed precision what the methods say: there the frozen weights and what flows between layers (`x`, `w`, `q`, `k`, `v`,
-/// `gate`, `up`, and results) are of one half type, adapters, angles and losses are `f32`, and sums are `f32` everywhere. `n` counts tokens
-/// (`batch * seq`), `h` is the hidden size, `r` the rank of an adapter.
+/// Floats are `f32`, except in mixed precision. There the frozen weights and the tensors between layers (`x`, `w`, `q`, `k`, `v`, `gate`, `up`, and
+/// results) are of one half type, unless a method's documentation differs; adapters, angles and losses are `f32`, and sums are computed in `f32`
+/// everywhere. `n` is the number of tokens (`batch * seq`), `h` the hidden size, `r` the rank of an adapter.
 #[backend_extension(Cube, Flex, Autodiff)]
 pub trait KernelBackend: Backend {
-    /// `y = x·Wᵀ`: `x [n, in]`, `w [out, in]` to `[n, out]`.
+    /// Computes `y = x·Wᵀ`: `x [n, in]`, `w [out, in]` to `[n, out]`.
     fn linear(x: FloatTensor<Self>, w: FloatTensor<Self>) -> FloatTensor<Self> {
         portable::linear::forward::<Self>(x, w)
     }
 
-    /// `dX = dY·W`: `grad [n, out]`, `w [out, in]` to `[n, in]`.
+    /// Computes `dX = dY·W`: `grad [n, out]`, `w [out, in]` to `[n, in]`.
     fn linear_backward_input(grad: FloatTensor<Self>, w: FloatTensor<Self>) -> FloatTensor<Self> {
         portable::linear::backward_input::<Self>(grad, w)
     }
 
-    /// `dW = dYᵀ·X`: `grad [n, out]`, `x [n, in]` to `[out, in]`. Only full fine-tuning asks for it.
+    /// Computes `dW = dYᵀ·X`: `grad [n, out]`, `x [n, in]` to `[out, in]`. Only full fine-tuning needs it.
     fn linear_backward_weight(grad: FloatTensor<Self>, x: FloatTensor<Self>) -> FloatTensor<Self> {
         portable::linear::backward_weight::<Self>(grad, x)
     }
 
-    /// `y = x·Wᵀ + s·drop(x)·Aᵀ·Bᵀ`: `x [n, in]`, `w [out, in]`, `a [r, in]`, `b [out, r]` to `[n, out]`.
+    /// Computes `y = x·Wᵀ + s·drop(x)·Aᵀ·Bᵀ`: `x [n, in]`, `w [out, in]`, `a [r, in]`, `b [out, r]` to `[n, out]`.
     fn lora_linear(
         x: FloatTensor<Self>,
         w: FloatTensor<Self>,
@@ -48,7 +48,7 @@ pub trait KernelBackend: Backend {
         portable::lora_linear::forward::<Self>(x, w, a, b, scale, dropout)
     }
 
-    /// `dX = dY·W + s·drop'((dY·B)·A)`, without forming `W + s·B·A`.
+    /// Computes `dX = dY·W + s·drop'((dY·B)·A)`, without forming `W + s·B·A`.
     fn lora_linear_backward_input(
         grad: FloatTensor<Self>,
         w: FloatTensor<Self>,
@@ -60,7 +60,7 @@ pub trait KernelBackend: Backend {
         portable::lora_linear::backward_input::<Self>(grad, w, a, b, scale, dropout)
     }
 
-    /// `dA = s·(dY·B)ᵀ·drop(x)` `[r, in]` and `dB = s·dYᵀ·(drop(x)·Aᵀ)` `[out, r]`, without forming `dW`.
+    /// Computes `dA = s·(dY·B)ᵀ·drop(x)` `[r, in]` and `dB = s·dYᵀ·(drop(x)·Aᵀ)` `[out, r]`, without forming `dW`.
     fn lora_linear_backward_adapter(
         grad: FloatTensor<Self>,
         x: FloatTensor<Self>,
@@ -72,12 +72,12 @@ pub trait KernelBackend: Backend {
         portable::lora_linear::backward_adapter::<Self>(grad, x, a, b, scale, dropout)
     }
 
-    /// [`Self::linear`] with a packed weight: `words` as [`PackedForm`] says.
+    /// Computes [`Self::linear`] with a packed weight, whose `words` are laid out as [`PackedForm`] describes.
     fn packed_linear(x: FloatTensor<Self>, words: IntTensor<Self>, form: PackedForm) -> FloatTensor<Self> {
         portable::packed::forward::<Self>(x, words, form)
     }
 
-    /// [`Self::linear_backward_input`] with a packed weight.
+    /// Computes [`Self::linear_backward_input`] with a packed weight.
     fn packed_linear_backward_input(
         grad: FloatTensor<Self>,
         words: IntTensor<Self>,
@@ -86,7 +86,7 @@ pub trait KernelBackend: Backend {
         portable::packed::backward_input::<Self>(grad, words, form)
     }
 
-    /// [`Self::lora_linear`] with a packed weight.
+    /// Computes [`Self::lora_linear`] with a packed weight.
     fn packed_lora_linear(
         x: FloatTensor<Self>,
         words: IntTensor<Self>,
@@ -99,7 +99,7 @@ pub trait KernelBackend: Backend {
         portable::packed::lora_forward::<Self>(x, words, form, a, b, scale, dropout)
     }
 
-    /// [`Self::lora_linear_backward_input`] with a packed weight.
+    /// Computes [`Self::lora_linear_backward_input`] with a packed weight.
     fn packed_lora_linear_backward_input(
         grad: FloatTensor<Self>,
         words: IntTensor<Self>,
@@ -112,13 +112,13 @@ pub trait KernelBackend: Backend {
         portable::packed::lora_backward_input::<Self>(grad, words, form, a, b, scale, dropout)
     }
 
-    /// `y = x / sqrt(mean(x²) + eps) · weight` over the last dimension: `x [n, h]`, `weight [h]`. `x` and `weight` may differ in type; `y` is of
-    /// the weight's, and the gradient of `x` of that of `x`: the residual stream stays `f32` in mixed precision.
+    /// Computes `y = x / sqrt(mean(x²) + eps) · weight` over the last dimension: `x [n, h]`, `weight [h]`. `x` and `weight` may differ in type: `y`
+    /// has the type of `weight`, and the gradient of `x` has the type of `x`. So the residual stream stays `f32` in mixed precision.
     fn rms_norm(x: FloatTensor<Self>, weight: FloatTensor<Self>, eps: f32) -> FloatTensor<Self> {
         portable::rms_norm::forward::<Self>(x, weight, eps)
     }
 
-    /// `dX` of [`Self::rms_norm`], `[n, h]`.
+    /// Computes `dX` of [`Self::rms_norm`], `[n, h]`.
     fn rms_norm_backward_input(
         grad: FloatTensor<Self>,
         x: FloatTensor<Self>,
@@ -128,7 +128,7 @@ pub trait KernelBackend: Backend {
         portable::rms_norm::backward_input::<Self>(grad, x, weight, eps)
     }
 
-    /// `dWeight` of [`Self::rms_norm`], `[h]`. Only full fine-tuning asks for it.
+    /// Computes `dWeight` of [`Self::rms_norm`], `[h]`. Only full fine-tuning needs it.
     fn rms_norm_backward_weight(
         grad: FloatTensor<Self>,
         x: FloatTensor<Self>,
@@ -137,8 +137,8 @@ pub trait KernelBackend: Backend {
         portable::rms_norm::backward_weight::<Self>(grad, x, eps)
     }
 
-    /// Rotates the halves of each head (`rotate_half`, as Hugging Face lays out q and k): `x [batch, seq, heads, d]`,
-    /// `cos` and `sin` `[batch, seq, d/2]`. `inverse` rotates back, which is also the backward pass.
+    /// Rotates the halves of each head (`rotate_half`, in Hugging Face's layout of q and k): `x [batch, seq, heads, d]`, `cos` and `sin`
+    /// `[batch, seq, d/2]`. `inverse` rotates back, which is also the backward pass.
     fn rope(
         x: FloatTensor<Self>,
         cos: FloatTensor<Self>,
@@ -148,9 +148,9 @@ pub trait KernelBackend: Backend {
         portable::rope::rotate::<Self>(x, cos, sin, inverse)
     }
 
-    /// Causal attention inside segments: `q [batch, seq, heads, d]`, `k`, `v` `[batch, seq, kv_heads, d]`,
-    /// `segment_ids [batch, seq]` to `[batch, seq, heads, d]`. Query head `i` reads key head `i / (heads / kv_heads)`; a query sees
-    /// the keys at its own position or before that bear its own segment id.
+    /// Computes causal attention inside segments: `q [batch, seq, heads, d]`, `k`, `v` `[batch, seq, kv_heads, d]`, `segment_ids [batch, seq]` to
+    /// `[batch, seq, heads, d]`. Query head `i` reads key head `i / (heads / kv_heads)`; a query sees the keys of its own segment id at its own
+    /// position or before.
     fn attention(
         q: FloatTensor<Self>,
         k: FloatTensor<Self>,
@@ -161,7 +161,7 @@ pub trait KernelBackend: Backend {
         portable::attention::forward::<Self>(q, k, v, segment_ids, scale)
     }
 
-    /// `(dQ, dK, dV)` of [`Self::attention`]; the probabilities are computed anew, not kept.
+    /// Computes `(dQ, dK, dV)` of [`Self::attention`]. The probabilities are recomputed, not saved.
     fn attention_backward(
         grad: FloatTensor<Self>,
         q: FloatTensor<Self>,
@@ -173,12 +173,12 @@ pub trait KernelBackend: Backend {
         portable::attention::backward::<Self>(grad, q, k, v, segment_ids, scale)
     }
 
-    /// `silu(gate) · up`, element by element.
+    /// Computes `silu(gate) · up`, element by element.
     fn swiglu(gate: FloatTensor<Self>, up: FloatTensor<Self>) -> FloatTensor<Self> {
         portable::swiglu::forward::<Self>(gate, up)
     }
 
-    /// `(dGate, dUp)` of [`Self::swiglu`].
+    /// Computes `(dGate, dUp)` of [`Self::swiglu`].
     fn swiglu_backward(
         grad: FloatTensor<Self>,
         gate: FloatTensor<Self>,
@@ -187,8 +187,8 @@ pub trait KernelBackend: Backend {
         portable::swiglu::backward::<Self>(grad, gate, up)
     }
 
-    /// The sum over tokens of `logsumexp(h·Wᵀ) - (h·Wᵀ)[target]`, `[1]`: `hidden [n, h]`, `head [vocab, h]`, `targets [n]`. The loss and the gradient of `hidden` are `f32`. Works through the
-    /// tokens in chunks, so that `[n, vocab]` never exists.
+    /// Computes the sum over tokens of `logsumexp(h·Wᵀ) - (h·Wᵀ)[target]`, `[1]`: `hidden [n, h]`, `head [vocab, h]`, `targets [n]`. The loss and the
+    /// gradient of `hidden` are `f32`. The tokens are processed in chunks, so that `[n, vocab]` never exists.
     fn cross_entropy(
         hidden: FloatTensor<Self>,
         head: FloatTensor<Self>,
@@ -197,7 +197,7 @@ pub trait KernelBackend: Backend {
         portable::cross_entropy::loss::<Self>(hidden, head, targets)
     }
 
-    /// [`Self::cross_entropy`] and its gradient `dHidden [n, h]` in one pass over the chunks: the logits of a chunk serve both.
+    /// Computes [`Self::cross_entropy`] and its gradient `dHidden [n, h]` in one pass over the chunks: both use the same logits of a chunk.
     fn cross_entropy_with_grad(
         hidden: FloatTensor<Self>,
         head: FloatTensor<Self>,
@@ -206,7 +206,7 @@ pub trait KernelBackend: Backend {
         portable::cross_entropy::loss_and_grad::<Self>(hidden, head, targets)
     }
 
-    /// As [`Self::cross_entropy_with_grad`], with `dHead [vocab, h]` too. Only full fine-tuning asks for it.
+    /// Computes [`Self::cross_entropy_with_grad`] and `dHead [vocab, h]`. Only full fine-tuning needs it.
     fn cross_entropy_with_grads(
         hidden: FloatTensor<Self>,
         head: FloatTensor<Self>,
@@ -215,8 +215,8 @@ pub trait KernelBackend: Backend {
         portable::cross_entropy::loss_and_grads::<Self>(hidden, head, targets)
     }
 
-    /// `(θ, m, v)` after one step of AdamW over flat vectors `[n]`, for a gradient whose global norm is `norm [1]`: unscaled and clipped by it
-    /// first; where it is not finite, nothing changes. Not differentiable.
+    /// Returns `(θ, m, v)` after one step of AdamW over flat vectors `[n]`. The gradient, whose global norm is `norm [1]`, is first unscaled and
+    /// clipped by that norm. If the norm is not finite, nothing changes. Not differentiable.
     fn adamw(
         theta: FloatTensor<Self>,
         m: FloatTensor<Self>,

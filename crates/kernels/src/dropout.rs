@@ -1,19 +1,19 @@
-//! Dropout that is a function of a seed and a position, so that it need not be kept.
+//! Dropout that is a function of a seed and a position, so that its mask need not be stored.
 
-/// Which elements of an adapter's input are dropped.
+/// Mask of the dropped elements of an adapter's input.
 ///
-/// Element `i` (row-major) survives if a hash of `(seed, i)` says so, and is then multiplied by `1 / (1 - p)` as
-/// `torch.nn.Dropout` does. The same seed gives the same mask on every backend and in the backward pass.
+/// Element `i` (row-major) survives or is dropped by a hash of `(seed, i)`. Survivors are multiplied by `1 / (1 - p)` as in `torch.nn.Dropout`. The
+/// same seed gives the same mask on every backend and in the backward pass.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Dropout {
     /// Probability of dropping an element, `0 <= p < 1`.
     pub p: f32,
-    /// Names the mask: one for each adapter and each forward pass.
+    /// Seed of the mask, one for each adapter and each forward pass.
     pub seed: u64,
 }
 
 impl Dropout {
-    /// Drops nothing.
+    /// Dropout that drops nothing.
     pub const NONE: Self = Self { p: 0.0, seed: 0 };
 
     /// Whether every element survives.
@@ -21,7 +21,7 @@ impl Dropout {
         self.p <= 0.0
     }
 
-    /// `0` or `1 / (1 - p)`: the factor of element `index`.
+    /// Returns the factor of element `index`: `0` or `1 / (1 - p)`.
     pub fn factor(&self, index: usize) -> f32 {
         // pcg3d (Jarzynski and Olano, 2020) of position and seed, its top 24 bits as a uniform number: 32-bit words, as in WGSL.
         let word = |value: u64| (value as u32).wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -35,7 +35,7 @@ impl Dropout {
         if uniform < self.p { 0.0 } else { 1.0 / (1.0 - self.p) }
     }
 
-    /// The factors of `len` elements in row-major order.
+    /// Returns the factors of `len` elements in row-major order.
     pub fn mask(&self, len: usize) -> Vec<f32> {
         (0..len).map(|index| self.factor(index)).collect()
     }

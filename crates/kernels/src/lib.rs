@@ -1,9 +1,9 @@
-//! The operations that training a low-rank adapter is made of.
+//! The operations that make up the training of a low-rank adapter.
 //!
-//! Each is one function over burn tensors ([`ops`]), differentiable by a backward pass derived by hand ([`autodiff`]), that
-//! saves only what that pass needs: a frozen weight gets no gradient, and what would only serve such a gradient is not kept.
-//! Below are a portable body of plain burn operations ([`portable`], runs everywhere and is the oracle) and fast paths that
-//! a backend chooses ([`backend::KernelBackend`]): loops over slices on the CPU ([`cpu`]), WGSL on wgpu ([`gpu`]).
+//! Each is one function over burn tensors ([`ops`]), differentiable by a backward pass derived by hand ([`autodiff`]). Only what that pass needs is
+//! saved: a frozen weight gets no gradient, and a tensor that would only serve such a gradient is not saved. Each has a portable body of plain burn
+//! operations ([`portable`]), which runs everywhere and is the oracle of the tests, and fast paths that a backend selects
+//! ([`backend::KernelBackend`]): loops over slices on the CPU ([`cpu`]), WGSL on wgpu ([`gpu`]).
 
 mod adamw;
 pub mod autodiff;

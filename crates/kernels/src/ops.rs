@@ -1,18 +1,18 @@
-//! The operations as functions over burn tensors. Each is documented at [`crate::backend::KernelBackend`].
+//! The operations as functions over burn tensors. [`crate::backend::KernelBackend`] documents each.
 
 use burn::backend::Dispatch;
 use burn::tensor::{Int, Tensor};
 
 use crate::{AdamWStep, Dropout, PackedForm, backend::KernelBackend};
 
-/// A frozen or learning linear layer without bias: `x [n, in]`, `w [out, in]` to `[n, out]`.
+/// Computes a frozen or trainable linear layer without bias: `x [n, in]`, `w [out, in]` to `[n, out]`.
 pub fn linear(x: Tensor<2>, w: Tensor<2>) -> Tensor<2> {
     let y = <Dispatch as KernelBackend>::linear(x.into_dispatch(), w.into_dispatch());
     Tensor::from_dispatch(y)
 }
 
-/// A frozen linear layer with a low-rank adapter: `x·Wᵀ + scale·drop(x)·Aᵀ·Bᵀ`, of
-/// `x [n, in]`, `w [out, in]`, `a [r, in]`, `b [out, r]`, to `[n, out]`. `w` gets no gradient.
+/// Computes a frozen linear layer with a low-rank adapter, `x·Wᵀ + scale·drop(x)·Aᵀ·Bᵀ`: `x [n, in]`, `w [out, in]`, `a [r, in]`, `b [out, r]` to
+/// `[n, out]`. `w` gets no gradient.
 pub fn lora_linear(
     x: Tensor<2>,
     w: Tensor<2>,
@@ -31,13 +31,13 @@ pub fn lora_linear(
     ))
 }
 
-/// A frozen linear layer whose weight is packed: `x [n, in]` to `[n, out]`.
+/// Computes a frozen linear layer whose weight is packed: `x [n, in]` to `[n, out]`.
 pub fn packed_linear(x: Tensor<2>, words: Tensor<1, Int>, form: PackedForm) -> Tensor<2> {
     let y = <Dispatch as KernelBackend>::packed_linear(x.into_dispatch(), words.into_dispatch(), form);
     Tensor::from_dispatch(y)
 }
 
-/// [`lora_linear`] over a packed weight.
+/// Computes [`lora_linear`] over a packed weight.
 pub fn packed_lora_linear(
     x: Tensor<2>,
     words: Tensor<1, Int>,
@@ -58,13 +58,13 @@ pub fn packed_lora_linear(
     ))
 }
 
-/// Root-mean-square normalisation of `x [n, h]` with `weight [h]`.
+/// Computes root-mean-square normalisation of `x [n, h]` with `weight [h]`.
 pub fn rms_norm(x: Tensor<2>, weight: Tensor<1>, eps: f32) -> Tensor<2> {
     let y = <Dispatch as KernelBackend>::rms_norm(x.into_dispatch(), weight.into_dispatch(), eps);
     Tensor::from_dispatch(y)
 }
 
-/// Rotary position embedding of `x [batch, seq, heads, d]` by `cos`, `sin` `[batch, seq, d/2]`.
+/// Computes rotary position embedding of `x [batch, seq, heads, d]` by `cos`, `sin` `[batch, seq, d/2]`.
 pub fn rope(x: Tensor<4>, cos: Tensor<3>, sin: Tensor<3>) -> Tensor<4> {
     Tensor::from_dispatch(<Dispatch as KernelBackend>::rope(
         x.into_dispatch(),
@@ -74,8 +74,8 @@ pub fn rope(x: Tensor<4>, cos: Tensor<3>, sin: Tensor<3>) -> Tensor<4> {
     ))
 }
 
-/// Causal attention inside segments: `q [batch, seq, heads, d]`, `k`, `v` `[batch, seq, kv_heads, d]`,
-/// `segment_ids [batch, seq]` to `[batch, seq, heads, d]`.
+/// Computes causal attention inside segments: `q [batch, seq, heads, d]`, `k`, `v` `[batch, seq, kv_heads, d]`, `segment_ids [batch, seq]` to
+/// `[batch, seq, heads, d]`.
 pub fn attention(
     q: Tensor<4>,
     k: Tensor<4>,
@@ -92,17 +92,17 @@ pub fn attention(
     ))
 }
 
-/// `silu(gate)·up`.
+/// Computes `silu(gate)·up`.
 pub fn swiglu(gate: Tensor<2>, up: Tensor<2>) -> Tensor<2> {
     let y = <Dispatch as KernelBackend>::swiglu(gate.into_dispatch(), up.into_dispatch());
     Tensor::from_dispatch(y)
 }
 
-/// Cross entropy summed over tokens, `[1]`: `hidden [n, h]`, `head [vocab, h]`, `targets [n]` in `0..vocab`.
+/// Computes cross entropy summed over tokens, `[1]`: `hidden [n, h]`, `head [vocab, h]`, `targets [n]` in `0..vocab`.
 ///
 /// # Panics
 ///
-/// If there is no token: a caller counts the tokens it learns from before it divides by their number.
+/// If there is no token: a caller counts the tokens of the loss before dividing by their number.
 pub fn cross_entropy(hidden: Tensor<2>, head: Tensor<2>, targets: Tensor<1, Int>) -> Tensor<1> {
     assert!(hidden.dims()[0] > 0, "cross_entropy of no tokens");
     Tensor::from_dispatch(<Dispatch as KernelBackend>::cross_entropy(
@@ -112,7 +112,7 @@ pub fn cross_entropy(hidden: Tensor<2>, head: Tensor<2>, targets: Tensor<1, Int>
     ))
 }
 
-/// `(θ, m, v)` after one step of AdamW over flat vectors `[n]`, outside any graph, for a gradient of global norm `norm [1]`.
+/// Returns `(θ, m, v)` after one step of AdamW over flat vectors `[n]`, outside any graph, for a gradient of global norm `norm [1]`.
 pub fn adamw(
     theta: Tensor<1>,
     m: Tensor<1>,

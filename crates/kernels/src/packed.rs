@@ -1,8 +1,8 @@
-//! Weights as GGUF's blocks of 32 values, as they lie in the file.
+//! Weights in GGUF's blocks of 32 values, as stored in the file.
 
 use lorelei_formats::gguf::{GgmlType, dequantize_into};
 
-/// How a block is made up. Every block holds 32 neighbouring values of a row.
+/// Format of a block. Every block holds 32 neighbouring values of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum PackedKind {
     /// `d: f16`, 32 signed bytes: `d·q`.
@@ -13,11 +13,11 @@ pub enum PackedKind {
     Q4_1,
 }
 
-/// Values of a block.
+/// Number of values in a block.
 pub const BLOCK: usize = 32;
 
 impl PackedKind {
-    /// What GGUF calls it.
+    /// Returns GGUF's type of the block.
     const fn ggml_type(self) -> GgmlType {
         match self {
             PackedKind::Q8_0 => GgmlType::Q8_0,
@@ -26,7 +26,7 @@ impl PackedKind {
         }
     }
 
-    /// Bytes of a block.
+    /// Returns the number of bytes of a block.
     pub const fn block_bytes(self) -> usize {
         self.ggml_type().block().1
     }
@@ -35,42 +35,42 @@ impl PackedKind {
     ///
     /// # Panics
     ///
-    /// If they are not whole blocks, or there are not as many values.
+    /// If the bytes are not whole blocks, or `values` has another number of elements than the blocks.
     pub fn unpack(self, blocks: &[u8], values: &mut [f32]) {
         dequantize_into(self.ggml_type(), blocks, values)
             .expect("whole blocks, and a value for each of theirs");
     }
 }
 
-/// A packed matrix `[size_out, size_in]`, whose words are kept in an integer tensor: the file's bytes in their order, four a word, the
-/// first lowest, with zeros after the last block where they end within a word.
+/// A packed matrix `[size_out, size_in]`, whose words are kept in an integer tensor. A word holds four of the file's bytes in their order, the first
+/// lowest; the last word is filled up with zeros if the blocks end within it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PackedForm {
-    /// How a block is made up.
+    /// Format of a block.
     pub kind: PackedKind,
-    /// Rows.
+    /// Number of rows.
     pub size_out: usize,
-    /// Columns: whole blocks.
+    /// Number of columns, a whole number of blocks.
     pub size_in: usize,
 }
 
 impl PackedForm {
-    /// None where a row is not a whole number of blocks.
+    /// Creates the form, or `None` if a row is not a whole number of blocks.
     pub fn new(kind: PackedKind, size_out: usize, size_in: usize) -> Option<Self> {
         (size_in > 0 && size_in.is_multiple_of(BLOCK)).then_some(Self { kind, size_out, size_in })
     }
 
-    /// Bytes of a row.
+    /// Returns the bytes of a row.
     pub fn row_bytes(&self) -> usize {
         self.size_in / BLOCK * self.kind.block_bytes()
     }
 
-    /// Bytes of all rows.
+    /// Returns the bytes of all rows.
     pub fn bytes(&self) -> usize {
         self.size_out * self.row_bytes()
     }
 
-    /// The words of `bytes`; none where there are not [`PackedForm::bytes`] of them.
+    /// Converts `bytes` to words, or returns `None` if there are not [`PackedForm::bytes`] of them.
     pub fn words(&self, bytes: &[u8]) -> Option<Vec<i32>> {
         let word = |bytes: &[u8]| {
             let mut word = [0; 4];

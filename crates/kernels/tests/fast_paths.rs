@@ -1,4 +1,4 @@
-//! The CPU's fast paths against the portable bodies on the same backend, with fresh random inputs and odd shapes.
+//! Comparison of the CPU's fast paths with the portable bodies on the same backend, with new random inputs and odd shapes.
 
 #[allow(dead_code)]
 mod common;
@@ -87,7 +87,7 @@ fn packed_weights() {
         for (n, size_in, size_out, r) in [(1, 32, 5, 1), (5, 32, 1, 1), (7, 64, 33, 3), (5, 96, 300, 8)] {
             let form = PackedForm::new(kind, size_out, size_in).unwrap();
             let words = random.packed(form);
-            // What the blocks hold, by the plain loop.
+            // The blocks' values, computed by the plain loop.
             let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
             let mut dense = Vec::new();
             for block in bytes[..form.bytes()].chunks(kind.block_bytes()) {
@@ -244,7 +244,7 @@ fn cross_entropy_and_adamw() {
             max_grad_norm: 0.0,
         };
         let clipped = AdamWStep { unscale: 1.0 / 1024.0, max_grad_norm: 0.5, ..plain };
-        // Of the gradient as it comes: clipped by it, or not; or the step is not taken.
+        // The norm of the gradient before unscaling: clipped by it, or not; or the step is not taken.
         for (step, norm) in
             [(plain, 3.0), (clipped, 1e2), (clipped, 5e3), (clipped, f32::NAN), (plain, f32::INFINITY)]
         {
@@ -267,7 +267,7 @@ fn a_failure_says_its_seed_and_the_seed_draws_the_same() {
     if std::env::var_os(FAILS).is_some() {
         panic!("drew {}.", Random::new("seeds").float());
     }
-    // This test once more, which then fails.
+    // Runs this test once more so that it fails.
     let fail = |seed: Option<&str>| {
         let mut test = std::process::Command::new(std::env::current_exe().unwrap());
         test.args(["--exact", "a_failure_says_its_seed_and_the_seed_draws_the_same"]).env(FAILS, "1");

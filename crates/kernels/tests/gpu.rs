@@ -1,5 +1,5 @@
-//! The WGSL kernels on a software Vulkan driver against the CPU's operations (which are held against the portable bodies), with fresh
-//! random inputs and odd shapes. Each operation must have been launched: a silent fall back to burn's operations fails.
+//! Comparison of the WGSL kernels on a software Vulkan driver with the CPU's operations (which are compared with the portable bodies), with new
+//! random inputs and odd shapes. Each operation must have been launched: a silent fallback to burn's operations fails.
 
 #[allow(dead_code)]
 mod common;
@@ -12,7 +12,7 @@ use lorelei_kernels::{AdamWStep, Dropout, PackedForm, PackedKind, backend::Kerne
 /// Largest error, relative to the largest value: sums of a few hundred products in f32.
 const TOLERANCE: f32 = 1e-5;
 
-/// The same where operands and results are half floats.
+/// Largest error where operands and results are half floats.
 const HALF_TOLERANCE: f32 = 1e-2;
 
 fn float<const D: usize>(data: &TensorData, device: &Device) -> DispatchTensor {
@@ -27,7 +27,7 @@ fn values<const D: usize>(tensor: DispatchTensor) -> Vec<f32> {
     host(Tensor::<D>::from_dispatch(tensor).into_data())
 }
 
-/// Runs `operation` on the GPU and on the CPU and compares all that it gives.
+/// Runs `operation` on the GPU and on the CPU and compares all results.
 fn same(what: &str, operation: impl Fn(&Device) -> Vec<Vec<f32>>) {
     same_within(TOLERANCE, what, operation);
 }
@@ -45,7 +45,7 @@ fn same_within(tolerance: f32, what: &str, operation: impl Fn(&Device) -> Vec<Ve
 #[test]
 fn linear_layers() {
     let mut random = Random::new("linear_layers");
-    // The last two are large enough for the largest tiles, one forward and one back.
+    // The last two are large enough for the largest tiles, one in the forward and one in the backward pass.
     for (n, size_in, size_out) in
         [(1, 3, 5), (7, 33, 17), (129, 64, 96), (33, 130, 257), (1025, 6, 8190), (1020, 8192, 4)]
     {
@@ -188,7 +188,7 @@ fn cross_entropy_and_adamw() {
     {
         let (hidden, head) = (random.data([n, h]), random.data([vocab, h]));
         let targets = random.ints([n], vocab as u32);
-        // The gradient sums a term a token: over so many, single floats themselves leave more than 1e-5.
+        // The gradient sums one term for each token: over so many, single floats themselves have an error above 1e-5.
         let tolerance = if vocab > 10_000 { 3.0 * TOLERANCE } else { TOLERANCE };
         same_within(tolerance, &format!("cross_entropy {n} {h} {vocab}"), |device| {
             let (hidden, head) = (float::<2>(&hidden, device), float::<2>(&head, device));
@@ -212,7 +212,7 @@ fn cross_entropy_and_adamw() {
             max_grad_norm: 0.0,
         };
         let clipped = AdamWStep { unscale: 1.0 / 1024.0, max_grad_norm: 0.5, ..plain };
-        // Of the gradient as it comes: clipped by it, or not; or the step is not taken.
+        // The norm of the gradient before unscaling: clipped by it, or not; or the step is not taken.
         for (step, norm) in
             [(plain, 3.0), (clipped, 1e2), (clipped, 5e3), (clipped, f32::NAN), (plain, f32::INFINITY)]
         {
@@ -226,7 +226,7 @@ fn cross_entropy_and_adamw() {
     }
 }
 
-/// As [`same`], but the GPU's operands lie in half floats where `operation` asks for it, and the CPU's are rounded likewise.
+/// Like [`same`], but the GPU's operands are half floats where `operation` asks for it, and the CPU's are rounded likewise.
 fn same_in_halves(
     what: &str,
     operation: impl Fn(&dyn Fn(DispatchTensor) -> DispatchTensor, &Device) -> Vec<Vec<f32>>,
@@ -291,7 +291,7 @@ fn half_floats() {
     same_in_halves("norm and gate", |half, device| {
         let [x, g] = [&x, &g].map(|data| float::<2>(data, device));
         let (hx, hg, weight) = (half(x.clone()), half(g.clone()), half(float::<1>(&weight, device)));
-        // The residual stream is single; what a head's norm gets is not.
+        // The residual stream is single; the input of a head's norm is not.
         let normed = Dispatch::rms_norm(x.clone(), weight.clone(), 1e-5);
         let of_half = Dispatch::rms_norm(hx.clone(), weight.clone(), 1e-5);
         let dx = Dispatch::rms_norm_backward_input(hg.clone(), x.clone(), weight.clone(), 1e-5);
@@ -350,7 +350,7 @@ fn one_tensor_as_two_operands() {
 
 #[test]
 fn large_logits_and_equal_ones() {
-    // Logits of some hundred, as a model that is sure has them, and rows whose logits are all the same.
+    // Logits of some hundred, as a confident model has them, and rows whose logits are all the same.
     let (n, h, vocab) = (4, 8, 300);
     let mut random = Random::new("large_logits");
     let mut hidden = host(random.data([n, h]));

@@ -1,4 +1,4 @@
-//! Values and gradients through autodiff: wgpu against the CPU, and both against finite differences.
+//! Values and gradients through autodiff: wgpu is compared with the CPU, and both with finite differences.
 
 #[allow(dead_code)]
 mod common;
@@ -7,7 +7,7 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use common::{Random, assert_close, float, host, int};
 use lorelei_kernels::{self as kernels, Dropout};
 
-/// From flat inputs to a number.
+/// Function from flat inputs to a number.
 type Run<'a> = Box<dyn Fn(&[Tensor<1>], &Device) -> Tensor<1> + 'a>;
 
 /// An operation over float inputs whose output is reduced to a number by fixed weights.

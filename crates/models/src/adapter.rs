@@ -1,5 +1,5 @@
-//! Adapters on linear layers: what trains, what it computes, how it begins and ends. Another kind than LoRA is a variant here and a module of
-//! its own.
+//! Adapters on linear layers: their parameters, computation, initialisation and merging. Another kind than LoRA is a variant here and a module of its
+//! own.
 
 mod embedding;
 mod lora;
@@ -15,11 +15,11 @@ use crate::{ForwardMode, Linear, Parameter, Weight};
 /// An adapter on a linear layer.
 #[derive(Debug, Clone)]
 pub enum Adapter {
-    /// LoRA, with DoRA's magnitudes or a bias where they are asked for.
+    /// LoRA, optionally with DoRA's magnitudes or a bias.
     Lora(LoraAdapter),
 }
 
-/// The place of an adapter in its model, and where its random values come from.
+/// Place of an adapter in its model, and source of its random values.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct AdapterPlace<'p> {
     /// Path of the adapted module.
@@ -31,7 +31,7 @@ pub(crate) struct AdapterPlace<'p> {
 }
 
 impl Adapter {
-    /// An adapter as PEFT begins it, on a layer with `weight`.
+    /// Creates an adapter on a layer with `weight`, initialised as in PEFT.
     pub(crate) fn fresh(config: &LoraConfig, place: AdapterPlace<'_>, weight: &Weight) -> Self {
         Self::Lora(LoraAdapter::fresh(config, place, weight))
     }
@@ -50,21 +50,21 @@ impl Adapter {
         }
     }
 
-    /// Makes the adapter a part of the layer's own weight and bias.
+    /// Merges the adapter into the layer's own weight and bias.
     pub(crate) fn merge(self, linear: &mut Linear) {
         match self {
             Self::Lora(lora) => lora.merge(linear),
         }
     }
 
-    /// The LoRA adapter, where it is one.
+    /// Returns the LoRA adapter, if it is one.
     pub(crate) fn as_lora(&self) -> Option<&LoraAdapter> {
         match self {
             Self::Lora(lora) => Some(lora),
         }
     }
 
-    /// As [`Self::as_lora`].
+    /// Like [`Self::as_lora`], but mutable.
     pub(crate) fn as_lora_mut(&mut self) -> Option<&mut LoraAdapter> {
         match self {
             Self::Lora(lora) => Some(lora),

@@ -1,4 +1,4 @@
-//! Putting adapters into a model, taking them out, and merging them: PEFT's rules.
+//! Injection, replacement, removal and merging of adapters, by PEFT's rules.
 
 use std::collections::BTreeMap;
 
@@ -14,16 +14,16 @@ use crate::{
     modules::ModuleMut,
 };
 
-/// Values of adapter tensors by `<module path>.lora_A` or `.lora_B`: shape and elements.
+/// Values of adapter tensors, shape and elements, by `<module path>.lora_A` or `.lora_B`.
 pub type AdapterValues = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
 
 impl Model {
-    /// Gives every module that `config` selects a fresh adapter: `A` random by `seed`, `B` zero, so that the model's output stays
-    /// as it was. Returns the last parts of the selected names, as PEFT writes them into `target_modules`.
+    /// Gives every module that `config` selects a new adapter, with `A` random by `seed` and `B` zero, so that the model's output does not change.
+    /// Returns the last parts of the selected names, as PEFT writes them into `target_modules`.
     ///
     /// # Errors
     ///
-    /// If nothing is selected, or something that cannot have an adapter here.
+    /// If no module is selected, or one that does not support an adapter here.
     pub fn inject_lora(&mut self, config: &LoraConfig, seed: u64) -> Result<Vec<String>, ModelError> {
         let config = config.with_default_targets(self.config.model_type)?;
         let modules = self.modules.clone();
@@ -43,7 +43,7 @@ impl Model {
         Ok(selected)
     }
 
-    /// Puts a fresh adapter of `rank` on a module.
+    /// Puts a new adapter of `rank` on a module.
     fn put_adapter(
         &mut self,
         config: &LoraConfig,
@@ -79,7 +79,7 @@ impl Model {
     ///
     /// # Errors
     ///
-    /// If names or shapes differ; then nothing is changed.
+    /// If names or shapes differ. Nothing is changed then.
     pub fn set_adapter(&mut self, values: &AdapterValues) -> Result<(), ModelError> {
         let values = &self.unconverted(values);
         let mut missing = Vec::new();
@@ -116,7 +116,7 @@ impl Model {
         )))
     }
 
-    /// `values` without the halves that say what an adapter took from the base at its beginning ([`Model::beginnings`]).
+    /// Returns `values` without the halves that store what an adapter took from the base at its initialisation ([`Model::beginnings`]).
     fn unconverted(&self, values: &AdapterValues) -> AdapterValues {
         let mut values = values.clone();
         for (path, (a, _)) in self.beginnings() {
@@ -147,7 +147,7 @@ impl Model {
         self.visit_parameters(&mut |_, mut parameter| parameter.untrack());
     }
 
-    /// Makes every adapter a part of the weights: what PEFT's `merge_and_unload` does. Not for training.
+    /// Merges every adapter into the weights, like PEFT's `merge_and_unload`. Not for training.
     pub fn merge_and_unload(&mut self) {
         self.untrack();
         self.merge_tokens();
@@ -158,7 +158,7 @@ impl Model {
     fn merge_embedding_and_head(&mut self) {
         let head = self.head();
         if let Some(adapter) = self.embedding_adapter.take() {
-            // What was one tensor is two from here on.
+            // The embedding and the tied head are two tensors from here on.
             if self.generates() {
                 self.lm_head.get_or_insert(head);
             }

@@ -1,6 +1,6 @@
-//! Attention under any mask, of plain operations: windows, soft caps, both directions, and queries that come after keys already known.
+//! Attention under any mask, in plain operations: windows, soft caps, both directions, and queries that follow cached keys.
 //!
-//! The kernel ([`lorelei_kernels::attention`]) is causal inside segments and nothing else; there it is used.
+//! The kernel ([`lorelei_kernels::attention`]) supports only causal attention inside segments, and is used for that case.
 
 use burn::tensor::{Device, Tensor, TensorData, activation::softmax};
 
@@ -9,11 +9,11 @@ use crate::{
     precision::{cast, dtype, to_f32},
 };
 
-/// What is added to the score of a pair that may not meet. Its exponential is exactly zero.
+/// Number added to the score of a forbidden pair. Its exponential is exactly zero.
 pub(crate) const FORBIDDEN: f32 = -1e30;
 
-/// Zero where a query may see a key, [`FORBIDDEN`] elsewhere: `[batch, 1, seq, seq]`. A query sees keys of its segment; where it is `causal`,
-/// those at its own place or before, the last `window` of them.
+/// Returns the mask `[batch, 1, seq, seq]`: zero where a query may see a key, [`FORBIDDEN`] elsewhere. A query sees keys of its segment; with
+/// `causal`, only those at its own position or before, and of these the last `window`.
 pub(crate) fn mask(tokens: &Tokens, causal: bool, window: Option<usize>, device: &Device) -> Tensor<4> {
     let (batch, seq) = (tokens.batch, tokens.seq);
     let mut values = vec![FORBIDDEN; batch * seq * seq];
@@ -30,8 +30,8 @@ pub(crate) fn mask(tokens: &Tokens, causal: bool, window: Option<usize>, device:
     Tensor::from_data(TensorData::new(values, [batch, 1, seq, seq]), device)
 }
 
-/// `q [batch, rows, heads, d]`, `k`, `v` `[batch, cols, kv_heads, d]` and `mask`, which spreads to `[batch, heads, rows, cols]`, to
-/// `[batch, rows, heads, d]`.
+/// Computes attention of `q [batch, rows, heads, d]` and `k`, `v` `[batch, cols, kv_heads, d]` to `[batch, rows, heads, d]`. `mask` is broadcast to
+/// `[batch, heads, rows, cols]`.
 pub(crate) fn attend(
     q: Tensor<4>,
     k: Tensor<4>,
@@ -44,7 +44,7 @@ pub(crate) fn attend(
     let dtype = dtype(&q);
     let (q, k, v) = (to_f32(q), to_f32(k), to_f32(v));
     let group = heads / kv_heads;
-    // The query heads of a key head, one under another.
+    // The query heads of a key head, one after another.
     let q = q.swap_dims(1, 2).reshape([batch, kv_heads, group * rows, d]);
     let (k, v) = (k.swap_dims(1, 2), v.swap_dims(1, 2));
     let mut scores = q.matmul(k.swap_dims(2, 3)) * scale;

@@ -1,4 +1,4 @@
-//! Attention as the mixer of a layer: projections, norms of heads, rotary embeddings, and the scores by kernel or by plain operations.
+//! Attention as the mixer of a layer: projections, norms of heads, rotary embeddings, and the scores by the kernel or by plain operations.
 
 use burn::tensor::{FloatDType, Tensor};
 use lorelei_formats::{
@@ -23,7 +23,7 @@ use crate::{
 #[derive(Debug, Clone)]
 pub(crate) struct Attention {
     kind: AttentionKind,
-    /// Queries, keys and values, or one for all three.
+    /// Projections to queries, keys and values, or one projection to all three.
     input: Vec<Linear>,
     output: Linear,
     query_norm: Option<Norm>,
@@ -37,7 +37,7 @@ pub(crate) struct Attention {
 }
 
 impl Attention {
-    /// The attention of layer `index`.
+    /// Loads the attention of layer `index`.
     pub(crate) fn load(
         config: &ModelConfig,
         kind: AttentionKind,
@@ -64,7 +64,7 @@ impl Attention {
         })
     }
 
-    /// The module that does `part`.
+    /// Returns the module with the role `part`.
     pub(crate) fn module_mut(&mut self, part: AttentionPart) -> Option<ModuleMut<'_>> {
         match part {
             AttentionPart::QueryKeyValue | AttentionPart::Query => {
@@ -78,7 +78,7 @@ impl Attention {
         }
     }
 
-    /// The linear layer that does `part`.
+    /// Returns the linear layer with the role `part`.
     pub(crate) fn linear(&self, part: AttentionPart) -> Option<&Linear> {
         match part {
             AttentionPart::QueryKeyValue | AttentionPart::Query => self.input.first(),
@@ -89,19 +89,21 @@ impl Attention {
         }
     }
 
-    /// The type of its weights, where they are not packed.
+    /// Returns the type of the weights, or `None` if they are packed.
     pub(crate) fn dtype(&self) -> Option<FloatDType> {
         self.output.dtype()
     }
 
-    /// The window for which it needs a mask in a pass of `seq` tokens: the kernel is causal, and has neither windows nor soft caps.
+    /// Returns the window of the mask needed in a pass of `seq` tokens, or `None` if no mask is needed. The kernel is causal, and has neither windows
+    /// nor soft caps.
     pub(crate) fn masked(&self, seq: usize) -> Option<Option<usize>> {
         let window = self.kind.window.filter(|window| *window < seq);
         let known = self.causal && self.softcap.is_none() && window.is_none();
         (!known).then_some(window)
     }
 
-    /// `x [n, hidden]` to `[n, hidden]`. With `known`, the batch is one row that goes on behind the keys and values there, and adds its own.
+    /// Maps `x [n, hidden]` to `[n, hidden]`. With `known`, the batch is one row that continues the cached keys and values; its own are appended to
+    /// them.
     pub(crate) fn forward(&self, x: Tensor<2>, pass: &Pass, known: Option<&mut LayerCache>) -> Tensor<2> {
         let (heads, d) = (self.heads, self.head_dim);
         let Pass { batch, seq, mode, .. } = *pass;
@@ -129,7 +131,7 @@ impl Attention {
         self.output.forward(mixed.reshape([batch * seq, heads * d]), mode)
     }
 
-    /// Queries `[batch, seq, heads, d]`, keys and values `[batch, seq, kv_heads, d]`, normed and turned.
+    /// Returns queries `[batch, seq, heads, d]` and keys and values `[batch, seq, kv_heads, d]`; queries and keys are normalised and rotated.
     fn projections(&self, x: Tensor<2>, pass: &Pass) -> (Tensor<4>, Tensor<4>, Tensor<4>) {
         let (heads, kv_heads, d) = (self.heads, self.kv_heads, self.head_dim);
         let Pass { batch, seq, mode, .. } = *pass;
@@ -141,7 +143,7 @@ impl Attention {
         };
         let (q, k) = (normed(&self.query_norm, q, heads), normed(&self.key_norm, k, kv_heads));
         let v = v.reshape([batch, seq, kv_heads, d]);
-        // The norm of a head may be in single floats, where it trains.
+        // The norm of a head is in single floats if it trains.
         let (q, k) = (cast(q, dtype(&v)), cast(k, dtype(&v)));
         match self.kind.rope {
             None => (q, k, v),

@@ -1,32 +1,32 @@
-//! Loss and gradients of a batch: through the whole model at once, or a layer at a time.
+//! Loss and gradients of a batch, computed through the whole model at once or a layer at a time.
 
 use burn::tensor::{Gradients, Tensor};
 
 use crate::{ForwardMode, Model, ModelError, Parameter, Targets, Tokens};
 
-/// The gradients of a batch, in one graph or in one a layer.
+/// Gradients of a batch, in one graph or in one graph for each layer.
 pub struct BatchGradients(Vec<Gradients>);
 
 impl BatchGradients {
-    /// Takes a parameter's gradient out, all elements row by row; none if the loss does not depend on it. The parameter must still be
-    /// the leaf that it was when the gradients were made.
+    /// Removes and returns a parameter's gradient, all elements row by row, or `None` if the loss does not depend on it. The parameter must still be
+    /// the leaf that it was when the gradients were computed.
     pub fn take(&mut self, parameter: &Parameter<'_>) -> Option<Tensor<1>> {
         let found = self.0.iter_mut().filter_map(|gradients| parameter.gradient(gradients));
-        // A weight that serves as embedding and as head has one of each.
+        // A weight that serves as embedding and as head has one gradient of each.
         found.reduce(|sum, gradient| sum + gradient)
     }
 }
 
 impl Model {
-    /// The loss of a batch, `[1]`, and the gradients of everything that learns, whose tensors are leaves of a graph from then on until
-    /// [`Model::untrack`]. `loss` makes it of the residual stream `[batch * seq, hidden]`.
+    /// Computes the loss of a batch, `[1]`, and the gradients of all trainable parameters, whose tensors are leaves of a graph from then on until
+    /// [`Model::untrack`]. `loss` computes it from the residual stream `[batch * seq, hidden]`.
     ///
-    /// With `checkpointing` only the input of each layer is kept, and the rest is computed once more on the way back, a layer at a time: memory
-    /// for one layer's activations instead of all, for a third more time (Chen et al., 2016).
+    /// With `checkpointing`, only the input of each layer is kept, and the rest is recomputed in the backward pass, a layer at a time. This takes
+    /// memory for one layer's activations instead of all, and a third more time (Chen et al., 2016).
     ///
     /// # Errors
     ///
-    /// As of [`Model::hidden_states`] and `loss`.
+    /// The errors of [`Model::hidden_states`] and of `loss`.
     pub fn backward(
         &mut self,
         tokens: &Tokens,
@@ -58,7 +58,7 @@ impl Model {
         for (layer, input) in self.layers.iter().zip(inputs).rev() {
             let input = Tensor::from_inner(input).require_grad();
             let output = layer.forward(input.clone(), &pass, None);
-            // The gradient of this sum in `output` is what flows back into it.
+            // The gradient of this sum with respect to `output` is the gradient that flows back into it.
             graphs.push((output * Tensor::from_inner(flowing)).sum().backward());
             flowing = taken(&input, &mut graphs);
         }
@@ -68,11 +68,11 @@ impl Model {
         Ok((loss.inner(), BatchGradients(graphs)))
     }
 
-    /// As [`Model::backward`], of the loss that [`Model::loss`] gives, divided by `divisor`.
+    /// Like [`Model::backward`], with the loss of [`Model::loss`] divided by `divisor`.
     ///
     /// # Errors
     ///
-    /// As of [`Model::hidden_states`] and [`Model::loss`].
+    /// The errors of [`Model::hidden_states`] and [`Model::loss`].
     pub fn loss_and_gradients<'t>(
         &mut self,
         tokens: &Tokens,
@@ -89,7 +89,7 @@ impl Model {
     }
 }
 
-/// The gradient of a leaf of the last graph.
+/// Returns the gradient of a leaf of the last graph.
 fn taken(leaf: &Tensor<2>, graphs: &mut [Gradients]) -> Tensor<2> {
     let gradient = graphs.last_mut().and_then(|gradients| leaf.grad_remove(gradients));
     gradient.unwrap_or_else(|| leaf.clone().inner().zeros_like())

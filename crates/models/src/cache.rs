@@ -1,20 +1,20 @@
-//! The keys and values of a text already read, so that going on with it reads only what is new.
+//! Cache of the keys and values of a text that was read, so that its continuation computes only new tokens.
 
 use burn::tensor::{Tensor, TensorData};
 
 use crate::attend::FORBIDDEN;
 
-/// What one layer keeps of a text.
+/// Cached keys and values of one layer.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct LayerCache(Option<(Tensor<4>, Tensor<4>)>);
 
 impl LayerCache {
-    /// Whether nothing is known yet.
+    /// Whether nothing is cached yet.
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_none()
     }
 
-    /// Keeps `k` and `v` `[1, new, kv_heads, d]` behind what there is, and gives all of them.
+    /// Appends `k` and `v` `[1, new, kv_heads, d]` to the cache, and returns all keys and values.
     pub(crate) fn extend(&mut self, k: Tensor<4>, v: Tensor<4>) -> (Tensor<4>, Tensor<4>) {
         let (k, v) = match self.0.take() {
             None => (k, v),
@@ -25,8 +25,8 @@ impl LayerCache {
     }
 }
 
-/// What the last `new` of `all` tokens see of them, `[1, 1, new, all]`: those before and themselves, the last `window` of those; none where
-/// each sees all.
+/// Returns the mask `[1, 1, new, all]` of the last `new` of `all` tokens, or `None` if each of them sees all. A token sees itself and those before,
+/// of which only the last `window`.
 pub(crate) fn mask(new: usize, all: usize, window: Option<usize>, of: &Tensor<4>) -> Option<Tensor<4>> {
     let known = all - new;
     let first = |query: usize| window.map_or(0, |window| (query + 1).saturating_sub(window));

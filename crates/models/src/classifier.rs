@@ -1,4 +1,4 @@
-//! The head that classifies texts or tokens.
+//! Head that classifies texts or tokens.
 
 use burn::tensor::{Tensor, activation};
 use lorelei_formats::{
@@ -10,21 +10,21 @@ use crate::{
     ForwardMode, Linear, Model, ModelError, Tokens, init::Draw, load::HEAD_DEVIATION, precision::to_f32,
 };
 
-/// A classifying head.
+/// A classification head.
 #[derive(Debug, Clone)]
 pub(crate) struct Classifier {
-    /// The layer before the classes: the pooler, or the head's own.
+    /// Linear layer before the classes: the pooler, or the head's own.
     pub(crate) dense: Option<Linear>,
-    /// `[labels, hidden]`. It trains whole, as PEFT's `modules_to_save` makes it.
+    /// Linear layer `[labels, hidden]` that computes the logits. It is fully trained, as in PEFT's `modules_to_save`.
     pub(crate) output: Linear,
-    /// Whether `dense` trains whole too.
+    /// Whether `dense` is fully trained too.
     pub(crate) dense_trains: bool,
-    /// The paths of those of the two that the checkpoint lacked, so that they begin at random.
+    /// Paths of the two layers that the checkpoint lacks, so that they are initialised at random.
     pub(crate) missing: Vec<String>,
 }
 
 impl Classifier {
-    /// Logits `[n, labels]` of residual-stream rows `[n, hidden]`.
+    /// Computes logits `[n, labels]` of residual-stream rows `[n, hidden]`.
     pub(crate) fn forward(&self, names: &HeadNames, rows: Tensor<2>, mode: ForwardMode) -> Tensor<2> {
         let rows = match (&self.dense, names.dense) {
             (Some(dense), Some((_, squash))) => {
@@ -41,7 +41,7 @@ impl Classifier {
 }
 
 impl Model {
-    /// The names in `modules_to_save` of what trains whole in a classifier: the heads, and a pooler that the checkpoint lacked.
+    /// Returns the names for `modules_to_save` of a classifier's fully trained modules: the heads, and a pooler that the checkpoint lacks.
     pub fn whole_modules(&self) -> Vec<String> {
         let mut modules: Vec<String> = peft::CLASSIFIER_HEADS.map(str::to_owned).into();
         let missing = self.missing_modules();
@@ -54,12 +54,12 @@ impl Model {
         modules
     }
 
-    /// The paths of the modules of a classifying head that the checkpoint lacked.
+    /// Returns the paths of the modules of a classification head that the checkpoint lacks.
     pub(crate) fn missing_modules(&self) -> &[String] {
         self.classifier.as_ref().map_or(&[], |head| &head.missing)
     }
 
-    /// Draws the weights that the checkpoint lacked of a classifying head by `seed`.
+    /// Draws the weights of a classification head that the checkpoint lacks, by `seed`.
     pub(crate) fn draw_head(&mut self, seed: u64) {
         let (device, missing) = (self.device.clone(), self.missing_modules().to_vec());
         self.visit_modules(&|module| missing.contains(&module.path), &mut |name, mut parameter| {
@@ -71,8 +71,8 @@ impl Model {
         });
     }
 
-    /// The rows of the residual stream that say what each text is: of an encoder the first token's, else the last one's. Texts in their order;
-    /// a row that packs several has one for each.
+    /// Returns the row of the residual stream that classifies each text: the first token's for an encoder, else the last token's. Texts are in their
+    /// order; a row that packs several texts has one such row for each.
     pub fn text_rows(&self, tokens: &Tokens) -> Vec<i32> {
         let mut rows = Vec::new();
         for start in (0..tokens.batch).map(|row| row * tokens.seq) {
@@ -88,7 +88,7 @@ impl Model {
         rows
     }
 
-    /// The logits `[rows, labels]` of some rows of the residual stream, on the host.
+    /// Returns the logits `[rows, labels]` of some rows of the residual stream, on the host.
     ///
     /// # Errors
     ///
@@ -101,8 +101,8 @@ impl Model {
         Ok(logits.iter::<f32>().collect())
     }
 
-    /// Outputs of the model for a batch: logits of every token `[batch * seq, vocab or labels]`, of every text `[texts, labels]`, or the
-    /// residual stream `[batch * seq, hidden]`, by its task. For looking, not for training: see [`Model::loss`].
+    /// Returns the outputs of the model for a batch by its task: logits of every token `[batch * seq, vocab or labels]`, logits of every text
+    /// `[texts, labels]`, or the residual stream `[batch * seq, hidden]`. They are for inspection; training uses [`Model::loss`].
     pub fn outputs(&self, tokens: &Tokens, hidden: Tensor<2>) -> Tensor<2> {
         match self.config.task {
             Task::CausalLm | Task::TokenClassification => self.logits(hidden),

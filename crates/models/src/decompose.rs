@@ -1,4 +1,4 @@
-//! Adapters that begin as a part of the base weight, which loses it: PiSSA (Meng et al., 2024) and OLoRA (Büyükakyüz, 2024).
+//! Adapters initialised with a part of the base weight, which is subtracted from it: PiSSA (Meng et al., 2024) and OLoRA (Büyükakyüz, 2024).
 
 use burn::{
     linalg::svd,
@@ -8,15 +8,15 @@ use lorelei_recipe::{InitLoraWeights, LoraConfig};
 
 use crate::{Adapter, Model, ModelError, init::Draw, modules::ModuleMut, precision::to_f32};
 
-/// Most sweeps a singular value may take; a few do.
+/// Largest number of sweeps for a singular value; a few are enough.
 const SWEEPS: usize = 100;
 
-/// `B [out, r]` and `A [r, in]`, row by row.
+/// Matrices `B [out, r]` and `A [r, in]`, row by row.
 type Factors = (Vec<f32>, Vec<f32>);
 
 impl Model {
-    /// Begins the adapters that [`Model::inject_lora`] made from the base weights, where `config` says so; else it does nothing. What the
-    /// model computes stays as it was.
+    /// Initialises the adapters of [`Model::inject_lora`] from the base weights if `config` asks for it; else it does nothing. The output of the
+    /// model does not change.
     ///
     /// # Errors
     ///
@@ -39,7 +39,7 @@ impl Model {
         Ok(())
     }
 
-    /// `A [r, in]` and `B [out, r]` that the adapter at `path` takes from its `weight [out, in]`.
+    /// Computes the `A [r, in]` and `B [out, r]` that the adapter at `path` takes from its `weight [out, in]`.
     async fn factors(
         &self,
         path: &str,
@@ -78,7 +78,7 @@ impl Model {
         Ok((a, Tensor::from_data(TensorData::new(b, [size_out, r]), &self.device)))
     }
 
-    /// `(A [r, in], B [out, r])` that the adapters took from the base weights at their beginning, by module.
+    /// Returns the initial `(A [r, in], B [out, r])` that the adapters took from the base weights, by module.
     pub fn beginnings(&self) -> impl Iterator<Item = (&str, &(Tensor<2>, Tensor<2>))> {
         self.linears().filter_map(|(path, linear)| {
             Some((path, linear.adapter.as_ref()?.as_lora()?.beginning.as_ref()?))
@@ -86,8 +86,8 @@ impl Model {
     }
 }
 
-/// Factors of the `r` largest singular values, each with a square root of them: `s·B·A` is that part of `weight`. Exactly, or by `rounds`
-/// rounds of subspace iteration (Halko et al., 2011, algorithm 5.1 over 4.4), as `torch.svd_lowrank`.
+/// Returns factors of the `r` largest singular values, each with a square root of them, so that `s·B·A` is that part of `weight`. They are computed
+/// exactly, or by `rounds` rounds of subspace iteration (Halko et al., 2011, algorithm 5.1 over 4.4), as in `torch.svd_lowrank`.
 fn principal(
     weight: Vec<f32>,
     [size_out, size_in]: [usize; 2],
@@ -124,13 +124,13 @@ fn principal(
     (values(b), values(a))
 }
 
-/// The first `r` columns of `Q` and rows of `R` of `weight = Q·R`.
+/// Returns the first `r` columns of `Q` and rows of `R` of `weight = Q·R`.
 fn orthonormal(weight: &[f32], size_in: usize, r: usize) -> Factors {
     let size_out = weight.len() / size_in;
     let columns: Vec<f32> =
         weight.chunks(size_in).flat_map(|row| row[..r.min(size_in)].iter().copied()).collect();
     let (q, _) = householder(&columns, size_out, r);
-    // The rest of R is what Q says of the other columns.
+    // Every column of R is the transpose of Q times that column of the weight.
     let mut rows = vec![0f64; r * size_in];
     for (weights, q) in weight.chunks(size_in).zip(q.chunks(r)) {
         for (row, q) in rows.chunks_mut(size_in).zip(q) {
@@ -140,10 +140,10 @@ fn orthonormal(weight: &[f32], size_in: usize, r: usize) -> Factors {
     (q, rows.into_iter().map(|value| value as f32).collect())
 }
 
-/// `Q [rows, columns]` and `R [columns, columns]` of a matrix with at least as many rows, with LAPACK's signs. By hand: `burn::linalg::qr` makes
-/// the whole `Q [rows, rows]` (docs/rejected.md).
+/// Computes `Q [rows, columns]` and `R [columns, columns]` of a matrix with at least as many rows, with LAPACK's signs. Written by hand, because
+/// `burn::linalg::qr` computes the whole `Q [rows, rows]` (docs/rejected.md).
 fn householder(matrix: &[f32], rows: usize, columns: usize) -> (Vec<f32>, Vec<f32>) {
-    // By columns, so that what is read together lies together.
+    // Stored by columns, so that elements read together are contiguous.
     let mut a: Vec<Vec<f64>> = (0..columns)
         .map(|column| (0..rows).map(|row| f64::from(matrix[row * columns + column])).collect())
         .collect();
@@ -155,7 +155,7 @@ fn householder(matrix: &[f32], rows: usize, columns: usize) -> (Vec<f32>, Vec<f3
     for column in 0..columns {
         let mut v = a[column][column..].to_vec();
         if v.len() == 1 {
-            // LAPACK leaves the last row of a square matrix as it is.
+            // LAPACK does not reflect the last row of a square matrix.
             break;
         }
         let length = v.iter().map(|x| x * x).sum::<f64>().sqrt();
@@ -183,7 +183,7 @@ fn householder(matrix: &[f32], rows: usize, columns: usize) -> (Vec<f32>, Vec<f3
     (q, r.collect())
 }
 
-/// The elements of a tensor of the host.
+/// Returns the elements of a tensor on the host.
 fn values(tensor: Tensor<2>) -> Vec<f32> {
     tensor.into_data().iter::<f32>().collect()
 }
@@ -231,7 +231,7 @@ mod tests {
 
     #[test]
     fn signs_are_lapack_s() {
-        // numpy.linalg.qr of each.
+        // Results of numpy.linalg.qr for each.
         let (q, r) = householder(&[3.0, 2.0, 4.0, 6.0], 2, 2);
         let away = |got: &[f32], want: &[f64]| largest(got.iter().zip(want).map(|(g, w)| f64::from(*g) - w));
         assert!(
@@ -245,7 +245,7 @@ mod tests {
 
     #[test]
     fn iteration_finds_what_the_exact_way_finds() {
-        // Singular values that lie apart: the iteration's error falls with their ratios.
+        // Well separated singular values: the iteration's error falls with their ratios.
         let mut matrix = random(30, 20, 5);
         matrix.chunks_mut(20).for_each(|row| (0..).zip(row).for_each(|(at, x)| *x *= 0.6f32.powi(at)));
         let of = |rounds| {
@@ -254,7 +254,7 @@ mod tests {
         };
         let (exact, near) = (of(None), of(Some(20)));
         assert!(largest(exact.iter().zip(&near).map(|(exact, near)| exact - near)) < 1e-3);
-        // Less is left of the matrix than any other three directions would leave.
+        // The exact directions leave a smaller remainder of the matrix than any other three.
         let left =
             |part: &[f64]| part.iter().zip(&matrix).map(|(p, w)| (f64::from(*w) - p).powi(2)).sum::<f64>();
         let (b, a) = orthonormal(&matrix, 20, 3);

@@ -1,4 +1,4 @@
-//! DoRA (Liu et al., 2024): a direction that LoRA changes and a length for each output that trains beside it, as PEFT has it.
+//! DoRA (Liu et al., 2024), as in PEFT: LoRA changes the direction of each row, and the length of each row trains beside it.
 
 use burn::tensor::{FloatDType, Tensor};
 
@@ -7,17 +7,17 @@ use crate::{
     precision::{cast, dtype, to_f32},
 };
 
-/// The lengths of an adapted layer's rows: `W' = m (W + s·B·A) / ‖W + s·B·A‖`.
+/// Magnitudes of an adapted layer's rows: `W' = m (W + s·B·A) / ‖W + s·B·A‖`.
 #[derive(Debug, Clone)]
 pub struct Dora {
-    /// `m`, `[out]`; trains.
+    /// Magnitudes `m`, `[out]`, which train.
     pub magnitude: Tensor<1>,
-    /// Squared lengths of the frozen weight's rows, `[out]`.
+    /// Squared norms of the frozen weight's rows, `[out]`.
     weight_squares: Tensor<1>,
 }
 
 impl Dora {
-    /// Lengths that change nothing: those that the rows have with the adapter as it is.
+    /// Creates magnitudes that change nothing: the norms of the rows with the adapter as it is.
     pub(crate) fn new(weight: &Weight, lora: &LoraAdapter) -> Self {
         let dense = to_f32(weight.dense());
         let size_out = dense.dims()[0];
@@ -27,13 +27,13 @@ impl Dora {
         dora
     }
 
-    /// `‖W + s·B·A‖` of each row, `[out]`, outside of any graph: its gradient is left out, as the paper (section 4.3) and PEFT do.
+    /// Computes `‖W + s·B·A‖` of each row, `[out]`, outside of any graph: its gradient is left out, as in the paper (section 4.3) and in PEFT.
     ///
-    /// The sum is never formed: of a row it is `‖W‖² + 2s b·(A·W) + s² b·(A·Aᵀ)·b`.
+    /// The sum is never formed: the square for a row is `‖W‖² + 2s b·(A·W) + s² b·(A·Aᵀ)·b`.
     fn lengths(&self, weight: &Weight, lora: &LoraAdapter) -> Tensor<1> {
         let (a, b, scale) = (bare(&lora.a), bare(&lora.b), lora.scale);
         let [size_out, _] = b.dims();
-        // The layer takes numbers of its weight's type; a packed one takes single floats.
+        // The layer takes numbers of its weight's type; a packed weight takes single floats.
         let dtype = match weight {
             Weight::Dense(weight) => dtype(weight),
             Weight::Packed { .. } => FloatDType::F32,
@@ -45,7 +45,7 @@ impl Dora {
         (self.weight_squares.clone() + across * (2.0 * scale) + within * (scale * scale)).sqrt()
     }
 
-    /// What each output of `W + s·B·A` is multiplied by, `[1, out]`.
+    /// Computes the factor of each output of `W + s·B·A`, `[1, out]`.
     pub(crate) fn factors(&self, weight: &Weight, lora: &LoraAdapter) -> Tensor<2> {
         (self.magnitude.clone() / self.lengths(weight, lora)).unsqueeze()
     }

@@ -1,4 +1,4 @@
-//! What can be wrong with a model or an adapter for it.
+//! Errors of a model or an adapter for it.
 
 use lorelei_formats::{
     FormatError,
@@ -9,7 +9,7 @@ use lorelei_recipe::{LoraConfig, RecipeError, TargetModules};
 /// A model or an adapter that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
-    /// The file is not what it should be.
+    /// A file of the model or adapter is broken or unsupported.
     #[error(transparent)]
     Format(#[from] FormatError),
     /// The recipe does not fit the model.
@@ -21,30 +21,30 @@ pub enum ModelError {
         list(.missing), but_has(.unexpected)
     )]
     Missing {
-        /// What it lacks.
+        /// Names of the missing tensors.
         missing: Vec<String>,
-        /// What it has instead.
+        /// Names of the tensors found that the model does not use.
         unexpected: Vec<String>,
     },
-    /// A tensor has another shape than the configuration says.
+    /// A tensor has another shape than the configuration calls for.
     #[error("tensor {name} is {found:?} in the checkpoint, {expected:?} by config.json")]
     Shape {
-        /// Its name.
+        /// Name of the tensor.
         name: String,
-        /// What the file has.
+        /// Shape in the file.
         found: Vec<usize>,
-        /// What the model needs.
+        /// Shape that the model needs.
         expected: Vec<usize>,
     },
-    /// `target_modules` selects nothing.
+    /// `target_modules` selects no module.
     #[error("no module matches target_modules {targets}; the model has {}", list(.modules))]
     NoTarget {
-        /// What was asked for.
+        /// The `target_modules` of the recipe.
         targets: String,
-        /// The last parts of the names that there are.
+        /// The last parts of the existing names.
         modules: Vec<String>,
     },
-    /// The recipe asks for something that this model cannot do.
+    /// The recipe asks for something that this model does not support.
     #[error("{0}")]
     Unsupported(String),
     /// The adapter was made for another model or recipe.
@@ -56,7 +56,7 @@ pub enum ModelError {
 }
 
 impl ModelError {
-    /// Says that `target_modules` select none of `modules`, and what there is.
+    /// Creates the error for `target_modules` that select none of `modules`, with the names that exist.
     pub fn no_target(lora: &LoraConfig, modules: &[Module]) -> Self {
         let targets = match &lora.target_modules {
             Some(TargetModules::List(names)) => names.join(", "),
@@ -77,7 +77,7 @@ fn but_has(names: &[String]) -> String {
     if names.is_empty() { String::new() } else { format!(", and has {} instead", list(names)) }
 }
 
-/// The first few names, and how many more there are.
+/// Formats the first few names, and the number of the others.
 pub(crate) fn list(names: &[String]) -> String {
     const SHOWN: usize = 8;
     let mut text = names.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");

@@ -11,19 +11,19 @@ use lorelei_formats::{
 
 use crate::{Model, ModelError, Parameter, Weight, modules::ModuleMut, rows::index};
 
-/// Parameters of the base that train beside the adapters, by checkpoint name. Empty where only adapters train.
+/// Parameters of the base that train beside the adapters, by checkpoint name. Empty if only adapters train.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ExtraTrainables {
-    /// Biases, and PEFT's names of them: a bias beside an adapter is its `base_layer`'s.
+    /// Biases, and their names in PEFT: a bias beside an adapter belongs to `base_layer`.
     biases: BTreeMap<String, String>,
-    /// Weights and biases of the modules that train whole.
+    /// Weights and biases of the fully trained modules.
     modules_to_save: BTreeSet<String>,
-    /// Whether embedding and head were one tensor before one of them trained.
+    /// Whether embedding and head were tied before one of them was made trainable.
     was_tied: bool,
 }
 
 impl ExtraTrainables {
-    /// PEFT's name of a parameter that trains.
+    /// Returns PEFT's name of a trainable parameter.
     fn name_of<'n>(&'n self, name: &'n str) -> Option<&'n str> {
         let saved = self.modules_to_save.contains(name).then_some(name);
         saved.or_else(|| self.biases.get(name).map(String::as_str))
@@ -41,11 +41,11 @@ impl Model {
             || names.any(|(name, _)| self.extra_trainables.name_of(&name).is_some())
     }
 
-    /// Makes what `trainable` says train beside the adapters, which are in place.
+    /// Makes the parameters selected by `trainable` train beside the adapters, which are in place.
     ///
     /// # Errors
     ///
-    /// If the device cannot bind the embedding in one piece and that is to train.
+    /// If the embedding is to train and the device cannot bind it in one piece.
     pub(crate) fn train_extra(&mut self, trainable: &Trainable) -> Result<(), ModelError> {
         let modules = self.modules.clone();
         let each = || modules.iter().zip(&trainable.modules);
@@ -66,13 +66,13 @@ impl Model {
         Ok(())
     }
 
-    /// Makes a module's own parameters train: all of them, or its bias.
+    /// Makes a module's own parameters trainable: all of them, or its bias.
     fn train_own(&mut self, module: &Module, training: ModuleTraining) {
         let ModuleTraining { whole, adapter, .. } = training;
         let bias = (whole || training.bias) && module.shape.bias().is_some();
         let (weight_name, bias_name) = (format!("{}.weight", module.path), format!("{}.bias", module.path));
         if module.role == Role::Classifier {
-            // The head of a classifier trains in any case.
+            // The head of a classifier is always trainable.
             return;
         }
         if let (Role::Pooler, true, Some(head)) = (module.role, whole, &mut self.classifier) {
@@ -103,7 +103,7 @@ impl Model {
         });
     }
 
-    /// Makes embedding and head two tensors where they are one: PEFT copies what it trains whole.
+    /// Separates embedding and head if they are tied: PEFT copies a module that it trains fully.
     fn untie(&mut self) {
         if self.generates() && self.lm_head.is_none() {
             self.lm_head = Some(self.embed_tokens.clone());
@@ -111,7 +111,7 @@ impl Model {
         }
     }
 
-    /// Calls `visit` with what trains beside adapters, by PEFT's names.
+    /// Calls `visit` with the parameters that train beside adapters, by PEFT's names.
     pub(crate) fn visit_extra(&mut self, visit: &mut dyn FnMut(&str, Parameter<'_>)) {
         let extra = std::mem::take(&mut self.extra_trainables);
         if !extra.biases.is_empty() || !extra.modules_to_save.is_empty() {
@@ -125,13 +125,13 @@ impl Model {
         self.visit_tokens(visit);
     }
 
-    /// Elements of the head that a checkpoint does not have, because it is the embedding there.
+    /// Returns the number of elements of the head that the checkpoint lacks, because it is the embedding there.
     pub(crate) fn untied_elements(&self) -> usize {
         let head = self.lm_head.as_ref().filter(|_| self.extra_trainables.was_tied);
         head.map_or(0, |head| head.dims().iter().product())
     }
 
-    /// Elements of the biases that train by themselves.
+    /// Returns the number of elements of the biases that train by themselves.
     pub(crate) fn bias_elements(&mut self) -> usize {
         let biases = self.extra_trainables.biases.clone();
         let mut elements = 0;
@@ -141,11 +141,11 @@ impl Model {
         elements
     }
 
-    /// Checks that embedding and head are in one piece, as what trains of them has to be.
+    /// Checks that embedding and head are in one piece, as training requires.
     ///
     /// # Errors
     ///
-    /// If the device cannot bind that.
+    /// If they are not, because the device cannot bind one of them whole.
     pub(crate) fn in_one_piece(&self, path: &str) -> Result<(), ModelError> {
         let matrices = [Some(&self.embed_tokens), self.lm_head.as_ref()];
         match matrices.into_iter().flatten().all(|rows| rows.one().is_some()) {

@@ -1,27 +1,27 @@
-//! Going on with a text, a token at a time, over keys and values that are kept.
+//! Generation of text, a token at a time, over cached keys and values.
 
 use burn::tensor::ElementConversion as _;
 
 use crate::{ForwardMode, Model, ModelError, Sampling, Tokens, cache::LayerCache};
 
-/// A text that a model goes on with.
+/// A text that a model continues.
 #[derive(Debug)]
 pub struct Generation<'a> {
     model: &'a Model,
     sampling: Sampling,
     caches: Vec<LayerCache>,
     ids: Vec<u32>,
-    /// How many of `ids` are in `caches`.
+    /// Number of `ids` that are in `caches`.
     read: usize,
     drawn: usize,
 }
 
 impl<'a> Generation<'a> {
-    /// Begins behind `prompt`.
+    /// Starts a text with `prompt`.
     ///
     /// # Errors
     ///
-    /// If the prompt is empty, or the model does not generate.
+    /// If the prompt is empty, or the model does not generate text.
     pub fn new(model: &'a Model, prompt: &[u32], sampling: Sampling) -> Result<Self, ModelError> {
         if !model.generates() {
             return Err(ModelError::Unsupported(format!(
@@ -36,12 +36,12 @@ impl<'a> Generation<'a> {
         Ok(Self { model, sampling, caches, ids: prompt.to_vec(), read: 0, drawn: 0 })
     }
 
-    /// The prompt, and what was drawn behind it.
+    /// Returns the prompt and the tokens generated after it.
     pub fn ids(&self) -> &[u32] {
         &self.ids
     }
 
-    /// The next token; none where the model has no more positions.
+    /// Generates the next token; returns `None` if the model has no more positions.
     ///
     /// # Errors
     ///
@@ -53,7 +53,7 @@ impl<'a> Generation<'a> {
         {
             return Ok(None);
         }
-        // Where the frequencies depend on the length, keys turned by others are of no use.
+        // If the frequencies depend on the length, keys rotated by other frequencies are of no use.
         let changed = |rope: &lorelei_formats::config::Rope| {
             rope.frequencies(self.read) != rope.frequencies(self.ids.len())
         };
@@ -91,12 +91,12 @@ impl<'a> Generation<'a> {
 }
 
 impl Model {
-    /// Whether it generates text.
+    /// Whether the model generates text.
     pub fn generates(&self) -> bool {
         self.config.causal && self.classifier.is_none() && !self.config.names.head.is_empty()
     }
 
-    /// The `max_new_tokens` likeliest tokens after `prompt`, one at a time, ending before a token of `stop`.
+    /// Returns the `max_new_tokens` likeliest tokens after `prompt`, chosen one at a time, ending before a token of `stop`.
     ///
     /// # Errors
     ///

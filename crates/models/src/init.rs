@@ -1,10 +1,10 @@
-//! Random starting values that are the same on every device and platform.
+//! Random initial values that are the same on every device and platform.
 
 use burn::tensor::{Device, Tensor, TensorData};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-/// A stream of numbers named by a seed and a tensor's name, so that one tensor's values do not depend on which others exist.
+/// Stream of random numbers selected by a seed and a tensor's name, so that one tensor's values do not depend on which others exist.
 pub(crate) struct Draw(ChaCha8Rng);
 
 impl Draw {
@@ -12,24 +12,24 @@ impl Draw {
         Self(ChaCha8Rng::seed_from_u64(seed ^ fnv1a(name)))
     }
 
-    /// Uniform in `[0, 1)`.
+    /// Draws uniformly from `[0, 1)`.
     pub(crate) fn unit(&mut self) -> f64 {
         (self.0.next_u64() >> 11) as f64 / (1u64 << 53) as f64
     }
 
-    /// Uniform in `[-bound, bound)`.
+    /// Draws uniformly from `[-bound, bound)`.
     pub(crate) fn uniform(&mut self, bound: f64) -> f32 {
         ((2.0 * self.unit() - 1.0) * bound) as f32
     }
 
-    /// Normal with mean zero, by Box and Muller's transform.
+    /// Draws from a normal distribution with mean zero, by Box and Muller's transform.
     pub(crate) fn normal(&mut self, deviation: f64) -> f32 {
         let radius = (-2.0 * (1.0 - self.unit()).ln()).sqrt();
         let angle = std::f64::consts::TAU * self.unit();
         (radius * angle.cos() * deviation) as f32
     }
 
-    /// A tensor whose elements `draw` gives, row by row.
+    /// Creates a tensor whose elements are returned by `draw`, row by row.
     pub(crate) fn tensor<const D: usize>(
         mut self,
         shape: [usize; D],
@@ -41,7 +41,7 @@ impl Draw {
     }
 }
 
-/// The 64-bit FNV-1a hash of a name.
+/// Computes the 64-bit FNV-1a hash of a name.
 pub(crate) fn fnv1a(name: &str) -> u64 {
     name.bytes()
         .fold(0xCBF2_9CE4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3))

@@ -29,7 +29,7 @@ pub(crate) struct Layer {
     mlp_norms: SublayerNorms,
 }
 
-/// The norms around a half of a layer.
+/// Norms around a half of a layer.
 #[derive(Debug, Clone)]
 struct SublayerNorms {
     before: Option<Norm>,
@@ -38,7 +38,7 @@ struct SublayerNorms {
 }
 
 impl Layer {
-    /// Layer `index`.
+    /// Loads layer `index`.
     pub(crate) fn load(
         config: &ModelConfig,
         index: usize,
@@ -54,7 +54,7 @@ impl Layer {
         })
     }
 
-    /// The module that does `role` in the layer; none of roles outside of layers.
+    /// Returns the module with `role` in the layer, or `None` for roles outside of layers.
     pub(crate) fn module_mut(&mut self, role: Role) -> Option<ModuleMut<'_>> {
         match role {
             Role::Attention(part) => match &mut self.mixer {
@@ -74,7 +74,7 @@ impl Layer {
         }
     }
 
-    /// The linear layer that does `role` in the layer; none of other roles.
+    /// Returns the linear layer with `role` in the layer, or `None` for other roles.
     pub(crate) fn linear(&self, role: Role) -> Option<&Linear> {
         match role {
             Role::Attention(part) => match &self.mixer {
@@ -93,7 +93,7 @@ impl Layer {
         }
     }
 
-    /// The residual stream behind the layer. With `known`, the batch is one row that goes on behind what is kept there, and adds its own.
+    /// Computes the residual stream after the layer. With `known`, the batch is one row that continues the cached text and is appended to the cache.
     pub(crate) fn forward(
         &self,
         hidden: Tensor<2>,
@@ -140,9 +140,9 @@ impl SublayerNorms {
         norm.as_mut().map(ModuleMut::Norm)
     }
 
-    /// The input of the half whose weights are of `dtype`.
+    /// Returns the input of the half whose weights are of `dtype`.
     fn read(&self, hidden: Tensor<2>, dtype: Option<FloatDType>) -> Tensor<2> {
-        // Linear layers want numbers of their weights' type also where no norm makes them.
+        // Linear layers need numbers of their weights' type also if there is no norm to convert them.
         let read = Norm::apply(&self.before, hidden);
         match dtype {
             Some(dtype) => cast(read, dtype),
@@ -150,7 +150,7 @@ impl SublayerNorms {
         }
     }
 
-    /// The residual stream with `scale` times the half's output added.
+    /// Returns the residual stream plus `scale` times the half's output.
     fn add(&self, hidden: Tensor<2>, change: Tensor<2>, scale: f32) -> Tensor<2> {
         let change = to_f32(Norm::apply(&self.after, change));
         let change = if scale == 1.0 { change } else { change * scale };
@@ -173,7 +173,7 @@ mod tests {
         ModelConfig { residual, ..ModelConfig::from_json(json, "config.json").expect("a configuration") }
     }
 
-    /// Output of the layer of a random model, with the weights that end in one of `silent` zero.
+    /// Computes the output of the layer of a random model, with the weights whose names end in one of `silent` set to zero.
     fn output(config: ModelConfig, silent: &[&str]) -> Vec<f32> {
         let mut model = Model::random(config, 0.5, 7, &Device::flex()).expect("a model");
         model.visit_weights(&mut |name, mut parameter| {
@@ -187,7 +187,7 @@ mod tests {
         hidden.into_data().iter::<f32>().collect()
     }
 
-    /// Largest difference of the whole from the stream and the sum of what each half adds alone.
+    /// Returns the largest difference between the whole output and the stream plus what each half adds alone.
     fn interplay(residual: Residual) -> f32 {
         let (o, down) = ("o_proj.weight", "down_proj.weight");
         let of = |silent: &[&str]| output(config(residual), silent);
@@ -207,7 +207,7 @@ mod tests {
         let two_norms = config(Residual::Parallel);
         let mut one_norm = two_norms.clone();
         one_norm.names.mlp.norm_before = None;
-        // Both norms begin as ones.
+        // Both norms are initialised with ones.
         assert_eq!(output(one_norm, &[]), output(two_norms, &[]));
     }
 }

@@ -1,4 +1,4 @@
-//! Language models on burn, under the names and layouts of their Hugging Face checkpoints, with room for adapters.
+//! Language models on burn, with the names and layouts of their Hugging Face checkpoints, and with support for adapters.
 
 mod adapter;
 mod adapter_file;

@@ -7,19 +7,19 @@ use crate::{
     precision::{cast, dtype},
 };
 
-/// `y = x·Wᵀ + bias`, and what an adapter adds.
+/// The layer `y = x·Wᵀ + bias`, and the addition of an adapter.
 #[derive(Debug, Clone)]
 pub struct Linear {
-    /// `[out, in]`, as the file has it.
+    /// Weight `[out, in]`, transposed on loading if the file stores `[in, out]`.
     pub weight: Weight,
-    /// `[out]`.
+    /// Bias `[out]`.
     pub bias: Option<Tensor<1>>,
-    /// The adapter, once [`crate::Model::inject_lora`] has put one here.
+    /// Adapter, set by [`crate::Model::inject_lora`].
     pub adapter: Option<Adapter>,
 }
 
 impl Linear {
-    /// `x [n, in]` to `[n, out]`.
+    /// Maps `x [n, in]` to `[n, out]`.
     pub fn forward(&self, x: Tensor<2>, mode: ForwardMode) -> Tensor<2> {
         let y = match &self.adapter {
             None => self.weight.applied(x),
@@ -34,14 +34,14 @@ impl Linear {
         }
     }
 
-    /// Makes the adapter, where there is one, a part of weight and bias.
+    /// Merges the adapter, if there is one, into weight and bias.
     pub(crate) fn merge(&mut self) {
         if let Some(adapter) = self.adapter.take() {
             adapter.merge(self);
         }
     }
 
-    /// Calls `visit` with weight, where it is not packed, and bias; `in_out` says how the file has the weight.
+    /// Calls `visit` with the weight, unless it is packed, and the bias; `in_out` is set if the file stores the weight as `[in, out]`.
     pub(crate) fn visit(&mut self, path: &str, in_out: bool, visit: &mut dyn FnMut(&str, Parameter<'_>)) {
         if let Weight::Dense(weight) = &mut self.weight {
             let parameter = if in_out { Parameter::transposed(weight) } else { Parameter::matrix(weight) };
@@ -52,7 +52,7 @@ impl Linear {
         }
     }
 
-    /// The type of its weight's numbers, where they are not packed.
+    /// Returns the type of the weight's numbers, or `None` if they are packed.
     pub(crate) fn dtype(&self) -> Option<FloatDType> {
         match &self.weight {
             Weight::Dense(weight) => Some(weight.dtype().into()),
@@ -60,7 +60,7 @@ impl Linear {
         }
     }
 
-    /// `(in, out)`.
+    /// Returns `(in, out)`.
     pub fn sizes(&self) -> (usize, usize) {
         self.weight.sizes()
     }

@@ -1,4 +1,4 @@
-//! From a checkpoint, or from nothing, to a model on a device: tensor by tensor.
+//! Loading of a model onto a device, tensor by tensor, from a checkpoint or with random weights.
 
 use std::collections::BTreeMap;
 
@@ -15,26 +15,26 @@ use crate::{
     init::Draw, layer::Layer, norm::Norm, rows::Rows,
 };
 
-/// Form of a checkpoint's weights on the device.
+/// Storage of a checkpoint's weights on the device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Storage {
-    /// Whether the linear layers' weights that lie in GGUF's blocks stay in them, where the kernels take them.
+    /// Whether the linear layers' weights that are stored in GGUF's blocks stay in them, where the kernels support that.
     pub keep_packed: bool,
-    /// Type of all others: `F32`, or in mixed precision a half type that the device holds.
+    /// Type of all other weights: `F32`, or in mixed precision a half type that the device supports.
     pub dtype: FloatDType,
-    /// Bytes of the largest tensor to make of embedding and head, which are cut into pieces by rows above it; none asks the device.
+    /// Bytes of the largest tensor to create for the embedding and the head. Larger ones are cut into pieces by rows. `None` asks the device.
     pub largest: Option<u64>,
 }
 
 impl Storage {
-    /// Everything in single floats.
+    /// Storage of all weights in single floats.
     pub const SINGLE: Self = Self { keep_packed: false, dtype: FloatDType::F32, largest: None };
 }
 
 /// Transformers' default `initializer_range`.
 pub(crate) const HEAD_DEVIATION: f64 = 0.02;
 
-/// Gives the tensors of a model one after another.
+/// Supply of the tensors of a model, one after another.
 trait Supply {
     fn tensor<const D: usize>(&mut self, name: &str, shape: [usize; D]) -> Result<Tensor<D>, ModelError>;
 
@@ -43,17 +43,17 @@ trait Supply {
         true
     }
 
-    /// A matrix with a row a token.
+    /// Supplies a matrix with one row for each token.
     fn rows(&mut self, name: &str, shape: [usize; 2]) -> Result<Rows, ModelError> {
         Ok(Rows::whole(self.tensor(name, shape)?))
     }
 
-    /// The weight of a linear layer.
+    /// Supplies the weight of a linear layer.
     fn weight(&mut self, name: &str, shape: [usize; 2]) -> Result<Weight, ModelError> {
         Ok(Weight::Dense(self.tensor(name, shape)?))
     }
 
-    /// The weight of a linear layer that lies `[in, out]`; it becomes `[size_out, size_in]`, as all others are.
+    /// Supplies the weight of a linear layer that is stored as `[in, out]`; it becomes `[size_out, size_in]`, like all others.
     fn transposed(&mut self, name: &str, [size_out, size_in]: [usize; 2]) -> Result<Weight, ModelError> {
         let lying: Tensor<2> = self.tensor(name, [size_in, size_out])?;
         let values = lying.transpose().reshape([size_out * size_in]);
@@ -61,7 +61,7 @@ trait Supply {
     }
 }
 
-/// Reads each from a checkpoint.
+/// Supply that reads each tensor from a checkpoint.
 struct FromSource<'a> {
     config: &'a ModelConfig,
     source: &'a dyn TensorSource,
@@ -114,7 +114,7 @@ impl Supply for FromSource<'_> {
     }
 }
 
-/// Draws each: normal with `initializer_range`, norms one, biases zero, as Transformers does.
+/// Supply that draws each tensor: normal with `initializer_range`, norms one, biases zero, as in Transformers.
 struct FromSeed<'a> {
     seed: u64,
     deviation: f64,
@@ -126,7 +126,7 @@ impl Supply for FromSeed<'_> {
     fn tensor<const D: usize>(&mut self, name: &str, shape: [usize; D]) -> Result<Tensor<D>, ModelError> {
         Ok(match D {
             1 if name.ends_with("bias") => Tensor::zeros(shape, self.device),
-            // Gemma's norms are kept less one.
+            // Gemma's norms are stored less one.
             1 if self.norms_less_one => Tensor::zeros(shape, self.device),
             1 => Tensor::ones(shape, self.device),
             _ => {
@@ -138,11 +138,11 @@ impl Supply for FromSeed<'_> {
 }
 
 impl Model {
-    /// A frozen model from a checkpoint, in the `storage` asked for. `progress` hears the name of each tensor before it is read.
+    /// Loads a frozen model from a checkpoint, in the requested `storage`. `progress` is called with the name of each tensor before it is read.
     ///
     /// # Errors
     ///
-    /// If the checkpoint lacks tensors or has them in other shapes (found before anything is read), or cannot be read.
+    /// If the checkpoint lacks tensors or has them in other shapes (which is checked before anything is read), or cannot be read.
     pub fn load(
         config: ModelConfig,
         source: &dyn TensorSource,
@@ -155,8 +155,8 @@ impl Model {
         Ok(Self::build(config.clone(), device, supply)?.with_f32_head())
     }
 
-    /// The same body, shared with this model, for another task: with the head that `source`, this model's checkpoint, has for it, or where it has
-    /// none with one that begins at random.
+    /// Returns a model for another task, which shares its body with this model. Its head is read from `source`, this model's checkpoint, or
+    /// initialised at random if the checkpoint has none.
     ///
     /// # Errors
     ///
@@ -168,7 +168,7 @@ impl Model {
         let supply = &mut FromSource { config: &config, source, device, storage, progress: &mut |_| {} };
         let of_head = config.head(config.task);
         let mut modules = LoadedModules::default();
-        // A language model's head that is there is not read again.
+        // A language model's head that is already loaded is not read again.
         let is_there = |module: &&Module| module.role == Role::LmHead && self.lm_head.is_some();
         for module in of_head.iter().filter(|module| !is_there(module)) {
             modules.load(&config, module, device, supply)?;
@@ -180,7 +180,7 @@ impl Model {
         Ok(Self { config: config.clone(), modules, lm_head, classifier, ..self.clone() }.with_f32_head())
     }
 
-    /// Holds a checkpoint's names and shapes against a configuration; reads no tensor.
+    /// Checks a checkpoint's names and shapes against a configuration; reads no tensor.
     ///
     /// # Errors
     ///
@@ -202,11 +202,11 @@ impl Model {
         Err(ModelError::Missing { missing, unexpected: config.unexpected_tensors(source) })
     }
 
-    /// A model with random weights: the start of a training from nothing.
+    /// Creates a model with random weights, the start of a training from scratch.
     ///
     /// # Errors
     ///
-    /// None for a configuration that was read by [`ModelConfig::from_json`].
+    /// There are none for a configuration from [`ModelConfig::from_json`].
     pub fn random(
         config: ModelConfig,
         initializer_range: f64,
@@ -250,36 +250,36 @@ impl Model {
     }
 }
 
-/// The modules of a model, each on the device, by role and layer. A model is put together of them.
+/// Modules of a model on the device, by role and layer, from which the model is built.
 #[derive(Default)]
 pub(crate) struct LoadedModules {
-    /// The embedding of tokens and a language model's head.
+    /// Embedding of tokens and head of a language model.
     rows: BTreeMap<Role, Rows>,
-    /// The other embeddings.
+    /// Other embeddings.
     embeddings: BTreeMap<Role, Tensor<2>>,
     linears: BTreeMap<(Option<usize>, Role), Linear>,
     norms: BTreeMap<(Option<usize>, Role), Norm>,
-    /// The paths of the modules that the checkpoint lacks.
+    /// Paths of the modules that the checkpoint lacks.
     missing: Vec<String>,
 }
 
 impl LoadedModules {
-    /// Takes out the linear layer that does `role` in a layer.
+    /// Removes and returns the linear layer with `role` in a layer.
     pub(crate) fn linear(&mut self, layer: Option<usize>, role: Role) -> Option<Linear> {
         self.linears.remove(&(layer, role))
     }
 
-    /// Takes out the norm that does `role` in a layer.
+    /// Removes and returns the norm with `role` in a layer.
     pub(crate) fn norm(&mut self, layer: Option<usize>, role: Role) -> Option<Norm> {
         self.norms.remove(&(layer, role))
     }
 
-    /// Says that the plan of an architecture lacks a module.
+    /// Creates the error for a module that the plan of an architecture lacks.
     pub(crate) fn lacks(role: Role) -> ModelError {
         ModelError::Unsupported(format!("the architecture has no module for {role:?}"))
     }
 
-    /// Takes out the classifying head, whose modules are among `plan`.
+    /// Removes and returns the classification head, whose modules are in `plan`.
     fn classifier(&mut self, plan: &[Module]) -> Option<Classifier> {
         let output = self.linear(None, Role::Classifier)?;
         let missing = std::mem::take(&mut self.missing);
@@ -288,7 +288,7 @@ impl LoadedModules {
         Some(Classifier { dense: self.linear(None, Role::Pooler), output, dense_trains, missing })
     }
 
-    /// Puts a module on the device.
+    /// Loads a module onto the device.
     fn load(
         &mut self,
         config: &ModelConfig,
@@ -335,7 +335,7 @@ impl LoadedModules {
     }
 }
 
-/// A linear layer of a classifying head, and whether the checkpoint has all of it. What it lacks begins as Transformers draws it.
+/// Returns a linear layer of a classification head, and whether the checkpoint has all of it. Missing tensors are drawn as in Transformers.
 fn optional_linear(
     module: &Module,
     device: &Device,

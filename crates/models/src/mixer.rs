@@ -1,4 +1,4 @@
-//! The half of a layer that mixes tokens. Another mixer than attention is a variant here and a module of its own.
+//! Mixer of a layer, the half that mixes tokens. Another mixer than attention is a variant here and a module of its own.
 
 use burn::tensor::{FloatDType, Tensor};
 use lorelei_formats::{ModelConfig, config};
@@ -12,7 +12,7 @@ pub(crate) enum Mixer {
 }
 
 impl Mixer {
-    /// The mixer of layer `index`.
+    /// Loads the mixer of layer `index`.
     pub(crate) fn load(
         config: &ModelConfig,
         index: usize,
@@ -25,21 +25,21 @@ impl Mixer {
         }
     }
 
-    /// The type of its weights, where they are not packed.
+    /// Returns the type of the weights, or `None` if they are packed.
     pub(crate) fn dtype(&self) -> Option<FloatDType> {
         match self {
             Self::Attention(attention) => attention.dtype(),
         }
     }
 
-    /// The window for which it needs a mask in a pass of `seq` tokens; none where it needs none.
+    /// Returns the window of the mask needed in a pass of `seq` tokens, or `None` if no mask is needed.
     pub(crate) fn masked(&self, seq: usize) -> Option<Option<usize>> {
         match self {
             Self::Attention(attention) => attention.masked(seq),
         }
     }
 
-    /// `x [n, hidden]` to `[n, hidden]`. With `known`, the batch is one row that goes on behind what is kept there, and adds its own.
+    /// Maps `x [n, hidden]` to `[n, hidden]`. With `known`, the batch is one row that continues the cached text and is appended to the cache.
     pub(crate) fn forward(&self, x: Tensor<2>, pass: &Pass, known: Option<&mut LayerCache>) -> Tensor<2> {
         match self {
             Self::Attention(attention) => attention.forward(x, pass, known),

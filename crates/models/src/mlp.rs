@@ -1,4 +1,4 @@
-//! The half of a layer that changes each token by itself.
+//! MLP of a layer, the half that changes each token by itself.
 
 use burn::tensor::{FloatDType, Tensor, activation};
 use lorelei_formats::{
@@ -12,7 +12,7 @@ use crate::{ForwardMode, Linear, ModelError, load::LoadedModules, modules::Modul
 /// Projections and activation of an MLP.
 #[derive(Debug, Clone)]
 pub(crate) struct Mlp {
-    /// Gate and up, or one for both; or the one input.
+    /// Projections to gate and up, one projection to both, or the only input projection.
     input: Vec<Linear>,
     output: Linear,
     /// Whether the activation is multiplied by a second projection of the input.
@@ -22,7 +22,7 @@ pub(crate) struct Mlp {
 }
 
 impl Mlp {
-    /// The MLP of layer `index`.
+    /// Loads the MLP of layer `index`.
     pub(crate) fn load(
         config: &ModelConfig,
         index: usize,
@@ -42,7 +42,7 @@ impl Mlp {
         })
     }
 
-    /// The module that does `part`.
+    /// Returns the module with the role `part`.
     pub(crate) fn module_mut(&mut self, part: MlpPart) -> Option<ModuleMut<'_>> {
         let linear = match part {
             MlpPart::GateUp | MlpPart::Gate | MlpPart::Input => self.input.first_mut(),
@@ -52,7 +52,7 @@ impl Mlp {
         linear.map(ModuleMut::Linear)
     }
 
-    /// The linear layer that does `part`.
+    /// Returns the linear layer with the role `part`.
     pub(crate) fn linear(&self, part: MlpPart) -> Option<&Linear> {
         match part {
             MlpPart::GateUp | MlpPart::Gate | MlpPart::Input => self.input.first(),
@@ -61,12 +61,12 @@ impl Mlp {
         }
     }
 
-    /// The type of its weights, where they are not packed.
+    /// Returns the type of the weights, or `None` if they are packed.
     pub(crate) fn dtype(&self) -> Option<FloatDType> {
         self.output.dtype()
     }
 
-    /// `x [n, hidden]` to `[n, hidden]`.
+    /// Maps `x [n, hidden]` to `[n, hidden]`.
     pub(crate) fn forward(&self, x: Tensor<2>, mode: ForwardMode) -> Tensor<2> {
         let wide = self.intermediate_size;
         let parts: Vec<Tensor<2>> = self.input.iter().map(|linear| linear.forward(x.clone(), mode)).collect();
@@ -84,7 +84,7 @@ impl Mlp {
     }
 }
 
-/// Splits the output of one layer for all, or takes those of several: `[n, size]` for each of `sizes`.
+/// Splits the output of one fused layer, or returns the outputs of several layers: `[n, size]` for each of `sizes`.
 pub(crate) fn split<const N: usize>(parts: Vec<Tensor<2>>, sizes: [usize; N]) -> [Tensor<2>; N] {
     match <[Tensor<2>; N]>::try_from(parts) {
         Ok(parts) => parts,
@@ -102,7 +102,7 @@ pub(crate) fn split<const N: usize>(parts: Vec<Tensor<2>>, sizes: [usize; N]) ->
 fn activated(x: Tensor<2>, kind: Activation) -> Tensor<2> {
     match kind {
         Activation::Silu => activation::silu(x),
-        // burn's own has the gradient of its approximation.
+        // burn's own function has the gradient of its approximation.
         Activation::Gelu => x.clone() * 0.5 * ((x / std::f64::consts::SQRT_2).erf() + 1.0),
         Activation::Relu => activation::relu(x),
         Activation::GeluTanh => {

@@ -1,7 +1,6 @@
-//! A model: embedding, layers of attention and MLP around a residual stream, head.
+//! The model: embedding, layers of attention and MLP around a residual stream, and head.
 //!
-//! What sets one architecture apart from another is in its [`ModelConfig`]. Module paths, names and layouts are Hugging Face's, so that an
-//! adapter fits there.
+//! The differences between architectures are in [`ModelConfig`]. Module paths, names and layouts are Hugging Face's, so that an adapter fits there.
 
 use std::sync::Arc;
 
@@ -23,14 +22,14 @@ use crate::{
     trainable_tokens::TrainableTokens,
 };
 
-/// Whether a forward pass trains.
+/// Mode of a forward pass.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum ForwardMode {
-    /// Nothing is dropped.
+    /// Evaluation without dropout.
     Evaluation,
-    /// Adapters drop a part of their input.
+    /// Training, in which adapters drop a part of their input.
     Training {
-        /// Names this pass: another seed, other elements dropped.
+        /// Seed of this pass, which selects the dropped elements.
         dropout_seed: u64,
     },
 }
@@ -38,22 +37,22 @@ pub enum ForwardMode {
 /// Tokens of a batch on the host: `[batch, seq]`, row by row.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tokens {
-    /// Rows.
+    /// Number of rows.
     pub batch: usize,
-    /// Tokens in a row.
+    /// Number of tokens in a row.
     pub seq: usize,
     /// Token ids.
     pub input_ids: Vec<i32>,
-    /// The position of each token in its document.
+    /// Position of each token in its document.
     pub position_ids: Vec<i32>,
-    /// The document of each token; 0 is padding. A token sees only its own document.
+    /// Document of each token; 0 is padding. A token sees only its own document.
     pub segment_ids: Vec<i32>,
-    /// BERT's segment of each token, question or answer; empty where all are 0.
+    /// BERT's segment of each token, question or answer; empty if all are 0.
     pub token_type_ids: Vec<i32>,
 }
 
 impl Tokens {
-    /// One row of one document.
+    /// Creates a batch of one row with one document.
     pub fn single(input_ids: Vec<i32>) -> Self {
         let seq = input_ids.len();
         Self {
@@ -67,23 +66,23 @@ impl Tokens {
     }
 }
 
-/// A model, its base frozen unless [`Model::finetune_all`] was called.
+/// A model, whose base is frozen unless [`Model::finetune_all`] was called.
 #[derive(Debug, Clone)]
 pub struct Model {
     pub(crate) config: ModelConfig,
-    /// The modules that `config` calls for.
+    /// Modules that `config` calls for.
     pub(crate) modules: Arc<[Module]>,
     pub(crate) device: Device,
-    /// `[vocab, hidden]`.
+    /// Embedding of tokens `[vocab, hidden]`.
     pub(crate) embed_tokens: Rows,
-    /// `[positions, hidden]`, where they are learnt.
+    /// Embedding of learnt positions `[positions, hidden]`, if the model has one.
     pub(crate) positions: Option<Tensor<2>>,
-    /// `[segments, hidden]`, where there are any.
+    /// Embedding of segments `[segments, hidden]`, if the model has one.
     pub(crate) token_types: Option<Tensor<2>>,
     pub(crate) embedding_norm: Option<Norm>,
     pub(crate) layers: Vec<Layer>,
     pub(crate) norm: Option<Norm>,
-    /// `[vocab, hidden]`; none where the embedding serves as head.
+    /// Language model's head `[vocab, hidden]`; `None` if the embedding serves as head.
     pub(crate) lm_head: Option<Rows>,
     pub(crate) classifier: Option<Classifier>,
     pub(crate) embedding_adapter: Option<EmbeddingAdapter>,
@@ -95,30 +94,30 @@ pub struct Model {
     pub(crate) regularization: Regularization,
 }
 
-/// A batch as every layer of a pass needs it.
+/// Data of a batch that every layer of a pass needs.
 pub(crate) struct Pass {
     pub(crate) batch: usize,
     pub(crate) seq: usize,
-    /// One for each of the model's rotary embeddings.
+    /// Rotation for each of the model's rotary embeddings.
     pub(crate) rotations: Vec<Rotation>,
     pub(crate) segment_ids: Tensor<2, Int>,
-    /// Who sees whom, by window; where a window is longer than the text, or there is none, the kernel knows without.
+    /// Masks by window. Layers whose attention the kernel computes need none: causal, without a soft cap, and without a window shorter than the text.
     pub(crate) masks: Vec<(Option<usize>, Tensor<4>)>,
     pub(crate) mode: ForwardMode,
 }
 
 impl Model {
-    /// The configuration it was made from.
+    /// Returns the configuration that the model was created from.
     pub fn config(&self) -> &ModelConfig {
         &self.config
     }
 
-    /// The device of its tensors.
+    /// Returns the device of the model's tensors.
     pub fn device(&self) -> &Device {
         &self.device
     }
 
-    /// The residual stream after the last layer, before the final norm: `[batch * seq, hidden]`.
+    /// Computes the residual stream after the last layer, before the final norm: `[batch * seq, hidden]`.
     ///
     /// # Errors
     ///
@@ -148,7 +147,7 @@ impl Model {
         Pass { batch, seq, rotations, segment_ids, masks, mode }
     }
 
-    /// The residual stream before the first layer, in single floats as all of it.
+    /// Computes the residual stream before the first layer, in single floats like the rest of the stream.
     pub(crate) fn embed(&self, tokens: &Tokens) -> Tensor<2> {
         let mut hidden = to_f32(self.embed_tokens.select(&tokens.input_ids, &self.device));
         hidden = self.with_token_rows(hidden, tokens);
@@ -174,8 +173,8 @@ impl Model {
         to_f32(Norm::apply(&self.embedding_norm, hidden))
     }
 
-    /// Logits of residual-stream rows: `[n, hidden]` to `[n, vocab]`, or to `[n, labels]` of a classifier. For looking, not for training: see
-    /// [`Model::loss`].
+    /// Computes the logits of residual-stream rows: `[n, hidden]` to `[n, vocab]`, or to `[n, labels]` for a classifier. They are for inspection;
+    /// training uses [`Model::loss`].
     pub fn logits(&self, hidden: Tensor<2>) -> Tensor<2> {
         self.logits_in(ForwardMode::Evaluation, hidden)
     }
@@ -195,10 +194,10 @@ impl Model {
         self.capped(self.scaled(to_f32(logits)))
     }
 
-    /// The loss summed over the labelled tokens or texts, `[1]`: row `rows[i]` of `hidden [n, hidden]` predicts `targets[i]`, a token, a class,
-    /// or numbers. Of a classifier of texts, the rows are those of [`Model::text_rows`].
+    /// Computes the loss summed over the labelled tokens or texts, `[1]`. Row `rows[i]` of `hidden [n, hidden]` predicts `targets[i]`, which is a
+    /// token, a class, or numbers. For a classifier of texts, the rows are those of [`Model::text_rows`].
     ///
-    /// Only these rows pass through the head: a prompt that is not learnt costs nothing there.
+    /// Only these rows pass through the head, so that a prompt without targets costs nothing there.
     ///
     /// # Errors
     ///
@@ -212,11 +211,11 @@ impl Model {
         self.loss_in(ForwardMode::Evaluation, hidden, rows, targets.into())
     }
 
-    /// As [`Model::loss`], where the head may have an adapter that drops.
+    /// Like [`Model::loss`], with a head whose adapter may apply dropout.
     ///
     /// # Errors
     ///
-    /// As of [`Model::loss`].
+    /// The errors of [`Model::loss`].
     pub fn loss_in(
         &self,
         mode: ForwardMode,
@@ -254,7 +253,7 @@ impl Model {
         let chosen = if every_row { hidden } else { hidden.select(0, self.index(rows)) };
         let plain = self.classifier.is_none() && self.head_adapter.is_none();
         if self.config.scalars.logits_softcap.is_none() && plain {
-            // The head has no bias: scaled rows give scaled logits.
+            // The head has no bias, so that scaled rows give scaled logits.
             let (normed, head) = (self.scaled(self.normed(chosen)), self.head());
             let loss = head.cross_entropy(normed.clone(), targets, &self.device);
             return Ok(match self.smoothing(normed, &head, targets) {
@@ -279,7 +278,7 @@ impl Model {
         }
     }
 
-    /// Rows of the residual stream as the head reads them, in numbers of its type.
+    /// Returns rows of the residual stream as input of the head: normalised, and in numbers of its type.
     pub(crate) fn normed(&self, hidden: Tensor<2>) -> Tensor<2> {
         let head = self.lm_head.as_ref().unwrap_or(&self.embed_tokens);
         cast(Norm::apply(&self.norm, hidden), head.dtype())

@@ -1,13 +1,13 @@
-//! The modules of a loaded model by the plan of its configuration, and the parameters in them.
+//! Modules of a loaded model by the plan of its configuration, and the parameters in them.
 
 use burn::tensor::Tensor;
 use lorelei_formats::config::{Module, ModuleShape, Role};
 
 use crate::{Linear, Model, Parameter, Rows, Weight, norm::Norm};
 
-/// The parameters of a module.
+/// Parameters of a module.
 pub(crate) enum ModuleMut<'m> {
-    /// An embedding of tokens, or a language model's head.
+    /// Embedding of tokens, or head of a language model.
     Rows(&'m mut Rows),
     /// Another embedding.
     Embedding(&'m mut Tensor<2>),
@@ -38,12 +38,12 @@ impl ModuleMut<'_> {
 }
 
 impl Model {
-    /// The modules of the model for its task, in the order of its parameters.
+    /// Returns the modules of the model for its task, in the order of its parameters.
     pub fn modules(&self) -> &[Module] {
         &self.modules
     }
 
-    /// The parameters of a module; none where the model has none of its own, as of a tied head.
+    /// Returns the parameters of a module, or `None` if the module has none of its own, like a tied head.
     pub(crate) fn module_mut(&mut self, module: &Module) -> Option<ModuleMut<'_>> {
         match module.role {
             Role::Embedding => Some(ModuleMut::Rows(&mut self.embed_tokens)),
@@ -60,7 +60,7 @@ impl Model {
         }
     }
 
-    /// The linear layer that a module is; none of other modules, and of a language model's head.
+    /// Returns the linear layer of a module, or `None` for other modules and for a language model's head.
     pub(crate) fn linear(&self, module: &Module) -> Option<&Linear> {
         match module.role {
             Role::Attention(_) | Role::Mlp(_) => self.layers.get(module.layer?)?.linear(module.role),
@@ -76,12 +76,12 @@ impl Model {
         }
     }
 
-    /// The linear layers of the blocks and of a classifying head, by path (`model.layers.0.self_attn.q_proj`).
+    /// Returns the linear layers of the blocks and of a classification head, by path (`model.layers.0.self_attn.q_proj`).
     pub fn linears(&self) -> impl Iterator<Item = (&str, &Linear)> {
         self.modules.iter().filter_map(|module| Some((&module.path[..], self.linear(module)?)))
     }
 
-    /// As [`Model::linears`], one after another.
+    /// Calls `visit` with each of [`Model::linears`], mutably.
     pub(crate) fn visit_linears(&mut self, visit: &mut dyn FnMut(&Module, &mut Linear)) {
         let modules = self.modules.clone();
         for module in &*modules {
@@ -91,8 +91,8 @@ impl Model {
         }
     }
 
-    /// Calls `visit` with the name and the tensor of everything that trains: adapters' parameters (by the module's path and PEFT's name),
-    /// what trains beside them, or every weight by its checkpoint name after [`Model::finetune_all`].
+    /// Calls `visit` with the name and the tensor of every trainable parameter. Without full fine-tuning these are the adapters' parameters (by the
+    /// module's path and PEFT's name) and those that train beside them; after [`Model::finetune_all`] they are all weights by checkpoint name.
     pub fn visit_parameters(&mut self, visit: &mut dyn FnMut(&str, Parameter<'_>)) {
         if self.full_finetune {
             self.visit_weights(visit);
@@ -114,18 +114,18 @@ impl Model {
         self.visit_classifier(false, visit);
     }
 
-    /// The path of the module that does `role`; empty where the model has none.
+    /// Returns the path of the module with `role`, or an empty string if the model has none.
     pub(crate) fn path_of(&self, role: Role) -> String {
         let found = self.modules.iter().find(|module| module.role == role);
         found.map(|module| module.path.clone()).unwrap_or_default()
     }
 
-    /// Calls `visit` with every weight of the base by its checkpoint name. Packed ones are left out: they cannot train.
+    /// Calls `visit` with every weight of the base by its checkpoint name. Packed weights are left out, because they cannot train.
     pub fn visit_weights(&mut self, visit: &mut dyn FnMut(&str, Parameter<'_>)) {
         self.visit_modules(&|_| true, visit);
     }
 
-    /// Calls `visit` with the parameters of the classifying head that train beside an adapter, or with `all`, of a pooler too.
+    /// Calls `visit` with the parameters of the classification head that train beside an adapter, and with `all`, also with those of a pooler.
     pub(crate) fn visit_classifier(&mut self, all: bool, visit: &mut dyn FnMut(&str, Parameter<'_>)) {
         let dense_trains = self.classifier.as_ref().is_some_and(|head| head.dense_trains);
         let trains = |module: &Module| match module.role {
@@ -144,7 +144,7 @@ impl Model {
         self.visit_modules(&trains, visit);
     }
 
-    /// Calls `visit` with the parameters of the base's modules that are `wanted`, packed ones left out.
+    /// Calls `visit` with the parameters of the base's modules that are `wanted`, without packed weights.
     pub(crate) fn visit_modules(
         &mut self,
         wanted: &dyn Fn(&Module) -> bool,
@@ -158,12 +158,12 @@ impl Model {
         }
     }
 
-    /// Makes every weight train: full fine-tuning, without adapters.
+    /// Makes every weight trainable, for full fine-tuning without adapters.
     pub fn finetune_all(&mut self) {
         self.full_finetune = true;
     }
 
-    /// `(trainable, all)` parameters as PEFT counts them: adapters count among all.
+    /// Returns the numbers of `(trainable, all)` parameters by PEFT's count, which includes adapters in all parameters.
     pub fn parameter_counts(&mut self) -> (usize, usize) {
         let mut trainable = 0;
         self.visit_parameters(&mut |_, parameter| trainable += parameter.shape().num_elements());
@@ -174,13 +174,13 @@ impl Model {
                 all += form.size_in * form.size_out;
             }
         }
-        // PEFT has a copy of what trains, but for the biases.
+        // PEFT has a copy of every trainable parameter, except biases.
         let base = all - self.untied_elements();
         let biases = self.bias_elements();
         (trainable, if self.full_finetune { all } else { base + trainable - biases })
     }
 
-    /// The names and shapes of everything that trains.
+    /// Returns the names and shapes of all trainable parameters.
     pub fn parameter_names(&mut self) -> Vec<(String, Vec<usize>)> {
         let mut names = Vec::new();
         self.visit_parameters(&mut |name, parameter: Parameter<'_>| {

@@ -1,4 +1,4 @@
-//! The norms between the parts of a model.
+//! Norms between the parts of a model.
 
 use burn::tensor::Tensor;
 use lorelei_formats::config::NormKind;
@@ -11,14 +11,14 @@ use crate::precision::{cast, dtype, to_f32};
 pub(crate) struct Norm {
     pub(crate) kind: NormKind,
     pub(crate) eps: f32,
-    /// `[size]`, as the file has it.
+    /// Weight `[size]`, as stored in the file.
     pub(crate) weight: Tensor<1>,
-    /// `[size]`; LayerNorm's.
+    /// Bias `[size]`, for LayerNorm.
     pub(crate) bias: Option<Tensor<1>>,
 }
 
 impl Norm {
-    /// `x [n, size]`, normed where there is a norm, and then in numbers of its weight's type; computed in single floats.
+    /// Normalises `x [n, size]`, if there is a norm, in single floats, and converts the result to the type of the norm's weight.
     pub(crate) fn apply(norm: &Option<Self>, x: Tensor<2>) -> Tensor<2> {
         match norm {
             None => x,

@@ -1,10 +1,10 @@
-//! The tensors that train, by name.
+//! Trainable tensors, by name.
 
 use burn::tensor::{Device, FloatDType, Gradients, Shape, Tensor, TensorData};
 
 use crate::{Rows, precision::cast};
 
-/// A tensor that trains, of rank 1 (a norm, a bias) or 2 (a matrix).
+/// A trainable tensor of rank 1 (a norm, a bias) or 2 (a matrix).
 #[derive(Debug)]
 pub struct Parameter<'a> {
     tensor: ParameterTensor<'a>,
@@ -14,9 +14,9 @@ pub struct Parameter<'a> {
 /// Treatment of a parameter by an optimizer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ParameterTraits {
-    /// Whether weight decay applies: to matrices, as Transformers has it, and to DoRA's magnitudes.
+    /// Whether weight decay applies: to matrices, as in Transformers, and to DoRA's magnitudes.
     pub decays: bool,
-    /// Whether LoRA+'s ratio multiplies the learning rate: of `B` and of vectors, as PEFT's `create_loraplus_optimizer` has it.
+    /// Whether LoRA+'s ratio multiplies the learning rate: for `B` and for vectors, as in PEFT's `create_loraplus_optimizer`.
     pub loraplus: bool,
 }
 
@@ -24,14 +24,15 @@ pub struct ParameterTraits {
 enum ParameterTensor<'a> {
     Vector(&'a mut Tensor<1>),
     Matrix(&'a mut Tensor<2>),
-    /// A matrix that its file has as `[in, out]` (GPT-2's `Conv1D`): here `[out, in]`, in every other respect `[in, out]`.
+    /// A matrix that its file stores as `[in, out]` (GPT-2's `Conv1D`). The tensor is `[out, in]`; the parameter is `[in, out]` in every other
+    /// respect.
     Transposed(&'a mut Tensor<2>),
     /// A matrix in pieces of whole rows.
     Rows(&'a mut Rows),
 }
 
 impl<'a> Parameter<'a> {
-    /// A vector: a bias, a norm.
+    /// Wraps a vector: a bias or a norm.
     pub(crate) fn vector(tensor: &'a mut Tensor<1>) -> Self {
         Self {
             tensor: ParameterTensor::Vector(tensor),
@@ -39,17 +40,17 @@ impl<'a> Parameter<'a> {
         }
     }
 
-    /// A matrix.
+    /// Wraps a matrix.
     pub(crate) fn matrix(tensor: &'a mut Tensor<2>) -> Self {
         Self::of(ParameterTensor::Matrix(tensor))
     }
 
-    /// A matrix `[out, in]` that its file has as `[in, out]`.
+    /// Wraps a matrix `[out, in]` that its file stores as `[in, out]`.
     pub(crate) fn transposed(tensor: &'a mut Tensor<2>) -> Self {
         Self::of(ParameterTensor::Transposed(tensor))
     }
 
-    /// A matrix in pieces of whole rows.
+    /// Wraps a matrix in pieces of whole rows.
     pub(crate) fn rows(rows: &'a mut Rows) -> Self {
         Self::of(ParameterTensor::Rows(rows))
     }
@@ -58,17 +59,17 @@ impl<'a> Parameter<'a> {
         Self { tensor, traits: ParameterTraits { decays: true, loraplus: false } }
     }
 
-    /// The parameter with other traits than its shape gives it.
+    /// Replaces the traits that follow from the shape.
     pub(crate) fn with(self, traits: ParameterTraits) -> Self {
         Self { traits, ..self }
     }
 
-    /// Its treatment by an optimizer.
+    /// Returns the treatment by an optimizer.
     pub fn traits(&self) -> ParameterTraits {
         self.traits
     }
 
-    /// Its numbers in another type.
+    /// Converts the tensor to numbers of another type.
     pub(crate) fn cast(self, dtype: FloatDType) {
         match self.tensor {
             ParameterTensor::Vector(tensor) => *tensor = cast(tensor.clone(), dtype),
@@ -81,7 +82,7 @@ impl<'a> Parameter<'a> {
         }
     }
 
-    /// Its shape.
+    /// Returns the shape of the parameter.
     pub fn shape(&self) -> Shape {
         match &self.tensor {
             ParameterTensor::Vector(tensor) => tensor.shape(),
@@ -94,7 +95,7 @@ impl<'a> Parameter<'a> {
         }
     }
 
-    /// All elements, row by row, outside the graph.
+    /// Returns all elements, row by row, outside the graph.
     pub fn flat(&self) -> Tensor<1> {
         fn bare<const D: usize>(tensor: &Tensor<D>) -> Tensor<D> {
             if tensor.is_autodiff() { tensor.clone().inner() } else { tensor.clone() }
@@ -118,7 +119,7 @@ impl<'a> Parameter<'a> {
         }
     }
 
-    /// Puts `values` (all elements, row by row, outside the graph) in its place.
+    /// Replaces the elements by `values` (all elements, row by row, outside the graph).
     pub fn assign(&mut self, values: Tensor<1>) {
         match &mut self.tensor {
             ParameterTensor::Vector(tensor) => **tensor = values,
@@ -129,7 +130,7 @@ impl<'a> Parameter<'a> {
             ParameterTensor::Transposed(tensor) => {
                 let [rows, columns] = tensor.dims();
                 let lying: Tensor<2> = values.reshape([columns, rows]);
-                // Reshaped there and back, so that its elements lie as its shape says.
+                // Reshaped there and back, so that its elements are contiguous in the order of its shape.
                 **tensor = lying.transpose().reshape([rows * columns]).reshape([rows, columns]);
             }
             ParameterTensor::Rows(rows) => {
@@ -144,13 +145,13 @@ impl<'a> Parameter<'a> {
         }
     }
 
-    /// Puts host values in its place.
+    /// Replaces the elements by values from the host.
     pub fn assign_host(&mut self, values: Vec<f32>, device: &Device) {
         let count = values.len();
         self.assign(Tensor::from_data(TensorData::new(values, [count]), device));
     }
 
-    /// Makes it a leaf of the next graph.
+    /// Makes the parameter a leaf of the next graph.
     pub fn track(&mut self) {
         fn leaf<const D: usize>(tensor: &mut Tensor<D>) {
             let bare = if tensor.is_autodiff() { tensor.clone().inner() } else { tensor.clone() };
@@ -163,13 +164,13 @@ impl<'a> Parameter<'a> {
         }
     }
 
-    /// Takes it out of the graph.
+    /// Takes the parameter out of the graph.
     pub fn untrack(&mut self) {
         let flat = self.flat();
         self.assign(flat);
     }
 
-    /// Its gradient, all elements row by row; none if the loss does not depend on it.
+    /// Removes and returns the gradient, all elements row by row, or `None` if the loss does not depend on the parameter.
     pub fn gradient(&self, gradients: &mut Gradients) -> Option<Tensor<1>> {
         match &self.tensor {
             ParameterTensor::Vector(tensor) => tensor.grad_remove(gradients),

@@ -1,4 +1,4 @@
-//! What a model is loaded for.
+//! Purpose for which a model is loaded.
 
 use lorelei_estimate::task_of;
 use lorelei_formats::{ModelConfig, config::Task};
@@ -6,31 +6,31 @@ use lorelei_recipe::{Recipe, TaskType};
 
 use crate::ModelError;
 
-/// What a model is loaded for, where that is not what its `config.json` says.
+/// Purpose for which a model is loaded, if it differs from that in its `config.json`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Purpose {
-    /// The adapter's task.
+    /// Task of the adapter.
     pub task: Option<TaskType>,
-    /// The classes of a classifier.
+    /// Number of classes of a classifier.
     pub num_labels: Option<usize>,
 }
 
 impl Purpose {
-    /// That of a recipe's run, before its labels are known.
+    /// Returns the purpose of a recipe's run, before its labels are known.
     pub fn of(recipe: &Recipe) -> Self {
         Self { task: recipe.lora.task_type, num_labels: None }
     }
 
-    /// What the model of `config` is to do: what the purpose says, or else its `config.json`.
+    /// Returns the task of the model with `config`: the purpose's, or else that of its `config.json`.
     pub fn task(self, config: &ModelConfig) -> Task {
         self.task.map_or(config.task, task_of)
     }
 
-    /// As [`Self::task`], of a model that is to be trained.
+    /// Like [`Self::task`], for a model that is to be trained.
     ///
     /// # Errors
     ///
-    /// If the task has nothing to train by.
+    /// If the task has no head to train.
     pub fn trained_task(self, config: &ModelConfig) -> Result<Task, ModelError> {
         match self.task(config) {
             Task::FeatureExtraction => Err(ModelError::Unsupported(
@@ -42,11 +42,11 @@ impl Purpose {
         }
     }
 
-    /// The configuration for what the model is to do.
+    /// Returns the configuration for the purpose's task.
     ///
     /// # Errors
     ///
-    /// If the model has no head for it.
+    /// If the model has no head for the task.
     pub fn config(self, config: ModelConfig) -> Result<ModelConfig, ModelError> {
         let (task, num_labels) = (self.task(&config), self.num_labels.unwrap_or(config.num_labels));
         Ok(config.for_task(task, num_labels)?)

@@ -1,25 +1,25 @@
-//! What training adds to a pass so that less is learnt by heart: noise on the embeddings, and smoothed targets.
+//! Regularisation of training passes: noise on the embeddings, and smoothed targets.
 
 use burn::tensor::{Int, Tensor, activation::log_softmax};
 
 use crate::{ForwardMode, Model, Rows, Tokens, init::Draw, precision::to_f32};
 
-/// See the module. Zero is none.
+/// Settings of the noise on the embeddings and of the smoothed targets. Zero disables each.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Regularization {
-    /// Share of a target's probability that is spread over the whole vocabulary (Szegedy et al., 2015), as Transformers' `LabelSmoother`.
+    /// Share of a target's probability that is spread over the whole vocabulary (Szegedy et al., 2015), as in Transformers' `LabelSmoother`.
     pub label_smoothing: f32,
-    /// NEFTune (Jain et al., 2023): uniform noise of at most `alpha / sqrt(seq hidden)` on each element of the embeddings, in training only.
+    /// Noise of NEFTune (Jain et al., 2023): uniform noise of at most `alpha / sqrt(seq hidden)` on each element of the embeddings, in training only.
     pub neftune_noise_alpha: f32,
 }
 
 impl Model {
-    /// Sets it for all passes to come.
+    /// Sets the regularisation of all following passes.
     pub fn regularize(&mut self, regularization: Regularization) {
         self.regularization = regularization;
     }
 
-    /// The embeddings `[batch * seq, hidden]` of a pass, with noise where it trains.
+    /// Returns the embeddings `[batch * seq, hidden]` of a pass, with noise if it trains.
     pub(crate) fn noisy(&self, embedded: Tensor<2>, tokens: &Tokens, mode: ForwardMode) -> Tensor<2> {
         let (alpha, ForwardMode::Training { dropout_seed }) =
             (f64::from(self.regularization.neftune_noise_alpha), mode)
@@ -35,10 +35,11 @@ impl Model {
         embedded + noise
     }
 
-    /// What label smoothing adds to a cross entropy summed over rows: `e sum(x_t - mean(x))`, of the logits `x` and the target `t` of a row.
+    /// Computes the addition of label smoothing to a cross entropy summed over rows: `e sum(x_t - mean(x))`, with the logits `x` and the target `t`
+    /// of a row.
     ///
-    /// `(1 - e) nll + e mean(-log p)` is that, as `-log p_v` is `nll + x_t - x_v`. And `x = W h`, so that of `h` `[n, hidden]` and the
-    /// head `[vocab, hidden]` no logits are needed: `e sum(h (W_t - mean(W)))`.
+    /// The sum of both is `(1 - e) nll + e mean(-log p)`, because `-log p_v` is `nll + x_t - x_v`. As `x = W h`, the logits are not needed: with `h`
+    /// `[n, hidden]` and the head `[vocab, hidden]`, the addition is `e sum(h (W_t - mean(W)))`.
     pub(crate) fn smoothing(&self, h: Tensor<2>, head: &Rows, targets: &[i32]) -> Option<Tensor<1>> {
         let share = self.regularization.label_smoothing;
         (share > 0.0).then(|| {
@@ -47,7 +48,7 @@ impl Model {
         })
     }
 
-    /// As [`Self::smoothing`], of logits `[n, vocab]` that are there.
+    /// Like [`Self::smoothing`], from given logits `[n, vocab]`.
     pub(crate) fn smoothed(&self, logits: Tensor<2>, targets: Tensor<1, Int>) -> Tensor<1> {
         let share = self.regularization.label_smoothing;
         let log_probs = log_softmax(logits, 1);

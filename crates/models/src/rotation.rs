@@ -1,4 +1,4 @@
-//! Rotary embeddings in the layouts that checkpoints have, by way of the one that the kernel turns: whole heads, pairs half a head apart.
+//! Rotary embeddings in the layouts of checkpoints, converted to the layout of the kernel, which rotates whole heads in pairs half a head apart.
 
 use burn::tensor::{Tensor, TensorData};
 use lorelei_formats::config::Rope;
@@ -6,23 +6,23 @@ use lorelei_kernels as kernels;
 
 use crate::{Model, Tokens};
 
-/// The angles of a batch.
+/// Rotation angles of a batch.
 pub(crate) struct Rotation {
-    /// Whether neighbours are turned together.
+    /// Whether neighbours are rotated together.
     interleaved: bool,
-    /// How many of a head's values are turned.
+    /// Number of a head's values that are rotated.
     dim: usize,
-    /// `[batch, seq, pairs]`.
+    /// Cosines of the angles `[batch, seq, pairs]`.
     cos: Tensor<3>,
     sin: Tensor<3>,
 }
 
 impl Rotation {
-    /// The angles of `tokens`, in a text of `length` of them.
+    /// Computes the angles of `tokens`, in a text of `length` tokens.
     pub(crate) fn new(rope: &Rope, tokens: &Tokens, model: &Model, length: usize) -> Self {
         let longest = tokens.position_ids.iter().max().map_or(0, |last| *last as usize + 1);
         let (frequencies, factor) = rope.frequencies(longest.max(length));
-        // Of heads turned in neighbouring pairs, those that are left are turned by nothing.
+        // In heads rotated in neighbouring pairs, the remaining pairs are rotated by an angle of zero.
         let pairs = if rope.interleaved { model.config.head_dim / 2 } else { rope.dim / 2 };
         let shape = [tokens.batch, tokens.seq, pairs];
         let table = |f: fn(f64) -> f64, still: f32| {
@@ -39,7 +39,7 @@ impl Rotation {
         Self { interleaved: rope.interleaved, dim: rope.dim, cos, sin }
     }
 
-    /// `x [batch, seq, heads, d]`, turned. Heads turned in neighbouring pairs come out in another order, queries and keys in the same.
+    /// Rotates `x [batch, seq, heads, d]`. Heads rotated in neighbouring pairs are returned in another order, the same for queries and keys.
     pub(crate) fn apply(&self, x: Tensor<4>) -> Tensor<4> {
         let [batch, seq, heads, d] = x.dims();
         let turn = |x| kernels::rope(x, self.cos.clone(), self.sin.clone());

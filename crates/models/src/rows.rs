@@ -1,21 +1,21 @@
-//! A matrix of many rows, the vocabulary's, in pieces that a device can bind.
+//! Matrix with a row for each token of the vocabulary, in pieces that a device can bind.
 
 use burn::tensor::{Device, FloatDType, Int, Tensor, TensorData};
 use lorelei_kernels::{self as kernels, limits::logit_rows};
 
 use crate::precision::{dtype, to_f32};
 
-/// `[rows, columns]` in pieces of whole rows, all of the same number but the last. One piece, where the device binds that.
+/// Matrix `[rows, columns]` in pieces of whole rows, all of the same number but the last. It is one piece if the device can bind that.
 #[derive(Debug, Clone)]
 pub struct Rows(Vec<Tensor<2>>);
 
 impl Rows {
-    /// All in one.
+    /// Wraps a matrix as one piece.
     pub(crate) fn whole(matrix: Tensor<2>) -> Self {
         Self(vec![matrix])
     }
 
-    /// Rows a piece, so that none has more than `largest` bytes; all of them where there is no limit.
+    /// Returns the number of rows of a piece, so that none has more than `largest` bytes. Without a limit it is the number of all rows.
     pub(crate) fn rows_each(rows: usize, row_bytes: usize, largest: Option<u64>) -> usize {
         let fitting = largest.map_or(usize::MAX, |largest| {
             usize::try_from(largest / row_bytes.max(1) as u64).unwrap_or(usize::MAX)
@@ -26,22 +26,22 @@ impl Rows {
         }
     }
 
-    /// From pieces, which all but the last have as many rows.
+    /// Wraps pieces, all of the same number of rows but the last.
     pub(crate) fn of(pieces: Vec<Tensor<2>>) -> Self {
         Self(pieces)
     }
 
-    /// The pieces.
+    /// Returns the pieces.
     pub(crate) fn pieces(&self) -> &[Tensor<2>] {
         &self.0
     }
 
-    /// As [`Self::pieces`].
+    /// Like [`Self::pieces`], but mutable.
     pub(crate) fn pieces_mut(&mut self) -> &mut [Tensor<2>] {
         &mut self.0
     }
 
-    /// The matrix, where it is in one piece.
+    /// Returns the matrix, if it is in one piece.
     pub(crate) fn one(&self) -> Option<&Tensor<2>> {
         match &self.0[..] {
             [matrix] => Some(matrix),
@@ -49,18 +49,18 @@ impl Rows {
         }
     }
 
-    /// The type of its numbers.
+    /// Returns the type of the numbers.
     pub(crate) fn dtype(&self) -> FloatDType {
         self.0.first().map_or(FloatDType::F32, dtype)
     }
 
-    /// `[rows, columns]`.
+    /// Returns `[rows, columns]`.
     pub fn dims(&self) -> [usize; 2] {
         let rows = self.0.iter().map(|piece| piece.dims()[0]).sum();
         [rows, self.0.first().map_or(0, |piece| piece.dims()[1])]
     }
 
-    /// Some rows `[ids, columns]`, in the order of `ids`.
+    /// Returns some rows `[ids, columns]`, in the order of `ids`.
     pub(crate) fn select(&self, ids: &[i32], device: &Device) -> Tensor<2> {
         if let Some(matrix) = self.one() {
             return matrix.clone().select(0, index(ids, device));
@@ -82,22 +82,22 @@ impl Rows {
         Tensor::cat(parts, 0).select(0, index(&places, device))
     }
 
-    /// `x·Wᵀ`, `[n, rows]` of `x [n, columns]`.
+    /// Computes `x·Wᵀ`: `x [n, columns]` to `[n, rows]`.
     pub(crate) fn product(&self, x: Tensor<2>) -> Tensor<2> {
         let parts: Vec<Tensor<2>> =
             self.0.iter().map(|piece| kernels::linear(x.clone(), piece.clone())).collect();
         if parts.len() == 1 { parts.into_iter().next().unwrap_or(x) } else { Tensor::cat(parts, 1) }
     }
 
-    /// The mean of all rows, `[1, columns]` in single floats.
+    /// Computes the mean of all rows, `[1, columns]` in single floats.
     pub(crate) fn mean(&self) -> Tensor<2> {
         let [rows, columns] = self.dims();
         let sum = self.0.iter().map(|piece| to_f32(piece.clone()).sum_dim(0)).reduce(|sum, part| sum + part);
         sum.map_or_else(|| Tensor::zeros([1, columns], &self.0[0].device()), |sum| sum / rows as f32)
     }
 
-    /// Cross entropy summed over rows, `[1]`, of `hidden [n, columns]` whose logits are `hidden·Wᵀ`. Frozen pieces keep no logits: the gradient
-    /// of `hidden` is computed with the loss, from a few logits at a time.
+    /// Computes the cross entropy summed over rows, `[1]`, of `hidden [n, columns]`, whose logits are `hidden·Wᵀ`. With frozen pieces no logits are
+    /// saved: the gradient of `hidden` is computed together with the loss, from a few logits at a time.
     pub(crate) fn cross_entropy(&self, hidden: Tensor<2>, targets: &[i32], device: &Device) -> Tensor<1> {
         if let Some(matrix) = self.one() {
             return kernels::cross_entropy(hidden, matrix.clone(), index(targets, device));
@@ -117,7 +117,7 @@ impl Rows {
                 Some(sum) => sum + part,
             });
             if tracked {
-                // softmax - onehot, times W.
+                // Gradient of the logits, softmax - onehot, times W.
                 let ones = Tensor::ones(targets.dims(), device);
                 let gradient =
                     log_probs.exp().scatter(1, targets, ones.neg(), burn::tensor::IndexingUpdateOp::Add);
@@ -134,7 +134,7 @@ impl Rows {
         if !tracked {
             return loss;
         }
-        // A sum whose value is the loss and whose gradient is the one that was computed.
+        // A sum whose value is the loss and whose gradient is the computed one.
         let dtype = dtype(&hidden);
         let gradient = crate::precision::cast(Tensor::cat(gradients, 0), dtype);
         let apart = hidden - Tensor::from_inner(bare);
@@ -142,7 +142,7 @@ impl Rows {
     }
 }
 
-/// Numbers of rows, on a device.
+/// Moves row numbers to a device.
 pub(crate) fn index(values: &[i32], device: &Device) -> Tensor<1, Int> {
     Tensor::from_data(TensorData::new(values.to_vec(), [values.len()]), device)
 }

@@ -1,32 +1,32 @@
-//! The next token out of logits, as Transformers' `generate` chooses it: repetition penalty, temperature, top-k, top-p, in this order.
+//! Choice of the next token from logits, as in Transformers' `generate`: repetition penalty, temperature, top-k, top-p, in this order.
 
 use crate::init::Draw;
 
-/// How the next token is chosen. Names and meanings are those of Transformers' `GenerationConfig`.
+/// Settings of the choice of the next token. Names and meanings are those of Transformers' `GenerationConfig`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sampling {
-    /// Divides the logits; 0 takes the likeliest token each time.
+    /// Divisor of the logits; 0 takes the likeliest token each time.
     pub temperature: f64,
-    /// Only so many of the likeliest tokens are drawn from; 0 for all.
+    /// Number of likeliest tokens to draw from; 0 for all.
     pub top_k: usize,
-    /// Only the likeliest tokens whose chances add up to this are drawn from; 1 for all.
+    /// Sum of probabilities of the likeliest tokens to draw from; 1 for all tokens.
     pub top_p: f64,
-    /// Logits of tokens already there are divided by it where positive, multiplied where negative (Keskar et al., 2019); 1 for none.
+    /// Penalty of the logits of tokens already in the text: divides positive ones, multiplies negative ones (Keskar et al., 2019); 1 for none.
     pub repetition_penalty: f64,
-    /// Draws the tokens.
+    /// Seed of the random draws.
     pub seed: u64,
 }
 
 impl Sampling {
-    /// The likeliest token each time.
+    /// Settings that take the likeliest token each time.
     pub const GREEDY: Self =
         Self { temperature: 0.0, top_k: 0, top_p: 1.0, repetition_penalty: 1.0, seed: 0 };
 
-    /// The first number that means nothing, and what it must be.
+    /// Checks that the settings are valid. The error is the name of the first invalid one, and its valid values.
     ///
     /// # Errors
     ///
-    /// If there is one.
+    /// If a setting is invalid.
     pub fn check(&self) -> Result<(), (&'static str, &'static str)> {
         let positive = |number: f64| number > 0.0 && number.is_finite();
         if !(self.temperature == 0.0 || positive(self.temperature)) {
@@ -41,12 +41,12 @@ impl Sampling {
         Ok(())
     }
 
-    /// Whether the likeliest token by the logits as they are is always taken.
+    /// Whether the choice is always the likeliest token by the unchanged logits.
     pub(crate) fn is_greedy(&self) -> bool {
         self.temperature <= 0.0 && self.repetition_penalty == 1.0
     }
 
-    /// The token after `known`, the `place`-th that is drawn.
+    /// Chooses the token after `known`, the `place`-th that is drawn.
     pub(crate) fn choose(&self, mut logits: Vec<f32>, known: &[u32], place: usize) -> u32 {
         if self.repetition_penalty != 1.0 {
             let penalty = self.repetition_penalty as f32;
@@ -59,7 +59,7 @@ impl Sampling {
                 }
             }
         }
-        // The likeliest first; of equals the first, as argmax has it.
+        // The likeliest first; the first of equals, as in argmax.
         let mut order: Vec<u32> = (0..logits.len() as u32).collect();
         let likelier =
             |a: &u32, b: &u32| logits[*b as usize].total_cmp(&logits[*a as usize]).then_with(|| a.cmp(b));
@@ -68,7 +68,7 @@ impl Sampling {
         }
         order.sort_by(likelier);
         if self.top_k > 0 {
-            // Those that tie with the last one stay, as in Transformers.
+            // Tokens that tie with the last one stay, as in Transformers.
             let last = logits[order[self.top_k.min(order.len()) - 1] as usize];
             order.retain(|id| logits[*id as usize] >= last);
         }
@@ -133,10 +133,10 @@ mod tests {
         }
         let top_k = drawn(&Sampling { top_k: 2, ..all.clone() });
         assert!(top_k[1] > 9_500 && top_k[4] > 9_500 && top_k[1] + top_k[4] == 20_000, "{top_k:?}");
-        // At temperature 1 the chances are .416 twice, then .153: the third is what brings them to .9.
+        // At temperature 1 the probabilities are .416 twice, then .153: the third is the one that makes the sum reach .9.
         let top_p = drawn(&Sampling { temperature: 1.0, top_p: 0.9, ..all.clone() });
         assert!(top_p[0] == 0 && top_p[3] == 0 && top_p[2] > 2_500, "{top_p:?}");
-        // The likeliest is always left.
+        // The likeliest always remains.
         let narrow = drawn(&Sampling { temperature: 1.0, top_p: 0.01, ..all });
         assert_eq!(narrow[1], 20_000);
     }

@@ -1,16 +1,17 @@
-//! What rows of the residual stream are to say.
+//! Training targets of rows of the residual stream.
 
 use burn::tensor::{Tensor, TensorData, activation};
 
 use crate::{Model, ModelError};
 
-/// What a batch teaches.
+/// Targets of a batch.
 #[derive(Debug, Clone, Copy)]
 pub enum Targets<'t> {
-    /// A token or a class for each row: cross entropy.
+    /// Token or class of each row, with cross entropy as loss.
     Ids(&'t [i32]),
-    /// Numbers `[rows, labels]`. Of a head with one label it is the number that a text has: the squared error, as torch's `MSELoss`. Of one
-    /// with several it is 1 for each class that a text is of, else 0: torch's `BCEWithLogitsLoss`. So Transformers chooses, too.
+    /// Numbers `[rows, labels]`, with the loss that Transformers chooses too. For a head with one label it is the number of a text, with the squared
+    /// error as loss (torch's `MSELoss`). For a head with several it is 1 for each class of a text and else 0, with torch's `BCEWithLogitsLoss` as
+    /// loss.
     Values(&'t [f32]),
 }
 
@@ -27,7 +28,7 @@ impl<'t> From<&'t Vec<i32>> for Targets<'t> {
 }
 
 impl Model {
-    /// The loss of `values`, summed over the rows; of each row it is the mean over its labels.
+    /// Computes the loss of `values`, summed over the rows; the loss of a row is the mean over its labels.
     pub(crate) fn loss_of_values(&self, logits: Tensor<2>, values: &[f32]) -> Result<Tensor<1>, ModelError> {
         let [rows, labels] = logits.dims();
         if values.len() != rows * labels {
@@ -40,7 +41,7 @@ impl Model {
         if labels == 1 {
             return Ok((logits - wanted).powi_scalar(2).sum());
         }
-        // ln(1 + e^x) - x y, without an e^x that overflows.
+        // Computed as ln(1 + e^x) - x y, without an e^x that overflows.
         let softplus = activation::relu(logits.clone()) + logits.clone().abs().neg().exp().log1p();
         Ok((softplus - logits * wanted).sum() / labels as f32)
     }

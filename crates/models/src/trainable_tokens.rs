@@ -1,4 +1,4 @@
-//! Rows of the embedding that train: PEFT's `trainable_token_indices`.
+//! Trainable rows of the embedding: PEFT's `trainable_token_indices`.
 
 use burn::tensor::{IndexingUpdateOp, Int, Tensor, TensorData};
 use lorelei_formats::{config::Role, peft};
@@ -8,17 +8,17 @@ use crate::{
     precision::{cast, dtype, to_f32},
 };
 
-/// The rows that train, in place of the embedding's.
+/// Trainable rows, which replace those of the embedding.
 #[derive(Debug, Clone)]
 pub(crate) struct TrainableTokens {
     /// Token ids, each once, in the order of `rows`.
     ids: Vec<i32>,
-    /// `[ids, hidden]`.
+    /// Trainable rows `[ids, hidden]`.
     rows: Tensor<2>,
 }
 
 impl TrainableTokens {
-    /// The embedding `[vocab, hidden]` with the rows in place.
+    /// Returns the embedding `[vocab, hidden]` with the trainable rows in place.
     fn put_into(&self, matrix: Tensor<2>, ids: Tensor<1, Int>) -> Tensor<2> {
         let dtype = dtype(&matrix);
         let change = self.rows.clone() - to_f32(matrix.clone().select(0, ids.clone()));
@@ -27,14 +27,14 @@ impl TrainableTokens {
 }
 
 impl Model {
-    /// Makes the rows of `ids` train, which the vocabulary has, each once.
+    /// Makes the rows of `ids` trainable. The ids are in the vocabulary, each once.
     pub(crate) fn train_tokens(&mut self, ids: &[usize]) {
         let ids: Vec<i32> = ids.iter().map(|id| *id as i32).collect();
         let rows = to_f32(self.embed_tokens.select(&ids, &self.device));
         self.trainable_tokens = Some(TrainableTokens { ids, rows });
     }
 
-    /// Calls `visit` with the rows that train.
+    /// Calls `visit` with the trainable rows.
     pub(crate) fn visit_tokens(&mut self, visit: &mut dyn FnMut(&str, Parameter<'_>)) {
         let name = peft::trainable_tokens(&self.path_of(Role::Embedding));
         if let Some(tokens) = &mut self.trainable_tokens {
@@ -42,7 +42,7 @@ impl Model {
         }
     }
 
-    /// Puts the rows that trained into the embedding, and into the head where it is the same.
+    /// Copies the trained rows into the embedding, and into the head if it is tied.
     pub(crate) fn merge_tokens(&mut self) {
         if let Some(tokens) = self.trainable_tokens.take()
             && let Some(matrix) = self.embed_tokens.one()
@@ -51,7 +51,7 @@ impl Model {
         }
     }
 
-    /// Embeddings `[n, hidden]` of tokens with the rows that train in place.
+    /// Returns the embeddings `[n, hidden]` of tokens with the trainable rows in place.
     pub(crate) fn with_token_rows(&self, embedded: Tensor<2>, tokens: &Tokens) -> Tensor<2> {
         let Some(trained) = &self.trainable_tokens else { return embedded };
         let places: Vec<Option<i32>> = tokens
@@ -67,7 +67,7 @@ impl Model {
         embedded * (1.0 - mask.clone()) + chosen * mask
     }
 
-    /// The head `[vocab, hidden]`; where it is the embedding, with the rows that train in place.
+    /// Returns the head `[vocab, hidden]`, with the trainable rows in place if it is tied to the embedding.
     pub(crate) fn head(&self) -> Rows {
         match (&self.lm_head, &self.trainable_tokens, self.embed_tokens.one()) {
             (Some(head), ..) => head.clone(),
@@ -78,7 +78,7 @@ impl Model {
         }
     }
 
-    /// As [`Model::head`], in one tensor: for what [`Model::in_one_piece`] has let through.
+    /// Returns [`Model::head`] as one tensor, for heads that [`Model::in_one_piece`] has accepted.
     pub(crate) fn whole_head(&self) -> Tensor<2> {
         Tensor::cat(self.head().pieces().to_vec(), 0)
     }

@@ -1,4 +1,4 @@
-//! A linear layer's frozen weight, as numbers or as the blocks of its file.
+//! Frozen weight of a linear layer, as numbers or as the blocks of its file.
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use lorelei_formats::{StoredDtype, TensorSource, gguf::GgmlType};
@@ -9,22 +9,22 @@ use crate::{
     precision::{cast, dtype},
 };
 
-/// A matrix `[out, in]`.
+/// A weight matrix `[out, in]`.
 #[derive(Debug, Clone)]
 pub enum Weight {
-    /// Its values.
+    /// Weight as numbers.
     Dense(Tensor<2>),
-    /// Its blocks, which are unpacked a tile at a time where they are used. It cannot learn.
+    /// Weight as blocks, which are unpacked a tile at a time where they are used. It cannot train.
     Packed {
-        /// The blocks' bytes, four a word.
+        /// Bytes of the blocks, four in a word.
         words: Tensor<1, Int>,
-        /// Their kind and shape.
+        /// Kind and shape of the blocks.
         form: PackedForm,
     },
 }
 
 impl Weight {
-    /// `(in, out)`.
+    /// Returns `(in, out)`.
     pub fn sizes(&self) -> (usize, usize) {
         match self {
             Weight::Dense(weight) => {
@@ -35,7 +35,7 @@ impl Weight {
         }
     }
 
-    /// `x·Wᵀ`.
+    /// Computes `x·Wᵀ`.
     pub(crate) fn applied(&self, x: Tensor<2>) -> Tensor<2> {
         match self {
             Weight::Dense(weight) => like(x, weight, |x| kernels::linear(x, weight.clone())),
@@ -43,7 +43,7 @@ impl Weight {
         }
     }
 
-    /// `x·Wᵀ + scale·drop(x)·Aᵀ·Bᵀ`.
+    /// Computes `x·Wᵀ + scale·drop(x)·Aᵀ·Bᵀ`.
     pub(crate) fn adapted(&self, x: Tensor<2>, lora: &LoraAdapter, dropout: Dropout) -> Tensor<2> {
         let (a, b, scale) = (lora.a.clone(), lora.b.clone(), lora.scale);
         match self {
@@ -56,7 +56,7 @@ impl Weight {
         }
     }
 
-    /// The values. Of a packed weight they are a copy.
+    /// Returns the weight as numbers, which are a copy for a packed weight.
     pub fn dense(&self) -> Tensor<2> {
         match self {
             Weight::Dense(weight) => weight.clone(),
@@ -67,7 +67,7 @@ impl Weight {
         }
     }
 
-    /// Form in which a tensor of shape `[size_out, size_in]` is packed in its source, where the kernels take that.
+    /// Returns the packed form of a tensor of shape `[size_out, size_in]`, if its source has it in blocks that the kernels support.
     pub fn packed_form(
         source: &dyn TensorSource,
         name: &str,
@@ -82,7 +82,7 @@ impl Weight {
         PackedForm::new(kind, size_out, size_in)
     }
 
-    /// The blocks of a tensor of shape `[size_out, size_in]`, where its source has them and the kernels take them.
+    /// Returns the blocks of a tensor of shape `[size_out, size_in]`, if its source has them and the kernels support them.
     pub(crate) fn packed(
         source: &dyn TensorSource,
         name: &str,
@@ -98,7 +98,8 @@ impl Weight {
     }
 }
 
-/// Computes `product` of `x` in numbers of the weight's type, and gives it in those of `x`: a weight that trains is in single floats among halves.
+/// Computes `product` of `x` in numbers of the weight's type, and converts the result to the type of `x`: in a model of half floats, a trainable
+/// weight is in single floats.
 fn like(x: Tensor<2>, weight: &Tensor<2>, product: impl FnOnce(Tensor<2>) -> Tensor<2>) -> Tensor<2> {
     let dtype = dtype(&x);
     cast(product(cast(x, crate::precision::dtype(weight))), dtype)

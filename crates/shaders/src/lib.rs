@@ -1,8 +1,8 @@
 //! The WGSL of `shaders/*.wgsl`, with every variant that is launched as a value of one type.
 //!
-//! A file's header has its formula, shapes, bindings and launch. Its `{{ placeholders }}` and conditions are minijinja's. Portable WGSL only: what
-//! browsers (Tint) and naga both take, at most 7 storage buffers, 256 invocations and 16 KiB of workgroup memory a group, and no assumption
-//! about subgroups.
+//! A file's header documents its formula, shapes, bindings and launch. Its `{{ placeholders }}` and conditions are minijinja's. The WGSL is portable:
+//! it is accepted by browsers (Tint) and by naga, uses at most 7 storage buffers, 256 invocations and 16 KiB of workgroup memory a group, and assumes
+//! nothing about subgroups.
 
 pub mod limits;
 
@@ -10,12 +10,12 @@ use std::collections::{BTreeMap, HashSet};
 
 use minijinja::{Environment, Value, context};
 
-/// How an operand lies in memory.
+/// Layout of an operand in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Layout {
-    /// Of A, `[m, k]`; of B, `[n, k]`.
+    /// `[m, k]` for A, `[n, k]` for B.
     Row,
-    /// Of A, `[k, m]`; of B, `[k, n]`.
+    /// `[k, m]` for A, `[k, n]` for B.
     Column,
 }
 
@@ -28,16 +28,16 @@ impl Layout {
     }
 }
 
-/// What a product's dropout mask is laid on.
+/// Target of a product's dropout mask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Masked {
-    /// Nothing.
+    /// No mask.
     Nothing,
-    /// The left operand, as stored.
+    /// The left operand, in its stored layout.
     A,
-    /// The right operand, as stored.
+    /// The right operand, in its stored layout.
     B,
-    /// The adapter's product, by its place in the output.
+    /// The adapter's product, by position in the output.
     Low,
 }
 
@@ -52,28 +52,28 @@ impl Masked {
     }
 }
 
-/// What numbers lie in.
+/// Storage format of an array's numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Stored {
     /// Single floats.
     F32,
     /// Half floats.
     F16,
-    /// GGUF's blocks of 32 signed bytes and a scale.
+    /// GGUF's blocks of 32 signed bytes with a scale.
     Q8_0,
-    /// GGUF's blocks of 32 nibbles and a scale.
+    /// GGUF's blocks of 32 nibbles with a scale.
     Q4_0,
-    /// GGUF's blocks of 32 nibbles, a scale and a minimum.
+    /// GGUF's blocks of 32 nibbles with a scale and a minimum.
     Q4_1,
 }
 
 impl Stored {
-    /// Whether it is blocks of packed integers.
+    /// Whether the numbers are blocks of packed integers.
     pub fn is_packed(self) -> bool {
         matches!(self, Stored::Q8_0 | Stored::Q4_0 | Stored::Q4_1)
     }
 
-    /// The WGSL type of a number, or the blocks' name.
+    /// Returns the WGSL type of a number, or the name of the blocks.
     fn word(self) -> &'static str {
         match self {
             Stored::F32 => "f32",
@@ -88,30 +88,30 @@ impl Stored {
 /// A variant of `matmul.wgsl`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Matmul {
-    /// Rows of an invocation: a tile has 16 times as many.
+    /// Number of rows of an invocation; a tile has 16 times as many.
     pub rows: u32,
-    /// Columns of an invocation: a tile has 16 times as many.
+    /// Number of columns of an invocation; a tile has 16 times as many.
     pub cols: u32,
-    /// What A lies in: floats.
+    /// Storage format of A, a float format.
     pub a: Stored,
-    /// What B lies in.
+    /// Storage format of B.
     pub b: Stored,
-    /// What the result lies in: floats.
+    /// Storage format of the result, a float format.
     pub out: Stored,
-    /// How A lies.
+    /// Layout of A.
     pub a_by: Layout,
-    /// How B, and L, lie.
+    /// Layout of B and L.
     pub b_by: Layout,
-    /// Whether A and B are read in fours.
+    /// Whether A and B are read in vectors of four.
     pub wide: bool,
-    /// Whether there is an adapter's product.
+    /// Whether an adapter's product is added.
     pub low_rank: bool,
-    /// What the mask is laid on.
+    /// Target of the dropout mask.
     pub dropout: Masked,
 }
 
 impl Matmul {
-    /// Every variant that has a use.
+    /// Returns every variant that is used.
     fn all() -> Vec<Self> {
         use Layout::{Column, Row};
         use Stored::{F32, Q4_0, Q4_1, Q8_0};
@@ -160,73 +160,73 @@ impl Matmul {
     }
 }
 
-/// The types of a template's arrays, and whether one is half floats.
+/// Returns the WGSL types of a template's arrays, and whether one of them is half floats.
 fn stored(arrays: &[(&str, Stored)]) -> Value {
     let half = arrays.iter().any(|(_, stored)| *stored == Stored::F16);
     let types: BTreeMap<&str, &str> = arrays.iter().map(|(name, stored)| (*name, stored.word())).collect();
     context! { half, ..Value::from(types) }
 }
 
-/// A kernel that can be launched. Its bindings, in their order, and its launch are in the header of its file.
+/// A kernel that can be launched. The header of its file documents its launch and its bindings in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kernel {
     /// `matmul.wgsl`.
     Matmul(Matmul),
     /// `rms_norm.wgsl`.
     RmsNorm {
-        /// What x lies in.
+        /// Storage format of x.
         x: Stored,
-        /// What the weight and the result lie in.
+        /// Storage format of the weight and the result.
         weight: Stored,
     },
     /// `rms_norm_backward.wgsl`.
     RmsNormBackward {
-        /// What the result's gradient lies in.
+        /// Storage format of the result's gradient.
         grad: Stored,
-        /// What x and its gradient lie in.
+        /// Storage format of x and its gradient.
         x: Stored,
-        /// What the weight lies in.
+        /// Storage format of the weight.
         weight: Stored,
     },
     /// `rope.wgsl`.
     Rope {
-        /// What everything but the angles lies in.
+        /// Storage format of everything but the angles.
         x: Stored,
     },
     /// `swiglu.wgsl`.
     Swiglu {
-        /// What everything lies in.
+        /// Storage format of all arrays.
         x: Stored,
     },
     /// `swiglu_backward.wgsl`.
     SwigluBackward {
-        /// What everything lies in.
+        /// Storage format of all arrays.
         x: Stored,
     },
     /// `softmax_cross_entropy.wgsl`.
     SoftmaxCrossEntropy {
-        /// Whether the logits become their gradient.
+        /// Whether the logits are replaced by their gradient.
         gradient: bool,
     },
     /// `attention.wgsl`.
     Attention {
-        /// Channels of a head: see [`Kernel::takes_head_dim`].
+        /// Number of channels of a head, one that [`Kernel::takes_head_dim`] accepts.
         head_dim: u32,
-        /// What everything lies in.
+        /// Storage format of all arrays.
         x: Stored,
     },
     /// `attention_backward_query.wgsl`.
     AttentionBackwardQuery {
-        /// See `Attention`.
+        /// Number of channels of a head, one that [`Kernel::takes_head_dim`] accepts.
         head_dim: u32,
-        /// See `Attention`.
+        /// Storage format of all arrays.
         x: Stored,
     },
     /// `attention_backward_key.wgsl`.
     AttentionBackwardKey {
-        /// See `Attention`.
+        /// Number of channels of a head, one that [`Kernel::takes_head_dim`] accepts.
         head_dim: u32,
-        /// See `Attention`.
+        /// Storage format of all arrays.
         x: Stored,
     },
     /// `adamw.wgsl`.
@@ -234,12 +234,12 @@ pub enum Kernel {
 }
 
 impl Kernel {
-    /// Whether the attention kernels have room for heads of `head_dim` channels.
+    /// Whether the attention kernels support heads of `head_dim` channels.
     pub fn takes_head_dim(head_dim: usize) -> bool {
         head_dim > 0 && head_dim <= 128 && head_dim.is_multiple_of(16)
     }
 
-    /// Invocations of a group along x and y.
+    /// Returns the invocations of a group along x and y.
     pub fn workgroup(&self) -> [u32; 2] {
         match self {
             Kernel::Matmul(_)
@@ -250,7 +250,7 @@ impl Kernel {
         }
     }
 
-    /// The file's name, its text, and what fills it.
+    /// Returns the file's name, its text, and the values of its placeholders.
     fn template(&self) -> (&'static str, &'static str, Value) {
         macro_rules! file {
             ($name:literal) => {
@@ -294,23 +294,23 @@ impl Kernel {
         (name, text, values)
     }
 
-    /// The file under `shaders`.
+    /// Returns the name of the file under `shaders`.
     pub fn file(&self) -> &'static str {
         self.template().0
     }
 
-    /// The WGSL of this variant.
+    /// Returns the WGSL of this variant.
     ///
     /// # Panics
     ///
-    /// If the file is no template: a test renders every variant.
+    /// If the file is not a valid template; a test renders every variant.
     pub fn source(&self) -> String {
         let (name, text, values) = self.template();
         let rendered = Environment::new().render_named_str(name, text, values);
         rendered.unwrap_or_else(|error| panic!("{name}: {error:#}"))
     }
 
-    /// One of each kind and all variants of those that have some, for tests and for making pipelines ahead of their use.
+    /// Returns all variants of every kernel, for tests and for creating pipelines ahead of their use.
     pub fn all() -> Vec<Self> {
         let mut all = vec![
             Kernel::SoftmaxCrossEntropy { gradient: false },

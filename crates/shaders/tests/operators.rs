@@ -1,5 +1,5 @@
-//! WGSL's grammar lets few binary operators meet without parentheses: `a << b >> c`, `a >> b & c` and `a & b == c` are errors in browsers,
-//! and naga takes them. Every variant is held to the grammar (<https://www.w3.org/TR/WGSL/#expression-grammar>).
+//! Check of every variant against WGSL's grammar (<https://www.w3.org/TR/WGSL/#expression-grammar>). It lets few binary operators meet without
+//! parentheses: `a << b >> c`, `a >> b & c` and `a & b == c` are errors in browsers, while naga accepts them.
 
 use std::collections::HashSet;
 
@@ -55,11 +55,11 @@ fn what_the_grammar_takes_and_what_not() {
     }
 }
 
-/// The expressions of `source` that the grammar does not derive: each one's line and binary operators.
+/// Returns the expressions of `source` that the grammar does not derive: the line and the binary operators of each.
 fn mixed_operators(source: &str) -> Vec<String> {
     let source = without_comments(source);
     let mut mixed = Vec::new();
-    // The operators so far of the expression that is being read, and of those around it.
+    // The operators so far of the expression that is being read, and of those that enclose it.
     let mut around: Vec<Vec<&str>> = Vec::new();
     let mut operators: Vec<&str> = Vec::new();
     let mut is_after_operand = false;
@@ -84,7 +84,7 @@ fn mixed_operators(source: &str) -> Vec<String> {
                 operators.push(text);
                 is_after_operand = false;
             }
-            // A unary one.
+            // A unary operator.
             Role::Operator => {}
             Role::End => {
                 end(&operators);
@@ -107,7 +107,7 @@ fn is_derived(operators: &[&str]) -> bool {
     are_alike(&logical) && operators.split(is_logical).all(is_relational_expression)
 }
 
-/// At most one comparison, between shift expressions: one shift alone, or no shift.
+/// Whether there is at most one comparison, each side of which has one shift alone, or no shift.
 fn is_relational_expression(operators: &[&str]) -> bool {
     let is_relational = |operator: &&str| matches!(*operator, "<" | ">" | "<=" | ">=" | "==" | "!=");
     let is_shift = |operator: &&str| matches!(*operator, "<<" | ">>");
@@ -115,7 +115,7 @@ fn is_relational_expression(operators: &[&str]) -> bool {
     sides.len() <= 2 && sides.iter().all(|side| side.len() == 1 || !side.iter().any(is_shift))
 }
 
-/// What a token is to the expressions around it.
+/// Role of a token in the expressions around it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Role {
     /// A bracket that opens, or a template's `<`.
@@ -126,14 +126,14 @@ enum Role {
     Operand,
     /// A binary or unary operator.
     Operator,
-    /// What stands between expressions: an assignment, a comma, a keyword, a block's brace.
+    /// Separator of expressions: an assignment, a comma, a keyword, a block's brace.
     End,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Token<'a> {
     text: &'a str,
-    /// From 1.
+    /// Line number, counted from 1.
     line: usize,
     role: Role,
 }
@@ -178,15 +178,16 @@ fn tokens(source: &str) -> Vec<Token<'_>> {
     tokens
 }
 
-/// Whether a name or a number may have this character.
+/// Whether a name or a number may contain this character.
 fn is_of_word(letter: char) -> bool {
     letter.is_alphanumeric() || matches!(letter, '_' | '.')
 }
 
-/// The places of the `<` and `>` that hold a template's parameters, found as <https://www.w3.org/TR/WGSL/#template-lists-sec> finds them.
+/// Returns the positions of the `<` and `>` around a template's parameters, found by the algorithm of
+/// <https://www.w3.org/TR/WGSL/#template-lists-sec>.
 fn template_brackets(source: &str) -> HashSet<usize> {
     let mut found = HashSet::new();
-    // The place and depth of each `<` that may begin a template.
+    // The position and depth of each `<` that may begin a template.
     let mut pending: Vec<(usize, usize)> = Vec::new();
     let (mut depth, mut is_after_name) = (0usize, false);
     let bytes = source.as_bytes();

@@ -1,4 +1,4 @@
-//! Every variant is WGSL that naga takes, and keeps to what every browser has.
+//! Check that every variant is WGSL that naga accepts, and that it uses only what every browser supports.
 
 use lorelei_shaders::Kernel;
 use naga::{
@@ -12,7 +12,7 @@ fn every_variant_is_valid_and_portable() {
         let source = kernel.source();
         let module = naga::front::wgsl::parse_str(&source)
             .unwrap_or_else(|error| panic!("{kernel:?}: {}\n{source}", error.emit_to_string(&source)));
-        // WGSL itself and its one extension for half floats; naga counts unpack2x16float apart.
+        // WGSL itself and its one extension for half floats; naga counts unpack2x16float separately.
         let is_half = source.starts_with("enable f16;");
         let half = if is_half { Capabilities::SHADER_FLOAT16 } else { Capabilities::empty() };
         let info = Validator::new(ValidationFlags::all(), Capabilities::SHADER_FLOAT16_IN_FLOAT32 | half)
@@ -29,12 +29,12 @@ fn every_variant_is_valid_and_portable() {
         let mut bindings = Vec::new();
         let (mut storage, mut workgroup) = (0, 0);
         for (handle, variable) in module.global_variables.iter() {
-            // What is bound and not used would vanish from the layout.
+            // A variable that is bound and not used would be missing from the layout.
             assert!(!used[handle].is_empty(), "{kernel:?} does not use {:?}", variable.name);
             let size = module.types[variable.ty].inner.size(module.to_ctx());
             match variable.space {
                 AddressSpace::Storage { access } => {
-                    // A buffer that is read only cannot share a page of memory with one that is written.
+                    // A read-only buffer cannot share a page of memory with one that is written.
                     assert!(access.contains(naga::StorageAccess::STORE), "{kernel:?}: {:?}", variable.name);
                     storage += 1;
                 }

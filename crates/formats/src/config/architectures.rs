@@ -1,4 +1,4 @@
-//! The architectures that can be read, a file each.
+//! The architectures that can be read, each in one file.
 
 mod bert;
 mod chatglm;
@@ -23,7 +23,7 @@ use crate::FormatError;
 
 type Read = fn(&Fields<'_>) -> Result<ModelConfig, FormatError>;
 
-/// Transformers' `model_type` and what reads it.
+/// Transformers' `model_type` of each architecture, and the function that reads it.
 const KNOWN: [(&str, Read); 18] = [
     ("llama", llama::read),
     ("mistral", mistral::read),

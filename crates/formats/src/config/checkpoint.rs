@@ -1,4 +1,4 @@
-//! A model's tensors in a checkpoint: which there must be, which may be missing, and what they are called there.
+//! A model's tensors in a checkpoint: which are required, which may be missing, and their names there.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use super::{ModelConfig, Module};
 use crate::TensorSource;
 
 impl ModelConfig {
-    /// Names and shapes (row-major) of the tensors that every checkpoint of the model holds.
+    /// Returns the names and shapes (row-major) of the tensors that every checkpoint of the model contains.
     pub fn expected_tensors(&self) -> Vec<(String, Vec<usize>)> {
         self.modules().iter().filter(|module| !module.optional).flat_map(Module::tensors).collect()
     }
@@ -23,8 +23,8 @@ impl ModelConfig {
         found.unwrap_or(false)
     }
 
-    /// The name that `source` has for the tensor `name`. Checkpoints of a base model lack the prefix that a model with a head has, and those of a
-    /// model with a head have one that a base model lacks; BERT's oldest call a LayerNorm's weight and bias gamma and beta.
+    /// Returns the name of the tensor `name` in `source`. Checkpoints of a base model lack the prefix of a model with a head, and those of a model
+    /// with a head have a prefix that a base model lacks. The oldest BERT checkpoints call a LayerNorm's weight and bias gamma and beta.
     pub fn find(&self, source: &dyn TensorSource, name: &str) -> Option<String> {
         let prefix = self.names.prefix;
         let bare = name.strip_prefix(prefix);
@@ -37,15 +37,15 @@ impl ModelConfig {
         })
     }
 
-    /// The tensors of `source` that the model has no use for: those of other heads, or of another model.
+    /// Returns the tensors of `source` that the model does not use: those of other heads, or of another model.
     pub fn unexpected_tensors(&self, source: &dyn TensorSource) -> Vec<String> {
-        // What old checkpoints keep though it follows from the configuration.
+        // Tensors that old checkpoints store although they follow from the configuration.
         const COMPUTED: [&str; 5] =
             [".attn.bias", ".attn.masked_bias", "inv_freq", "position_ids", "token_type_ids"];
         let modules = self.modules();
         let tensors = modules.iter().flat_map(Module::tensors);
         let known: BTreeSet<String> = tensors.filter_map(|(name, _)| self.find(source, &name)).collect();
-        // A model saved by another program may have the head though it is the embedding.
+        // A model saved by another program may store the head although it is the embedding.
         let tied = self.tie_word_embeddings.then(|| format!("{}.weight", self.names.head));
         let expected = |name: &str| {
             known.contains(name)

@@ -1,4 +1,4 @@
-//! What the decoders since Llama have in common: an architecture starts from here and says what differs.
+//! Settings shared by the decoders since Llama: an architecture starts from here and sets its differences.
 
 use super::design::{Activation, Biases, HeadNames, Names, NormKind, Residual, Scalars, Task};
 use super::fields::Fields;
@@ -6,7 +6,7 @@ use super::read_rope::{RopeDefaults, read_rope};
 use super::{Mixer, ModelConfig, SublayerNames};
 use crate::FormatError;
 
-/// Sizes beyond these are no model's.
+/// Largest size; no model has larger ones.
 pub(super) const MOST_WIDTH: u64 = 1 << 20;
 pub(super) const MOST_HEADS: u64 = 1 << 16;
 pub(super) const MOST_WIDE: u64 = 1 << 22;
@@ -14,7 +14,7 @@ pub(super) const MOST_LAYERS: u64 = 1 << 12;
 pub(super) const MOST_TOKENS: u64 = 1 << 31;
 pub(super) const MOST_VOCABULARY: u64 = 1 << 26;
 
-/// The names of Llama and its heirs.
+/// Names of Llama and the architectures derived from it.
 pub(super) const LLAMA: Names = Names {
     prefix: "model.",
     embedding: "embed_tokens",
@@ -40,7 +40,7 @@ pub(super) const LLAMA: Names = Names {
     token_head: HeadNames { dense: None, output: "score", bias: true },
 };
 
-/// What an architecture takes where its `config.json` does not say.
+/// Values of an architecture for keys that its `config.json` lacks.
 pub(super) struct Defaults {
     pub max_position_embeddings: usize,
     pub num_key_value_heads: Option<usize>,
@@ -55,7 +55,7 @@ pub(super) struct Defaults {
     pub rope: RopeDefaults,
 }
 
-/// Llama's.
+/// Llama's defaults.
 pub(super) const DEFAULTS: Defaults = Defaults {
     max_position_embeddings: 2048,
     num_key_value_heads: None,
@@ -70,7 +70,7 @@ pub(super) const DEFAULTS: Defaults = Defaults {
     rope: RopeDefaults { theta: 10_000.0, partial: None, interleaved: false },
 };
 
-/// A decoder under `names`: RMSNorm, gated MLP, one rotary embedding in every layer, no biases and no windows.
+/// Reads a decoder under `names`: RMSNorm, gated MLP, one rotary embedding in every layer, no biases and no windows.
 pub(super) fn read(
     fields: &Fields<'_>,
     model_type: &'static str,
@@ -130,7 +130,7 @@ pub(super) fn read(
     })
 }
 
-/// The width of one of `heads` heads that make `size` together.
+/// Returns the width of one of `heads` heads that together have `size` values.
 pub(super) fn cut_into_heads(
     fields: &Fields<'_>,
     key: &str,
@@ -156,7 +156,7 @@ pub(super) fn shared_heads(
     }
 }
 
-/// The activation that `key` names.
+/// Reads the activation that `key` names.
 pub(super) fn activation(
     fields: &Fields<'_>,
     key: &str,
@@ -177,7 +177,7 @@ pub(super) fn activation(
     }
 }
 
-/// Which layers have the window, by `layer_types` or by `sliding` where that is absent.
+/// Sets the window of the layers that have it, by `layer_types`, or by `sliding` if that key is absent.
 pub(super) fn set_windows(
     config: &mut ModelConfig,
     fields: &Fields<'_>,
@@ -212,7 +212,7 @@ pub(super) fn set_windows(
     Ok(())
 }
 
-/// What `architectures` says that the model is for, or else `usual`.
+/// Returns the task of the model by `architectures`, or else `usual`.
 pub(super) fn task(fields: &Fields<'_>, usual: Task) -> Result<Task, FormatError> {
     let names = fields.texts("architectures")?.unwrap_or_default();
     Ok(match names.first() {
@@ -222,7 +222,7 @@ pub(super) fn task(fields: &Fields<'_>, usual: Task) -> Result<Task, FormatError
     })
 }
 
-/// The classes of a classifying head: Transformers writes their names, and takes two where there are none.
+/// Returns the number of classes of a classification head: Transformers writes their names, and uses two classes if there are none.
 pub(super) fn labels(fields: &Fields<'_>) -> Result<usize, FormatError> {
     match fields.object("id2label")? {
         Some(names) => Ok(names.len()),

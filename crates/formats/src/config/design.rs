@@ -1,4 +1,4 @@
-//! What sets one architecture apart from another, as values: everything else is shared.
+//! The differences between architectures as values; everything else is shared.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,20 +7,20 @@ use serde::{Deserialize, Serialize};
 pub enum NormKind {
     /// RMSNorm with a weight.
     Rms,
-    /// RMSNorm whose weight is kept less one (Gemma).
+    /// RMSNorm whose weight is stored less one (Gemma).
     RmsPlusOne,
     /// LayerNorm with weight and bias.
     Layer,
 }
 
-/// The MLP's activation.
+/// Activation of the MLP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Activation {
     /// `x·sigmoid(x)`.
     Silu,
-    /// By the error function.
+    /// GELU, by the error function.
     Gelu,
-    /// By its approximation with tanh.
+    /// GELU, by its approximation with tanh.
     GeluTanh,
     /// `max(x, 0)`.
     Relu,
@@ -31,27 +31,27 @@ pub enum Activation {
 pub struct Biases {
     /// Queries, keys and values.
     pub attention_input: bool,
-    /// The attention's output.
+    /// Output of the attention.
     pub attention_output: bool,
     /// Both layers of the MLP.
     pub mlp: bool,
 }
 
-/// Purpose of a model: PEFT's `TaskType`, as far as models here go.
+/// Task of a model: PEFT's `TaskType`, as far as it is supported here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Task {
-    /// Predicts the next token.
+    /// Prediction of the next token.
     CausalLm,
-    /// Says which class a text is of.
+    /// Classification of texts.
     SequenceClassification,
-    /// Says which class each token is of.
+    /// Classification of tokens.
     TokenClassification,
-    /// Gives the residual stream behind the last layer.
+    /// Output of the residual stream after the last layer.
     FeatureExtraction,
 }
 
 impl Task {
-    /// Whether the model has a head of classes.
+    /// Whether the model has a classification head.
     pub fn classifies(self) -> bool {
         matches!(self, Self::SequenceClassification | Self::TokenClassification)
     }
@@ -62,30 +62,30 @@ impl Task {
 pub enum Residual {
     /// The MLP reads the residual stream with the mixer's output added.
     Sequential,
-    /// Mixer and MLP read the same residual stream, and both outputs are added to it (GPT-NeoX, Phi). An MLP without a norm of its own
-    /// reads what the mixer reads.
+    /// Mixer and MLP read the same residual stream, and both outputs are added to it (GPT-NeoX, Phi). An MLP without its own norm reads the mixer's
+    /// input.
     Parallel,
 }
 
-/// Numbers that scores, embeddings and logits are multiplied by or capped at.
+/// Factors and caps of scores, embeddings and logits.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Scalars {
-    /// Multiplies the scores of queries and keys.
+    /// Factor of the scores of queries and keys.
     pub attention_scale: f64,
-    /// Caps the scores: `cap·tanh(score / cap)`.
+    /// Cap of the scores: `cap·tanh(score / cap)`.
     pub attention_softcap: Option<f64>,
-    /// Caps the logits likewise.
+    /// Cap of the logits, computed likewise.
     pub logits_softcap: Option<f64>,
-    /// Multiplies the embeddings.
+    /// Factor of the embeddings.
     pub embedding_scale: f64,
-    /// Multiplies the output of each half of a layer before it is added to the residual stream.
+    /// Factor of the output of each half of a layer, applied before it is added to the residual stream.
     pub residual_scale: f64,
-    /// Multiplies the logits.
+    /// Factor of the logits.
     pub logits_scale: f64,
 }
 
 impl Scalars {
-    /// Scores divided by the square root of a head's width, everything else as it is.
+    /// Returns scalars that divide the scores by the square root of a head's width and change nothing else.
     pub fn for_head_dim(head_dim: usize) -> Self {
         Self {
             attention_scale: 1.0 / (head_dim as f64).sqrt(),
@@ -98,51 +98,51 @@ impl Scalars {
     }
 }
 
-/// Names of the parts of a checkpoint, those of layers relative to a layer.
+/// Names of the parts of a checkpoint. The names of parts of a layer are relative to the layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Names {
-    /// Prefix of every name but the head's (Transformers' `base_model_prefix`), with its dot.
+    /// Prefix of every name but the head's (Transformers' `base_model_prefix`), including its dot.
     pub prefix: &'static str,
-    /// The embedding.
+    /// Embedding of tokens.
     pub embedding: &'static str,
-    /// The embedding of positions, where they are learnt.
+    /// Embedding of positions, if they are learnt.
     pub positions: Option<&'static str>,
-    /// The embedding of segments (`token_type_ids`).
+    /// Embedding of segments (`token_type_ids`).
     pub token_types: Option<&'static str>,
-    /// The norm after the embeddings.
+    /// Norm after the embeddings.
     pub embedding_norm: Option<&'static str>,
     /// Name before a layer's number.
     pub layers: &'static str,
-    /// The attention's parts. `input` is queries, keys and values, or one layer for all three, in this order.
+    /// Parts of the attention. `input` is queries, keys and values in this order, or one layer for all three.
     pub attention: SublayerNames,
-    /// The MLP's parts. `input` is gate and up, or one layer for both, in this order; without a gate it is one.
+    /// Parts of the MLP. `input` is gate and up in this order, or one layer for both; without a gate it is one layer.
     pub mlp: SublayerNames,
-    /// The norm of each head's queries.
+    /// Norm of each head's queries.
     pub query_norm: Option<&'static str>,
-    /// The norm of each head's keys.
+    /// Norm of each head's keys.
     pub key_norm: Option<&'static str>,
-    /// The norm after the last layer.
+    /// Norm after the last layer.
     pub final_norm: Option<&'static str>,
-    /// The language model's head; an encoder has none.
+    /// Language model's head; an encoder has none.
     pub head: &'static str,
-    /// The head that classifies texts.
+    /// Head that classifies texts.
     pub sequence_head: HeadNames,
-    /// The head that classifies tokens.
+    /// Head that classifies tokens.
     pub token_head: HeadNames,
 }
 
-/// A classifying head, by whole names.
+/// Names of a classification head, in full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HeadNames {
-    /// A linear layer with a bias, `[hidden, hidden]`, and what its values go through before they reach the classes.
+    /// Linear layer with a bias, `[hidden, hidden]`, and the activation between it and the classes.
     pub dense: Option<(&'static str, Squash)>,
-    /// The linear layer that gives the classes.
+    /// Linear layer that computes the logits of the classes.
     pub output: &'static str,
-    /// Whether that has a bias.
+    /// Whether `output` has a bias.
     pub bias: bool,
 }
 
-/// Activation between the two layers of a classifying head.
+/// Activation between the two layers of a classification head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Squash {
     /// `tanh(x)`.
@@ -151,23 +151,23 @@ pub enum Squash {
     Relu,
 }
 
-/// The names of a sublayer: what goes in, what comes out, and the norms around it.
+/// Names of a sublayer: its input and output layers, and the norms around it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SublayerNames {
-    /// The linear layers that read its input.
+    /// Linear layers that read the sublayer's input.
     pub input: &'static [&'static str],
-    /// The linear layer that gives its output.
+    /// Linear layer that computes the sublayer's output.
     pub output: &'static str,
-    /// The norm of its input.
+    /// Norm of the sublayer's input.
     pub norm_before: Option<&'static str>,
-    /// The norm of its output, before that is added to the residual stream.
+    /// Norm of the sublayer's output, before it is added to the residual stream.
     pub norm_after: Option<&'static str>,
-    /// The norm of the residual stream, its output added.
+    /// Norm of the residual stream, after the output has been added.
     pub norm_residual: Option<&'static str>,
 }
 
 impl SublayerNames {
-    /// A sublayer whose input is normed, and nothing else.
+    /// Returns a sublayer whose only norm is that of its input.
     pub(super) const fn pre_normed(
         input: &'static [&'static str],
         output: &'static str,

@@ -6,10 +6,10 @@ use serde_json::{Map, Value};
 
 use crate::{FormatError, Place};
 
-/// A JSON object of some file. A `null` counts as absent.
+/// A JSON object of a file. A `null` counts as absent.
 pub(super) struct Fields<'a> {
     pub file: &'a str,
-    /// What stands before the keys in errors, such as `rope_scaling.`.
+    /// Prefix of the keys in errors, such as `rope_scaling.`.
     prefix: String,
     values: Cow<'a, Map<String, Value>>,
 }
@@ -29,12 +29,12 @@ impl<'a> Fields<'a> {
         self.values.get(key).filter(|value| !value.is_null())
     }
 
-    /// Whether the key is there, be it `null`.
+    /// Whether the key exists, even if its value is `null`.
     pub fn has(&self, key: &str) -> bool {
         self.values.contains_key(key)
     }
 
-    /// The object at `key`, unless it is absent or empty.
+    /// Returns the object at `key`, unless it is absent or empty.
     pub fn object(&'a self, key: &str) -> Result<Option<Self>, FormatError> {
         match self.get(key) {
             None => Ok(None),
@@ -47,7 +47,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// How many keys there are.
+    /// Returns the number of keys.
     pub fn len(&self) -> usize {
         self.values.len()
     }
@@ -60,7 +60,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// A flag that is off unless the file turns it on.
+    /// Reads a flag, which is off unless the file turns it on.
     pub fn flag(&self, key: &str) -> Result<bool, FormatError> {
         Ok(self.optional_flag(key)?.unwrap_or(false))
     }
@@ -73,7 +73,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// A whole number from 1 to `most`.
+    /// Reads a whole number from 1 to `most`.
     pub fn size(&self, key: &str, most: u64) -> Result<usize, FormatError> {
         self.optional_size(key, most)?.ok_or_else(|| self.missing(key))
     }
@@ -88,7 +88,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// A finite number above zero.
+    /// Reads a finite number above zero.
     pub fn positive(&self, key: &str) -> Result<f64, FormatError> {
         self.optional_positive(key)?.ok_or_else(|| self.missing(key))
     }
@@ -103,7 +103,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// A finite number.
+    /// Reads a finite number.
     pub fn optional_number(&self, key: &str) -> Result<Option<f64>, FormatError> {
         let Some(value) = self.get(key) else {
             return Ok(None);
@@ -114,7 +114,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// A list of finite numbers above zero.
+    /// Reads a list of finite numbers above zero.
     pub fn positives(&self, key: &str) -> Result<Vec<f32>, FormatError> {
         let value = self.get(key).ok_or_else(|| self.missing(key))?;
         let number = |value: &Value| {
@@ -124,7 +124,7 @@ impl<'a> Fields<'a> {
         numbers.ok_or_else(|| self.wrong_type(key, value, "a list of numbers above zero"))
     }
 
-    /// A list of texts.
+    /// Reads a list of texts.
     pub fn texts(&self, key: &str) -> Result<Option<Vec<&str>>, FormatError> {
         let Some(value) = self.get(key) else {
             return Ok(None);
@@ -133,7 +133,7 @@ impl<'a> Fields<'a> {
         texts.map(Some).ok_or_else(|| self.wrong_type(key, value, "a list of texts"))
     }
 
-    /// A list of zeros and ones.
+    /// Reads a list of zeros and ones.
     pub fn bits(&self, key: &str) -> Result<Option<Vec<bool>>, FormatError> {
         let Some(value) = self.get(key) else {
             return Ok(None);
@@ -143,7 +143,7 @@ impl<'a> Fields<'a> {
         bits.map(Some).ok_or_else(|| self.wrong_type(key, value, "a list of zeros and ones"))
     }
 
-    /// A token's id; `default` when the key is not there at all, none when it is `null`.
+    /// Reads a token's id. Returns `default` when the key is absent, and `None` when it is `null`.
     pub fn token(&self, key: &str, default: Option<u32>) -> Result<Option<u32>, FormatError> {
         match self.values.get(key) {
             None => Ok(default),
@@ -152,7 +152,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// One token's id or several; `default` when the key is not there at all.
+    /// Reads one token's id or several. Returns `default` when the key is absent.
     pub fn tokens(&self, key: &str, default: &[u32]) -> Result<Vec<u32>, FormatError> {
         match self.values.get(key) {
             None => Ok(default.to_vec()),

@@ -1,38 +1,37 @@
-//! What mixes the tokens of a layer. Another mixer than attention is a variant here, with its modules, and a module of its own in
-//! `lorelei-models`.
+//! Mixer of a layer's tokens. Another mixer than attention is a variant here, with its modules, and a module of its own in `lorelei-models`.
 
 use super::{AttentionPart, ModelConfig, ModuleShape, Role};
 
-/// The half of a layer that mixes tokens.
+/// Half of a layer that mixes tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mixer {
     /// Attention.
     Attention(AttentionKind),
 }
 
-/// The positions and the window of a layer's attention.
+/// Positions and window of a layer's attention.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AttentionKind {
-    /// Index of the rotary embedding that turns queries and keys; none leaves them as they are.
+    /// Index of the rotary embedding that rotates queries and keys; `None` leaves them unchanged.
     pub rope: Option<usize>,
-    /// Number of keys that a query sees, its own included; none for all.
+    /// Number of keys that a query sees, including its own; `None` for all.
     pub window: Option<usize>,
 }
 
 impl Mixer {
-    /// Attention with the rotary embedding `rope`, over all keys.
+    /// Returns attention with the rotary embedding `rope`, over all keys.
     pub fn attention(rope: Option<usize>) -> Self {
         Self::Attention(AttentionKind { rope, window: None })
     }
 
-    /// The attention, where it is one.
+    /// Returns the attention, if it is one.
     pub fn as_attention(&self) -> Option<&AttentionKind> {
         match self {
             Self::Attention(attention) => Some(attention),
         }
     }
 
-    /// As [`Self::as_attention`].
+    /// Like [`Self::as_attention`], but mutable.
     pub fn as_attention_mut(&mut self) -> Option<&mut AttentionKind> {
         match self {
             Self::Attention(attention) => Some(attention),
@@ -40,16 +39,16 @@ impl Mixer {
     }
 }
 
-/// The modules of a mixer, with their names inside the layer.
+/// Modules of a mixer, with their names inside the layer.
 pub(super) struct LayerModules {
     pub(super) linears: Vec<(Role, &'static str, ModuleShape)>,
     pub(super) norms: Vec<(Role, &'static str, ModuleShape)>,
 }
 
-/// The modules of attention: input and output projections, and the norms of queries and keys.
+/// Returns the modules of attention: input and output projections, and the norms of queries and keys.
 pub(super) fn attention_modules(config: &ModelConfig) -> LayerModules {
     let (names, hidden, biases) = (config.names, config.hidden_size, config.biases);
-    // A hostile file's sizes may overflow a 32-bit machine's `usize`; such a model is refused by its total.
+    // A hostile file's sizes may overflow a 32-bit machine's `usize`; such a model is refused by its total size.
     let queries = config.num_attention_heads.saturating_mul(config.head_dim);
     let keys = config.num_key_value_heads.saturating_mul(config.head_dim);
     let inputs = match names.attention.input.len() {

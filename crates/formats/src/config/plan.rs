@@ -1,6 +1,6 @@
-//! The modules of a model: every one with its path, role and shape, from the configuration alone.
+//! The modules of a model: each with its path, role and shape, from the configuration alone.
 //!
-//! What walks over a model reads this list: loading, visits of weights, adapters, parameter counts, memory. Its order is that of the
+//! Everything that iterates over a model uses this list: loading, visits of weights, adapters, parameter counts, memory. Its order is that of the
 //! parameters in the optimizer and of the sections of a loaded model.
 
 use serde::{Deserialize, Serialize};
@@ -15,15 +15,15 @@ use super::{
 pub struct Module {
     /// Hugging Face's name: `model.layers.0.self_attn.q_proj`.
     pub path: String,
-    /// The layer that it is in.
+    /// Layer that contains the module.
     pub layer: Option<usize>,
-    /// Its purpose.
+    /// Purpose of the module.
     pub role: Role,
-    /// The sizes of its parameters.
+    /// Sizes of the module's parameters.
     pub shape: ModuleShape,
-    /// Whether its weight is the embedding's. A checkpoint has no tensor of it then.
+    /// Whether the module's weight is that of the embedding. If so, a checkpoint has no tensor of it.
     pub tied: bool,
-    /// Whether a checkpoint may lack it. It begins at random then.
+    /// Whether a checkpoint may lack the module. If it does, the module is initialised at random.
     pub optional: bool,
 }
 
@@ -38,11 +38,11 @@ pub enum Role {
     TokenTypeEmbedding,
     /// Norm of the sum of the embeddings.
     EmbeddingNorm,
-    /// A part of a layer's attention.
+    /// Part of a layer's attention.
     Attention(AttentionPart),
-    /// A part of a layer's MLP.
+    /// Part of a layer's MLP.
     Mlp(MlpPart),
-    /// A norm around a half of a layer.
+    /// Norm around a half of a layer.
     Norm(Sublayer, NormPlace),
     /// Norm after the last layer.
     FinalNorm,
@@ -50,7 +50,7 @@ pub enum Role {
     LmHead,
     /// Linear layer before the classes: BERT's pooler, or the dense layer of a head of its own.
     Pooler,
-    /// Linear layer that gives the classes.
+    /// Linear layer that computes the logits of the classes.
     Classifier,
 }
 
@@ -65,7 +65,7 @@ pub enum AttentionPart {
     Value,
     /// Projection to queries, keys and values, in this order.
     QueryKeyValue,
-    /// Projection of what the attention has mixed.
+    /// Projection of the output of attention.
     Output,
     /// Norm of each head's queries.
     QueryNorm,
@@ -78,7 +78,7 @@ pub enum AttentionPart {
 pub enum MlpPart {
     /// Projection to the gate.
     Gate,
-    /// Projection to what the gate is multiplied by.
+    /// Projection to the values that are multiplied by the gate.
     Up,
     /// Projection to gate and up, in this order.
     GateUp,
@@ -91,79 +91,79 @@ pub enum MlpPart {
 /// Place of a norm around a half of a layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum NormPlace {
-    /// At the input of a half of a layer.
+    /// Norm at the input of a half of a layer.
     Before,
-    /// At its output, before that is added to the residual stream.
+    /// Norm of the output, before it is added to the residual stream.
     After,
-    /// At the residual stream, the output added.
+    /// Norm of the residual stream, after the output has been added.
     Residual,
 }
 
 /// A half of a layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Sublayer {
-    /// The one that mixes tokens.
+    /// Mixer, the half that mixes tokens.
     Mixer,
-    /// The one that changes each token by itself.
+    /// MLP, the half that changes each token by itself.
     Mlp,
 }
 
 /// Input of a linear layer of a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Input {
-    /// The attention's input, which queries, keys and values read.
+    /// Input of the attention, read by queries, keys and values.
     Attention,
-    /// The values that attention has mixed.
+    /// Values mixed by the attention.
     AttentionOutput,
-    /// The MLP's input, which gate and up read.
+    /// Input of the MLP, read by gate and up.
     Mlp,
-    /// The product of the MLP's two halves.
+    /// Product of the MLP's two halves.
     MlpOutput,
 }
 
 /// Ways in which `target_modules` give a module an adapter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LoraTarget {
-    /// Its name, and `"all-linear"`.
+    /// By its name, and by `"all-linear"`.
     AllLinear,
-    /// Its name alone.
+    /// By its name alone.
     Named,
-    /// None: PEFT or this crate has no adapter for it.
+    /// Not at all: PEFT or this crate has no adapter for it.
     Never,
 }
 
-/// The sizes of a module's parameters.
+/// Sizes of a module's parameters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ModuleShape {
     /// `weight [rows, columns]`.
     Embedding {
-        /// Tokens, positions or segments.
+        /// Number of tokens, positions or segments.
         rows: usize,
         /// Width of the residual stream.
         columns: usize,
     },
     /// `weight [size_out, size_in]`, `bias [size_out]`.
     Linear {
-        /// Values that come out.
+        /// Number of output values.
         size_out: usize,
-        /// Values that go in.
+        /// Number of input values.
         size_in: usize,
-        /// Whether it has a bias.
+        /// Whether the layer has a bias.
         bias: bool,
-        /// Whether the checkpoint has the weight as `[size_in, size_out]` (GPT-2's `Conv1D`).
+        /// Whether the checkpoint stores the weight as `[size_in, size_out]` (GPT-2's `Conv1D`).
         in_out: bool,
     },
     /// `weight [size]`, `bias [size]`.
     Norm {
-        /// Values that are normed together.
+        /// Number of values that are normalised together.
         size: usize,
-        /// Whether it has a bias.
+        /// Whether the norm has a bias.
         bias: bool,
     },
 }
 
 impl ModuleShape {
-    /// Shape of the weight in a checkpoint.
+    /// Returns the shape of the weight in a checkpoint.
     pub fn weight(&self) -> Vec<usize> {
         match *self {
             Self::Embedding { rows, columns } => vec![rows, columns],
@@ -173,7 +173,7 @@ impl ModuleShape {
         }
     }
 
-    /// Elements of the bias, where there is one.
+    /// Returns the number of elements of the bias, if there is one.
     pub fn bias(&self) -> Option<usize> {
         match *self {
             Self::Linear { size_out, bias: true, .. } => Some(size_out),
@@ -182,19 +182,19 @@ impl ModuleShape {
         }
     }
 
-    /// Elements of the weight.
+    /// Returns the number of elements of the weight.
     pub fn weight_elements(&self) -> u64 {
         self.weight().iter().fold(1, |product: u64, size| product.saturating_mul(*size as u64))
     }
 
-    /// Elements of weight and bias.
+    /// Returns the number of elements of weight and bias.
     pub fn elements(&self) -> u64 {
         self.weight_elements().saturating_add(self.bias().unwrap_or(0) as u64)
     }
 }
 
 impl Module {
-    /// Checkpoint names and shapes of its tensors, weight and bias.
+    /// Returns the checkpoint names and shapes of the module's tensors, weight and bias.
     pub fn tensors(&self) -> Vec<(String, Vec<usize>)> {
         let mut tensors = Vec::new();
         if !self.tied {
@@ -206,12 +206,12 @@ impl Module {
         tensors
     }
 
-    /// The last part of its path, by which `target_modules` names it.
+    /// Returns the last part of the path, by which `target_modules` names the module.
     pub fn last_name(&self) -> &str {
         self.path.rsplit('.').next().unwrap_or(&self.path)
     }
 
-    /// The way in which `target_modules` give it an adapter.
+    /// Returns the way in which `target_modules` give the module an adapter.
     pub fn lora_target(&self) -> LoraTarget {
         match self.role {
             Role::Attention(AttentionPart::QueryNorm | AttentionPart::KeyNorm) => LoraTarget::Never,
@@ -229,7 +229,7 @@ impl Module {
 }
 
 impl Role {
-    /// Input of a linear layer of a block; none of other modules.
+    /// Returns the input of a linear layer of a block, or `None` for other modules.
     pub fn input(self) -> Option<Input> {
         match self {
             Self::Attention(part) => match part {
@@ -254,7 +254,7 @@ impl Role {
         }
     }
 
-    /// Whether it comes before the first layer.
+    /// Whether the module comes before the first layer.
     pub fn is_before_layers(self) -> bool {
         matches!(
             self,
@@ -264,14 +264,14 @@ impl Role {
 }
 
 impl ModelConfig {
-    /// Every module of the model for its task.
+    /// Returns every module of the model for its task.
     pub fn modules(&self) -> Vec<Module> {
         let mut modules = self.body();
         modules.extend(self.head(self.task));
         modules
     }
 
-    /// The modules that the model has for any task, from the embedding to the final norm.
+    /// Returns the modules that the model has for any task, from the embedding to the final norm.
     pub fn body(&self) -> Vec<Module> {
         let (names, hidden) = (self.names, self.hidden_size);
         let module = |name: &str, role, shape| plain(self.path(name), None, role, shape);
@@ -292,7 +292,7 @@ impl ModelConfig {
         modules
     }
 
-    /// The modules of layer `index`: linear layers in the order of the forward pass, then norms.
+    /// Appends the modules of layer `index`: linear layers in the order of the forward pass, then norms.
     fn layer(&self, index: usize, mixer: &Mixer, modules: &mut Vec<Module>) {
         let names = self.names;
         let LayerModules { linears, norms } = match mixer {
@@ -317,7 +317,7 @@ impl ModelConfig {
         );
     }
 
-    /// The linear layers of an MLP.
+    /// Returns the linear layers of an MLP.
     fn mlp_modules(&self) -> Vec<(Role, &'static str, ModuleShape)> {
         let (hidden, wide, bias) = (self.hidden_size, self.intermediate_size, self.biases.mlp);
         let names = self.names.mlp;
@@ -333,7 +333,7 @@ impl ModelConfig {
             .collect()
     }
 
-    /// The head that the model has for `task`.
+    /// Returns the modules of the model's head for `task`.
     pub fn head(&self, task: Task) -> Vec<Module> {
         let names = self.names;
         match task {
@@ -357,12 +357,12 @@ impl ModelConfig {
         dense.into_iter().chain([output]).collect()
     }
 
-    /// The shape of a linear layer of a block.
+    /// Returns the shape of a linear layer of a block.
     pub(super) fn linear_shape(&self, size_out: usize, size_in: usize, bias: bool) -> ModuleShape {
         ModuleShape::Linear { size_out, size_in, bias, in_out: self.stored_in_out }
     }
 
-    /// The shape of a norm of `size` values.
+    /// Returns the shape of a norm of `size` values.
     pub(super) fn norm_shape(&self, size: usize) -> ModuleShape {
         let bias = match self.norm {
             NormKind::Layer => true,
@@ -376,7 +376,7 @@ fn linear(size_out: usize, size_in: usize, bias: bool) -> ModuleShape {
     ModuleShape::Linear { size_out, size_in, bias, in_out: false }
 }
 
-/// A module with a tensor of its own in every checkpoint.
+/// Returns a module with its own tensor in every checkpoint.
 fn plain(path: String, layer: Option<usize>, role: Role, shape: ModuleShape) -> Module {
     Module { path, layer, role, shape, tied: false, optional: false }
 }

@@ -1,22 +1,22 @@
-//! The rotary embedding that a `config.json` asks for, in either of Transformers' styles.
+//! Reading of the rotary embedding of a `config.json`, in either of Transformers' styles.
 
 use super::fields::Fields;
 use super::rope::{Rope, RopeScaling};
 use crate::FormatError;
 
-/// The scalings that can be read.
+/// Names of the scalings that can be read.
 const KNOWN_SCALINGS: &str = "default, linear, dynamic, llama3, yarn, longrope";
 const MOST_TOKENS: u64 = 1 << 31;
 
-/// What an architecture's rotary embedding is where the file does not say.
+/// Rotary embedding of an architecture for keys that the file lacks.
 pub(super) struct RopeDefaults {
     pub theta: f64,
-    /// The share of a head that is turned; none where the architecture knows no share.
+    /// Share of a head that is rotated; `None` if the architecture has no such share.
     pub partial: Option<f64>,
     pub interleaved: bool,
 }
 
-/// The one rotary embedding of a model, from whichever place has it; Transformers asks in this order too.
+/// Reads the only rotary embedding of a model, from whichever key has it, in the same order as Transformers.
 pub(super) fn read_rope(
     fields: &Fields<'_>,
     head_dim: usize,
@@ -31,7 +31,7 @@ pub(super) fn read_rope(
     read_part(fields, inner.as_ref(), theta, head_dim, max_positions, defaults)
 }
 
-/// The rotary embedding that `inner` describes, with what only `fields` says.
+/// Reads the rotary embedding described by `inner`, and by `fields` for keys that `inner` lacks.
 pub(super) fn read_part(
     fields: &Fields<'_>,
     inner: Option<&Fields<'_>>,
@@ -101,7 +101,7 @@ fn read_scaling(
                 original_max_position_embeddings: original()?,
             }
         }
-        // What Phi-3 called its scaling at first is LongRoPE by another name.
+        // "su" is the first name of LongRoPE in Phi-3.
         Some("longrope" | "su") => longrope(rope, dim, max_positions, original()?)?,
         Some("yarn") if rope.get("short_factor").is_some() => {
             longrope(rope, dim, max_positions, original()?)?

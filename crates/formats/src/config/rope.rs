@@ -1,25 +1,25 @@
-//! Rotary frequencies, in the very operations of Transformers (`modeling_rope_utils.py`), which are float32's.
+//! Rotary frequencies, in the same float32 operations as Transformers (`modeling_rope_utils.py`).
 
 use std::f64::consts::TAU;
 
-/// How rotary frequencies are stretched so that a model reads longer contexts than it was first trained on.
+/// Scaling of rotary frequencies, so that a model reads longer contexts than it was first trained on.
 #[derive(Debug, Clone, PartialEq)]
 pub enum RopeScaling {
-    /// Not at all.
+    /// No scaling.
     Default,
     /// Every frequency is divided by `factor`.
     Linear {
         /// The divisor.
         factor: f64,
     },
-    /// The base grows with the text, once that is longer than the first training's (NTK-aware scaling).
+    /// The base grows with the text once that is longer than the first training's context (NTK-aware scaling).
     Dynamic {
-        /// How fast it grows.
+        /// Rate of the growth.
         factor: f64,
-        /// The longest text that is read unscaled, in tokens.
+        /// Length of the longest text that is read unscaled, in tokens.
         max_position_embeddings: usize,
     },
-    /// Low frequencies are divided by `factor`, high ones are kept, those between are blended.
+    /// Low frequencies are divided by `factor`, high ones are kept, and those between are blended.
     Llama3 {
         /// The divisor of low frequencies.
         factor: f64,
@@ -34,46 +34,45 @@ pub enum RopeScaling {
     Yarn {
         /// The divisor of low frequencies.
         factor: f64,
-        /// Rotations over the first training's context above which a frequency is kept.
+        /// Number of rotations over the first training's context above which a frequency is kept.
         beta_fast: f64,
-        /// Rotations below which it is divided.
+        /// Number of rotations below which a frequency is divided.
         beta_slow: f64,
         /// The context length of the first training, in tokens.
         original_max_position_embeddings: usize,
-        /// What cosines and sines are multiplied by.
+        /// Factor of cosines and sines.
         attention_factor: f64,
         /// Whether the ramp begins and ends at whole frequencies.
         truncate: bool,
     },
-    /// Every frequency has a divisor of its own, one for short texts and one for long ones (Ding et al., 2024).
+    /// Every frequency has its own divisors, one for short texts and one for long ones (Ding et al., 2024).
     LongRope {
-        /// The divisors of texts no longer than the first training's.
+        /// Divisors for texts no longer than the first training's context.
         short_factor: Vec<f32>,
-        /// The divisors of longer ones.
+        /// Divisors for longer texts.
         long_factor: Vec<f32>,
         /// The context length of the first training, in tokens.
         original_max_position_embeddings: usize,
-        /// What cosines and sines are multiplied by.
+        /// Factor of cosines and sines.
         attention_factor: f64,
     },
 }
 
-/// How queries and keys are turned by their positions.
+/// Rotation of queries and keys by their positions.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rope {
-    /// The base of the frequencies.
+    /// Base of the frequencies.
     pub theta: f64,
-    /// How many of a head's values are turned, from the first on; even.
+    /// Number of a head's values that are rotated, from the first on; an even number.
     pub dim: usize,
-    /// Whether neighbours `(2i, 2i + 1)` are turned together (GLM), rather than `(i, i + dim / 2)`.
+    /// Whether neighbours `(2i, 2i + 1)` are rotated together (GLM), rather than `(i, i + dim / 2)`.
     pub interleaved: bool,
-    /// How the frequencies are stretched.
+    /// Scaling of the frequencies.
     pub scaling: RopeScaling,
 }
 
 impl Rope {
-    /// The frequencies of a text of `length` tokens in radians a token, `[dim / 2]`, the fastest first, and what cosines and sines are
-    /// multiplied by.
+    /// Returns the frequencies of a text of `length` tokens in radians a token, `[dim / 2]`, the fastest first, and the factor of cosines and sines.
     pub fn frequencies(&self, length: usize) -> (Vec<f32>, f32) {
         let factor = match &self.scaling {
             RopeScaling::Yarn { attention_factor, .. } | RopeScaling::LongRope { attention_factor, .. } => {
@@ -130,7 +129,7 @@ impl Rope {
     }
 }
 
-/// `theta^(2i / dim)` for each `i`.
+/// Returns `theta^(2i / dim)` for each `i`.
 fn powers(theta: f64, dim: usize) -> impl Iterator<Item = f32> {
     (0..dim / 2).map(move |i| {
         let exponent = (2 * i) as f32 / dim as f32;
@@ -139,7 +138,7 @@ fn powers(theta: f64, dim: usize) -> impl Iterator<Item = f32> {
     })
 }
 
-/// A frequency by the scalings that look at nothing else.
+/// Returns a frequency under the scalings that depend on no other value.
 fn scale(freq: f32, scaling: &RopeScaling) -> f32 {
     match *scaling {
         RopeScaling::Linear { factor } => freq / factor as f32,

@@ -1,8 +1,8 @@
-//! Reading a GGUF header front to back, without trusting a length in it.
+//! Reading of a GGUF header from front to back, without trusting a length in it.
 
 use crate::{FormatError, Place, ReadAt};
 
-/// Headers of real models take some 20 MB (a vocabulary and its merges); what passes this is no header.
+/// Longest header. Headers of real models take some 20 MB (a vocabulary and its merges).
 const LONGEST_HEADER: u64 = 128 << 20;
 const BUFFER: usize = 64 << 10;
 
@@ -13,7 +13,7 @@ pub(super) struct Cursor<'a, R: ?Sized> {
     pub file_len: u64,
     position: u64,
     buffer: Vec<u8>,
-    /// Where the buffer's first byte lies in the file.
+    /// Offset of the buffer's first byte in the file.
     buffer_start: u64,
 }
 
@@ -23,17 +23,17 @@ impl<'a, R: ReadAt + ?Sized> Cursor<'a, R> {
         Ok(Self { reader, file, file_len, position: 0, buffer: Vec::new(), buffer_start: 0 })
     }
 
-    /// The offset of the next byte.
+    /// Returns the offset of the next byte.
     pub fn position(&self) -> u64 {
         self.position
     }
 
-    /// An error at the next byte.
+    /// Creates an error at the next byte.
     pub fn corrupt(&self, problem: impl Into<String>) -> FormatError {
         FormatError::corrupt(self.file, Place::Byte(self.position), problem)
     }
 
-    /// Fails unless `count` items of at least `each` bytes can still come.
+    /// Fails unless there is room for `count` items of at least `each` bytes.
     pub fn expect_room(&self, count: u64, each: u64, what: &str) -> Result<(), FormatError> {
         let room = self.file_len.min(LONGEST_HEADER) - self.position;
         match count.checked_mul(each) {
@@ -44,7 +44,7 @@ impl<'a, R: ReadAt + ?Sized> Cursor<'a, R> {
         }
     }
 
-    /// The next `N` bytes.
+    /// Reads the next `N` bytes.
     pub fn array<const N: usize>(&mut self) -> Result<[u8; N], FormatError> {
         let mut bytes = [0; N];
         self.fill(&mut bytes)?;
@@ -59,7 +59,7 @@ impl<'a, R: ReadAt + ?Sized> Cursor<'a, R> {
         Ok(u64::from_le_bytes(self.array()?))
     }
 
-    /// The next `len` bytes.
+    /// Reads the next `len` bytes.
     pub fn bytes(&mut self, len: u64) -> Result<Vec<u8>, FormatError> {
         self.expect_room(len, 1, "bytes")?;
         // At most LONGEST_HEADER, by the check above.
@@ -68,7 +68,7 @@ impl<'a, R: ReadAt + ?Sized> Cursor<'a, R> {
         Ok(bytes)
     }
 
-    /// A length and so many bytes of UTF-8.
+    /// Reads a length and that number of bytes of UTF-8.
     pub fn string(&mut self) -> Result<String, FormatError> {
         let len = self.u64()?;
         let start = self.position;
@@ -95,7 +95,7 @@ impl<'a, R: ReadAt + ?Sized> Cursor<'a, R> {
         Ok(())
     }
 
-    /// Buffers what comes next. Called only when at least one byte does.
+    /// Fills the buffer with the following bytes. It is called only if there is at least one.
     fn refill(&mut self) -> Result<(), FormatError> {
         let ahead = (self.file_len - self.position).min(BUFFER as u64) as usize;
         self.buffer.resize(ahead, 0);

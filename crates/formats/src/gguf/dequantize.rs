@@ -1,7 +1,7 @@
-//! Quantised blocks to f32, in the very operations (and so the very bits) of ggml's reference code.
+//! Dequantisation of blocks to f32, in the same operations (and so with the same bits) as ggml's reference code.
 //!
-//! Block layouts: `block_q*` in <https://github.com/ggml-org/ggml/blob/master/src/ggml-common.h>;
-//! arithmetic: `dequantize_row_q*` in `ggml-quants.c` there.
+//! Block layouts: `block_q*` in <https://github.com/ggml-org/ggml/blob/master/src/ggml-common.h>; arithmetic: `dequantize_row_q*` in `ggml-quants.c`
+//! there.
 
 use half::f16;
 
@@ -10,7 +10,7 @@ use crate::pieces;
 
 /// Appends the values of whole blocks (or plain floats) to `values`.
 ///
-/// `None` when `ggml_type` holds integers or `bytes` is no whole number of blocks.
+/// Returns `None` when `ggml_type` holds integers or `bytes` is not a whole number of blocks.
 pub fn dequantize(ggml_type: GgmlType, bytes: &[u8], values: &mut Vec<f32>) -> Option<()> {
     let (of_block, block_bytes) = ggml_type.block();
     let before = values.len();
@@ -18,7 +18,7 @@ pub fn dequantize(ggml_type: GgmlType, bytes: &[u8], values: &mut Vec<f32>) -> O
     dequantize_into(ggml_type, bytes, &mut values[before..])
 }
 
-/// As [`dequantize`], into `values`; also `None` when they are not as many as the blocks have.
+/// Like [`dequantize`], but writes into `values`. Also returns `None` when their number is not that of the blocks' values.
 pub fn dequantize_into(ggml_type: GgmlType, bytes: &[u8], values: &mut [f32]) -> Option<()> {
     let (of_block, block_bytes) = ggml_type.block();
     if !bytes.len().is_multiple_of(block_bytes) || values.len() != bytes.len() / block_bytes * of_block {
@@ -51,22 +51,22 @@ fn blocks<const BYTES: usize, const VALUES: usize>(
     }
 }
 
-/// The half float at byte `at` of a block.
+/// Reads the half float at byte `at` of a block.
 pub(super) fn half_at(block: &[u8], at: usize) -> f32 {
     f16::from_le_bytes([block[at], block[at + 1]]).to_f32()
 }
 
-/// 16 bytes hold 32 values: the low nibbles are the first 16, the high nibbles the others.
+/// Reads value `i` of the 32 nibbles in 16 bytes: the low nibbles are the first 16 values, the high nibbles the others.
 fn nibble(nibbles: &[u8], i: usize) -> u8 {
     if i < 16 { nibbles[i] & 0x0F } else { nibbles[i - 16] >> 4 }
 }
 
-/// The fifth bit of value `i`, already in its place.
+/// Returns the fifth bit of value `i`, shifted to its position.
 fn fifth_bit(bits: &[u8], i: usize) -> u8 {
     (bits[i / 8] >> (i % 8) & 1) << 4
 }
 
-/// The values of 16 bytes of nibbles, each by `value`.
+/// Dequantises 16 bytes of nibbles, each by `value`.
 fn nibbles(bytes: &[u8], out: &mut [f32; 32], value: impl Fn(u8) -> f32) {
     let (low, high) = out.split_at_mut(16);
     for ((byte, low), high) in bytes.iter().zip(low).zip(high) {
@@ -74,19 +74,19 @@ fn nibbles(bytes: &[u8], out: &mut [f32; 32], value: impl Fn(u8) -> f32) {
     }
 }
 
-/// f16 d, 16 bytes of nibbles: `d * (q - 8)`.
+/// Dequantises Q4_0: f16 d, 16 bytes of nibbles: `d * (q - 8)`.
 fn q4_0(block: &[u8; 18], out: &mut [f32; 32]) {
     let d = half_at(block, 0);
     nibbles(&block[2..], out, |q| d * f32::from(q as i8 - 8));
 }
 
-/// f16 d, f16 m, 16 bytes of nibbles: `d * q + m`.
+/// Dequantises Q4_1: f16 d, f16 m, 16 bytes of nibbles: `d * q + m`.
 fn q4_1(block: &[u8; 20], out: &mut [f32; 32]) {
     let (d, m) = (half_at(block, 0), half_at(block, 2));
     nibbles(&block[4..], out, |q| d * f32::from(q) + m);
 }
 
-/// f16 d, 32 high bits, 16 bytes of nibbles: `d * (q - 16)`.
+/// Dequantises Q5_0: f16 d, 32 high bits, 16 bytes of nibbles: `d * (q - 16)`.
 fn q5_0(block: &[u8; 22], out: &mut [f32; 32]) {
     let d = half_at(block, 0);
     for (i, x) in out.iter_mut().enumerate() {
@@ -95,7 +95,7 @@ fn q5_0(block: &[u8; 22], out: &mut [f32; 32]) {
     }
 }
 
-/// f16 d, f16 m, 32 high bits, 16 bytes of nibbles: `d * q + m`.
+/// Dequantises Q5_1: f16 d, f16 m, 32 high bits, 16 bytes of nibbles: `d * q + m`.
 fn q5_1(block: &[u8; 24], out: &mut [f32; 32]) {
     let (d, m) = (half_at(block, 0), half_at(block, 2));
     for (i, x) in out.iter_mut().enumerate() {
@@ -104,7 +104,7 @@ fn q5_1(block: &[u8; 24], out: &mut [f32; 32]) {
     }
 }
 
-/// f16 d, 32 signed bytes: `d * q`.
+/// Dequantises Q8_0: f16 d, 32 signed bytes: `d * q`.
 fn q8_0(block: &[u8; 34], out: &mut [f32; 32]) {
     let d = half_at(block, 0);
     for (x, &q) in out.iter_mut().zip(&block[2..]) {

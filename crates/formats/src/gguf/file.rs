@@ -1,4 +1,4 @@
-//! A GGUF file as it is: its own names, its own order of rows.
+//! A GGUF file with its own names and its own order of rows.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -20,7 +20,7 @@ pub struct Gguf<R> {
 }
 
 impl<R: ReadAt> Gguf<R> {
-    /// Reads and checks the header; reads no tensor. `file_name` is what errors call the file.
+    /// Reads and checks the header; reads no tensor. Errors use `file_name` as the name of the file.
     ///
     /// # Errors
     /// When the file cannot be read, is not little-endian GGUF version 2 or 3, breaks the format's rules, or holds a
@@ -40,40 +40,40 @@ impl<R: ReadAt> Gguf<R> {
         })
     }
 
-    /// What errors call the file.
+    /// Returns the name of the file in errors.
     pub fn file_name(&self) -> &str {
         &self.file
     }
 
-    /// The format's version, 2 or 3.
+    /// Returns the format's version, 2 or 3.
     pub fn version(&self) -> u32 {
         self.version
     }
 
-    /// Every metadata entry.
+    /// Returns every metadata entry.
     pub fn metadata(&self) -> &BTreeMap<String, GgufValue> {
         &self.metadata
     }
 
-    /// Every tensor, in the order of the file's table.
+    /// Returns every tensor, in the order of the file's table.
     pub fn tensors(&self) -> &[GgufTensor] {
         &self.tensors
     }
 
-    /// The tensor with this name in the file, if there is one.
+    /// Returns the tensor with this name in the file, if there is one.
     pub fn tensor(&self, name: &str) -> Option<&GgufTensor> {
         Some(&self.tensors[*self.by_name.get(name)?])
     }
 
-    /// `general.architecture`, such as `"llama"`.
+    /// Returns `general.architecture`, such as `"llama"`.
     ///
     /// # Errors
-    /// When the file does not say.
+    /// When the file lacks it.
     pub fn architecture(&self) -> Result<&str, FormatError> {
         self.required("general.architecture", GgufValue::as_str, "text")
     }
 
-    /// The values of a floating point or quantised tensor, with its rows in the file's order.
+    /// Reads the values of a floating-point or quantised tensor, with its rows in the file's order.
     ///
     /// # Errors
     /// When there is no such tensor, when it holds integers, or when the file cannot be read.
@@ -111,7 +111,7 @@ impl<R: ReadAt> Gguf<R> {
         })
     }
 
-    /// The values of an integer tensor.
+    /// Reads the values of an integer tensor.
     pub(super) fn read_i64(&self, tensor: &GgufTensor) -> Result<Vec<i64>, FormatError> {
         let extent = self.extent(tensor);
         let mut values = pieces::reserve(tensor.element_count(), &extent)?;
@@ -125,10 +125,10 @@ impl<R: ReadAt> Gguf<R> {
         Ok(values)
     }
 
-    /// A tensor's bytes from `offset` on, as they are stored: for whoever computes on the blocks themselves.
+    /// Reads a tensor's bytes from `offset` on, as they are stored, for computing on the blocks themselves.
     ///
     /// # Errors
-    /// When they end past the tensor, or the file cannot be read.
+    /// When the bytes end past the tensor, or the file cannot be read.
     pub fn read_stored(&self, tensor: &GgufTensor, offset: u64, bytes: &mut [u8]) -> Result<(), FormatError> {
         let place = || Place::Tensor(tensor.name.clone());
         let end = offset.checked_add(bytes.len() as u64);
@@ -161,7 +161,7 @@ impl<R: ReadAt> Gguf<R> {
         Extent { file: &self.file, tensor: &tensor.name, offset: tensor.offset, len: tensor.byte_len }
     }
 
-    /// The metadata value at `key` as `get` takes it; an error if it is there and `get` refuses it.
+    /// Returns the metadata value at `key`, converted by `get`, or an error if it is there and `get` refuses it.
     pub(super) fn optional<'a, T>(
         &'a self,
         key: &str,
@@ -182,7 +182,7 @@ impl<R: ReadAt> Gguf<R> {
         })
     }
 
-    /// As [`optional`](Self::optional), and an error if there is no such key.
+    /// Like [`optional`](Self::optional), but returns an error if there is no such key.
     pub(super) fn required<'a, T>(
         &'a self,
         key: &str,

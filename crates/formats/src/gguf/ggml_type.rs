@@ -1,4 +1,4 @@
-//! How ggml stores a tensor: one number after the other, or blocks of small integers that share scales.
+//! ggml's storage formats of a tensor: one number after the other, or blocks of small integers that share scales.
 
 use std::fmt;
 
@@ -54,12 +54,12 @@ impl GgmlType {
         GgmlType::BF16,
     ];
 
-    /// The format with ggml's number `id`.
+    /// Returns the format with ggml's number `id`.
     pub fn from_id(id: u32) -> Option<Self> {
         Self::ALL.into_iter().find(|ggml| *ggml as u32 == id)
     }
 
-    /// The values in a block and the bytes that they take; `(1, size)` for plain numbers.
+    /// Returns the number of values in a block and the bytes that they take; `(1, size)` for plain numbers.
     pub const fn block(self) -> (usize, usize) {
         match self {
             GgmlType::F32 | GgmlType::I32 => (1, 4),
@@ -80,7 +80,7 @@ impl GgmlType {
         }
     }
 
-    /// The plain number format, unless the values lie in quantised blocks.
+    /// Returns the plain number format, unless the values are stored in quantised blocks.
     pub const fn plain(self) -> Option<Dtype> {
         Some(match self {
             GgmlType::F64 => Dtype::F64,
@@ -102,7 +102,7 @@ impl fmt::Display for GgmlType {
     }
 }
 
-/// ggml's name for a format that this crate cannot read, for an error that people can act on.
+/// Returns ggml's name for a format that this crate cannot read, for an error message that people can act on.
 pub(crate) fn unreadable_name(id: u32) -> &'static str {
     match id {
         9 => "Q8_1",

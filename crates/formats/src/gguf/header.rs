@@ -1,4 +1,4 @@
-//! Parsing a GGUF header: metadata, then the table of tensors.
+//! Parsing of a GGUF header: metadata, then the table of tensors.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -9,33 +9,33 @@ use crate::error::Shortened;
 use crate::{FormatError, Place, ReadAt};
 
 const MAGIC: [u8; 4] = *b"GGUF";
-/// ggml's own limit.
+/// ggml's own limit of a tensor's dimensions.
 const MOST_DIMENSIONS: u32 = 4;
 const DEFAULT_ALIGNMENT: u64 = 32;
-/// Arrays of arrays are legal and unheard of; a hundred levels of them are an attack on the stack.
+/// Deepest nesting of arrays. Arrays of arrays are legal and unheard of; a hundred levels of them are an attack on the stack.
 const DEEPEST_ARRAY: usize = 8;
-/// The least that a metadata entry takes: an empty key, a type, a byte.
+/// Fewest bytes of a metadata entry: an empty key, a type, a byte.
 const LEAST_ENTRY: u64 = 13;
-/// The least that a tensor's line takes: an empty name, no dimensions, a type, an offset.
+/// Fewest bytes of a tensor's line: an empty name, no dimensions, a type, an offset.
 const LEAST_TENSOR: u64 = 24;
 
-/// A tensor as the file describes it.
+/// Description of a tensor in the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GgufTensor {
-    /// The name in the file, such as `blk.0.attn_q.weight`.
+    /// Name in the file, such as `blk.0.attn_q.weight`.
     pub name: String,
-    /// Row-major, `[out, in]` for a weight: the reverse of the file's order.
+    /// Row-major shape, `[out, in]` for a weight: the reverse of the file's order.
     pub shape: Vec<usize>,
-    /// How the values are stored.
+    /// Storage format of the values.
     pub ggml_type: GgmlType,
-    /// The first byte, from the start of the file.
+    /// Offset of the first byte, from the start of the file.
     pub offset: u64,
-    /// The number of bytes.
+    /// Number of bytes.
     pub byte_len: u64,
 }
 
 impl GgufTensor {
-    /// The number of values.
+    /// Returns the number of values.
     pub fn element_count(&self) -> usize {
         self.shape.iter().product()
     }
@@ -209,7 +209,7 @@ fn alignment(metadata: &BTreeMap<String, GgufValue>, file: &str) -> Result<u64, 
     }
 }
 
-/// One line of the table; the offset is still from the start of the data.
+/// Reads one line of the table; the offset is still from the start of the data.
 fn read_tensor<R: ReadAt + ?Sized>(
     cursor: &mut Cursor<'_, R>,
     alignment: u64,

@@ -7,15 +7,15 @@ use super::{GgmlType, GgufValue};
 use crate::config::{Rope, RopeScaling};
 use crate::{FormatError, Place, ReadAt, TensorSource};
 
-/// What Transformers takes when a file does not say.
+/// Rotary base that Transformers uses when a file lacks it.
 const DEFAULT_THETA: f64 = 10_000.0;
 
 impl<R: ReadAt> GgufModel<R> {
-    /// The model's `config.json`.
+    /// Returns the model's `config.json`.
     ///
     /// # Errors
-    /// When the metadata lacks what a config needs, or asks for what Hugging Face's model cannot do here:
-    /// experts, partly rotated heads, a rotary scaling other than linear and Llama 3's.
+    /// When the metadata lacks a setting that a config needs, or has one that Hugging Face's model does not support here: experts, partly rotated
+    /// heads, a rotary scaling other than linear and Llama 3's.
     pub fn hf_config(&self) -> Result<Value, FormatError> {
         self.refuse_experts()?;
         let hidden = self.number("embedding_length")?;
@@ -54,7 +54,7 @@ impl<R: ReadAt> GgufModel<R> {
             "use_cache": true,
             "vocab_size": self.vocab_size()?,
         });
-        // Qwen3 and Gemma 3 have a width of their own where the file does not say.
+        // Qwen3 and Gemma 3 have their own width of a head if the file lacks it.
         let by_itself = matches!(self.architecture, Architecture::Qwen3 | Architecture::Gemma3);
         if by_itself || heads == 0 || head_dim * heads != hidden {
             config["head_dim"] = json!(head_dim);
@@ -76,7 +76,7 @@ impl<R: ReadAt> GgufModel<R> {
         Ok(config)
     }
 
-    /// What llama.cpp knows of Gemma 3 without being told: how scores are scaled, and which layers have a window.
+    /// Adds the settings of Gemma 3 that llama.cpp has in its code: the scale of the scores, and the layers that have a window.
     fn add_gemma3(
         &self,
         config: &mut Value,
@@ -84,7 +84,7 @@ impl<R: ReadAt> GgufModel<R> {
         heads: usize,
         head_dim: usize,
     ) -> Result<(), FormatError> {
-        // Only the largest, of 62 layers, scales by what a head would be wide if all of them made the residual stream.
+        // Only the largest model, of 62 layers, scales by the width of the residual stream divided by the number of heads.
         let largest = self.number("block_count")? == 62;
         let scalar = if largest { hidden.checked_div(heads).unwrap_or(head_dim) } else { head_dim };
         config["query_pre_attn_scalar"] = json!(scalar);
@@ -97,7 +97,7 @@ impl<R: ReadAt> GgufModel<R> {
         Ok(())
     }
 
-    /// Phi-3's window, and its rotary embedding: of a part of each head, with divisors for short and for long texts.
+    /// Adds Phi-3's window and its rotary embedding, which rotates a part of each head and has divisors for short and for long texts.
     fn add_phi3(&self, config: &mut Value, head_dim: usize) -> Result<(), FormatError> {
         config["sliding_window"] = match self.optional_number("attention.sliding_window")? {
             Some(0) | None => Value::Null,
@@ -135,7 +135,7 @@ impl<R: ReadAt> GgufModel<R> {
         let implied = hidden.checked_div(heads).unwrap_or(0);
         let head_dim = self.optional_number("attention.key_length")?;
         let rotated = self.optional_number("rope.dimension_count")?;
-        // Phi-3's heads may be turned in part.
+        // Phi-3's heads may be rotated in part.
         let whole = rotated.filter(|_| self.architecture != Architecture::Phi3);
         let head_dim = head_dim.or(whole).unwrap_or(implied);
         match rotated {
@@ -172,7 +172,7 @@ impl<R: ReadAt> GgufModel<R> {
         self.gguf.optional(&self.key(name), GgufValue::as_f64, "float")
     }
 
-    /// The type that the weights come in, or f32 when they are dequantised to it.
+    /// Returns the stored type of the weights, or f32 if they are dequantised to it.
     pub(super) fn torch_dtype(&self) -> &'static str {
         let has = |ggml| self.gguf.tensors().iter().any(|tensor| tensor.ggml_type == ggml);
         match self.gguf.tensors().iter().all(|tensor| tensor.ggml_type.plain().is_some()) {
@@ -213,8 +213,8 @@ impl<R: ReadAt> GgufModel<R> {
         }
     }
 
-    /// Llama 3's scaling reaches a GGUF only as one divisor for each frequency. Its largest is the factor, and the other
-    /// parameters are the same in every Llama 3 release, so that a guess can be made, and proven by computing it.
+    /// Returns Llama 3's scaling, of which a GGUF stores only one divisor for each frequency. The largest divisor is the factor, and the other
+    /// parameters are the same in every Llama 3 release, so that they can be guessed, and the guess can be verified by computing the divisors.
     fn llama3_scaling(&self, theta: f64, head_dim: usize) -> Result<Value, FormatError> {
         let divisors = self.gguf.read_f32(ROPE_FREQS)?;
         let factor = divisors.iter().copied().fold(1.0f32, f32::max);

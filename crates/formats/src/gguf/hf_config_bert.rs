@@ -1,4 +1,4 @@
-//! The `config.json` of a BERT that lies in a GGUF file.
+//! The `config.json` of a BERT model that is stored in a GGUF file.
 
 use serde_json::{Map, Value, json};
 
@@ -6,14 +6,14 @@ use super::GgufValue;
 use super::model::GgufModel;
 use crate::{FormatError, Place, ReadAt, TensorSource};
 
-/// What llama.cpp calls the weights of classes.
+/// llama.cpp's name for the weight of the classification head.
 const CLASSIFIER: &str = "classifier.weight";
 
 impl<R: ReadAt> GgufModel<R> {
     pub(super) fn bert_config(&self) -> Result<Value, FormatError> {
         let types = self.info("embeddings.token_type_embeddings.weight");
         let tokenizer = self.gguf.optional("tokenizer.ggml.model", GgufValue::as_str, "text")?;
-        // Under the same name llama.cpp keeps RoBERTa, whose positions it renumbers, and DistilBERT, which has no token types.
+        // llama.cpp uses the same name for RoBERTa, whose positions it renumbers, and for DistilBERT, which has no token types.
         let kin = match (types, tokenizer) {
             (None, _) => Some("DistilBERT"),
             (_, Some("gpt2" | "t5")) => Some("RoBERTa"),

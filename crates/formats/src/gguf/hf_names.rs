@@ -1,8 +1,8 @@
-//! GGUF's tensor names to Hugging Face's.
+//! Conversion of GGUF's tensor names to Hugging Face's.
 
 use super::model::Architecture;
 
-/// What Hugging Face's model of this architecture calls the tensor `name`; `None` if it has no such tensor.
+/// Returns the name of the tensor `name` in Hugging Face's model of this architecture, or `None` if it has no such tensor.
 pub(super) fn hf_name(architecture: Architecture, name: &str) -> Option<String> {
     if architecture == Architecture::Bert {
         return bert_name(name);
@@ -16,10 +16,10 @@ pub(super) fn hf_name(architecture: Architecture, name: &str) -> Option<String> 
     Some(whole.to_owned())
 }
 
-/// `blk.LAYER.MODULE.KIND` in its parts.
+/// Splits `blk.LAYER.MODULE.KIND` into its parts.
 fn layer_parts(name: &str) -> Option<(&str, &str, &str)> {
     let (layer, rest) = name.strip_prefix("blk.")?.split_once('.')?;
-    // Only the number as it is always written, so that no two names become one.
+    // Only the usual spelling of the number, so that no two names become one.
     if layer.parse::<u32>().ok()?.to_string() != layer {
         return None;
     }
@@ -27,7 +27,7 @@ fn layer_parts(name: &str) -> Option<(&str, &str, &str)> {
     Some((layer, module, kind))
 }
 
-/// BERT has biases everywhere but in the embeddings, and its norms behind what they belong to.
+/// Returns the names of BERT, which has biases everywhere but in the embeddings, and its norms after the parts that they belong to.
 fn bert_name(name: &str) -> Option<String> {
     let embedding = match name {
         "token_embd.weight" => Architecture::Bert.embedding(),
@@ -66,7 +66,7 @@ fn hf_layer_name(architecture: Architecture, name: &str) -> Option<String> {
         (Gemma3, "post_attention_norm") => ("post_attention_layernorm", false),
         (Gemma3, "ffn_norm") => ("pre_feedforward_layernorm", false),
         (Gemma3, "post_ffw_norm") => ("post_feedforward_layernorm", false),
-        // One for queries, keys and values; and what is called up is gate and up in one.
+        // One layer for queries, keys and values; and the one called up is gate and up in one.
         (Phi3, "attn_qkv") => ("self_attn.qkv_proj", false),
         (Phi3, "ffn_up") => ("mlp.gate_up_proj", false),
         (Phi3, "attn_q" | "attn_k" | "attn_v" | "ffn_gate") => return None,
@@ -76,7 +76,7 @@ fn hf_layer_name(architecture: Architecture, name: &str) -> Option<String> {
     known.then(|| format!("model.layers.{layer}.{module}.{kind}"))
 }
 
-/// The names that all have, and whether there may be a bias.
+/// Returns the names that all architectures share, and whether there may be a bias.
 fn hf_module(module: &str) -> Option<(&'static str, bool)> {
     Some(match module {
         "attn_norm" => ("input_layernorm", false),

@@ -9,18 +9,18 @@ use crate::{FormatError, Place, ReadAt};
 
 /// `tokenizer.ggml.token_type` of ordinary pieces of text.
 const NORMAL: i64 = 1;
-/// ... of the token for what no piece matches.
+/// `tokenizer.ggml.token_type` of the token for text that no piece matches.
 const UNKNOWN: i64 = 2;
-/// ... of markers such as `<|im_start|>`: special added tokens.
+/// `tokenizer.ggml.token_type` of markers such as `<|im_start|>`: special added tokens.
 const CONTROL: i64 = 3;
-/// ... of added tokens that are text, such as `<think>`.
+/// `tokenizer.ggml.token_type` of added tokens that are text, such as `<think>`.
 const USER_DEFINED: i64 = 4;
 
 impl<R: ReadAt> Gguf<R> {
-    /// `tokenizer.json` and `tokenizer_config.json`, to be read by the tokenizers library and by Transformers.
+    /// Returns `tokenizer.json` and `tokenizer_config.json`, for the tokenizers library and for Transformers.
     ///
-    /// Byte-level BPE (`gpt2`) and SentencePiece (`llama`) vocabularies are supported; the latter become a BPE with byte
-    /// fallback, as Transformers' own converter makes of them.
+    /// Byte-level BPE (`gpt2`) and SentencePiece (`llama`) vocabularies are supported; the latter become a BPE with byte fallback, as in
+    /// Transformers' own converter.
     ///
     /// # Errors
     /// When the file holds no vocabulary, an inconsistent one, or one of another kind or with another pre-tokenizer.
@@ -141,7 +141,8 @@ impl<R: ReadAt> Gguf<R> {
         })
     }
 
-    /// Spaces are part of the text (as `▁`), one is put before it, and bytes without a piece have tokens of their own.
+    /// Returns the parts of a SentencePiece tokenizer. Spaces are part of the text (as `▁`), one is put before it, and bytes without a piece have
+    /// their own tokens.
     fn sentence_piece(&self, vocabulary: &Vocabulary<'_>) -> Result<Kind, FormatError> {
         let scores = self.required("tokenizer.ggml.scores", as_floats, "list of floats")?;
         if scores.len() != vocabulary.tokens.len() {
@@ -192,11 +193,11 @@ impl<R: ReadAt> Gguf<R> {
         })
     }
 
-    /// BERT's: words are cut into the longest pieces that there are; a piece that goes on in a word is marked in Hugging Face's vocabulary
-    /// (`##`), one that begins it in llama.cpp's (`▁`).
+    /// Returns the parts of BERT's tokenizer, which cuts words into the longest pieces in the vocabulary. Hugging Face's vocabulary marks a piece
+    /// that continues a word (`##`); llama.cpp's marks a piece that begins a word (`▁`).
     fn word_piece(&self, vocabulary: &Vocabulary<'_>) -> Result<Kind, FormatError> {
         let normal = |id: &usize| vocabulary.kind(*id) == NORMAL;
-        // llama.cpp does not say whether the model knows capitals; its words do.
+        // The file does not tell whether the model distinguishes capitals; its words do.
         let is_capital = |letter: char| !letter.to_lowercase().eq([letter]);
         let has_capitals = (0..vocabulary.tokens.len())
             .filter(normal)
@@ -248,7 +249,7 @@ impl<R: ReadAt> Gguf<R> {
     }
 }
 
-/// The parts of `tokenizer.json` in which kinds of tokenizer differ.
+/// The parts of `tokenizer.json` that differ between kinds of tokenizer.
 struct Kind {
     normalizer: Value,
     pre_tokenizer: Value,
@@ -256,11 +257,11 @@ struct Kind {
     model: Value,
     add_bos: bool,
     add_eos: bool,
-    /// Whether the second of two texts has no beginning token of its own.
+    /// Whether the second of two texts has no begin token of its own.
     one_beginning: bool,
 }
 
-/// The tokens, their types and the few that have a part to play. Ids are checked against the tokens.
+/// The tokens, their types and the ids of the few with a special role. Ids are checked against the tokens.
 struct Vocabulary<'a> {
     tokens: &'a [String],
     types: Option<&'a [i32]>,
@@ -300,8 +301,7 @@ impl<'a> Vocabulary<'a> {
                 )),
             }
         };
-        // BERT's texts begin and end with tokens of other names, the second misspelt in every file; where a file does not say, llama.cpp knows
-        // them.
+        // BERT's texts begin and end with tokens of other names, the second misspelt in every file; llama.cpp has defaults for files that lack them.
         let model = gguf.optional("tokenizer.ggml.model", GgufValue::as_str, "text")?;
         let known = |text: &str| match model {
             Some("bert") => tokens.iter().position(|token| token == text),
@@ -328,7 +328,7 @@ impl<'a> Vocabulary<'a> {
         self.types.map_or(NORMAL, |types| types[id].into())
     }
 
-    /// Token to id. When two tokens are the same text, the later one has it, as in llama.cpp.
+    /// Returns the map from token to id. When two tokens are the same text, the later one is used, as in llama.cpp.
     fn ids(&self) -> Value {
         let ids = self.tokens.iter().enumerate();
         Value::Object(ids.map(|(id, token)| (token.clone(), id.into())).collect())
@@ -358,7 +358,7 @@ impl<'a> Vocabulary<'a> {
             .collect()
     }
 
-    /// Puts the begin token before and the end token behind a text, where they are wanted.
+    /// Returns the post-processor that puts the begin token before and the end token after a text, if they are wanted.
     fn post_processor(&self, add_bos: bool, add_eos: bool, one_beginning: bool) -> Value {
         let bos = self.bos.filter(|_| add_bos);
         let eos = self.eos.filter(|_| add_eos);

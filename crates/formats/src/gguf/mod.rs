@@ -1,7 +1,7 @@
 //! GGUF, the file format of llama.cpp: metadata, tensors in quantised blocks, and a tokenizer, all in one file.
 //!
-//! Format: <https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>. [`Gguf`] is the file as it is; [`GgufModel`]
-//! is the same file seen as the Hugging Face model that it was made from.
+//! Format: <https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>. [`Gguf`] is the file itself; [`GgufModel`] is the same file seen as the
+//! Hugging Face model that it was made from.
 
 mod cursor;
 mod dequantize;

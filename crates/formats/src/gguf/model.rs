@@ -7,28 +7,28 @@ use super::{Gguf, GgufTensor, GgufValue};
 use crate::pieces;
 use crate::{FormatError, Place, ReadAt, StoredDtype, TensorInfo, TensorSource};
 
-/// The factors that stretch Llama 3's rotary frequencies: `config.json` says them in words, GGUF in numbers.
+/// Divisors of Llama 3's rotary frequencies: `config.json` has their parameters, GGUF the numbers.
 pub(super) const ROPE_FREQS: &str = "rope_freqs.weight";
 
-/// The divisors of Phi-3's rotary frequencies, for short and for long texts.
+/// Divisors of Phi-3's rotary frequencies, for short and for long texts.
 pub(super) const ROPE_FACTORS: [&str; 2] = ["rope_factors_short.weight", "rope_factors_long.weight"];
 
 /// A GGUF file of a known architecture, under Hugging Face's names and in its layouts.
 ///
-/// llama.cpp rotates neighbouring pairs of query and key values, Hugging Face a value and the one half a head further
-/// on, so that llama.cpp's converter interleaves the rows of `q_proj` and `k_proj` (architecture `llama` only). Reading
-/// them here undoes that; a LoRA trained on what comes out fits the original model. It also adds one to Gemma's norms, which is taken away here.
+/// llama.cpp rotates neighbouring pairs of query and key values, Hugging Face pairs half a head apart, so that llama.cpp's converter interleaves the
+/// rows of `q_proj` and `k_proj` (architecture `llama` only). Reading them here undoes that: a LoRA trained on the result fits the original model.
+/// The converter also adds one to Gemma's norms, which is subtracted here.
 #[derive(Debug)]
 pub struct GgufModel<R> {
     pub(super) gguf: Gguf<R>,
     pub(super) architecture: Architecture,
     infos: Vec<TensorInfo>,
-    /// For each of `infos`, the index of its tensor in the file and the heads whose rows are interleaved in it.
+    /// Index of the tensor in the file for each of `infos`, and the number of heads whose rows are interleaved in it.
     origins: Vec<(usize, Option<usize>)>,
     by_name: HashMap<String, usize>,
 }
 
-/// The architectures whose names and layouts are known.
+/// Architectures whose names and layouts are known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Architecture {
     Llama,
@@ -42,7 +42,7 @@ pub(super) enum Architecture {
 impl Architecture {
     const ALL: [Self; 6] = [Self::Llama, Self::Qwen2, Self::Qwen3, Self::Gemma3, Self::Phi3, Self::Bert];
 
-    /// GGUF's name, which is also the prefix of its metadata keys.
+    /// Returns GGUF's name, which is also the prefix of the architecture's metadata keys.
     pub fn name(self) -> &'static str {
         match self {
             Architecture::Llama => "llama",
@@ -54,7 +54,7 @@ impl Architecture {
         }
     }
 
-    /// Hugging Face's name of the embedding.
+    /// Returns Hugging Face's name of the embedding.
     pub fn embedding(self) -> &'static str {
         match self {
             Architecture::Bert => "embeddings.word_embeddings.weight",
@@ -64,10 +64,10 @@ impl Architecture {
 }
 
 impl<R: ReadAt> GgufModel<R> {
-    /// Opens a GGUF file as a model. `file_name` is what errors call it.
+    /// Opens a GGUF file as a model. Errors use `file_name` as the name of the file.
     ///
     /// # Errors
-    /// As [`Gguf::open`] and [`GgufModel::new`].
+    /// The errors of [`Gguf::open`] and [`GgufModel::new`].
     pub fn open(reader: R, file_name: impl Into<String>) -> Result<Self, FormatError> {
         Self::new(Gguf::open(reader, file_name)?)
     }
@@ -75,7 +75,7 @@ impl<R: ReadAt> GgufModel<R> {
     /// Maps the file's tensors to Hugging Face's.
     ///
     /// # Errors
-    /// When the architecture is not known, or a tensor has no counterpart in it (a mixture of experts, say).
+    /// When the architecture is not known, or a tensor has no counterpart in it (for example in a mixture of experts).
     pub fn new(gguf: Gguf<R>) -> Result<Self, FormatError> {
         let name = gguf.architecture()?;
         let architecture = Architecture::ALL.into_iter().find(|known| known.name() == name);
@@ -144,20 +144,20 @@ impl<R: ReadAt> GgufModel<R> {
         Ok(())
     }
 
-    /// The file underneath.
+    /// Returns the underlying file.
     pub fn gguf(&self) -> &Gguf<R> {
         &self.gguf
     }
 
-    /// `tokenizer.json` and `tokenizer_config.json`, as [`Gguf::hf_tokenizer`] makes them.
+    /// Returns `tokenizer.json` and `tokenizer_config.json` of [`Gguf::hf_tokenizer`].
     ///
     /// # Errors
-    /// As [`Gguf::hf_tokenizer`].
+    /// The errors of [`Gguf::hf_tokenizer`].
     pub fn hf_tokenizer(&self) -> Result<(serde_json::Value, serde_json::Value), FormatError> {
         self.gguf.hf_tokenizer()
     }
 
-    /// The metadata key of this architecture that ends in `name`.
+    /// Returns the metadata key of this architecture that ends in `name`.
     pub(super) fn key(&self, name: &str) -> String {
         format!("{}.{name}", self.architecture.name())
     }
@@ -184,7 +184,7 @@ fn as_usize(value: &GgufValue) -> Option<usize> {
     value.as_u64()?.try_into().ok()
 }
 
-/// Where row `row` of the file goes: rows `2j` and `2j + 1` of a head are rows `j` and `j + half` of Hugging Face's.
+/// Returns the place of the file's row `row` in Hugging Face's order: rows `2j` and `2j + 1` of a head become rows `j` and `j + half`.
 fn deinterleaved(row: usize, head_rows: usize) -> usize {
     let (head, within) = (row / head_rows, row % head_rows);
     head * head_rows + within % 2 * (head_rows / 2) + within / 2
@@ -237,7 +237,7 @@ impl<R: ReadAt> TensorSource for GgufModel<R> {
         bytes.resize(tensor.byte_len as usize, 0);
         self.gguf.read_stored(tensor, 0, &mut bytes)?;
         let Some(heads) = interleaved else { return Ok(Some(bytes)) };
-        // A row is whole blocks, so that rows can be put right without a look into them.
+        // A row is a whole number of blocks, so that rows can be reordered without decoding them.
         let row_bytes = bytes.len() / tensor.shape[0];
         let mut ordered = pieces::reserve(bytes.len(), &extent)?;
         ordered.resize(bytes.len(), 0);
@@ -260,7 +260,7 @@ mod tests {
 
     #[test]
     fn rows_go_back_to_rotate_half() {
-        // Two heads of six rows, as the converter leaves them: a head's halves, taken in turns.
+        // Two heads of six rows, as the converter leaves them: the rows of a head's halves alternate.
         let stored = [0, 3, 1, 4, 2, 5, 6, 9, 7, 10, 8, 11];
         for (row, original) in stored.into_iter().enumerate() {
             assert_eq!(deinterleaved(row, 6), original);

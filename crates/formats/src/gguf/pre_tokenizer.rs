@@ -1,21 +1,21 @@
-//! How text is cut into words before byte-pair merges: GGUF only names it, `tokenizer.json` spells it out.
+//! Pre-tokenizers, which cut text into words before byte-pair merges: GGUF has only their names, `tokenizer.json` their definitions.
 //!
-//! The patterns are those of the models' own `tokenizer.json`; llama.cpp's, which its regex engine needed adapted, stand
-//! in `llm_tokenizer_bpe` of its `llama-vocab.cpp`.
+//! The patterns are those of the models' own `tokenizer.json`. llama.cpp's patterns, which are adapted to its regex engine, are in
+//! `llm_tokenizer_bpe` of its `llama-vocab.cpp`.
 
 use serde_json::{Value, json};
 
-/// What a `tokenizer.ggml.pre` stands for.
+/// Definition of a `tokenizer.ggml.pre`.
 pub(super) struct PreTokenizer {
     pub normalizer: Value,
     pub pre_tokenizer: Value,
-    /// A word that is a token is taken as it is, without merging up to it.
+    /// Whether a word that is a token is used directly, without merging up to it.
     pub ignore_merges: bool,
-    /// Whether a begin-of-text token comes first when the file does not say.
+    /// Whether a begin-of-text token comes first when the file does not specify it.
     pub add_bos: bool,
 }
 
-/// Every name that [`pre_tokenizer`] knows, for the error about one it does not.
+/// Every name that [`pre_tokenizer`] knows, for the error about an unknown one.
 pub(super) const KNOWN: &str = "default, gpt-2, smollm, starcoder, refact, llama-bpe, llama3, llama-v3, qwen2, qwen35, \
                                 deepseek-llm, deepseek-coder";
 
@@ -23,7 +23,7 @@ const LLAMA3: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{
 const QWEN2: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 const QWEN35: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
-// Escaped, because several of these characters are other ones to whatever normalises Unicode (an editor, say).
+// Escaped, because a program that normalises Unicode (such as an editor) changes several of these characters.
 const DEEPSEEK_CJK: &str = "[\u{4e00}-\u{9fa5}\u{800}-\u{4e00}\u{ac00}-\u{d7ff}]+";
 const DEEPSEEK_LETTERS: &str = "\\s?[A-Za-z\u{b5}\u{c0}-\u{d6}\u{d8}-\u{f6}\u{f8}-\u{1ba}\u{1bc}-\u{1bf}\u{1c4}-\u{293}\u{295}-\
     \u{2af}\u{370}-\u{373}\u{376}\u{377}\u{37b}-\u{37d}\u{37f}\u{386}\u{388}-\u{38a}\u{38c}\u{38e}-\
@@ -41,7 +41,7 @@ const DEEPSEEK_LETTERS: &str = "\\s?[A-Za-z\u{b5}\u{c0}-\u{d6}\u{d8}-\u{f6}\u{f8
 const DEEPSEEK_PUNCTUATION: &str =
     "\\s?[!-/:-~\u{ff01}-\u{ff0f}\u{ff1a}-\u{ff5e}\u{2018}-\u{201f}\u{3000}-\u{3002}]+";
 
-/// The pre-tokenizer called `name` in `tokenizer.ggml.pre`; `None` if it is not known.
+/// Returns the pre-tokenizer with the name `name` in `tokenizer.ggml.pre`, or `None` if it is not known.
 pub(super) fn pre_tokenizer(name: &str) -> Option<PreTokenizer> {
     let plain = |steps: Value| PreTokenizer {
         normalizer: Value::Null,

@@ -1,15 +1,15 @@
-//! The merges that a SentencePiece vocabulary's scores imply.
+//! Merges implied by the scores of a SentencePiece vocabulary.
 //!
-//! SentencePiece merges whichever neighbours make the piece of the best score; `tokenizer.json` wants a list of merges,
-//! best first. This is Transformers' `generate_merges`, with the same order among equals.
+//! SentencePiece merges the neighbours that form the piece of the best score; `tokenizer.json` needs a list of merges, best first. This is
+//! Transformers' `generate_merges`, with the same order among equals.
 
 use std::cmp::Ordering;
 use std::collections::HashMap;
 
-/// Pieces longer than this do not come from merges, but from someone who counts on the square of their length.
+/// Length of the longest piece that is split. Longer ones do not come from merges, but from an attack that relies on the square of their length.
 const LONGEST_PIECE: usize = 512;
 
-/// Every way to make one of `pieces` (text, score) out of two others, best score first.
+/// Returns every way to form one of `pieces` (text, score) from two others, best score first.
 pub(super) fn merges<'a>(pieces: &[(&'a str, f32)]) -> Vec<(&'a str, &'a str)> {
     let ids: HashMap<&str, usize> = pieces.iter().enumerate().map(|(id, (piece, _))| (*piece, id)).collect();
     let mut merges = Vec::new();

@@ -1,6 +1,6 @@
-//! The values of GGUF's metadata.
+//! Values of GGUF's metadata.
 
-/// One metadata value.
+/// A metadata value.
 #[derive(Debug, Clone, PartialEq)]
 pub enum GgufValue {
     /// Unsigned 8-bit integer.
@@ -21,7 +21,7 @@ pub enum GgufValue {
     Bool(bool),
     /// UTF-8 text.
     String(String),
-    /// Values of one type.
+    /// Array of values of one type.
     Array(GgufArray),
     /// Unsigned 64-bit integer.
     U64(u64),
@@ -63,7 +63,7 @@ pub enum GgufArray {
 }
 
 impl GgufValue {
-    /// The value as an unsigned integer, whatever its width.
+    /// Returns the value as an unsigned integer, whatever its width.
     pub fn as_u64(&self) -> Option<u64> {
         match *self {
             GgufValue::U8(v) => Some(v.into()),
@@ -78,8 +78,8 @@ impl GgufValue {
         }
     }
 
-    /// The value as a float. A 32-bit one becomes the 64-bit float that prints the same (`1e-5`, not
-    /// `9.99999974e-6`): that is the number which was meant.
+    /// Returns the value as a float. A 32-bit one becomes the 64-bit float with the same shortest decimal form (`1e-5`, not `9.99999974e-6`), which
+    /// is the intended number.
     pub fn as_f64(&self) -> Option<f64> {
         match *self {
             GgufValue::F32(v) => v.to_string().parse().ok(),
@@ -88,7 +88,7 @@ impl GgufValue {
         }
     }
 
-    /// The value, if it is a boolean.
+    /// Returns the value, if it is a boolean.
     pub fn as_bool(&self) -> Option<bool> {
         match *self {
             GgufValue::Bool(v) => Some(v),
@@ -96,7 +96,7 @@ impl GgufValue {
         }
     }
 
-    /// The value, if it is text.
+    /// Returns the value, if it is text.
     pub fn as_str(&self) -> Option<&str> {
         match self {
             GgufValue::String(v) => Some(v),
@@ -104,7 +104,7 @@ impl GgufValue {
         }
     }
 
-    /// The value, if it is an array of texts.
+    /// Returns the value, if it is an array of texts.
     pub fn as_strings(&self) -> Option<&[String]> {
         match self {
             GgufValue::Array(GgufArray::String(v)) => Some(v),

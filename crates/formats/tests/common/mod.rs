@@ -1,7 +1,7 @@
-//! A GGUF writer, as small as the tests need one.
+//! A small GGUF writer for the tests.
 #![allow(dead_code)]
 
-/// A metadata value with its type's number.
+/// A metadata value with the number of its type.
 #[derive(Clone)]
 pub enum Meta {
     U32(u32),
@@ -11,7 +11,7 @@ pub enum Meta {
     Strs(Vec<String>),
     I32s(Vec<i32>),
     F32s(Vec<f32>),
-    /// A type's number and the value's bytes, right or wrong.
+    /// Number of a type and bytes of the value, right or wrong.
     Raw(u32, Vec<u8>),
 }
 
@@ -97,7 +97,7 @@ pub fn gguf(metadata: &[(&str, Meta)], tensors: &[Tensor]) -> Vec<u8> {
     out
 }
 
-/// A Llama of two heads of four values, one layer, 8-token byte-level vocabulary; every value tells its row.
+/// Returns a Llama with two heads of four values, one layer and a byte-level vocabulary of 8 tokens; every value tells its row.
 pub fn tiny_llama() -> (Vec<(&'static str, Meta)>, Vec<Tensor>) {
     let tokens = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "a", "b", "ab", "Ġ", "<think>"];
     let metadata = vec![

@@ -1,4 +1,4 @@
-//! Which operations run as what on the CubeCL runtimes.
+//! Implementations of the operations on the CubeCL runtimes.
 
 use burn::backend::{
     Cube,
@@ -8,7 +8,7 @@ use burn::backend::{
 use super::KernelBackend;
 use crate::{AdamWStep, Dropout, PackedForm, gpu, portable};
 
-/// wgpu: WGSL where it can run. CUDA and the other CubeCL runtimes: the portable bodies.
+/// Operations on the CubeCL runtimes: WGSL on wgpu where it can run, the portable bodies on CUDA and the others.
 impl KernelBackend for Cube {
     fn linear(x: FloatTensor<Self>, w: FloatTensor<Self>) -> FloatTensor<Self> {
         match gpu::takes(&[&x, &w], &[]) {

@@ -1,4 +1,4 @@
-//! Which operations run as what on the CPU.
+//! Implementations of the operations on the CPU.
 
 use burn::backend::{
     Flex,
@@ -8,7 +8,7 @@ use burn::backend::{
 use super::KernelBackend;
 use crate::{AdamWStep, Dropout, PackedForm, cpu};
 
-/// The CPU: loops over slices around one matrix product.
+/// Operations on the CPU: loops over slices around one matrix product.
 impl KernelBackend for Flex {
     fn linear(x: FloatTensor<Self>, w: FloatTensor<Self>) -> FloatTensor<Self> {
         cpu::linear::forward(x, w)

@@ -1,4 +1,4 @@
-//! Fast path of [`crate::portable::adamw`]: one pass, in place where nobody else holds the vectors.
+//! Fast path of [`crate::portable::adamw`]: one pass, in place for vectors without another owner.
 
 use burn::backend::flex::FlexTensor;
 use pulp::Arch;
@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use super::{GRAIN, floats};
 use crate::AdamWStep;
 
-/// `(θ, m, v)` after the step; all `[n]`.
+/// Returns `(θ, m, v)` after the step; all `[n]`.
 pub fn step(
     theta: FlexTensor,
     m: FlexTensor,
@@ -50,8 +50,8 @@ pub fn step(
     (theta, m, v)
 }
 
-/// The tensor with its elements, and no others, in its storage. Not copied if that is so already: a second handle would make
-/// writing copy.
+/// Returns the tensor in a storage that holds its elements and no others. It is not copied if that is so already: a second handle would force a copy
+/// on writing.
 fn owned(tensor: FlexTensor) -> FlexTensor {
     let whole = tensor.as_slice::<f32>().is_some_and(|slice| size_of_val(slice) == tensor.bytes().len());
     if whole { tensor } else { tensor.to_contiguous() }

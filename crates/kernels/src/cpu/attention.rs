@@ -1,5 +1,5 @@
-//! Fast path of [`crate::portable::attention`]: a head at a time, a block of queries at a time, so that only a block of scores exists
-//! and the half that causality forbids is skipped.
+//! Fast path of [`crate::portable::attention`]: one head and one block of queries at a time, so that only a block of scores exists and the half that
+//! causality forbids is skipped.
 
 use burn::backend::flex::FlexTensor;
 use pulp::Arch;
@@ -14,7 +14,7 @@ use super::{
 /// Queries in a block.
 const BLOCK: usize = 64;
 
-/// Where the heads of a call stand in its slices.
+/// Positions of the heads in a call's slices.
 #[derive(Clone, Copy)]
 struct Sizes {
     batch: usize,
@@ -31,7 +31,7 @@ impl Sizes {
         Self { batch, seq, heads, kv_heads, d }
     }
 
-    /// Rows `from..to` of head `head` of `heads` in a `[batch, seq, heads, d]` slice.
+    /// Returns rows `from..to` of head `head` of `heads` in a `[batch, seq, heads, d]` slice.
     fn rows<'a>(
         &self,
         data: &'a [f32],
@@ -44,7 +44,7 @@ impl Sizes {
         View::new(&data[offset..], to - from, self.d, stride)
     }
 
-    /// The key head of query head `head`.
+    /// Returns the key head of query head `head`.
     fn kv_head(&self, head: usize) -> usize {
         head / (self.heads / self.kv_heads)
     }
@@ -54,7 +54,7 @@ impl Sizes {
     }
 }
 
-/// The probabilities of queries `from..to` over keys `0..to`, rows `to` apart, in `scores`.
+/// Writes the probabilities of queries `from..to` over keys `0..to` into `scores`, with rows `to` elements apart.
 fn probabilities(
     scores: &mut [f32],
     q: View<'_>,
@@ -83,7 +83,7 @@ fn probabilities(
     });
 }
 
-/// `[batch, heads, seq, d]` to `[batch, seq, kv, d]`, adding up the `heads / kv` neighbours that share a place.
+/// Rearranges `[batch, heads, seq, d]` to `[batch, seq, kv, d]`, adding up the `heads / kv` neighbours that share a key head.
 fn gathered(by_head: &[f32], sizes: Sizes, kv: usize) -> FlexTensor {
     let Sizes { batch, seq, heads, d, .. } = sizes;
     let group = heads / kv;
@@ -101,7 +101,7 @@ fn gathered(by_head: &[f32], sizes: Sizes, kv: usize) -> FlexTensor {
     tensor(out, [batch, seq, kv, d])
 }
 
-/// `q [batch, seq, heads, d]`, `k`, `v` `[batch, seq, kv_heads, d]`, `segment_ids [batch, seq]` to `[batch, seq, heads, d]`.
+/// Computes attention: `q [batch, seq, heads, d]`, `k`, `v` `[batch, seq, kv_heads, d]`, `segment_ids [batch, seq]` to `[batch, seq, heads, d]`.
 pub fn forward(
     q: FlexTensor,
     k: FlexTensor,
@@ -131,7 +131,7 @@ pub fn forward(
     gathered(&out, sizes, heads)
 }
 
-/// `(dQ, dK, dV)` in the shapes of q, k and v.
+/// Returns `(dQ, dK, dV)` in the shapes of q, k and v.
 pub fn backward(
     grad: FlexTensor,
     q: FlexTensor,

@@ -57,7 +57,7 @@ fn run(
             .zip(&targets[start..start + rows])
             .map(|(logits, target)| softmax_minus_target(logits, *target as usize))
             .collect();
-        // Summed in order: the same loss however many threads there are.
+        // Summed in order: the loss does not depend on the number of threads.
         loss += losses.iter().sum::<f64>();
         if want_hidden {
             let out = &mut grad_hidden[start * h..(start + rows) * h];
@@ -70,18 +70,18 @@ fn run(
     Outcome { loss: tensor(vec![loss as f32], [1]), grad_hidden, grad_head }
 }
 
-/// The summed loss, `[1]`.
+/// Returns the summed loss, `[1]`.
 pub fn loss(hidden: FlexTensor, head: FlexTensor, targets: FlexTensor) -> FlexTensor {
     run(&hidden, &head, &targets, false, false).loss
 }
 
-/// The summed loss `[1]` and `dHidden [n, h]`.
+/// Returns the summed loss `[1]` and `dHidden [n, h]`.
 pub fn loss_and_grad(hidden: FlexTensor, head: FlexTensor, targets: FlexTensor) -> (FlexTensor, FlexTensor) {
     let outcome = run(&hidden, &head, &targets, true, false);
     (outcome.loss, tensor(outcome.grad_hidden, dims::<2>(&hidden)))
 }
 
-/// The summed loss `[1]`, `dHidden [n, h]` and `dHead [vocab, h]`.
+/// Returns the summed loss `[1]`, `dHidden [n, h]` and `dHead [vocab, h]`.
 pub fn loss_and_grads(
     hidden: FlexTensor,
     head: FlexTensor,

@@ -1,6 +1,6 @@
 //! One matrix product, over strided slices.
 
-/// A matrix seen in a slice: element `(i, j)` is `data[i * row + j * col]`.
+/// Matrix view of a slice: element `(i, j)` is `data[i * row + j * col]`.
 #[derive(Clone, Copy)]
 pub struct View<'a> {
     data: &'a [f32],
@@ -11,7 +11,7 @@ pub struct View<'a> {
 }
 
 impl<'a> View<'a> {
-    /// `rows × cols`, rows `stride` elements apart.
+    /// Creates a view of `rows × cols` elements, with rows `stride` elements apart.
     ///
     /// # Panics
     ///
@@ -23,22 +23,22 @@ impl<'a> View<'a> {
         Self { data, rows, cols, row: stride, col: 1 }
     }
 
-    /// The transpose: the same elements.
+    /// Returns the transpose, a view of the same elements.
     pub fn t(self) -> Self {
         Self { rows: self.cols, cols: self.rows, row: self.col, col: self.row, ..self }
     }
 }
 
-/// Whether a product may use every core or stays on the calling thread.
+/// Number of threads of a product.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Threads {
-    /// One.
+    /// The calling thread only.
     One,
-    /// As many as pay for the size.
+    /// All threads that the size makes worthwhile.
     All,
 }
 
-/// `out = keep·out + alpha·lhs·rhs`, where `out` has rows `stride` apart; `keep` is 0 or 1.
+/// Computes `out = keep·out + alpha·lhs·rhs`, where the rows of `out` are `stride` elements apart; `keep` is 0 or 1.
 ///
 /// # Panics
 ///
@@ -59,7 +59,7 @@ pub fn gemm(
     }
     assert!(n <= stride || m == 1, "rows overlap");
     assert!(out.len() >= (m - 1) * stride + n, "output too short");
-    // About 7 million multiplications: below, waking a thread costs more than it brings.
+    // About 7 million multiplications: below that, waking a thread costs more than it saves.
     let parallelism = match threads {
         Threads::All if m * n * k >= 192 * 192 * 192 => ::gemm::Parallelism::Rayon(0),
         _ => ::gemm::Parallelism::None,

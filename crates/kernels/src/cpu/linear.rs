@@ -8,7 +8,7 @@ use super::{
     tensor,
 };
 
-/// `out = keep·out + alpha·x·wᵀ` over slices: `x [n, in]`, `w [out, in]`.
+/// Computes `out = keep·out + alpha·x·wᵀ` over slices: `x [n, in]`, `w [out, in]`.
 pub(super) fn times_transposed(
     out: &mut [f32],
     keep: bool,
@@ -22,7 +22,7 @@ pub(super) fn times_transposed(
     gemm(out, size_out, keep, alpha, x, w, Threads::All);
 }
 
-/// `out = keep·out + alpha·grad·w` over slices: `grad [n, out]`, `w [out, in]`.
+/// Computes `out = keep·out + alpha·grad·w` over slices: `grad [n, out]`, `w [out, in]`.
 pub(super) fn times(
     out: &mut [f32],
     keep: bool,
@@ -36,7 +36,7 @@ pub(super) fn times(
     gemm(out, size_in, keep, alpha, grad, w, Threads::All);
 }
 
-/// `alpha·gradᵀ·x` over slices: `grad [n, out]`, `x [n, in]` to `[out, in]`.
+/// Computes `alpha·gradᵀ·x` over slices: `grad [n, out]`, `x [n, in]` to `[out, in]`.
 pub(super) fn transposed_times(
     out: &mut [f32],
     keep: bool,
@@ -50,7 +50,7 @@ pub(super) fn transposed_times(
     gemm(out, size_in, keep, alpha, grad, x, Threads::All);
 }
 
-/// `x [n, in]`, `w [out, in]` to `[n, out]`.
+/// Computes `x·wᵀ`: `x [n, in]`, `w [out, in]` to `[n, out]`.
 pub fn forward(x: FlexTensor, w: FlexTensor) -> FlexTensor {
     let [n, size_in] = dims(&x);
     let [size_out, _] = dims(&w);
@@ -59,7 +59,7 @@ pub fn forward(x: FlexTensor, w: FlexTensor) -> FlexTensor {
     tensor(out, [n, size_out])
 }
 
-/// `grad [n, out]`, `w [out, in]` to `[n, in]`.
+/// Computes `grad·w`: `grad [n, out]`, `w [out, in]` to `[n, in]`.
 pub fn backward_input(grad: FlexTensor, w: FlexTensor) -> FlexTensor {
     let [n, size_out] = dims(&grad);
     let [_, size_in] = dims(&w);
@@ -68,7 +68,7 @@ pub fn backward_input(grad: FlexTensor, w: FlexTensor) -> FlexTensor {
     tensor(out, [n, size_in])
 }
 
-/// `grad [n, out]`, `x [n, in]` to `[out, in]`.
+/// Computes `gradᵀ·x`: `grad [n, out]`, `x [n, in]` to `[out, in]`.
 pub fn backward_weight(grad: FlexTensor, x: FlexTensor) -> FlexTensor {
     let [n, size_out] = dims(&grad);
     let [_, size_in] = dims(&x);

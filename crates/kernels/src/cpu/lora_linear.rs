@@ -1,4 +1,4 @@
-//! Fast path of [`crate::portable::lora_linear`]: the low-rank product is added where the base product stands.
+//! Fast path of [`crate::portable::lora_linear`]: the low-rank product is added in place to the base product.
 
 use std::borrow::Cow;
 
@@ -72,7 +72,7 @@ pub(super) fn add_low_rank_backward(
     out.par_iter_mut().zip(low).for_each(|(out, low)| *out += low);
 }
 
-/// `x [n, in]`, `w [out, in]`, `a [r, in]`, `b [out, r]` to `[n, out]`.
+/// Computes the adapted layer: `x [n, in]`, `w [out, in]`, `a [r, in]`, `b [out, r]` to `[n, out]`.
 pub fn forward(
     x: FlexTensor,
     w: FlexTensor,
@@ -89,7 +89,7 @@ pub fn forward(
     tensor(out, [n, size_out])
 }
 
-/// `dX [n, in]`.
+/// Computes `dX [n, in]`.
 pub fn backward_input(
     grad: FlexTensor,
     w: FlexTensor,
@@ -106,7 +106,7 @@ pub fn backward_input(
     tensor(out, [n, size_in])
 }
 
-/// `(dA [r, in], dB [out, r])`.
+/// Computes `(dA [r, in], dB [out, r])`.
 pub fn backward_adapter(
     grad: FlexTensor,
     x: FlexTensor,

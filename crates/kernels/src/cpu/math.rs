@@ -3,7 +3,7 @@
 /// Lanes of the running sums: two AVX2 registers, one of AVX-512.
 const LANES: usize = 16;
 
-/// `e^x` within 2 units in the last place; 0 below -87.3, infinity above 88.7, NaN for NaN.
+/// Computes `e^x` within 2 units in the last place; 0 below -87.3, infinity above 88.7, NaN for NaN.
 ///
 /// Cody-Waite reduction to `|r| <= ln 2 / 2` and the degree-6 polynomial of Cephes' `expf`.
 #[inline(always)]
@@ -11,7 +11,7 @@ pub fn exp(x: f32) -> f32 {
     const LOG2_E: f32 = std::f32::consts::LOG2_E;
     const LN2_HIGH: f32 = 0.693_359_4;
     const LN2_LOW: f32 = -2.121_944_4e-4;
-    // Adding and taking away 1.5·2²³ rounds to an integer, which then stands in the low bits.
+    // Adding and subtracting 1.5·2²³ rounds to an integer, which is then in the low bits.
     const ROUND: f32 = 12_582_912.0;
     let bounded = if x < -87.3 { -87.3 } else { x };
     let bounded = if bounded > 88.7 { 88.7 } else { bounded };
@@ -36,13 +36,13 @@ pub fn exp(x: f32) -> f32 {
     if x.is_nan() { x } else { y }
 }
 
-/// `1 / (1 + e^-x)`.
+/// Computes `1 / (1 + e^-x)`.
 #[inline(always)]
 pub fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + exp(-x))
 }
 
-/// `Σ f(i)` over `0..len` in [`LANES`] partial sums.
+/// Computes `Σ f(i)` over `0..len` in [`LANES`] partial sums.
 #[inline(always)]
 fn sum_of(len: usize, f: impl Fn(usize) -> f32) -> f32 {
     let mut lanes = [0f32; LANES];
@@ -61,28 +61,28 @@ fn sum_of(len: usize, f: impl Fn(usize) -> f32) -> f32 {
     total as f32
 }
 
-/// `Σ x·y`.
+/// Computes `Σ x·y`.
 #[inline(always)]
 pub fn dot(x: &[f32], y: &[f32]) -> f32 {
     let (x, y) = (&x[..y.len()], y);
     sum_of(y.len(), |i| x[i] * y[i])
 }
 
-/// `Σ x·y·z`.
+/// Computes `Σ x·y·z`.
 #[inline(always)]
 pub fn dot3(x: &[f32], y: &[f32], z: &[f32]) -> f32 {
     let (x, y) = (&x[..z.len()], &y[..z.len()]);
     sum_of(z.len(), |i| x[i] * y[i] * z[i])
 }
 
-/// The largest element; NaN if there is one.
+/// Returns the largest element, or NaN if there is one.
 #[inline(always)]
 pub fn max(values: &[f32]) -> f32 {
     let mut lanes = [f32::NEG_INFINITY; LANES];
     let (chunks, rest) = values.as_chunks::<LANES>();
     for chunk in chunks {
         for (largest, value) in lanes.iter_mut().zip(chunk) {
-            // Written so that a NaN takes the place and keeps it.
+            // Written so that a NaN is taken as the largest and stays.
             *largest = if *value <= *largest || largest.is_nan() { *largest } else { *value };
         }
     }

@@ -1,7 +1,7 @@
 //! Fast paths of the CPU backend: loops over `f32` slices around one matrix product, on all cores.
 //!
-//! Held to the portable bodies by the tests. Rows are spread over threads by rayon; inner loops are written so that the
-//! compiler vectorises them, and run under [`pulp::Arch`], which picks AVX2, AVX-512, NEON or SIMD128 at run time.
+//! The tests compare them with the portable bodies. Rows are spread over threads by rayon; inner loops are written so that the compiler vectorises
+//! them, and run under [`pulp::Arch`], which selects AVX2, AVX-512, NEON or SIMD128 at run time.
 
 use std::borrow::Cow;
 
@@ -20,10 +20,10 @@ pub mod rms_norm;
 pub mod rope;
 pub mod swiglu;
 
-/// Elements a thread should have at least, so that spreading pays.
+/// Least number of elements of a thread that makes spreading worthwhile.
 const GRAIN: usize = 16 * 1024;
 
-/// The elements in row-major order, copied only if the tensor is a strided view.
+/// Returns the elements in row-major order, copied only if the tensor is a strided view.
 fn floats(tensor: &FlexTensor) -> Cow<'_, [f32]> {
     match tensor.as_slice::<f32>() {
         Some(slice) => Cow::Borrowed(slice),
@@ -34,7 +34,7 @@ fn floats(tensor: &FlexTensor) -> Cow<'_, [f32]> {
     }
 }
 
-/// Class or segment numbers in row-major order.
+/// Returns class or segment numbers in row-major order.
 fn ints(tensor: &FlexTensor) -> Vec<i64> {
     let tensor = tensor.to_contiguous();
     match tensor.dtype() {
@@ -47,12 +47,12 @@ fn ints(tensor: &FlexTensor) -> Vec<i64> {
     }
 }
 
-/// A new tensor of `shape` over `values`.
+/// Creates a tensor of `shape` over `values`.
 fn tensor<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> FlexTensor {
     FlexTensor::from_data(TensorData::new(values, shape))
 }
 
-/// Sizes of a tensor of rank `D`.
+/// Returns the sizes of a tensor of rank `D`.
 fn dims<const D: usize>(tensor: &FlexTensor) -> [usize; D] {
     layout_dims(tensor.layout())
 }
@@ -63,7 +63,7 @@ fn layout_dims<const D: usize>(layout: &Layout) -> [usize; D] {
     dims
 }
 
-/// How many rows of `width` elements a task takes.
+/// Returns the number of rows of `width` elements that one task takes.
 fn rows_per_task(width: usize) -> usize {
     (GRAIN / width.max(1)).max(1)
 }

@@ -1,4 +1,4 @@
-//! Fast path of [`crate::portable::packed`]: some rows of the weight are unpacked at a time.
+//! Fast path of [`crate::portable::packed`], which unpacks a few rows of the weight at a time.
 
 use std::borrow::Cow;
 
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{Dropout, PackedForm};
 
-/// Rows that are unpacked at a time.
+/// Number of rows that are unpacked at a time.
 const ROWS: usize = 256;
 
 fn words(tensor: &FlexTensor) -> Cow<'_, [i32]> {
@@ -23,12 +23,12 @@ fn words(tensor: &FlexTensor) -> Cow<'_, [i32]> {
     }
 }
 
-/// Byte `at` of the words.
+/// Returns byte `at` of the words.
 fn byte(words: &[i32], at: usize) -> u8 {
     words[at / 4].to_le_bytes()[at % 4]
 }
 
-/// Calls `take` with the first row and the values of some rows, until all have been.
+/// Calls `take` with the first row's index and the values of some rows, until all rows have been passed.
 fn in_rows(words: &[i32], form: PackedForm, mut take: impl FnMut(usize, &[f32])) {
     let (size_in, row_bytes) = (form.size_in, form.row_bytes());
     let mut values = vec![0f32; ROWS.min(form.size_out) * size_in];
@@ -66,19 +66,19 @@ fn product_back(grad: &[f32], w: &FlexTensor, form: PackedForm, n: usize) -> Vec
     out
 }
 
-/// See [`crate::backend::KernelBackend::packed_linear`].
+/// Fast path of [`crate::backend::KernelBackend::packed_linear`].
 pub fn forward(x: FlexTensor, w: FlexTensor, form: PackedForm) -> FlexTensor {
     let [n, _] = dims(&x);
     tensor(product(&floats(&x), &w, form, n), [n, form.size_out])
 }
 
-/// See [`crate::backend::KernelBackend::packed_linear_backward_input`].
+/// Fast path of [`crate::backend::KernelBackend::packed_linear_backward_input`].
 pub fn backward_input(grad: FlexTensor, w: FlexTensor, form: PackedForm) -> FlexTensor {
     let [n, _] = dims(&grad);
     tensor(product_back(&floats(&grad), &w, form, n), [n, form.size_in])
 }
 
-/// See [`crate::backend::KernelBackend::packed_lora_linear`].
+/// Fast path of [`crate::backend::KernelBackend::packed_lora_linear`].
 pub fn lora_forward(
     x: FlexTensor,
     w: FlexTensor,
@@ -95,7 +95,7 @@ pub fn lora_forward(
     tensor(out, [n, form.size_out])
 }
 
-/// See [`crate::backend::KernelBackend::packed_lora_linear_backward_input`].
+/// Fast path of [`crate::backend::KernelBackend::packed_lora_linear_backward_input`].
 pub fn lora_backward_input(
     grad: FlexTensor,
     w: FlexTensor,

@@ -1,4 +1,4 @@
-//! Fast path of [`crate::portable::rms_norm`]: a row at a time.
+//! Fast path of [`crate::portable::rms_norm`], one row at a time.
 
 use burn::backend::flex::FlexTensor;
 use pulp::Arch;
@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use super::{dims, floats, math, rows_per_task, tensor};
 
-/// `x [n, h]`, `weight [h]` to `[n, h]`.
+/// Normalises `x [n, h]` with `weight [h]` to `[n, h]`.
 pub fn forward(x: FlexTensor, weight: FlexTensor, eps: f32) -> FlexTensor {
     let [n, h] = dims(&x);
     let (x, weight) = (floats(&x), floats(&weight));
@@ -25,7 +25,7 @@ pub fn forward(x: FlexTensor, weight: FlexTensor, eps: f32) -> FlexTensor {
     tensor(out, [n, h])
 }
 
-/// `dX [n, h]`.
+/// Computes `dX [n, h]`.
 pub fn backward_input(grad: FlexTensor, x: FlexTensor, weight: FlexTensor, eps: f32) -> FlexTensor {
     let [n, h] = dims(&x);
     let (grad, x, weight) = (floats(&grad), floats(&x), floats(&weight));

@@ -1,4 +1,4 @@
-//! Fast path of [`crate::portable::rope`]: a position at a time.
+//! Fast path of [`crate::portable::rope`], one position at a time.
 
 use burn::backend::flex::FlexTensor;
 use pulp::Arch;
@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use super::{dims, floats, rows_per_task, tensor};
 
-/// `x [batch, seq, heads, d]`, `cos`, `sin` `[batch, seq, d/2]`.
+/// Rotates `x [batch, seq, heads, d]` by `cos`, `sin` `[batch, seq, d/2]`.
 pub fn rotate(x: FlexTensor, cos: FlexTensor, sin: FlexTensor, inverse: bool) -> FlexTensor {
     let [batch, seq, heads, d] = dims(&x);
     let half = d / 2;

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use super::{GRAIN, dims, floats, math, tensor};
 
-/// `gate`, `up` `[n, f]` to `[n, f]`.
+/// Computes `silu(gate)·up`: `gate`, `up` `[n, f]` to `[n, f]`.
 pub fn forward(gate: FlexTensor, up: FlexTensor) -> FlexTensor {
     let shape: [usize; 2] = dims(&gate);
     let (gate, up) = (floats(&gate), floats(&up));
@@ -22,7 +22,7 @@ pub fn forward(gate: FlexTensor, up: FlexTensor) -> FlexTensor {
     tensor(out, shape)
 }
 
-/// `(dGate, dUp)`, each `[n, f]`.
+/// Computes `(dGate, dUp)`, each `[n, f]`.
 pub fn backward(grad: FlexTensor, gate: FlexTensor, up: FlexTensor) -> (FlexTensor, FlexTensor) {
     let shape: [usize; 2] = dims(&gate);
     let (grad, gate, up) = (floats(&grad), floats(&gate), floats(&up));

@@ -11,14 +11,14 @@ pub fn takes(q: &CubeTensor) -> bool {
     Kernel::takes_head_dim(dims::<4>(q)[3])
 }
 
-/// The work of `products` products of a query with a key each, in tiles of 16 each way, for which `loads` tiles of keys are loaded; a query
-/// meets half of the keys.
+/// Counts the work of `products` products of a query with a key each, computed in tiles of 16 by 16, for which `loads` tiles of keys are loaded.
+/// Because of causality a query meets half of the keys.
 fn work(products: usize, loads: usize, [batch, seq, heads, d]: [usize; 4], q: &CubeTensor) -> Work {
     let pairs = batch * heads * seq * seq.div_ceil(2);
     Work { flops: 2 * products * pairs * d, bytes: bytes(q) * 2 + loads * pairs / 16 * d * q.dtype.size() }
 }
 
-/// See [`crate::backend::KernelBackend::attention`].
+/// WGSL path of [`crate::backend::KernelBackend::attention`].
 pub fn forward(
     q: CubeTensor,
     k: CubeTensor,
@@ -37,7 +37,7 @@ pub fn forward(
     out
 }
 
-/// See [`crate::backend::KernelBackend::attention_backward`].
+/// WGSL path of [`crate::backend::KernelBackend::attention_backward`].
 pub fn backward(
     grad: CubeTensor,
     q: CubeTensor,
@@ -53,7 +53,7 @@ pub fn backward(
     let info = || Info::default().count(seq).count(heads).count(kv_heads).float(scale);
     let tiles = seq.div_ceil(16);
     let grad_q = empty(&q, &[batch, seq, heads, d]);
-    // What the second kernel needs of every query: four words.
+    // The four words of each query that the second kernel reads.
     let rows = typed(&q, &[batch, heads, seq, 4], DType::U32);
     let tensors = [&grad, &q, &k, &v, &segments, &grad_q, &rows];
     let kernel = Kernel::AttentionBackwardQuery { head_dim, x };

@@ -1,4 +1,4 @@
-//! Cross entropy of a language-model head, a chunk of tokens at a time in one buffer of logits, which become their gradient in place.
+//! Cross entropy of a language model's head, a chunk of tokens at a time in one buffer of logits, which become their gradient in place.
 
 use burn::backend::{Cube, ops::FloatTensorOps as _};
 use burn_cubecl::{kernel::into_contiguous, tensor::CubeTensor};
@@ -40,12 +40,12 @@ fn in_chunks(
     (Cube::float_sum(losses), grad_hidden)
 }
 
-/// See [`crate::backend::KernelBackend::cross_entropy`].
+/// WGSL path of [`crate::backend::KernelBackend::cross_entropy`].
 pub fn loss(hidden: CubeTensor, head: CubeTensor, targets: CubeTensor) -> CubeTensor {
     in_chunks(hidden, head, targets, false).0
 }
 
-/// See [`crate::backend::KernelBackend::cross_entropy_with_grad`].
+/// WGSL path of [`crate::backend::KernelBackend::cross_entropy_with_grad`].
 pub fn loss_and_grad(hidden: CubeTensor, head: CubeTensor, targets: CubeTensor) -> (CubeTensor, CubeTensor) {
     let (loss, grad) = in_chunks(hidden, head, targets, true);
     (loss, grad.expect("asked for"))

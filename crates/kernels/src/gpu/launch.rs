@@ -14,14 +14,14 @@ use burn_cubecl::{
 };
 use lorelei_shaders::{Kernel, Stored};
 
-/// What this project's kernels have done so far, counted as they are launched.
+/// Work of this project's kernels so far, counted as they are launched.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counters {
-    /// Kernels.
+    /// Number of kernels.
     pub launches: u64,
-    /// Floating-point operations of products and of attention, an addition and a multiplication being two; nothing else is counted.
+    /// Floating-point operations of products and of attention; an addition and a multiplication count as two. Nothing else is counted.
     pub flops: u64,
-    /// Bytes read and written in the device's memory, as the kernels ask for them: a tile that two groups read counts twice.
+    /// Bytes read and written in the device's memory, as requested by the kernels: a tile that two groups read counts twice.
     pub bytes: u64,
 }
 
@@ -29,17 +29,17 @@ thread_local! {
     static COUNTERS: Cell<Counters> = const { Cell::new(Counters { launches: 0, flops: 0, bytes: 0 }) };
 }
 
-/// What this thread has launched so far.
+/// Returns the counters of this thread's launches so far.
 pub fn counters() -> Counters {
     COUNTERS.get()
 }
 
-/// Kernels of this project that this thread has launched so far.
+/// Returns the number of this project's kernels that this thread has launched so far.
 pub fn launches() -> u64 {
     counters().launches
 }
 
-/// Most groups along one dimension of a launch.
+/// Largest number of groups along one dimension of a launch.
 const MAX_GROUPS: usize = 65_535;
 
 struct Source(Kernel);
@@ -58,57 +58,57 @@ impl KernelSource for Source {
     }
 }
 
-/// A kernel's `Info`, word by word.
+/// A kernel's `Info` structure, word by word.
 #[derive(Default)]
 pub struct Info(Vec<u32>);
 
 impl Info {
-    /// A count, index or size.
+    /// Appends a count, index or size.
     pub fn count(mut self, value: usize) -> Self {
         self.0.push(value as u32);
         self
     }
 
-    /// A number.
+    /// Appends a number.
     pub fn float(mut self, value: f32) -> Self {
         self.0.push(value.to_bits());
         self
     }
 
-    /// The two halves of a seed, the low one first.
+    /// Appends the two halves of a seed, the low one first.
     pub fn seed(mut self, value: u64) -> Self {
         self.0.extend([value as u32, (value >> 32) as u32]);
         self
     }
 
-    /// Pairs of words, the first in the low half; a word alone gets a zero beside it, as the structures in WGSL have it.
+    /// Returns pairs of words, the first in the low half. A single last word is paired with a zero, as in the structures in WGSL.
     fn pairs(&self) -> Vec<u64> {
         let pair = |pair: &[u32]| u64::from(pair[0]) | u64::from(pair.get(1).copied().unwrap_or(0)) << 32;
         self.0.chunks(2).map(pair).collect()
     }
 }
 
-/// What a launch does, for [`Counters`].
+/// Work of a launch, for [`Counters`].
 #[derive(Debug, Clone, Copy)]
 pub struct Work {
-    /// See [`Counters::flops`].
+    /// Floating-point operations, as in [`Counters::flops`].
     pub flops: usize,
-    /// See [`Counters::bytes`].
+    /// Bytes read and written, as in [`Counters::bytes`].
     pub bytes: usize,
 }
 
-/// Bytes of a tensor.
+/// Returns the size of a tensor in bytes.
 pub fn bytes(tensor: &CubeTensor) -> usize {
     tensor.meta.num_elements() * tensor.dtype.size()
 }
 
-/// Launches `kernel` over `tensors`, all contiguous, in the order of its bindings. It reads or writes each once.
+/// Launches `kernel` over `tensors`, all contiguous, in the order of its bindings. The kernel reads or writes each of them once.
 pub fn launch(kernel: Kernel, groups: [usize; 3], tensors: &[&CubeTensor], info: Info) {
     let work = Work { flops: 0, bytes: tensors.iter().map(|tensor| bytes(tensor)).sum() };
     launch_counted(kernel, groups, tensors, info, work);
 }
 
-/// As [`launch`], for a kernel that does `work`.
+/// Like [`launch`], but counts `work`.
 pub fn launch_counted(kernel: Kernel, groups: [usize; 3], tensors: &[&CubeTensor], info: Info, work: Work) {
     let so_far = COUNTERS.get();
     COUNTERS.set(Counters {
@@ -121,7 +121,7 @@ pub fn launch_counted(kernel: Kernel, groups: [usize; 3], tensors: &[&CubeTensor
     let mut buffers: Vec<BufferBinding> = Vec::with_capacity(tensors.len());
     for tensor in tensors {
         let binding = tensor.handle.clone().binding();
-        // WebGPU refuses one buffer in two writable bindings, and all of ours are writable: an operand that comes twice is copied.
+        // WebGPU refuses one buffer in two writable bindings, and all of ours are writable: an operand that occurs twice is copied.
         let is_bound = buffers.iter().any(|bound| bound.memory.id() == binding.memory.id());
         buffers.push(if is_bound { tensor.copy().handle.binding() } else { binding });
     }
@@ -134,28 +134,28 @@ pub fn launch_counted(kernel: Kernel, groups: [usize; 3], tensors: &[&CubeTensor
     );
 }
 
-/// `count` groups, laid over two dimensions where one is too short. A kernel numbers them `x + y · groups along x`.
+/// Returns `count` groups, spread over two dimensions where one is too short. A kernel numbers them `x + y · groups along x`.
 pub fn spread(count: usize) -> [usize; 3] {
     let x = count.clamp(1, MAX_GROUPS);
     [x, count.div_ceil(x).max(1), 1]
 }
 
-/// Groups of 256 invocations for `count` of them.
+/// Returns the groups of 256 invocations for `count` invocations.
 pub fn each(count: usize) -> [usize; 3] {
     spread(count.div_ceil(256))
 }
 
-/// A tensor of the type of `like` and beside it, with no values yet.
+/// Allocates an uninitialised tensor of the type and device of `like`.
 pub fn empty(like: &CubeTensor, shape: &[usize]) -> CubeTensor {
     typed(like, shape, like.dtype)
 }
 
-/// As [`empty`], of `f32`.
+/// Like [`empty`], but `f32`.
 pub fn single(like: &CubeTensor, shape: &[usize]) -> CubeTensor {
     typed(like, shape, DType::F32)
 }
 
-/// What a float tensor's numbers lie in.
+/// Returns the storage format of a float tensor.
 pub fn stored(tensor: &CubeTensor) -> Stored {
     match tensor.dtype {
         DType::F16 => Stored::F16,
@@ -163,14 +163,14 @@ pub fn stored(tensor: &CubeTensor) -> Stored {
     }
 }
 
-/// A tensor beside `like`, with no values yet.
+/// Allocates an uninitialised tensor of type `dtype` on the device of `like`.
 pub fn typed(like: &CubeTensor, shape: &[usize], dtype: DType) -> CubeTensor {
     let handle = like.client.empty(shape.iter().product::<usize>() * dtype.size());
     let shape = Shape::from(shape.to_vec());
     CubeTensor::new_contiguous(like.client.clone(), like.device.clone(), shape, handle, dtype)
 }
 
-/// A tensor's sizes.
+/// Returns the sizes of a tensor of rank `D`.
 pub fn dims<const D: usize>(tensor: &CubeTensor) -> [usize; D] {
     std::array::from_fn(|axis| tensor.meta.shape()[axis])
 }

@@ -9,22 +9,22 @@ use super::{
 };
 use crate::PackedForm;
 
-/// `x·Wᵀ`: see [`crate::backend::KernelBackend::linear`].
+/// WGSL path of [`crate::backend::KernelBackend::linear`]: `x·Wᵀ`.
 pub fn forward(x: CubeTensor, w: CubeTensor) -> CubeTensor {
     applied(x, Weight::dense(w))
 }
 
-/// See [`crate::backend::KernelBackend::packed_linear`].
+/// WGSL path of [`crate::backend::KernelBackend::packed_linear`].
 pub fn packed_forward(x: CubeTensor, words: CubeTensor, form: PackedForm) -> CubeTensor {
     applied(x, Weight::packed(words, form))
 }
 
-/// `dY·W`.
+/// WGSL path of [`crate::backend::KernelBackend::linear_backward_input`]: `dY·W`.
 pub fn backward_input(grad: CubeTensor, w: CubeTensor) -> CubeTensor {
     applied_back(grad, Weight::dense(w))
 }
 
-/// See [`crate::backend::KernelBackend::packed_linear_backward_input`].
+/// WGSL path of [`crate::backend::KernelBackend::packed_linear_backward_input`].
 pub fn packed_backward_input(grad: CubeTensor, words: CubeTensor, form: PackedForm) -> CubeTensor {
     applied_back(grad, Weight::packed(words, form))
 }
@@ -45,7 +45,7 @@ fn applied_back(grad: CubeTensor, w: Weight) -> CubeTensor {
     out
 }
 
-/// `dYᵀ·X`.
+/// WGSL path of [`crate::backend::KernelBackend::linear_backward_weight`]: `dYᵀ·X`.
 pub fn backward_weight(grad: CubeTensor, x: CubeTensor) -> CubeTensor {
     let (grad, x) = (into_contiguous(grad), into_contiguous(x));
     let ([n, size_out], [_, size_in]) = (dims(&grad), dims::<2>(&x));

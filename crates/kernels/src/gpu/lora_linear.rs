@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{Dropout, PackedForm};
 
-/// `drop(x)·Aᵀ`, `[n, r]`.
+/// Computes `drop(x)·Aᵀ`, `[n, r]`.
 fn lowered(x: &CubeTensor, a: &CubeTensor, dropout: Dropout) -> CubeTensor {
     let ([n, size_in], [r, _]) = (dims(x), dims::<2>(a));
     let out = single(x, &[n, r]);
@@ -20,7 +20,7 @@ fn lowered(x: &CubeTensor, a: &CubeTensor, dropout: Dropout) -> CubeTensor {
     out
 }
 
-/// `dY·B`, `[n, r]`.
+/// Computes `dY·B`, `[n, r]`.
 fn lowered_grad(grad: &CubeTensor, b: &CubeTensor) -> CubeTensor {
     let ([n, size_out], [_, r]) = (dims(grad), dims::<2>(b));
     let out = single(grad, &[n, r]);
@@ -28,7 +28,7 @@ fn lowered_grad(grad: &CubeTensor, b: &CubeTensor) -> CubeTensor {
     out
 }
 
-/// See [`crate::backend::KernelBackend::lora_linear`].
+/// WGSL path of [`crate::backend::KernelBackend::lora_linear`].
 pub fn forward(
     x: CubeTensor,
     w: CubeTensor,
@@ -40,7 +40,7 @@ pub fn forward(
     applied(x, Weight::dense(w), a, b, scale, dropout)
 }
 
-/// See [`crate::backend::KernelBackend::packed_lora_linear`].
+/// WGSL path of [`crate::backend::KernelBackend::packed_lora_linear`].
 pub fn packed_forward(
     x: CubeTensor,
     words: CubeTensor,
@@ -69,7 +69,7 @@ fn applied(
     out
 }
 
-/// See [`crate::backend::KernelBackend::lora_linear_backward_input`].
+/// WGSL path of [`crate::backend::KernelBackend::lora_linear_backward_input`].
 pub fn backward_input(
     grad: CubeTensor,
     w: CubeTensor,
@@ -81,7 +81,7 @@ pub fn backward_input(
     applied_back(grad, Weight::dense(w), a, b, scale, dropout)
 }
 
-/// See [`crate::backend::KernelBackend::packed_lora_linear_backward_input`].
+/// WGSL path of [`crate::backend::KernelBackend::packed_lora_linear_backward_input`].
 pub fn packed_backward_input(
     grad: CubeTensor,
     words: CubeTensor,
@@ -111,7 +111,7 @@ fn applied_back(
     out
 }
 
-/// See [`crate::backend::KernelBackend::lora_linear_backward_adapter`].
+/// WGSL path of [`crate::backend::KernelBackend::lora_linear_backward_adapter`].
 pub fn backward_adapter(
     grad: CubeTensor,
     x: CubeTensor,

@@ -1,4 +1,4 @@
-//! `matmul.wgsl`: the products that everything else is made of.
+//! Launches of `matmul.wgsl`, the product that the other operations are made of.
 
 use burn_cubecl::{kernel::into_contiguous, tensor::CubeTensor};
 use lorelei_shaders::{Kernel, Layout, Masked, Matmul, Stored};
@@ -8,29 +8,29 @@ use crate::{Dropout, PackedForm, PackedKind};
 
 /// A product `out [m, n] = A·B + scale · drop(H·L)`, or `scale · A·B`; all tensors contiguous.
 pub struct Product<'a> {
-    /// `A`, and how it lies.
+    /// `A` and its layout.
     pub a: (&'a CubeTensor, Layout),
-    /// `B`, and how it and `L` lie.
+    /// `B` and the layout of `B` and `L`.
     pub b: (&'a CubeTensor, Layout),
-    /// What `B` lies in.
+    /// Storage format of `B`.
     pub stored: Stored,
-    /// Rows and columns of the result, and the length of the sums.
+    /// Rows and columns of the result, and length of the sums.
     pub sizes: [usize; 3],
-    /// Before the adapter's product, or before the only one.
+    /// Factor of the adapter's product, or of the only product.
     pub scale: f32,
     /// `H [m, r]`, `L` and `r`.
     pub low_rank: Option<(&'a CubeTensor, &'a CubeTensor, usize)>,
-    /// What is dropped out, and how.
+    /// Operand of the dropout, and its mask.
     pub dropout: (Masked, Dropout),
-    /// First row of `A`, and of the result.
+    /// First row of `A`, and first row of the result.
     pub from: [usize; 2],
 }
 
-/// Groups that keep a large GPU busy.
+/// Number of groups that keeps a large GPU busy.
 const MANY_GROUPS: usize = 1024;
 
-/// Rows and columns of an invocation: four, or one where that covers a short side. Eight rows read workgroup memory least, where enough groups are
-/// left.
+/// Returns the rows and columns of an invocation: four, or one if that covers a short side. Eight rows read workgroup memory least; they are used if
+/// enough groups remain.
 fn per_invocation(m: usize, n: usize) -> (u32, u32) {
     let short = |side: usize| if side <= 32 { 1 } else { 4 };
     let (rows, cols) = (short(m), short(n));
@@ -38,25 +38,25 @@ fn per_invocation(m: usize, n: usize) -> (u32, u32) {
     (if cols == 4 && is_large { 8 } else { rows }, cols)
 }
 
-/// A weight `[out, in]` in either form.
+/// A weight `[out, in]`, dense or packed.
 #[derive(Clone)]
 pub struct Weight {
-    /// Its values or words.
+    /// Values or words of the weight.
     pub tensor: CubeTensor,
-    /// What it lies in.
+    /// Storage format of the weight.
     pub stored: Stored,
     /// Rows and columns.
     pub sizes: [usize; 2],
 }
 
 impl Weight {
-    /// A dense one.
+    /// Wraps a dense weight.
     pub fn dense(tensor: CubeTensor) -> Self {
         let tensor = into_contiguous(tensor);
         Self { sizes: dims(&tensor), stored: stored(&tensor), tensor }
     }
 
-    /// A packed one.
+    /// Wraps a packed weight.
     pub fn packed(words: CubeTensor, form: PackedForm) -> Self {
         let stored = match form.kind {
             PackedKind::Q8_0 => Stored::Q8_0,
@@ -66,14 +66,14 @@ impl Weight {
         Self { tensor: into_contiguous(words), stored, sizes: [form.size_out, form.size_in] }
     }
 
-    /// `x·Wᵀ` of `n` rows.
+    /// Returns the product `x·Wᵀ` of `n` rows.
     pub fn applied<'a>(&'a self, x: &'a CubeTensor, n: usize) -> Product<'a> {
         let [size_out, size_in] = self.sizes;
         let product = Product::new((x, Layout::Row), (&self.tensor, Layout::Row), [n, size_out, size_in]);
         Product { stored: self.stored, ..product }
     }
 
-    /// `dY·W` of `n` rows.
+    /// Returns the product `dY·W` of `n` rows.
     pub fn applied_back<'a>(&'a self, grad: &'a CubeTensor, n: usize) -> Product<'a> {
         let [size_out, size_in] = self.sizes;
         let product =
@@ -83,13 +83,13 @@ impl Weight {
 }
 
 impl<'a> Product<'a> {
-    /// `A·B` alone.
+    /// Creates the product `A·B` alone.
     pub fn new(a: (&'a CubeTensor, Layout), b: (&'a CubeTensor, Layout), sizes: [usize; 3]) -> Self {
         let dropout = (Masked::Nothing, Dropout::NONE);
         Self { a, b, stored: stored(b.0), sizes, scale: 1.0, low_rank: None, dropout, from: [0, 0] }
     }
 
-    /// With a mask on `on`, where there is something to drop.
+    /// Adds a dropout mask on `on`, if there is something to drop.
     pub fn masked(mut self, on: Masked, dropout: Dropout) -> Self {
         if !dropout.is_none() {
             self.dropout = (on, dropout);
@@ -97,11 +97,11 @@ impl<'a> Product<'a> {
         self
     }
 
-    /// Computes it into `out`.
+    /// Computes the product into `out`.
     pub fn into(self, out: &CubeTensor) {
         let [m, n, k] = self.sizes;
         let (masked, dropout) = self.dropout;
-        // What is contiguous: k by rows, the other side by columns.
+        // Length of a contiguous run: k by rows, the other side by columns.
         let run = |by: Layout, side: usize| if by == Layout::Row { k } else { side };
         let in_fours = |by, side| run(by, side).is_multiple_of(4);
         let (rows, cols) = per_invocation(m, n);

@@ -1,4 +1,4 @@
-//! wgpu: the WGSL of `lorelei-shaders`, where the runtime compiles WGSL and holds `f32`. Everywhere else the portable bodies run.
+//! Fast paths on wgpu: the WGSL of `lorelei-shaders`, where the runtime compiles WGSL and holds `f32`. The portable bodies run everywhere else.
 
 pub mod attention;
 pub mod cross_entropy;
@@ -18,7 +18,7 @@ pub use launch::{Counters, counters, launches};
 pub use policy::{KernelPolicy, kernel_policy, set_kernel_policy};
 pub use self_test::{halves_are_right, set_up};
 
-/// Whether these tensors can be worked on by a WGSL kernel, and shall be: `alike` are all single or all half floats, `singles` are single.
+/// Whether a WGSL kernel can and should run on these tensors: `alike` are all single or all half floats, `singles` are single floats.
 pub fn takes(alike: &[&CubeTensor], singles: &[&CubeTensor]) -> bool {
     let is_here = |tensor: &&CubeTensor| tensor.client.name() == "wgpu<wgsl>";
     let dtype = alike.first().map_or(DType::F32, |tensor| tensor.dtype);
@@ -28,13 +28,13 @@ pub fn takes(alike: &[&CubeTensor], singles: &[&CubeTensor]) -> bool {
         && singles.iter().all(|tensor| tensor.dtype == DType::F32 && is_here(tensor))
 }
 
-/// Bytes of the largest tensor that a device can bind; none where there is no limit, or it does not say.
+/// Returns the bytes of the largest tensor that a device can bind, or `None` if there is no limit or the device does not report one.
 pub fn largest_tensor(device: &Device) -> Option<u64> {
-    // What wgpu binds is what cubecl allocates in one page.
+    // wgpu binds at most what cubecl allocates in one page.
     device.memory_pool_report()?.iter().map(|pool| pool.page_size).max()
 }
 
-/// Whether this project's kernels are what computes on a device, found by computing something.
+/// Whether this project's kernels run on a device, found by computing something.
 pub fn runs_on(device: &Device) -> bool {
     let before = launches();
     let one = Tensor::<2>::ones([1, 1], device);
@@ -42,18 +42,18 @@ pub fn runs_on(device: &Device) -> bool {
     launches() > before
 }
 
-/// Whether a device computes with half floats of kind `dtype`.
+/// Support of a device for half floats of one kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Halves {
-    /// It does.
+    /// The device computes with them.
     Held,
-    /// It is a GPU that does not.
+    /// The device is a GPU that does not compute with them.
     Missing,
-    /// It is the CPU, whose operations are for single floats.
+    /// The device is the CPU, whose operations are for single floats.
     Cpu,
 }
 
-/// Whether `device` computes with numbers of kind `dtype`; see [`halves_are_right`] for whether it does it well.
+/// Returns whether `device` computes with numbers of kind `dtype`. [`halves_are_right`] tests whether the results are right.
 pub fn halves(device: &Device, dtype: FloatDType) -> Halves {
     match device.supports_dtype(dtype) {
         _ if *device == Device::flex() => Halves::Cpu,
@@ -62,7 +62,7 @@ pub fn halves(device: &Device, dtype: FloatDType) -> Halves {
     }
 }
 
-/// As [`takes`], for token ids and the like.
+/// Like [`takes`], but for token ids and other integers.
 pub fn takes_ints(tensor: &CubeTensor) -> bool {
     tensor.dtype == DType::I32
 }

@@ -6,7 +6,7 @@ use lorelei_shaders::Kernel;
 use super::launch::{Info, dims, each, empty, launch, stored};
 use crate::AdamWStep;
 
-/// See [`crate::backend::KernelBackend::rope`].
+/// WGSL path of [`crate::backend::KernelBackend::rope`].
 pub fn rope(x: CubeTensor, cos: CubeTensor, sin: CubeTensor, inverse: bool) -> CubeTensor {
     let [x, cos, sin] = [x, cos, sin].map(into_contiguous);
     let [batch, seq, heads, d] = dims(&x);
@@ -17,7 +17,7 @@ pub fn rope(x: CubeTensor, cos: CubeTensor, sin: CubeTensor, inverse: bool) -> C
     out
 }
 
-/// See [`crate::backend::KernelBackend::swiglu`].
+/// WGSL path of [`crate::backend::KernelBackend::swiglu`].
 pub fn swiglu(gate: CubeTensor, up: CubeTensor) -> CubeTensor {
     let [gate, up] = [gate, up].map(into_contiguous);
     let [n, size] = dims(&gate);
@@ -27,7 +27,7 @@ pub fn swiglu(gate: CubeTensor, up: CubeTensor) -> CubeTensor {
     out
 }
 
-/// See [`crate::backend::KernelBackend::swiglu_backward`].
+/// WGSL path of [`crate::backend::KernelBackend::swiglu_backward`].
 pub fn swiglu_backward(grad: CubeTensor, gate: CubeTensor, up: CubeTensor) -> (CubeTensor, CubeTensor) {
     let [grad, gate, up] = [grad, gate, up].map(into_contiguous);
     let [n, size] = dims(&gate);
@@ -38,7 +38,7 @@ pub fn swiglu_backward(grad: CubeTensor, gate: CubeTensor, up: CubeTensor) -> (C
     (grad_gate, grad_up)
 }
 
-/// See [`crate::backend::KernelBackend::adamw`].
+/// WGSL path of [`crate::backend::KernelBackend::adamw`].
 pub fn adamw(
     theta: CubeTensor,
     m: CubeTensor,
@@ -47,7 +47,7 @@ pub fn adamw(
     norm: CubeTensor,
     step: AdamWStep,
 ) -> (CubeTensor, CubeTensor, CubeTensor) {
-    // What has another owner is copied: the kernel works in place.
+    // A tensor with another owner is copied: the kernel works in place.
     let own = |tensor: CubeTensor| {
         let tensor = into_contiguous(tensor);
         if tensor.can_mut() { tensor } else { tensor.copy() }

@@ -1,16 +1,16 @@
-//! Which kernels run on a GPU.
+//! Choice of the kernels that run on a GPU.
 
 use std::sync::{
     OnceLock,
     atomic::{AtomicU8, Ordering},
 };
 
-/// Which kernels run on a GPU.
+/// Kernels that run on a GPU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KernelPolicy {
-    /// This project's WGSL where it can run and pays, else burn's operations.
+    /// This project's WGSL where it can run and is worthwhile, burn's operations elsewhere.
     Auto,
-    /// burn's operations.
+    /// burn's operations everywhere.
     Composed,
     /// This project's WGSL where it can run, even where burn's operations are faster.
     Wgsl,
@@ -19,7 +19,7 @@ pub enum KernelPolicy {
 impl KernelPolicy {
     const ALL: [Self; 3] = [Self::Auto, Self::Composed, Self::Wgsl];
 
-    /// The policy of a word: `auto`, `composed` or `wgsl`.
+    /// Parses `auto`, `composed` or `wgsl`; returns `None` for any other word.
     pub fn from_word(word: &str) -> Option<Self> {
         match word {
             "auto" => Some(Self::Auto),
@@ -30,10 +30,10 @@ impl KernelPolicy {
     }
 }
 
-/// A place in [`KernelPolicy::ALL`].
+/// Policy of the process, as an index into [`KernelPolicy::ALL`].
 static POLICY: AtomicU8 = AtomicU8::new(0);
 
-/// The policy of this process: what was set, else what the environment variable `LORELEI_KERNELS` says, else `Auto`.
+/// Returns the policy of this process: the one that was set, else the environment variable `LORELEI_KERNELS`, else `Auto`.
 pub fn kernel_policy() -> KernelPolicy {
     static ENVIRONMENT: OnceLock<()> = OnceLock::new();
     ENVIRONMENT.get_or_init(|| {
@@ -47,7 +47,7 @@ pub fn kernel_policy() -> KernelPolicy {
 
 /// Sets the policy of this process.
 pub fn set_kernel_policy(policy: KernelPolicy) {
-    // The environment has its say first, so that it does not have it later.
+    // The environment is read first, so that it does not override the new policy later.
     kernel_policy();
     store(policy);
 }

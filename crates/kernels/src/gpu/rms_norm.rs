@@ -9,7 +9,7 @@ fn info(n: usize, size: usize, eps: f32) -> Info {
     Info::default().count(n).count(size).float(eps).count(0)
 }
 
-/// See [`crate::backend::KernelBackend::rms_norm`].
+/// WGSL path of [`crate::backend::KernelBackend::rms_norm`].
 pub fn forward(x: CubeTensor, weight: CubeTensor, eps: f32) -> CubeTensor {
     let [x, weight] = [x, weight].map(into_contiguous);
     let [n, size] = dims(&x);
@@ -19,7 +19,7 @@ pub fn forward(x: CubeTensor, weight: CubeTensor, eps: f32) -> CubeTensor {
     out
 }
 
-/// See [`crate::backend::KernelBackend::rms_norm_backward_input`].
+/// WGSL path of [`crate::backend::KernelBackend::rms_norm_backward_input`].
 pub fn backward_input(grad: CubeTensor, x: CubeTensor, weight: CubeTensor, eps: f32) -> CubeTensor {
     let [grad, x, weight] = [grad, x, weight].map(into_contiguous);
     let [n, size] = dims(&x);

@@ -1,4 +1,4 @@
-//! Whether the kernels give the right numbers here: drivers have faults, and a browser only logs a shader that it does not take.
+//! Self-test of the kernels on a device: drivers have faults, and a browser only logs a shader that it rejects.
 
 use burn::tensor::{Device, FloatDType, Int, Tensor, TensorData};
 
@@ -8,10 +8,10 @@ use crate::{Dropout, ops};
 /// Largest error, relative to the largest value.
 const TOLERANCE: f64 = 1e-4;
 
-/// The same of half floats: bfloat16 has eight bits.
+/// Largest error for half floats, relative to the largest value: bfloat16 has eight bits.
 const HALF_TOLERANCE: f64 = 2e-2;
 
-/// Numbers between -1 and 1 without a pattern that a wrong index would keep.
+/// Generates numbers between -1 and 1 without a pattern that a wrong index would preserve.
 fn numbers(count: usize, salt: u32) -> Vec<f32> {
     let number = |i: usize| {
         let mixed = (i as u32 + 1).wrapping_mul(2_654_435_761).wrapping_add(salt.wrapping_mul(40_503));
@@ -32,7 +32,7 @@ async fn differs<const D: usize>(got: Tensor<D>, want: &[f64], tolerance: f64) -
     Ok(got.len() != want.len() || !got.iter().zip(want).all(right))
 }
 
-/// `x·Wᵀ` on the host: `x [n, k]`, `w [m, k]`.
+/// Computes `x·Wᵀ` on the host: `x [n, k]`, `w [m, k]`.
 fn product(x: &[f64], w: &[f64], k: usize) -> Vec<f64> {
     let dot = |(x, w): (&[f64], &[f64])| x.iter().zip(w).map(|(a, b)| a * b).sum::<f64>();
     x.chunks(k).flat_map(|x| w.chunks(k).map(move |w| dot((x, w)))).collect()
@@ -86,14 +86,15 @@ async fn attention_is_wrong(device: &Device) -> Result<bool, String> {
     differs(out, &want, TOLERANCE).await
 }
 
-/// Whether an adapted layer whose weight and input are half floats of kind `dtype` gives the right numbers on a device that says it has them.
+/// Whether an adapted layer whose weight and input are half floats of kind `dtype` gives the right numbers on a device that reports support for them.
 pub async fn halves_are_right(device: &Device, dtype: FloatDType) -> bool {
     matches!(lora_linear_is_wrong(device, dtype, HALF_TOLERANCE).await, Ok(false))
 }
 
-/// Decides, before the first tensor of a run, which kernels a device gets. A driver that computes in software gets burn's operations: it pays
-/// for barriers and workgroup memory, which a GPU has for nothing (`docs/benchmarks.md`). Elsewhere the kernels are held to numbers computed on
-/// the host; where they are wrong, or fail, this process uses burn's operations from now on, and the answer says so in words.
+/// Decides, before the first tensor of a run, which kernels a device gets. A driver that computes in software gets burn's operations: it pays for
+/// barriers and workgroup memory, which cost a GPU nothing (`docs/benchmarks.md`). On other devices the kernels' results are compared with numbers
+/// computed on the host. If they are wrong or the kernels fail, this process uses burn's operations from now on, and the returned text gives the
+/// reason.
 pub async fn set_up(device: &Device, is_software: bool) -> Option<String> {
     match kernel_policy() {
         KernelPolicy::Composed => return None,
@@ -109,7 +110,7 @@ pub async fn set_up(device: &Device, is_software: bool) -> Option<String> {
         ("attention", attention_is_wrong(device).await),
     ];
     if launches() == before {
-        // Another runtime: nothing of ours runs there.
+        // Another runtime: none of this project's kernels run there.
         return None;
     }
     let fault = faults.into_iter().find_map(|(name, found)| match found {

@@ -1,14 +1,14 @@
 //! One step of AdamW (Loshchilov and Hutter, 2019) as `torch.optim.AdamW` takes it, over one flat vector, after unscaling and
 //! `torch.nn.utils.clip_grad_norm_`.
 //!
-//! With the norm `N` of the gradient as it comes: `g ← g·unscale·min(1, max_norm / (N·unscale + 1e-6))`, `θ ← θ·(1 - lr·λ)`, `m ← β₁m + (1-β₁)g`,
-//! `v ← β₂v + (1-β₂)g²`, `θ ← θ - lr/(1-β₁ᵗ) · m / (sqrt(v)/sqrt(1-β₂ᵗ) + ε)`. Where `N` is not finite, everything stays.
+//! `N` is the norm of the gradient before unscaling. `g ← g·unscale·min(1, max_norm / (N·unscale + 1e-6))`, `θ ← θ·(1 - lr·λ)`, `m ← β₁m + (1-β₁)g`,
+//! `v ← β₂v + (1-β₂)g²`, `θ ← θ - lr/(1-β₁ᵗ) · m / (sqrt(v)/sqrt(1-β₂ᵗ) + ε)`. If `N` is not finite, nothing changes.
 
 use burn::backend::{Backend, TensorMetadata, get_device_settings, tensor::FloatTensor};
 
 use crate::AdamWStep;
 
-/// `unscale·min(1, max_norm / (N·unscale + 1e-6))`, `[1]`.
+/// Computes `unscale·min(1, max_norm / (N·unscale + 1e-6))`, `[1]`.
 fn factor<B: Backend>(norm: FloatTensor<B>, step: AdamWStep) -> FloatTensor<B> {
     let AdamWStep { unscale, max_grad_norm, .. } = step;
     if max_grad_norm <= 0.0 {
@@ -20,7 +20,7 @@ fn factor<B: Backend>(norm: FloatTensor<B>, step: AdamWStep) -> FloatTensor<B> {
     B::float_mul_scalar(clip, unscale.into())
 }
 
-/// `(θ, m, v)` after the step; all `[n]`, `norm [1]`.
+/// Returns `(θ, m, v)` after the step; all `[n]`, `norm [1]`.
 pub fn step<B: Backend>(
     theta: FloatTensor<B>,
     m: FloatTensor<B>,
@@ -32,7 +32,7 @@ pub fn step<B: Backend>(
     let AdamWStep { beta1, beta2, epsilon, .. } = step;
     let before = [&theta, &m, &v].map(FloatTensor::<B>::clone);
     let bool_dtype = get_device_settings::<B>(&norm.device()).bool_dtype;
-    // Nothing is lost of a number that is finite, and the others become NaN.
+    // A finite number times zero is zero; the others become NaN.
     let bad = B::float_is_nan(B::float_mul_scalar(norm.clone(), 0f32.into()), bool_dtype);
     let bad = B::bool_expand(bad, theta.shape());
     let grad = B::float_mul(grad, factor::<B>(norm, step));

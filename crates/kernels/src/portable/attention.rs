@@ -1,7 +1,7 @@
 //! Scaled dot-product attention, causal inside segments, with grouped key heads.
 //!
-//! With `P = softmax(s·Q·Kᵀ + mask)` and `O = P·V`: `dV = Pᵀ·dO`, `dP = dO·Vᵀ`, `dS = P·(dP - rowsum(P·dP))`, `dQ = s·dS·K`, `dK = s·dSᵀ·Q`. `P` is
-//! computed anew in the backward pass. Segments keep packed documents, and padding, apart.
+//! `P = softmax(s·Q·Kᵀ + mask)` and `O = P·V`, hence `dV = Pᵀ·dO`, `dP = dO·Vᵀ`, `dS = P·(dP - rowsum(P·dP))`, `dQ = s·dS·K`, `dK = s·dSᵀ·Q`. `P` is
+//! recomputed in the backward pass. Segments keep packed documents, and padding, apart.
 
 use burn::backend::{
     Backend, TensorMetadata,
@@ -11,10 +11,10 @@ use burn::tensor::{FloatDType, TensorData};
 
 use super::{cast, dims, kind, reshape, single, transposed};
 
-/// What is added to the score of a pair that may not meet. Its exponential is exactly zero.
+/// Number added to the score of a forbidden pair. Its exponential is exactly zero.
 const FORBIDDEN: f32 = -1e30;
 
-/// Shapes of a call.
+/// Sizes of a call's tensors.
 struct Sizes {
     batch: usize,
     seq: usize,
@@ -29,27 +29,27 @@ impl Sizes {
         Self { batch: q[0], seq: q[1], heads: q[2], kv_heads: k[2], head_dim: q[3] }
     }
 
-    /// Rows that share a key head: the query heads of its group, one under another.
+    /// Returns the number of rows that share a key head: those of the query heads of its group, one head after another.
     fn rows(&self) -> usize {
         self.heads / self.kv_heads * self.seq
     }
 }
 
-/// `[batch, seq, heads, d]` to `[batch, kv_heads, rows, d]`.
+/// Rearranges `[batch, seq, heads, d]` to `[batch, kv_heads, rows, d]`.
 fn by_key_head<B: Backend>(tensor: FloatTensor<B>, sizes: &Sizes) -> FloatTensor<B> {
     let rows = dims::<B>(&tensor)[2] / sizes.kv_heads * sizes.seq;
     let tensor = B::float_swap_dims(tensor, 1, 2);
     reshape::<B>(tensor, &[sizes.batch, sizes.kv_heads, rows, sizes.head_dim])
 }
 
-/// The way back of [`by_key_head`].
+/// Inverts [`by_key_head`].
 fn by_position<B: Backend>(tensor: FloatTensor<B>, sizes: &Sizes) -> FloatTensor<B> {
     let heads = dims::<B>(&tensor)[2] / sizes.seq * sizes.kv_heads;
     let tensor = reshape::<B>(tensor, &[sizes.batch, heads, sizes.seq, sizes.head_dim]);
     B::float_swap_dims(tensor, 1, 2)
 }
 
-/// Zero where a query (row) may see a key (column), [`FORBIDDEN`] elsewhere: `[batch, 1, seq, seq]`.
+/// Returns the mask `[batch, 1, seq, seq]`: zero where a query (row) may see a key (column), [`FORBIDDEN`] elsewhere.
 fn mask<B: Backend>(segment_ids: IntTensor<B>, sizes: &Sizes) -> FloatTensor<B> {
     let (batch, seq) = (sizes.batch, sizes.seq);
     let segments = B::int_into_float(segment_ids, FloatDType::F32);
@@ -70,7 +70,7 @@ fn mask<B: Backend>(segment_ids: IntTensor<B>, sizes: &Sizes) -> FloatTensor<B> 
     B::float_mul_scalar(forbidden, FORBIDDEN.into())
 }
 
-/// `P`, `[batch, kv_heads, rows, seq]`, of q and k as [`by_key_head`] gives them.
+/// Computes `P`, `[batch, kv_heads, rows, seq]`, of q and k as returned by [`by_key_head`].
 fn probabilities<B: Backend>(
     q: FloatTensor<B>,
     k: FloatTensor<B>,
@@ -87,7 +87,7 @@ fn probabilities<B: Backend>(
     reshape::<B>(B::float_div(exp, sum), &[sizes.batch, sizes.kv_heads, sizes.rows(), sizes.seq])
 }
 
-/// `q [batch, seq, heads, d]`, `k`, `v` `[batch, seq, kv_heads, d]`, `segment_ids [batch, seq]` to `[batch, seq, heads, d]`.
+/// Computes attention: `q [batch, seq, heads, d]`, `k`, `v` `[batch, seq, kv_heads, d]`, `segment_ids [batch, seq]` to `[batch, seq, heads, d]`.
 pub fn forward<B: Backend>(
     q: FloatTensor<B>,
     k: FloatTensor<B>,
@@ -101,7 +101,7 @@ pub fn forward<B: Backend>(
     by_position::<B>(cast::<B>(B::float_matmul(probabilities, v), kind), &sizes)
 }
 
-/// `(dQ, dK, dV)` in the shapes of q, k and v.
+/// Returns `(dQ, dK, dV)` in the shapes of q, k and v.
 pub fn backward<B: Backend>(
     grad: FloatTensor<B>,
     q: FloatTensor<B>,

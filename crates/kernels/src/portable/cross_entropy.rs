@@ -1,6 +1,7 @@
-//! Cross entropy of a language-model head, a chunk of tokens at a time: `[n, vocab]` logits never exist.
+//! Cross entropy of a language model's head, a chunk of tokens at a time: `[n, vocab]` logits never exist.
 //!
-//! For logits `z = h·Wᵀ` of a token with target `t`: `loss = logsumexp(z) - z[t]`, hence `dZ = softmax(z) - onehot(t)`, `dH = dZ·W` and `dW = dZᵀ·h`.
+//! The logits of a token with target `t` are `z = h·Wᵀ`: `loss = logsumexp(z) - z[t]`, hence `dZ = softmax(z) - onehot(t)`, `dH = dZ·W` and
+//! `dW = dZᵀ·h`.
 
 use burn::backend::{
     Backend, TensorMetadata,
@@ -11,7 +12,7 @@ use lorelei_shaders::limits::logit_rows;
 
 use super::{cast, dims, kind, narrow, reshape, single, transposed};
 
-/// Loss, `dHidden` and `dHead` of one chunk; a gradient is computed where it is asked for.
+/// Loss, `dHidden` and `dHead` of one chunk; a gradient is computed only on request.
 struct Chunk<B: Backend> {
     loss: FloatTensor<B>,
     grad_hidden: Option<FloatTensor<B>>,
@@ -92,7 +93,7 @@ fn in_chunks<B: Backend>(
     }
 }
 
-/// The summed loss, `[1]`.
+/// Returns the summed loss, `[1]`.
 pub fn loss<B: Backend>(
     hidden: FloatTensor<B>,
     head: FloatTensor<B>,
@@ -101,7 +102,7 @@ pub fn loss<B: Backend>(
     in_chunks::<B>(hidden, head, targets, false, false).loss
 }
 
-/// The summed loss `[1]` and `dHidden [n, h]`.
+/// Returns the summed loss `[1]` and `dHidden [n, h]`.
 pub fn loss_and_grad<B: Backend>(
     hidden: FloatTensor<B>,
     head: FloatTensor<B>,
@@ -111,7 +112,7 @@ pub fn loss_and_grad<B: Backend>(
     (all.loss, all.grad_hidden.expect("asked for"))
 }
 
-/// The summed loss `[1]`, `dHidden [n, h]` and `dHead [vocab, h]`.
+/// Returns the summed loss `[1]`, `dHidden [n, h]` and `dHead [vocab, h]`.
 pub fn loss_and_grads<B: Backend>(
     hidden: FloatTensor<B>,
     head: FloatTensor<B>,

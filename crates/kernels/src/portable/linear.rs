@@ -1,20 +1,20 @@
-//! `y = x·Wᵀ` and its gradients.
+//! The linear layer `y = x·Wᵀ` and its gradients.
 
 use burn::backend::{Backend, tensor::FloatTensor};
 
 use super::transposed;
 
-/// `x [n, in]`, `w [out, in]` to `[n, out]`.
+/// Computes `y`: `x [n, in]`, `w [out, in]` to `[n, out]`.
 pub fn forward<B: Backend>(x: FloatTensor<B>, w: FloatTensor<B>) -> FloatTensor<B> {
     B::float_matmul(x, transposed::<B>(w))
 }
 
-/// `grad [n, out]`, `w [out, in]` to `dX [n, in]`.
+/// Computes `dX`: `grad [n, out]`, `w [out, in]` to `[n, in]`.
 pub fn backward_input<B: Backend>(grad: FloatTensor<B>, w: FloatTensor<B>) -> FloatTensor<B> {
     B::float_matmul(grad, w)
 }
 
-/// `grad [n, out]`, `x [n, in]` to `dW [out, in]`.
+/// Computes `dW`: `grad [n, out]`, `x [n, in]` to `[out, in]`.
 pub fn backward_weight<B: Backend>(grad: FloatTensor<B>, x: FloatTensor<B>) -> FloatTensor<B> {
     B::float_matmul(transposed::<B>(grad), x)
 }

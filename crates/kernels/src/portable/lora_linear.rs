@@ -1,7 +1,7 @@
-//! A frozen linear layer with a low-rank adapter, factored: neither `W + s·B·A` nor `dW` is ever formed.
+//! Frozen linear layer with a low-rank adapter, factored: neither `W + s·B·A` nor `dW` is ever formed.
 //!
-//! With `x' = drop(x)`: `y = x·Wᵀ + s·(x'·Aᵀ)·Bᵀ`, hence `dX = dY·W + s·drop'((dY·B)·A)`, `dA = s·(dY·B)ᵀ·x'` and `dB = s·dYᵀ·(x'·Aᵀ)`
-//! (Hu et al., 2021, "LoRA"; the layer is PEFT's `lora.Linear`).
+//! `x' = drop(x)` and `y = x·Wᵀ + s·(x'·Aᵀ)·Bᵀ`, hence `dX = dY·W + s·drop'((dY·B)·A)`, `dA = s·(dY·B)ᵀ·x'` and `dB = s·dYᵀ·(x'·Aᵀ)` (Hu et al.,
+//! 2021, "LoRA"; the layer is PEFT's `lora.Linear`).
 
 use burn::backend::{Backend, TensorMetadata, tensor::FloatTensor};
 use burn::tensor::TensorData;
@@ -9,7 +9,7 @@ use burn::tensor::TensorData;
 use super::{cast, dims, kind, single, transposed};
 use crate::Dropout;
 
-/// In single floats.
+/// Applies dropout, in single floats.
 fn dropped<B: Backend>(x: FloatTensor<B>, dropout: Dropout) -> FloatTensor<B> {
     let x = single::<B>(x);
     if dropout.is_none() {
@@ -21,7 +21,7 @@ fn dropped<B: Backend>(x: FloatTensor<B>, dropout: Dropout) -> FloatTensor<B> {
     B::float_mul(x, mask)
 }
 
-/// `x [n, in]`, `w [out, in]`, `a [r, in]`, `b [out, r]` to `[n, out]`.
+/// Computes `y`: `x [n, in]`, `w [out, in]`, `a [r, in]`, `b [out, r]` to `[n, out]`.
 pub fn forward<B: Backend>(
     x: FloatTensor<B>,
     w: FloatTensor<B>,
@@ -37,7 +37,7 @@ pub fn forward<B: Backend>(
     B::float_add(base, update)
 }
 
-/// `dX [n, in]`.
+/// Computes `dX [n, in]`.
 pub fn backward_input<B: Backend>(
     grad: FloatTensor<B>,
     w: FloatTensor<B>,
@@ -53,7 +53,7 @@ pub fn backward_input<B: Backend>(
     B::float_add(base, update)
 }
 
-/// `(dA [r, in], dB [out, r])`.
+/// Computes `(dA [r, in], dB [out, r])`.
 pub fn backward_adapter<B: Backend>(
     grad: FloatTensor<B>,
     x: FloatTensor<B>,

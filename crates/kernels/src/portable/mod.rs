@@ -1,4 +1,4 @@
-//! The operations out of plain burn operations: right on every backend, and what the fast paths are held against.
+//! The operations in plain burn operations: right on every backend, and the reference of the fast paths.
 
 use burn::backend::{Backend, TensorMetadata, tensor::FloatTensor};
 use burn::tensor::FloatDType;
@@ -13,32 +13,32 @@ pub mod rms_norm;
 pub mod rope;
 pub mod swiglu;
 
-/// The shape of a float tensor as a plain vector.
+/// Returns the shape of a float tensor as a plain vector.
 fn dims<B: Backend>(tensor: &FloatTensor<B>) -> Vec<usize> {
     tensor.shape().to_vec()
 }
 
-/// What the numbers of a float tensor are.
+/// Returns the type of a float tensor's numbers.
 fn kind<B: Backend>(tensor: &FloatTensor<B>) -> FloatDType {
     tensor.dtype().into()
 }
 
-/// The tensor in numbers of another kind, or as it is.
+/// Converts the tensor to numbers of another type, if it has not that type already.
 fn cast<B: Backend>(tensor: FloatTensor<B>, to: FloatDType) -> FloatTensor<B> {
     if kind::<B>(&tensor) == to { tensor } else { B::float_cast(tensor, to) }
 }
 
-/// The tensor in single floats.
+/// Converts the tensor to single floats.
 fn single<B: Backend>(tensor: FloatTensor<B>) -> FloatTensor<B> {
     cast::<B>(tensor, FloatDType::F32)
 }
 
-/// A tensor with the same elements and another shape.
+/// Returns a tensor with the same elements and another shape.
 fn reshape<B: Backend>(tensor: FloatTensor<B>, shape: &[usize]) -> FloatTensor<B> {
     B::float_reshape(tensor, shape.to_vec().into())
 }
 
-/// Elements `start..start + len` of dimension `dim`.
+/// Returns elements `start..start + len` of dimension `dim`.
 fn narrow<B: Backend>(tensor: FloatTensor<B>, dim: usize, start: usize, len: usize) -> FloatTensor<B> {
     let shape = dims::<B>(&tensor);
     let slices: Vec<burn::tensor::Slice> = (0..shape.len())
@@ -47,7 +47,7 @@ fn narrow<B: Backend>(tensor: FloatTensor<B>, dim: usize, start: usize, len: usi
     B::float_slice(tensor, &slices)
 }
 
-/// Matrix transpose of the last two dimensions.
+/// Transposes the last two dimensions.
 fn transposed<B: Backend>(tensor: FloatTensor<B>) -> FloatTensor<B> {
     let rank = tensor.shape().num_dims();
     B::float_swap_dims(tensor, rank - 2, rank - 1)

@@ -1,4 +1,4 @@
-//! Linear layers whose frozen weight is packed: it is unpacked for the one product and given up again.
+//! Linear layers whose frozen weight is packed: it is unpacked for one product and freed afterwards.
 
 use burn::backend::{
     Backend, TensorMetadata,
@@ -9,7 +9,7 @@ use burn::tensor::{FloatDType, IntDType, Slice, TensorData};
 use super::{cast, kind, narrow, reshape, single};
 use crate::{Dropout, PackedForm, PackedKind, packed::BLOCK};
 
-/// The low halves of bytes `at` and `at + 1` of every block as a number: `bytes [blocks, block_bytes]` to `[blocks, 1]`.
+/// Decodes bytes `at` and `at + 1` of every block as a half float: `bytes [blocks, block_bytes]` to `[blocks, 1]`.
 fn half<B: Backend>(bytes: &FloatTensor<B>, at: usize) -> FloatTensor<B> {
     let byte = |at: usize| narrow::<B>(bytes.clone(), 1, at, 1);
     let (low, high) = (byte(at), byte(at + 1));
@@ -24,7 +24,7 @@ fn half<B: Backend>(bytes: &FloatTensor<B>, at: usize) -> FloatTensor<B> {
     let exponent = floor(rest.clone(), 4.0);
     let top = minus(rest, exponent.clone(), 4.0);
     let mantissa = B::float_add(low, B::float_mul_scalar(top, 256f32.into()));
-    // 2^(e-25), a subnormal's at 0, picked from a table: an exponential would round.
+    // 2^(e-25), a subnormal's at 0, read from a table: an exponential would round.
     let device = bytes.device();
     let scales: Vec<f32> = (0..32i32).map(|e| 2f32.powi(e.max(1) - 25)).collect();
     let ones: Vec<f32> = (0..32).map(|e| if e == 0 { 0.0 } else { 1024.0 }).collect();
@@ -38,7 +38,7 @@ fn half<B: Backend>(bytes: &FloatTensor<B>, at: usize) -> FloatTensor<B> {
     B::float_mul(value, factor)
 }
 
-/// The dense matrix, `[size_out, size_in]`.
+/// Unpacks the dense matrix, `[size_out, size_in]`.
 pub fn unpack<B: Backend>(words: IntTensor<B>, form: PackedForm) -> FloatTensor<B> {
     let block_bytes = form.kind.block_bytes();
     let blocks = form.bytes() / block_bytes;
@@ -72,7 +72,7 @@ pub fn unpack<B: Backend>(words: IntTensor<B>, form: PackedForm) -> FloatTensor<
     reshape::<B>(values, &[form.size_out, form.size_in])
 }
 
-/// What `operation` makes of `x` in single floats, in numbers of the kind of `x`.
+/// Applies `operation` to `x` in single floats and converts the result to the type of `x`.
 fn like<B: Backend>(
     x: FloatTensor<B>,
     operation: impl FnOnce(FloatTensor<B>) -> FloatTensor<B>,
@@ -81,12 +81,12 @@ fn like<B: Backend>(
     cast::<B>(operation(single::<B>(x)), kind)
 }
 
-/// `x [n, in]` to `[n, out]`.
+/// Computes the linear layer: `x [n, in]` to `[n, out]`.
 pub fn forward<B: Backend>(x: FloatTensor<B>, words: IntTensor<B>, form: PackedForm) -> FloatTensor<B> {
     like::<B>(x, |x| super::linear::forward::<B>(x, unpack::<B>(words, form)))
 }
 
-/// `grad [n, out]` to `[n, in]`.
+/// Computes the gradient of its input: `grad [n, out]` to `[n, in]`.
 pub fn backward_input<B: Backend>(
     grad: FloatTensor<B>,
     words: IntTensor<B>,
@@ -95,7 +95,7 @@ pub fn backward_input<B: Backend>(
     like::<B>(grad, |grad| super::linear::backward_input::<B>(grad, unpack::<B>(words, form)))
 }
 
-/// As [`super::lora_linear::forward`].
+/// Like [`super::lora_linear::forward`], with a packed weight.
 pub fn lora_forward<B: Backend>(
     x: FloatTensor<B>,
     words: IntTensor<B>,
@@ -108,7 +108,7 @@ pub fn lora_forward<B: Backend>(
     like::<B>(x, |x| super::lora_linear::forward::<B>(x, unpack::<B>(words, form), a, b, scale, dropout))
 }
 
-/// As [`super::lora_linear::backward_input`].
+/// Like [`super::lora_linear::backward_input`], with a packed weight.
 pub fn lora_backward_input<B: Backend>(
     grad: FloatTensor<B>,
     words: IntTensor<B>,

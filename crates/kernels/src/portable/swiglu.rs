@@ -1,12 +1,12 @@
-//! `silu(gate)·up` (Shazeer, 2020), the activation of Llama's MLP.
+//! The activation of Llama's MLP, `silu(gate)·up` (Shazeer, 2020).
 //!
-//! With `σ = sigmoid(gate)`: `dUp = g·gate·σ` and `dGate = g·up·σ·(1 + gate·(1 - σ))`.
+//! `σ = sigmoid(gate)`, hence `dUp = g·gate·σ` and `dGate = g·up·σ·(1 + gate·(1 - σ))`.
 
 use burn::backend::{Backend, tensor::FloatTensor};
 
 use super::{cast, kind, single};
 
-/// `gate`, `up` of one shape to that shape.
+/// Computes `silu(gate)·up`; `gate`, `up` and the result have one shape.
 pub fn forward<B: Backend>(gate: FloatTensor<B>, up: FloatTensor<B>) -> FloatTensor<B> {
     let kind = kind::<B>(&gate);
     let (gate, up) = (single::<B>(gate), single::<B>(up));
@@ -14,7 +14,7 @@ pub fn forward<B: Backend>(gate: FloatTensor<B>, up: FloatTensor<B>) -> FloatTen
     cast::<B>(B::float_mul(B::float_mul(gate, sigmoid), up), kind)
 }
 
-/// `(dGate, dUp)`.
+/// Computes `(dGate, dUp)`.
 pub fn backward<B: Backend>(
     grad: FloatTensor<B>,
     gate: FloatTensor<B>,

@@ -7,10 +7,10 @@ use lorelei_kernels::{PackedForm, PackedKind};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-/// Sets the seed of a run: a test draws what it drew then.
+/// Variable that sets the seed of a run, so that a test repeats its random numbers.
 const SEED: &str = "LORELEI_SEED";
 
-/// Random numbers, fresh in every run. A test that fails while it has them says how to draw them again.
+/// Random numbers that differ in every run. A test that fails while it holds them prints how to repeat them.
 pub struct Random {
     generator: ChaCha8Rng,
     what: &'static str,
@@ -18,7 +18,7 @@ pub struct Random {
 }
 
 impl Random {
-    /// The numbers of the test `what`.
+    /// Creates the numbers of the test `what`.
     pub fn new(what: &'static str) -> Self {
         let seed = match std::env::var(SEED) {
             Ok(seed) => seed.parse().unwrap_or_else(|_| panic!("{SEED} is {seed:?}, which is no seed")),
@@ -39,7 +39,7 @@ impl Random {
         (self.word() % bound) as i32
     }
 
-    /// The words of a packed matrix: any bits, with scales between 0.0625 and 2.
+    /// Draws the words of a packed matrix: any bits, with scales between 0.0625 and 2.
     pub fn packed(&mut self, form: PackedForm) -> Vec<i32> {
         let mut bytes: Vec<u8> = (0..form.bytes()).map(|_| self.word() as u8).collect();
         for block in bytes.chunks_mut(form.kind.block_bytes()) {
@@ -73,7 +73,7 @@ impl Drop for Random {
     }
 }
 
-/// The software Vulkan driver that the tests run wgpu on; without one they fail.
+/// Returns the software Vulkan driver that the tests run wgpu on. Fails if there is none.
 pub fn wgpu() -> Device {
     Device::wgpu(DeviceKind::DefaultDevice)
 }
@@ -90,7 +90,7 @@ pub fn host(data: TensorData) -> Vec<f32> {
     data.try_into_vec::<f32>().unwrap()
 }
 
-/// Fails unless the largest difference is at most `tolerance` of the largest value. NaN never passes.
+/// Fails unless the largest difference is at most `tolerance` times the largest value. NaN always fails.
 pub fn assert_close(what: &str, got: &[f32], want: &[f32], tolerance: f32) {
     assert_eq!(got.len(), want.len(), "{what}: lengths");
     let scale = want.iter().fold(1e-6f32, |max, v| max.max(v.abs()));

@@ -1,4 +1,4 @@
-//! LoRA on the embedding of tokens, as PEFT has it.
+//! LoRA on the embedding of tokens, as in PEFT.
 
 use burn::tensor::{Int, Tensor};
 use lorelei_formats::AdapterPart;
@@ -11,19 +11,19 @@ use crate::{
     precision::{cast, dtype, to_f32},
 };
 
-/// `s·(B·A)ᵀ`, added to an embedding.
+/// The addition `s·(B·A)ᵀ` to an embedding.
 #[derive(Debug, Clone)]
 pub struct EmbeddingAdapter {
-    /// `[r, vocab]`.
+    /// Matrix `A` `[r, vocab]`.
     pub a: Tensor<2>,
-    /// `[hidden, r]`.
+    /// Matrix `B` `[hidden, r]`.
     pub b: Tensor<2>,
-    /// As of a linear layer's.
+    /// Factor `s`, computed as for a linear layer.
     pub scale: f32,
 }
 
 impl EmbeddingAdapter {
-    /// `A` zero, `B` normal, as PEFT begins it, on an embedding `[vocab, hidden]`.
+    /// Creates an adapter on an embedding `[vocab, hidden]`, with `A` zero and `B` normal, as in PEFT.
     pub(crate) fn fresh(config: &LoraConfig, place: AdapterPlace<'_>, [vocab, hidden]: [usize; 2]) -> Self {
         let AdapterPlace { path, rank, seed, device } = place;
         Self {
@@ -33,7 +33,7 @@ impl EmbeddingAdapter {
         }
     }
 
-    /// Computes the addition to the embeddings of `ids`, `[ids, hidden]`. PEFT drops nothing of it.
+    /// Computes the addition to the embeddings of `ids`, `[ids, hidden]`. There is no dropout, as in PEFT.
     pub(crate) fn forward(&self, ids: Tensor<1, Int>) -> Tensor<2> {
         let low = self.a.clone().select(1, ids).transpose();
         low.matmul(self.b.clone().transpose()) * self.scale
@@ -45,7 +45,7 @@ impl EmbeddingAdapter {
         visit(&AdapterPart::LoraEmbeddingB.parameter(path), Parameter::matrix(&mut self.b));
     }
 
-    /// Makes the adapter a part of the embedding `[vocab, hidden]`.
+    /// Merges the adapter into the embedding `[vocab, hidden]`.
     pub(crate) fn merge(self, embedding: &mut Rows) {
         let mut change = self.b.matmul(self.a).transpose() * self.scale;
         for piece in embedding.pieces_mut() {

@@ -1,4 +1,4 @@
-//! LoRA (Hu et al., 2021) on a linear layer, as PEFT has it.
+//! LoRA (Hu et al., 2021) on a linear layer, as in PEFT.
 
 use burn::tensor::Tensor;
 use lorelei_formats::AdapterPart;
@@ -12,29 +12,29 @@ use crate::{
     precision::{cast, dtype, to_f32},
 };
 
-/// `s·drop(x)·Aᵀ·Bᵀ`, added to what a linear layer gives of `x`.
+/// The addition `s·drop(x)·Aᵀ·Bᵀ` to a linear layer's output for `x`.
 #[derive(Debug, Clone)]
 pub struct LoraAdapter {
-    /// `[r, in]`.
+    /// Matrix `A` `[r, in]`.
     pub a: Tensor<2>,
-    /// `[out, r]`.
+    /// Matrix `B` `[out, r]`.
     pub b: Tensor<2>,
-    /// `[out]`; of `B`, with `lora_bias`.
+    /// Bias `[out]` of `B`, with `lora_bias`.
     pub bias: Option<Tensor<1>>,
-    /// With `use_dora`.
+    /// Magnitudes of DoRA, with `use_dora`.
     pub dora: Option<Dora>,
-    /// `(A, B)` as they were when the base weight lost them, where it did (PiSSA, OLoRA).
+    /// Initial `(A, B)` that were subtracted from the base weight (PiSSA, OLoRA).
     pub beginning: Option<(Tensor<2>, Tensor<2>)>,
-    /// `lora_alpha / r`, or `lora_alpha / sqrt(r)` with rsLoRA.
+    /// Factor `s`: `lora_alpha / r`, or `lora_alpha / sqrt(r)` with rsLoRA.
     pub scale: f32,
     /// Probability that an element of the adapter's input is dropped in training.
     pub dropout: f32,
-    /// Tells this adapter's dropout masks from the others'.
+    /// Number that makes this adapter's dropout masks differ from those of other adapters.
     pub dropout_stream: u64,
 }
 
 impl LoraAdapter {
-    /// `A` random and `B` zero, or as `init_lora_weights` says.
+    /// Creates an adapter with `A` random and `B` zero, or initialised by `init_lora_weights`.
     pub(super) fn fresh(config: &LoraConfig, place: AdapterPlace<'_>, weight: &Weight) -> Self {
         let AdapterPlace { path, rank, seed, device } = place;
         let (size_in, size_out) = weight.sizes();
@@ -48,7 +48,7 @@ impl LoraAdapter {
                 draw.tensor([rank, size_in], device, |draw| draw.uniform(bound))
             }
         };
-        // PEFT leaves `B` as torch.nn.Linear made it, or makes it zero.
+        // PEFT keeps torch.nn.Linear's initialisation of `B`, or sets it to zero.
         let is_random = config.init_lora_weights == InitLoraWeights::Bool(false);
         let bound = 1.0 / (rank as f64).sqrt();
         let b = match is_random {
@@ -79,7 +79,7 @@ impl LoraAdapter {
         lora
     }
 
-    /// Makes it begin as the part `B·A` of a layer's weight, which loses it.
+    /// Initialises the adapter with `a` and `b`, and subtracts their product from the layer's weight.
     pub(crate) fn begin_as(&mut self, a: Tensor<2>, b: Tensor<2>, weight: &mut Weight) {
         *weight = weight.plus(b.clone().matmul(a.clone()) * -self.scale);
         (self.a, self.b) = (a.clone(), b.clone());
@@ -108,7 +108,7 @@ impl LoraAdapter {
             visit(&AdapterPart::LoraBBias.parameter(path), Parameter::vector(bias));
         }
         if let Some(dora) = &mut self.dora {
-            // Transformers leaves biases and norms out of the decay by their names, and a magnitude has neither.
+            // Transformers excludes biases and norms from the decay by their names, and a magnitude has neither name.
             let traits = ParameterTraits { decays: true, loraplus: true };
             let magnitude = Parameter::vector(&mut dora.magnitude).with(traits);
             visit(&AdapterPart::MagnitudeVector.parameter(path), magnitude);

@@ -1,4 +1,4 @@
-//! BERT and MiniLM: an encoder whose norms stand behind the sums.
+//! BERT and MiniLM: an encoder with norms after the residual sums.
 
 use super::super::decoder::{
     MOST_HEADS, MOST_LAYERS, MOST_TOKENS, MOST_VOCABULARY, MOST_WIDE, MOST_WIDTH, activation, cut_into_heads,
@@ -47,7 +47,7 @@ pub fn read(fields: &Fields<'_>) -> Result<ModelConfig, FormatError> {
     family(fields, "bert", NAMES)
 }
 
-/// BERT's settings under `names`.
+/// Reads BERT's settings under `names`.
 pub fn family(
     fields: &Fields<'_>,
     model_type: &'static str,
@@ -85,7 +85,7 @@ pub fn family(
     )
 }
 
-/// An encoder of these sizes, all else as BERT's.
+/// Returns an encoder of these sizes, with all other settings those of BERT.
 pub fn blank(
     fields: &Fields<'_>,
     names: Names,

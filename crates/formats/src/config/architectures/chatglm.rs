@@ -1,4 +1,4 @@
-//! ChatGLM2 and 3, and GLM-4, under the names of their own code (`modeling_chatglm.py`), which stay in the adapter.
+//! ChatGLM2 and 3, and GLM-4, with the names of their own code (`modeling_chatglm.py`), which the adapter keeps.
 
 use super::super::decoder::{
     MOST_HEADS, MOST_LAYERS, MOST_TOKENS, MOST_VOCABULARY, MOST_WIDE, MOST_WIDTH, cut_into_heads, labels,

@@ -1,4 +1,4 @@
-//! DistilBERT: BERT without segments, under names of its own.
+//! DistilBERT: BERT without segments, with its own names.
 
 use super::super::decoder::{MOST_HEADS, MOST_LAYERS, MOST_TOKENS, MOST_VOCABULARY, MOST_WIDE, MOST_WIDTH};
 use super::super::design::{HeadNames, Names, Squash, SublayerNames};

@@ -1,4 +1,4 @@
-//! Gemma: Llama with scaled embeddings and norms whose weights are kept less one.
+//! Gemma: Llama with scaled embeddings and norms whose weights are stored less one.
 
 use super::super::decoder::{self, DEFAULTS, Defaults, LLAMA};
 use super::super::design::{Biases, NormKind};
@@ -13,7 +13,7 @@ pub fn read(fields: &Fields<'_>) -> Result<ModelConfig, FormatError> {
     Ok(config)
 }
 
-/// Gemma's.
+/// Returns Gemma's defaults.
 pub fn defaults() -> Defaults {
     Defaults {
         max_position_embeddings: 8192,
@@ -29,13 +29,13 @@ pub fn defaults() -> Defaults {
     }
 }
 
-/// What all Gemmas share.
+/// Sets what all Gemma models share.
 pub fn common(config: &mut ModelConfig) {
     config.norm = NormKind::RmsPlusOne;
     config.scalars.embedding_scale = (config.hidden_size as f64).sqrt();
 }
 
-/// Biases of the attention, where the file asks for them.
+/// Reads the biases of the attention, which the file may ask for.
 pub fn biases(fields: &Fields<'_>) -> Result<Biases, FormatError> {
     let attention = fields.flag("attention_bias")?;
     Ok(Biases { attention_input: attention, attention_output: attention, ..Biases::default() })

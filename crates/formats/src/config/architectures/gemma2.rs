@@ -31,7 +31,7 @@ pub fn read(fields: &Fields<'_>) -> Result<ModelConfig, FormatError> {
     Ok(config)
 }
 
-/// Scores are scaled by a number of the file's own, not by the width of a head.
+/// Sets the scale of the scores from a number of the file, instead of the width of a head.
 pub fn scaled(config: &mut ModelConfig, fields: &Fields<'_>) -> Result<(), FormatError> {
     let scalar = fields.optional_positive("query_pre_attn_scalar")?.unwrap_or(256.0);
     config.scalars.attention_scale = 1.0 / scalar.sqrt();

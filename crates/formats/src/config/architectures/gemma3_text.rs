@@ -1,4 +1,4 @@
-//! Gemma 3's language model: norms on both sides of each part, windows with a rotary embedding of their own.
+//! Gemma 3's language model: norms on both sides of each part, and windows whose layers have their own rotary embedding.
 
 use super::super::decoder::{self, DEFAULTS, Defaults, MOST_LAYERS, MOST_TOKENS, set_windows};
 use super::super::design::Names;
@@ -10,7 +10,7 @@ use crate::FormatError;
 const NAMES: Names =
     Names { query_norm: Some("self_attn.q_norm"), key_norm: Some("self_attn.k_norm"), ..gemma2::NAMES };
 
-/// The base of the layers with a window.
+/// Rotary base of the layers with a window.
 const LOCAL_THETA: f64 = 10_000.0;
 
 pub fn read(fields: &Fields<'_>) -> Result<ModelConfig, FormatError> {
@@ -27,7 +27,7 @@ pub fn read(fields: &Fields<'_>) -> Result<ModelConfig, FormatError> {
     let mut config = decoder::read(fields, "gemma3_text", NAMES, defaults)?;
     gemma::common(&mut config);
     gemma2::scaled(&mut config, fields)?;
-    // Transformers reads `attn_logit_softcapping` and does nothing with it; so does this.
+    // Transformers reads `attn_logit_softcapping` and ignores it; so does this code.
     config.biases = gemma::biases(fields)?;
     config.scalars.logits_softcap = fields.optional_positive("final_logit_softcapping")?;
 
@@ -49,12 +49,12 @@ pub fn read(fields: &Fields<'_>) -> Result<ModelConfig, FormatError> {
         true => fields.optional_size("sliding_window", MOST_TOKENS)?,
         false => Some(4096),
     };
-    // Transformers 4 has the distance of full layers, under a name with a dash of its own in some versions.
+    // Transformers 4 has the distance between full layers; in some versions the name of the key begins with an underscore.
     let pattern = match fields.optional_size("sliding_window_pattern", MOST_LAYERS)? {
         Some(pattern) => pattern,
         None => fields.optional_size("_sliding_window_pattern", MOST_LAYERS)?.unwrap_or(6),
     };
-    // A window of any size marks a layer; what it is comes after.
+    // A window of any size marks a layer; its size is set afterwards.
     set_windows(&mut config, fields, Some(usize::MAX), |layer| (layer + 1) % pattern != 0)?;
     let attentions = config.layers.iter_mut().filter_map(Mixer::as_attention_mut);
     for attention in attentions.filter(|attention| attention.window.is_some()) {

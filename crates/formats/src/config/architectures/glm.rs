@@ -1,4 +1,4 @@
-//! GLM-4 as Transformers has it: half of each head is turned, in neighbouring pairs; gate and up are one.
+//! GLM-4 in its Transformers version: half of each head is rotated, in neighbouring pairs; gate and up are one projection.
 
 use super::super::decoder::{self, DEFAULTS, Defaults, LLAMA};
 use super::super::design::{Biases, Names, SublayerNames};
@@ -12,7 +12,7 @@ pub fn read(fields: &Fields<'_>) -> Result<ModelConfig, FormatError> {
     family(fields, "glm", NAMES)
 }
 
-/// GLM's settings under `names`.
+/// Reads GLM's settings under `names`.
 pub fn family(
     fields: &Fields<'_>,
     model_type: &'static str,

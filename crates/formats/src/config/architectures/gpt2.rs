@@ -1,4 +1,4 @@
-//! GPT-2: learnt positions, LayerNorm, an MLP without a gate, and linear layers that lie `[in, out]`.
+//! GPT-2: learnt positions, LayerNorm, an MLP without a gate, and linear layers that are stored as `[in, out]`.
 
 use super::super::decoder::{
     MOST_HEADS, MOST_LAYERS, MOST_TOKENS, MOST_VOCABULARY, MOST_WIDE, MOST_WIDTH, activation, cut_into_heads,

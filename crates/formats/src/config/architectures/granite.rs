@@ -13,7 +13,7 @@ pub fn read(fields: &Fields<'_>) -> Result<ModelConfig, FormatError> {
     let multiplier = |key| Ok::<_, FormatError>(fields.optional_positive(key)?.unwrap_or(1.0));
     config.scalars = Scalars {
         embedding_scale: multiplier("embedding_multiplier")?,
-        // In place of the square root of a head's width.
+        // Used instead of the square root of a head's width.
         attention_scale: multiplier("attention_multiplier")?,
         residual_scale: multiplier("residual_multiplier")?,
         logits_scale: 1.0 / multiplier("logits_scaling")?,

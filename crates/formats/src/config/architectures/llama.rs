@@ -1,4 +1,4 @@
-//! Llama 1 to 3, SmolLM and SmolLM2, TinyLlama, and all else that calls itself so.
+//! Llama 1 to 3, SmolLM and SmolLM2, TinyLlama, and all other models of type `llama`.
 
 use super::super::decoder::{self, DEFAULTS, LLAMA};
 use super::super::design::Biases;

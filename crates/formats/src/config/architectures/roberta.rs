@@ -1,4 +1,4 @@
-//! RoBERTa and XLM-RoBERTa: BERT whose positions begin behind the padding's, with a head of its own.
+//! RoBERTa and XLM-RoBERTa: BERT with its own head, whose positions begin after the padding's position.
 
 use super::super::design::{HeadNames, Names, Squash};
 use super::super::{ModelConfig, fields::Fields};

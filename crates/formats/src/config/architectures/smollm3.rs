@@ -1,4 +1,4 @@
-//! SmolLM3: Llama whose every fourth layer knows no positions.
+//! SmolLM3: Llama with no rotary embedding in every fourth layer.
 
 use super::super::decoder::{self, DEFAULTS, Defaults, LLAMA, MOST_LAYERS, MOST_TOKENS, set_windows};
 use super::super::read_rope::RopeDefaults;
@@ -21,7 +21,7 @@ pub fn read(fields: &Fields<'_>) -> Result<ModelConfig, FormatError> {
     config.biases =
         Biases { attention_input: attention, attention_output: attention, mlp: fields.flag("mlp_bias")? };
     const KEY: &str = "no_rope_layers";
-    // One says that the layer does turn its queries and keys.
+    // In spite of the key's name, 1 means that the layer rotates its queries and keys.
     let turned = fields.bits(KEY)?;
     let interval = fields.optional_size("no_rope_layer_interval", MOST_LAYERS)?.unwrap_or(4);
     if let Some(turned) = &turned
