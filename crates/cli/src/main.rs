@@ -124,7 +124,7 @@ fn report(error: impl std::error::Error) -> miette::Report {
     let first: &dyn std::error::Error = &error;
     let mut causes: Vec<String> =
         std::iter::successors(Some(first), |error| error.source()).map(ToString::to_string).collect();
-    // Some say what caused them in their own words.
+    // Some errors contain the words of their cause already.
     causes.dedup_by(|cause, error| error.contains(&**cause));
     let root = causes.pop().unwrap_or_default();
     causes.into_iter().rev().fold(miette::miette!("{root}"), |report, context| report.wrap_err(context))

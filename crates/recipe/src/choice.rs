@@ -1,10 +1,10 @@
-//! Settings that take one of a few words: [`choices!`] makes an enum of rows `Variant = "word"`, with everything that is made of those words.
+//! Settings that take one of a few words: [`choices!`] makes an enum from rows `Variant = "word"`, with everything that is derived from the words.
 
 /// Makes an enum whose variants are written as words.
 ///
 /// Each row is `Variant = "word"`. The enum gets serde's traits in these words, `ALL`, `name()`, and its `KIND` for the table of settings.
-/// `later ["word"]` lists words that PEFT or Transformers take and Lorelei does not yet. With `gives name -> Type`, each row goes on with
-/// `=> value`, and the enum gets a method of that name which returns it.
+/// `later ["word"]` lists words that PEFT or Transformers accept and Lorelei does not yet. With `gives name -> Type`, each row ends with
+/// `=> value`, and the enum gets a method `name` that returns the value.
 macro_rules! choices {
     ($(#[$outer:meta])* pub enum $Name:ident gives $data:ident -> $Data:ty {
         $($(#[$attr:meta])* $Variant:ident = $word:literal => $value:expr,)+
@@ -35,12 +35,12 @@ macro_rules! choices {
             pub(crate) const KIND: crate::Kind =
                 crate::Kind::Choice { takes: &[$($word),+], later: &[$($($later),*)?] };
 
-            /// Word that stands for it in a file.
+            /// Returns the word of the value in a file.
             pub const fn name(self) -> &'static str {
                 match self { $(Self::$Variant => $word),+ }
             }
 
-            /// That word as JSON, for the table of settings.
+            /// Returns the word as JSON, for the table of settings.
             #[allow(dead_code, reason = "not every choice is a default")]
             pub(crate) const fn json(self) -> &'static str {
                 match self { $(Self::$Variant => concat!("\"", $word, "\"")),+ }

@@ -1,4 +1,4 @@
-//! What is wrong with a recipe, where, and the way out.
+//! Errors and warnings about a recipe, with their place and a help text.
 
 use std::fmt;
 
@@ -13,15 +13,15 @@ pub struct RecipeError {
     pub line: usize,
     /// Column in characters, from 1; 0 when there is none.
     pub column: usize,
-    /// The setting concerned, such as `lora.r`; empty when it is no single one.
+    /// The setting concerned, such as `lora.r`; empty if the error does not concern a single one.
     pub key: String,
-    /// What is wrong.
+    /// The message of the error.
     pub message: String,
-    /// The way out, where there is one to name.
+    /// Advice to the user on how to resolve the error, if there is any.
     pub help: Option<String>,
 }
 
-/// Something a recipe says that has no effect, or probably not the one intended.
+/// A warning about a setting of a recipe that has no effect, or probably not the intended one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Warning {
     /// The file as the caller named it; empty when the recipe was not read from text.
@@ -32,18 +32,18 @@ pub struct Warning {
     pub column: usize,
     /// The setting concerned, such as `training.max_steps`.
     pub key: String,
-    /// What to know.
+    /// The message of the warning.
     pub message: String,
 }
 
 impl RecipeError {
-    /// An error about `key` that has no place in a text yet.
+    /// Creates an error about `key` that has no place in a text yet.
     pub fn new(key: impl Into<String>, message: impl Into<String>) -> Self {
         let (key, message) = (key.into(), message.into());
         Self { file: String::new(), line: 0, column: 0, key, message, help: None }
     }
 
-    /// Adds the way out.
+    /// Adds a help text.
     pub fn with_help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
@@ -51,7 +51,7 @@ impl RecipeError {
 }
 
 impl Warning {
-    /// A warning about `key` that has no place in a text yet.
+    /// Creates a warning about `key` that has no place in a text yet.
     pub fn new(key: impl Into<String>, message: impl Into<String>) -> Self {
         let (key, message) = (key.into(), message.into());
         Self { file: String::new(), line: 0, column: 0, key, message }

@@ -1,9 +1,9 @@
-//! Every setting there is: all of PEFT 0.21's `LoraConfig`, all of Transformers 5.23's `TrainingArguments` and the
-//! names these had in version 4, and the few of our own.
+//! The table of all settings: those of PEFT 0.21's `LoraConfig`, those of Transformers 5.23's `TrainingArguments` and
+//! the names that these had in version 4, and the few of Lorelei's own.
 //!
-//! A setting that a recipe keeps is declared with its section's struct, by `settings!`; the others, which are read and
-//! make no difference, or are refused, are in this module's files. The readers, the validation, the suggestions,
-//! FEATURES.md and the page's form are made from the table.
+//! A setting that a recipe keeps is declared with its section's struct, by `settings!`. The others, which are read and
+//! have no effect, or are refused, are in this module's files. The readers, the validation, the suggestions,
+//! FEATURES.md and the page's form are derived from the table.
 
 mod lora;
 mod model;
@@ -28,25 +28,25 @@ pub enum Table {
     Training,
 }
 
-/// Where the page's form has a setting.
+/// Position of a setting in the page's form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shown {
-    /// Among those that most runs touch.
+    /// Among the settings that most runs change.
     First,
-    /// Among the others, folded away.
+    /// Among the other settings, which are folded away.
     More,
-    /// Nowhere: it follows from the files that are chosen, or is not kept.
+    /// Not in the form: the setting follows from the chosen files, or is not kept.
     Elsewhere,
 }
 
-/// What Lorelei makes of a setting.
+/// Support of a setting by Lorelei.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
-    /// It does what it does in PEFT or Transformers.
+    /// The setting works as in PEFT or Transformers.
     Supported,
-    /// It is read and makes no difference; the reason says why. A value other than the default gives a warning.
+    /// The setting is read and has no effect, for the given reason. A value other than the default gives a warning.
     Ignored(&'static str),
-    /// Any value but the default is an error; the reason says why.
+    /// Any value but the default is an error, for the given reason.
     Refused(&'static str),
     /// An older or newer name of another setting of the same table.
     Renamed(&'static str),
@@ -55,37 +55,37 @@ pub enum State {
 /// A setting.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Field {
-    /// The section it belongs to.
+    /// The section of the setting.
     pub table: Table,
-    /// Its name, as in PEFT or Transformers.
+    /// Name of the setting, as in PEFT or Transformers.
     pub name: &'static str,
-    /// What values it takes.
+    /// The values that the setting takes.
     pub kind: Kind,
-    /// Our default, as JSON; `null` where it is absent.
+    /// Lorelei's default, as JSON; `null` if the setting is absent by default.
     pub default: &'static str,
-    /// The default in PEFT or Transformers, with a word on where it went if they removed it; `—` if it is not theirs.
+    /// The default in PEFT or Transformers, with a note if they removed the setting; `—` if it is not theirs.
     pub upstream: &'static str,
     /// Further values, as JSON, that mean the same as the default.
     pub harmless: &'static [&'static str],
-    /// What we make of it.
+    /// Support of the setting by Lorelei.
     pub state: State,
-    /// One line on what it is, with names and values in backticks.
+    /// Documentation of one line, with names and values in backticks.
     pub doc: &'static str,
-    /// The same in Chinese; empty where a recipe does not keep the setting.
+    /// Documentation in Chinese; empty if a recipe does not keep the setting.
     pub chinese: &'static str,
-    /// What to choose, from experience, where there is something to say.
+    /// Advice on the value to choose, from experience, if there is any.
     pub advice: Option<Bilingual>,
-    /// Where the form has it.
+    /// Position in the page's form.
     pub shown: Shown,
-    /// The host that does not honour it, where there is one.
+    /// The host that does not honour the setting, if there is one.
     pub limit: Option<Limit>,
 }
 
 impl Table {
-    /// All sections, in the order in which a recipe has them.
+    /// All sections, in the order of a recipe.
     pub const ALL: [Table; 4] = [Table::Model, Table::Data, Table::Lora, Table::Training];
 
-    /// The name in a file.
+    /// Returns the section's name in a file.
     pub fn name(self) -> &'static str {
         match self {
             Table::Model => "model",
@@ -103,20 +103,20 @@ impl fmt::Display for Table {
 }
 
 impl Field {
-    /// [`Field::upstream`] of a setting that is neither PEFT's nor Transformers'.
+    /// The value of [`Field::upstream`] for a setting that is neither PEFT's nor Transformers'.
     pub const OURS: &'static str = "—";
 
-    /// The path of the setting: `lora.r`.
+    /// Returns the path of the setting: `lora.r`.
     pub fn path(&self) -> String {
         format!("{}.{}", self.table, self.name)
     }
 
-    /// The default as a value.
+    /// Returns the default as a value.
     pub fn default_value(&self) -> Json {
         serde_json::from_str(self.default).unwrap_or(Json::Null)
     }
 
-    /// Whether a value is the default, or means the same.
+    /// Whether a value is the default, or equivalent to it.
     pub(crate) fn is_harmless(&self, value: &Json) -> bool {
         value.is_null() || is_one_of(value, &[self.default]) || is_one_of(value, self.harmless)
     }
@@ -127,12 +127,12 @@ pub(crate) fn is_one_of(value: &Json, texts: &[&str]) -> bool {
     texts.iter().any(|text| serde_json::from_str(text).is_ok_and(|known: Json| equal(&known, value)))
 }
 
-/// All settings, section after section.
+/// Returns all settings, section by section.
 pub fn all() -> impl Iterator<Item = &'static Field> {
     Table::ALL.into_iter().flat_map(of)
 }
 
-/// The settings of a section: those that a recipe keeps, then the others.
+/// Returns the settings of a section: those that a recipe keeps, then the others.
 pub fn of(table: Table) -> &'static [Field] {
     static MODEL: [Field; ModelSection::FIELDS.len() + model::OTHERS.len()] =
         joined([ModelSection::FIELDS, model::OTHERS]);
@@ -149,7 +149,7 @@ pub fn of(table: Table) -> &'static [Field] {
     }
 }
 
-/// Several lists, one after the other.
+/// Concatenates lists.
 const fn joined<const LISTS: usize, const LENGTH: usize>(lists: [&[Field]; LISTS]) -> [Field; LENGTH] {
     let mut fields = [lists[0][0]; LENGTH];
     let (mut list, mut at, mut next) = (0, 0, 0);
@@ -164,7 +164,7 @@ const fn joined<const LISTS: usize, const LENGTH: usize>(lists: [&[Field]; LISTS
     fields
 }
 
-/// The setting called `name` in a section, under the name that it has in [`crate::Recipe`].
+/// Finds the setting called `name` in a section. A renamed setting is found under its name in [`crate::Recipe`].
 pub fn find(table: Table, name: &str) -> Option<&'static Field> {
     let field = of(table).iter().find(|field| field.name == name)?;
     match field.state {
@@ -173,7 +173,7 @@ pub fn find(table: Table, name: &str) -> Option<&'static Field> {
     }
 }
 
-/// Equality of JSON in which `1` and `1.0` are the same.
+/// Compares JSON values. `1` and `1.0` are equal.
 fn equal(a: &Json, b: &Json) -> bool {
     match (a, b) {
         (Json::Number(a), Json::Number(b)) => a.as_f64() == b.as_f64(),
@@ -181,7 +181,7 @@ fn equal(a: &Json, b: &Json) -> bool {
     }
 }
 
-/// Settings that a recipe does not keep, in rows of the form
+/// Declares settings that a recipe does not keep, in rows of the form
 /// `name: "default" upstream "default" also ["value"], state, "documentation";`.
 macro_rules! others {
     ($table:ident; $($name:ident: $default:literal $(upstream $upstream:literal)?

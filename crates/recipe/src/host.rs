@@ -1,4 +1,4 @@
-//! Where a run takes place, and what becomes of the settings that are not honoured there.
+//! The places where a run can take place, and the treatment of settings that are not honoured there.
 
 use serde_json::Value as Json;
 
@@ -6,7 +6,7 @@ use crate::fields::{self, Field};
 use crate::text::Bilingual;
 use crate::{Recipe, RecipeError, Warning};
 
-/// Where a run takes place.
+/// Kind of the place where a run takes place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HostKind {
     /// The native program, with a file system and a terminal.
@@ -15,41 +15,41 @@ pub enum HostKind {
     Page,
 }
 
-/// What a host makes of a setting that it does not honour.
+/// Treatment of a setting by a host that does not honour it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effect {
-    /// It trains as if the setting had its default.
+    /// The host trains as if the setting had its default.
     Ignored,
-    /// It does not train: the setting changes what is learnt.
+    /// The host does not train, because the setting changes the result of the training.
     Refused,
 }
 
-/// A setting's exception: a host that does not honour it.
+/// An exception of a setting: a host that does not honour it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limit {
     /// The host.
     pub host: HostKind,
-    /// What it makes of the setting.
+    /// Treatment of the setting by the host.
     pub effect: Effect,
-    /// Why.
+    /// The reason.
     pub reason: Bilingual,
-    /// Values, as JSON, that say what the host does anyway.
+    /// Values, as JSON, that match what the host does anyway.
     pub harmless: &'static [&'static str],
 }
 
-/// A setting of a recipe that a host does not honour, and that does not have its default.
+/// A setting of a recipe that a host does not honour, with a value other than its default.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Unhonoured {
     /// The setting.
     pub field: &'static Field,
-    /// Its value.
+    /// The value of the setting.
     pub value: Json,
-    /// What the host makes of it, and why.
+    /// Treatment of the setting by the host, and the reason.
     pub limit: Limit,
 }
 
 impl HostKind {
-    /// Name in a message.
+    /// Returns the host's name in a message.
     pub fn name(self) -> &'static str {
         match self {
             HostKind::Program => "the program",
@@ -59,12 +59,12 @@ impl HostKind {
 }
 
 impl Unhonoured {
-    /// Path of the setting, such as `training.save_total_limit`.
+    /// Returns the path of the setting, such as `training.save_total_limit`.
     pub fn key(&self) -> String {
         self.field.path()
     }
 
-    /// The message in English: `save_total_limit = 3 has no effect in the page: …`.
+    /// Formats the message in English: `save_total_limit = 3 has no effect in the page: …`.
     pub fn message(&self) -> String {
         let host = self.limit.host.name();
         let effect = match self.limit.effect {
@@ -76,19 +76,19 @@ impl Unhonoured {
 }
 
 impl Field {
-    /// Whether the setting does something where a run takes place on `host`.
+    /// Whether the setting has an effect in a run on `host`.
     pub fn is_honoured_by(&self, host: HostKind) -> bool {
         self.state == fields::State::Supported && self.limit_of(host).is_none()
     }
 
-    /// The exception that `host` makes of the setting.
+    /// Returns the exception of the setting for `host`.
     pub fn limit_of(&self, host: HostKind) -> Option<Limit> {
         self.limit.filter(|limit| limit.host == host)
     }
 }
 
 impl Recipe {
-    /// The settings that `host` does not honour and that do not have their default.
+    /// Returns the settings that `host` does not honour and whose value is not the default.
     pub fn unhonoured(&self, host: HostKind) -> Vec<Unhonoured> {
         let recipe = serde_json::to_value(self).unwrap_or_default();
         let value = |field: &Field| recipe.get(field.table.name())?.get(field.name).cloned();
@@ -101,10 +101,10 @@ impl Recipe {
             .collect()
     }
 
-    /// Checks that `host` can run the recipe as it is. The warnings tell what has no effect there.
+    /// Checks that `host` can run the recipe as it is. Returns warnings about the settings that have no effect there.
     ///
     /// # Errors
-    /// The first setting that `host` refuses, since what is learnt would be another thing.
+    /// If `host` refuses a setting, because ignoring it would change the result of the training: the first such setting.
     pub fn validate_for(&self, host: HostKind) -> Result<Vec<Warning>, RecipeError> {
         let unhonoured = self.unhonoured(host);
         match unhonoured.iter().find(|setting| setting.limit.effect == Effect::Refused) {

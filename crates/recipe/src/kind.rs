@@ -1,4 +1,4 @@
-//! What values a setting takes: its type, its range, its choices.
+//! Kinds of settings: the type, the range and the choices of their values.
 
 use serde_json::Value as Json;
 
@@ -10,10 +10,10 @@ use crate::targets::{end_pattern, layer_pattern, whole_pattern};
 /// The largest integer that JSON, TOML and JavaScript all keep exactly.
 pub(crate) const MAX_INTEGER: i64 = (1 << 53) - 1;
 
-/// The highest rank taken.
+/// The highest rank that is accepted.
 pub(crate) const MAX_RANK: i64 = 4096;
 
-/// The fields that a row of data can have, by which its form is found.
+/// The fields that a row of data can have. The form of the row is determined by them.
 pub const ROW_FIELDS: &[&str] = &[
     "messages",
     "conversations",
@@ -37,7 +37,7 @@ pub const ROW_FIELDS: &[&str] = &[
     "ner_tags",
 ];
 
-/// What values a setting takes.
+/// The values that a setting takes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Kind {
     /// `true` or `false`.
@@ -55,30 +55,30 @@ pub enum Kind {
     Text,
     /// One of a few words.
     Choice {
-        /// Those taken.
+        /// The words that are accepted.
         takes: &'static [&'static str],
-        /// Those that PEFT or Transformers take, and Lorelei does not yet.
+        /// The words that PEFT or Transformers accept, and Lorelei does not yet.
         later: &'static [&'static str],
     },
     /// A name, or a list of names.
     Names,
     /// A list of module names, or one regex, or `"all-linear"`.
     Targets,
-    /// A number from 0, or a list of them.
+    /// A layer number from 0, or a list of them.
     Indices,
-    /// Module name or regex to rank.
+    /// A map from module name or regex to rank.
     Ranks,
-    /// Module name or regex to alpha.
+    /// A map from module name or regex to alpha.
     Alphas,
-    /// Field of a row to column of a file.
+    /// A map from the field of a row to the column of a file.
     Columns,
-    /// `init_lora_weights`.
+    /// The values of `init_lora_weights`.
     Init,
-    /// `trainable_token_indices`.
+    /// The values of `trainable_token_indices`.
     TokenIndices,
-    /// `lr_scheduler_kwargs`.
+    /// The values of `lr_scheduler_kwargs`.
     SchedulerKwargs,
-    /// Anything: the setting is not kept.
+    /// Any value, because the setting is not kept.
     Any,
 }
 
@@ -87,26 +87,26 @@ pub enum Kind {
 pub struct Bounds {
     /// Lower end.
     pub min: f64,
-    /// Whether `min` itself is out.
+    /// Whether `min` itself is excluded.
     pub above: bool,
     /// Upper end.
     pub max: f64,
-    /// Whether `max` itself is out.
+    /// Whether `max` itself is excluded.
     pub below: bool,
 }
 
-/// 0 or more.
+/// The numbers from 0.
 pub(crate) const NOT_NEGATIVE: Bounds = Bounds { min: 0.0, above: false, max: f64::INFINITY, below: false };
-/// More than 0.
+/// The numbers above 0.
 pub(crate) const POSITIVE: Bounds = Bounds { above: true, ..NOT_NEGATIVE };
-/// From 0 to 1.
+/// The numbers from 0 to 1.
 pub(crate) const SHARE: Bounds = Bounds { max: 1.0, ..NOT_NEGATIVE };
-/// From 0 up to, not including, 1.
+/// The numbers from 0 up to, not including, 1.
 pub(crate) const BELOW_ONE: Bounds = Bounds { below: true, ..SHARE };
-/// Between 0 and 100.
+/// The numbers between 0 and 100, without these two.
 pub(crate) const PERCENTAGE: Bounds = Bounds { min: 0.0, above: true, max: 100.0, below: true };
 
-/// Why a value is not taken, and what would be.
+/// Reason why a value is not accepted, with help.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Complaint {
     pub(crate) message: String,
@@ -114,14 +114,14 @@ pub(crate) struct Complaint {
 }
 
 impl Bounds {
-    /// Whether a finite `value` is within.
+    /// Whether `value` is finite and in the range.
     pub fn contains(&self, value: f64) -> bool {
         value.is_finite()
             && (value > self.min || value == self.min && !self.above)
             && (value < self.max || value == self.max && !self.below)
     }
 
-    /// The range around a name: `0 <= lora_dropout < 1`.
+    /// Formats the range around a name: `0 <= lora_dropout < 1`.
     pub fn around(&self, name: &str) -> String {
         let low = if self.above { "<" } else { "<=" };
         if self.max.is_infinite() {
@@ -132,7 +132,7 @@ impl Bounds {
 }
 
 impl Kind {
-    /// The same choice, with words that PEFT or Transformers take here and Lorelei does not yet.
+    /// Adds words to a choice that PEFT or Transformers accept and Lorelei does not yet.
     pub(crate) const fn later(self, later: &'static [&'static str]) -> Self {
         match self {
             Kind::Choice { takes, .. } => Kind::Choice { takes, later },
@@ -140,7 +140,7 @@ impl Kind {
         }
     }
 
-    /// What is taken, in a few words.
+    /// Describes the accepted values in a few words.
     pub fn describe(&self) -> String {
         match self {
             Kind::Bool => "true or false".into(),
@@ -167,7 +167,7 @@ impl Kind {
         }
     }
 
-    /// The words that a form can offer, where the values are a few words. Others may be taken too: `"pissa_niter_16"`.
+    /// Returns the words that a form can offer, if the values are a few words. Others may be accepted too: `"pissa_niter_16"`.
     pub fn choices(&self) -> Option<Vec<&'static str>> {
         match self {
             Kind::Choice { takes, .. } => Some(takes.to_vec()),
@@ -188,7 +188,7 @@ impl Kind {
         }
     }
 
-    /// Whether a value is kept at all.
+    /// Whether a recipe keeps the value.
     pub fn is_kept(&self) -> bool {
         *self != Kind::Any
     }
@@ -345,7 +345,7 @@ fn bad_regex(name: &str, pattern: &str, error: &regex::Error) -> Complaint {
         .help("back references and look-around are not available; a list of names may do".into())
 }
 
-/// The strings of a list of strings, or of one string.
+/// Returns the strings of a list of strings, or, if `one`, a single string.
 fn strings(value: &Json, one: bool) -> Option<Vec<&str>> {
     match value {
         Json::String(text) if one => Some(vec![text]),
@@ -358,7 +358,7 @@ fn is_index(value: &Json) -> bool {
     value.as_u64().is_some_and(|index| index <= u64::from(u32::MAX))
 }
 
-/// A value, for a message.
+/// Formats a value for a message.
 pub(crate) fn found(value: &Json) -> String {
     match value {
         Json::Null => "nothing".into(),

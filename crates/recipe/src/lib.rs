@@ -1,12 +1,12 @@
-//! A training run as data.
+//! The description of a training run as data.
 //!
-//! A [`Recipe`] says everything about a run: the model, the data, the adapter ([`LoraConfig`]) and the training
+//! A [`Recipe`] describes a run completely: the model, the data, the adapter ([`LoraConfig`]) and the training
 //! ([`TrainingArguments`]). Its names and defaults are those of PEFT's `LoraConfig` and Transformers'
-//! `TrainingArguments`, so that what someone has written for those can be read here. A setting of theirs that Lorelei
-//! does not have is never "unknown": [`fields`] knows all of them, and either says that it makes no difference here
-//! or refuses it with the reason.
+//! `TrainingArguments`, so that configurations written for those can be read here. A setting of theirs that Lorelei
+//! does not have is never "unknown": [`fields`] lists all of them. Such a setting either gives a warning that it has
+//! no effect here, or is refused with the reason.
 //!
-//! Text comes in, values come out. Nothing here opens a file, knows a device or depends on the tensor library, so the
+//! The crate converts text to values. It does not open files, use devices or depend on the tensor library, so the
 //! page, the worker and the program read a recipe with the same code and report the same errors.
 
 mod choice;

@@ -1,7 +1,7 @@
-//! A recipe in a link: what a page's address has after its `#`.
+//! A recipe in a link: the fragment of a page's address, after its `#`.
 //!
-//! `r=1.` and then, in base64url without padding, the deflated JSON of what differs from the defaults. 1 is the version of that
-//! form. The text is read with the checks of a file, so that a link can say nothing that a file could not.
+//! The fragment is `r=1.` and then, in base64url without padding, the deflated JSON of the settings that differ from the defaults. 1 is the
+//! version of this format. The JSON is read with the checks of a file, so that a link cannot contain anything that a file could not.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use miniz_oxide::{
@@ -12,24 +12,24 @@ use serde_json::{Map, Value as Json};
 
 use crate::{Recipe, RecipeError};
 
-/// How a link of this version begins.
+/// Prefix of a link of this version.
 const PREFIX: &str = "r=1.";
-/// Longest fragment read, in bytes: more than browsers keep in an address.
+/// Maximum length of a fragment, in bytes: more than browsers keep in an address.
 const MAX_FRAGMENT: usize = 64 * 1024;
-/// Longest JSON that one may unpack to, in bytes.
+/// Maximum length of the decompressed JSON, in bytes.
 const MAX_JSON: usize = 256 * 1024;
 
-/// The fragment, without `#`, that [`decode_link`] reads back to an equal recipe.
+/// Returns the fragment of a recipe, without `#`. [`decode_link`] reads it back to an equal recipe.
 pub fn encode_link(recipe: &Recipe) -> String {
     let different = different(recipe).to_string();
     format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(compress_to_vec(different.as_bytes(), 9)))
 }
 
-/// Reads the recipe in a whole address, or in its fragment with or without `#`.
+/// Reads the recipe from a whole address, or from its fragment with or without `#`.
 ///
 /// # Errors
 ///
-/// If it is too long, of another version, cut short, or holds anything that a recipe file may not hold.
+/// If it is too long, of another version, cut short, or contains anything that a recipe file may not contain.
 pub fn decode_link(link: &str) -> Result<Recipe, RecipeError> {
     let refuse = |message: String, help: &str| RecipeError {
         file: "link".into(),
@@ -70,7 +70,7 @@ pub fn decode_link(link: &str) -> Result<Recipe, RecipeError> {
     Recipe::from_json(&json, "link").map(|(recipe, _)| recipe)
 }
 
-/// The settings that are not the default, section by section.
+/// Returns the settings that are not the default, section by section.
 fn different(recipe: &Recipe) -> Json {
     let sections = |recipe: &Recipe| match serde_json::to_value(recipe) {
         Ok(Json::Object(sections)) => sections,

@@ -1,4 +1,4 @@
-//! `[lora]`: PEFT's `LoraConfig`, and the rank, alpha and scale it gives a module.
+//! `[lora]`: PEFT's `LoraConfig`, and the rank, alpha and scale that it gives a module.
 
 use std::collections::BTreeMap;
 
@@ -113,18 +113,18 @@ choices! {
     }
 }
 
-/// Tokens of the embedding, or of a module by its name.
+/// Token indices of the embedding, or of modules by their names.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum TokenIndices {
-    /// Of the embedding.
+    /// Token indices of the embedding.
     Embedding(Vec<usize>),
-    /// Of a module.
+    /// Token indices by the name of a module.
     Module(BTreeMap<String, Vec<usize>>),
 }
 
 impl TokenIndices {
-    /// The tokens, and the module where one is named.
+    /// Returns the token indices for each module. `None` stands for the embedding.
     pub fn by_module(&self) -> Vec<(Option<&str>, &[usize])> {
         match self {
             Self::Embedding(indices) => vec![(None, indices)],
@@ -150,45 +150,45 @@ choices! {
     later ["SEQ_2_SEQ_LM", "QUESTION_ANS"]
 }
 
-/// How `A` and `B` begin; `true`, `false`, `"gaussian"`, `"pissa"`, `"pissa_niter_16"` or `"olora"` in a file.
+/// Initialization of `A` and `B`: `true`, `false`, `"gaussian"`, `"pissa"`, `"pissa_niter_16"` or `"olora"` in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InitLoraWeights {
-    /// `true`: `A` Kaiming uniform with `a = sqrt(5)`, `B` zero. `false`: both as a new linear layer begins, so that
-    /// the first step does not start from the base model.
+    /// `true`: `A` Kaiming uniform with `a = sqrt(5)`, `B` zero. `false`: both like a new linear layer, so that the first
+    /// step does not start from the base model.
     Bool(bool),
     /// `A` normal with deviation `1 / r`, `B` zero.
     Gaussian,
-    /// PiSSA (Meng et al., 2024): both from the largest singular values of the weight, which loses them; with a number, by so many rounds of
-    /// subspace iteration (`pissa_niter_16`), which is quicker.
+    /// PiSSA (Meng et al., 2024): both from the largest singular values of the weight, which are subtracted from it. With a number, they are
+    /// computed by so many rounds of subspace iteration (`pissa_niter_16`), which is quicker.
     Pissa(Option<u32>),
-    /// OLoRA (Büyükakyüz, 2024): both from the weight's QR decomposition, which it loses.
+    /// OLoRA (Büyükakyüz, 2024): both from the weight's QR decomposition. Their product is subtracted from the weight.
     Olora,
 }
 
 impl LoraConfig {
-    /// The rank of the module at `module_path`: `rank_pattern`'s first key that matches
-    /// `(.*\.)?(key)$`, else `r`.
+    /// Returns the rank of the module at `module_path`: the value of the first key of `rank_pattern` for which
+    /// `(.*\.)?(key)$` matches, else `r`.
     pub fn rank(&self, module_path: &str) -> usize {
         first_matching_key(self.rank_pattern.keys(), module_path)
             .and_then(|key| self.rank_pattern.get(key).copied())
             .unwrap_or(self.r)
     }
 
-    /// The alpha of the module at `module_path`: `alpha_pattern`'s first key that matches, else `lora_alpha`.
+    /// Returns the alpha of the module at `module_path`: the value of the first key of `alpha_pattern` that matches, else `lora_alpha`.
     pub fn alpha(&self, module_path: &str) -> f64 {
         first_matching_key(self.alpha_pattern.keys(), module_path)
             .and_then(|key| self.alpha_pattern.get(key).copied())
             .unwrap_or(self.lora_alpha)
     }
 
-    /// The factor of `B A` for the module at `module_path`: `alpha / r`, or `alpha / sqrt(r)` with `use_rslora`.
+    /// Returns the factor of `B A` for the module at `module_path`: `alpha / r`, or `alpha / sqrt(r)` with `use_rslora`.
     pub fn scaling(&self, module_path: &str) -> f64 {
         let rank = self.rank(module_path) as f64;
         self.alpha(module_path) / if self.use_rslora { rank.sqrt() } else { rank }
     }
 
-    /// Configuration of the plain adapter that an adapter with [`InitLoraWeights::changes_the_base`] is saved as: twice the rank, the same
-    /// scale. PEFT's `path_initial_model_for_weight_conversion`.
+    /// Returns the configuration of the plain adapter that an adapter with [`InitLoraWeights::changes_the_base`] is saved as: twice the rank, the
+    /// same scale. PEFT does this with `path_initial_model_for_weight_conversion`.
     pub fn converted(&self) -> Self {
         let more = if self.use_rslora { std::f64::consts::SQRT_2 } else { 2.0 };
         Self {
@@ -207,16 +207,16 @@ impl LoraConfig {
 }
 
 impl InitLoraWeights {
-    /// The words, beside true and false, and `pissa_niter_N`.
+    /// Words that are accepted, beside true, false and `pissa_niter_N`.
     pub(crate) const WORDS: &'static [&'static str] = &["gaussian", "pissa", "olora"];
-    /// Words that PEFT takes and Lorelei does not yet.
+    /// Words that PEFT accepts and Lorelei does not yet.
     pub(crate) const LATER: &'static [&'static str] =
         &["eva", "corda", "loftq", "lora_ga", "orthogonal", "mica"];
-    /// What is taken.
+    /// Description of the accepted values.
     pub(crate) const DESCRIPTION: &'static str =
         "true, false, \"gaussian\", \"pissa\", \"pissa_niter_N\" or \"olora\"";
 
-    /// The initialisation of that name.
+    /// Returns the initialization of this name.
     pub(crate) fn named(name: &str) -> Option<Self> {
         match name {
             "gaussian" => Some(Self::Gaussian),
@@ -226,7 +226,7 @@ impl InitLoraWeights {
         }
     }
 
-    /// Whether the adapter takes a part of the base weights away from them.
+    /// Whether the initialization subtracts a part of the base weights from them.
     pub fn changes_the_base(self) -> bool {
         matches!(self, Self::Pissa(_) | Self::Olora)
     }

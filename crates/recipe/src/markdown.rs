@@ -5,8 +5,8 @@ use std::fmt::Write;
 use crate::Effect;
 use crate::fields::{self, Field, State, Table};
 
-/// What becomes of every setting of PEFT's `LoraConfig` and Transformers' `TrainingArguments`, and the
-/// few settings of our own: Markdown tables.
+/// Formats Markdown tables of the support of every setting of PEFT's `LoraConfig` and Transformers'
+/// `TrainingArguments`, and of the few settings of Lorelei's own.
 pub fn features_markdown() -> String {
     let mut text = String::new();
     table(&mut text, Table::Model, "[model]", "Transformers default");
@@ -50,7 +50,7 @@ fn state(field: &Field) -> (&'static str, String) {
     }
 }
 
-/// Where the setting is not honoured, and why.
+/// Formats the host that does not honour the setting, and the reason.
 fn limit(field: &Field) -> String {
     field.limit.map_or(String::new(), |limit| {
         let effect = match limit.effect {

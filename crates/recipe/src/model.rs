@@ -32,7 +32,7 @@ settings! {
 }
 
 impl ModelSection {
-    /// The model's name, for what needs one.
+    /// Returns the model's name, which a run needs.
     ///
     /// # Errors
     /// If the recipe names none.
@@ -58,7 +58,7 @@ choices! {
     later ["float16", "bfloat16"]
 }
 
-/// Of a hub id with a revision (a branch, tag or commit), `owner/name@revision`, the two; of any other name, the name.
+/// Splits a hub id with a revision (a branch, tag or commit), `owner/name@revision`, into the two. Returns any other name whole.
 pub fn id_and_revision(name: &str) -> (&str, Option<&str>) {
     match name.split_once('@') {
         Some((id, revision))

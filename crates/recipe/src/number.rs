@@ -1,10 +1,10 @@
-//! serde helpers: numbers as people write them, and "one or a list".
+//! Helpers for serde: numbers as people write them, and "one or a list".
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Beyond this, not every integer is a double.
+/// The largest double up to which every integer is a double.
 const EXACT: f64 = 9_007_199_254_740_992.0;
 
 /// A double that is written as an integer when it is whole (`16`, not `16.0`), as PEFT writes `lora_alpha`.
@@ -35,7 +35,7 @@ pub(crate) fn whole_map<S: Serializer>(
     serializer.collect_map(value.iter().map(|(key, number)| (key, Whole(*number))))
 }
 
-/// `1` or `[1, 2]`; `"layers"` or `["layers", "h"]`.
+/// Reads one value or a list: `1` or `[1, 2]`; `"layers"` or `["layers", "h"]`.
 pub(crate) fn one_or_many<'de, T, D>(deserializer: D) -> Result<Option<Vec<T>>, D::Error>
 where
     T: Deserialize<'de>,

@@ -40,20 +40,20 @@ choices! {
 /// The learning rates that an optimizer usually takes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct LearningRates {
-    /// For adapters.
+    /// Rates for adapters.
     pub(crate) lora: Usual,
-    /// For every weight.
+    /// Rates for the fine-tuning of every weight.
     pub(crate) full: Usual,
 }
 
-/// A usual range, and the rates of which something is said. Between these and the range a run may be right.
+/// A usual range, and the rates beyond which a hint is given. Rates between these and the range may be right.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Usual {
     /// The range in words: `1e-4 to 5e-4`.
     pub(crate) range: &'static str,
-    /// A lower rate gives a hint: why, and the source.
+    /// Rate below which a hint is given, the reason, and the source.
     pub(crate) low: Option<(f64, &'static str, &'static str)>,
-    /// A higher rate gives a hint: why, which may be empty, and the source.
+    /// Rate above which a hint is given, the reason, which may be empty, and the source.
     pub(crate) high: (f64, &'static str, &'static str),
 }
 
@@ -71,7 +71,7 @@ const ADAMW: LearningRates = LearningRates {
     full: Usual { range: "1e-5 to 5e-5", low: None, high: (1e-4, "", REGRET) },
 };
 
-/// An element moves by the rate itself in every step, where AdamW's moves by less.
+/// Rates of Lion. An element moves by the rate itself in every step, whereas with AdamW it moves by less.
 const LION: LearningRates = LearningRates {
     lora: Usual {
         range: "1e-5 to 1e-4",
@@ -85,7 +85,7 @@ const LION: LearningRates = LearningRates {
     },
 };
 
-/// Without its relative step, its updates are as long as AdamW's.
+/// Rates of Adafactor. Without its relative step, its updates are as long as AdamW's.
 const ADAFACTOR: LearningRates = LearningRates {
     lora: ADAMW.lora,
     full: Usual { range: "1e-5 to 1e-3", low: None, high: (1e-3, "", ADAFACTOR_DOCS) },

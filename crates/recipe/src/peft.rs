@@ -8,16 +8,16 @@ use crate::read::{lora, place, section};
 use crate::source::{Source, Value};
 use crate::{LoraConfig, RecipeError};
 
-/// The PEFT whose files are written.
+/// The version of PEFT whose file format is written.
 pub const PEFT_VERSION: &str = "0.21.2";
 
 impl LoraConfig {
-    /// Reads an `adapter_config.json` that errors call `file_name`: the configuration, and the base model it names.
-    /// Keys that are not known (a newer PEFT's) are passed over.
+    /// Reads an `adapter_config.json`. Returns the configuration, and the base model that it names. Errors call the file
+    /// `file_name`. Unknown keys (a newer PEFT's) are skipped.
     ///
     /// # Errors
-    /// With line and column, as [`crate::Recipe::from_json`]: an adapter that is not LoRA, or that uses something
-    /// Lorelei does not have.
+    /// If the adapter is not LoRA, or uses something that Lorelei does not have. The error has a line and a column, like
+    /// those of [`crate::Recipe::from_json`].
     pub fn from_peft_json(text: &str, file_name: &str) -> Result<(LoraConfig, Option<String>), RecipeError> {
         let source = Source::new(file_name, text);
         let entries = source.json()?;
@@ -35,7 +35,7 @@ impl LoraConfig {
     /// Writes `adapter_config.json` with the keys of PEFT 0.21, in their order.
     ///
     /// `resolved_target_modules` are the names or paths of the modules that got an adapter. They are written when
-    /// `target_modules` is `"all-linear"` or absent: PEFT, too, writes what these became. A list or a regex is
+    /// `target_modules` is `"all-linear"` or absent: PEFT, too, writes the resolved modules. A list or a regex is
     /// written as it is, so that it selects the same modules when the adapter is loaded.
     pub fn to_peft_json(&self, base_model_name_or_path: &str, resolved_target_modules: &[String]) -> String {
         let (base, revision) = id_and_revision(base_model_name_or_path);
@@ -66,7 +66,7 @@ impl LoraConfig {
     }
 }
 
-/// In this file there is no `[lora]`.
+/// Removes `lora.` from the key of an error, because this file has no section `[lora]`.
 fn short(mut error: RecipeError) -> RecipeError {
     if let Some(key) = error.key.strip_prefix("lora.") {
         error.key = key.to_string();

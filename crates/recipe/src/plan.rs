@@ -1,27 +1,27 @@
-//! How many steps a run has, and at which of them something happens: the arithmetic of Transformers' `Trainer`.
+//! The number of steps of a run, and the steps at which it logs, evaluates and saves: the arithmetic of Transformers' `Trainer`.
 //!
-//! A step is an optimizer step, counted from 1. The last group of micro-batches of an epoch steps even when it is
-//! smaller than `gradient_accumulation_steps`; no group reaches over the end of an epoch.
+//! A step is an optimizer step, counted from 1. The last group of micro-batches of an epoch makes a step even if it is
+//! smaller than `gradient_accumulation_steps`. No group crosses the end of an epoch.
 
 use std::ops::Range;
 
 use crate::kind::MAX_INTEGER;
 use crate::{IntervalStrategy, LrSchedulerKwargs, LrSchedulerType, RecipeError, Schedule, TrainingArguments};
 
-/// The steps of a run.
+/// The plan of a run's steps.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StepPlan {
-    /// Micro-batches in an epoch.
+    /// Number of micro-batches in an epoch.
     pub micro_batches_per_epoch: usize,
-    /// Optimizer steps in a whole epoch.
+    /// Number of optimizer steps in a whole epoch.
     pub steps_per_epoch: u64,
-    /// Optimizer steps in all.
+    /// Total number of optimizer steps.
     pub total_steps: u64,
-    /// Epochs begun, a whole number; the last one may end early.
+    /// Number of epochs that are begun, a whole number. The last one may end early.
     pub num_train_epochs: f64,
-    /// Optimizer steps of warm-up.
+    /// Number of optimizer steps of warm-up.
     pub warmup_steps: u64,
-    /// Micro-batches in a full group.
+    /// Number of micro-batches in a full group.
     accumulation: usize,
     logging: Interval,
     logging_first_step: bool,
@@ -31,7 +31,7 @@ pub struct StepPlan {
     schedule: (LrSchedulerType, LrSchedulerKwargs, f64),
 }
 
-/// When something is done, with shares turned into steps.
+/// Interval at which something is done, with shares converted to steps.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Interval {
     Never,
@@ -40,11 +40,11 @@ enum Interval {
 }
 
 impl StepPlan {
-    /// The plan for `n_examples` sequences.
+    /// Creates the plan for `n_examples` sequences.
     ///
     /// # Errors
-    /// When an epoch has no micro-batch, a batch or accumulation is 0, or the number of steps is no number or beyond
-    /// counting.
+    /// If an epoch has no micro-batch, a batch size or the accumulation is 0, or the number of steps is not finite or too
+    /// large.
     pub fn new(n_examples: usize, args: &TrainingArguments) -> Result<StepPlan, RecipeError> {
         let (batch, accumulation) = (args.per_device_train_batch_size, args.gradient_accumulation_steps);
         if batch == 0 || accumulation == 0 {
@@ -103,18 +103,18 @@ impl StepPlan {
         })
     }
 
-    /// The learning rate that `step` (from 1) uses.
+    /// Returns the learning rate of `step` (from 1).
     pub fn learning_rate(&self, step: u64) -> f64 {
         self.schedule().learning_rate(step.saturating_sub(1))
     }
 
-    /// The schedule of this run.
+    /// Returns the schedule of the run.
     pub fn schedule(&self) -> Schedule {
         let (kind, kwargs, base_lr) = self.schedule;
         Schedule { kind, kwargs, base_lr, warmup_steps: self.warmup_steps, total_steps: self.total_steps }
     }
 
-    /// The epoch of `step` (from 1), from 0, and its micro-batches in that epoch, from 0.
+    /// Returns the epoch of `step` (from 1), counted from 0, and the micro-batches of the step in that epoch, counted from 0.
     pub fn micro_batches(&self, step: u64) -> (u64, Range<usize>) {
         let before = step.saturating_sub(1);
         let group = (before % self.steps_per_epoch) as usize;
@@ -125,7 +125,7 @@ impl StepPlan {
         )
     }
 
-    /// The epochs done after `step` (from 1; 0 before the first), as the `Trainer` reports them: `1.64`.
+    /// Returns the number of epochs done after `step` (from 1; 0 before the first), as the `Trainer` reports it: `1.64`.
     pub fn epoch_at(&self, step: u64) -> f64 {
         if step == 0 {
             return 0.0;
@@ -134,17 +134,17 @@ impl StepPlan {
         epoch as f64 + micro_batches.end as f64 / self.micro_batches_per_epoch as f64
     }
 
-    /// Whether an epoch, or the run, ends with `step`.
+    /// Whether an epoch or the run ends with `step`.
     pub fn is_epoch_end(&self, step: u64) -> bool {
         step > 0 && (step.is_multiple_of(self.steps_per_epoch) || step == self.total_steps)
     }
 
-    /// Whether the loss is reported after `step`. The last step does not report for being the last.
+    /// Whether the loss is reported after `step`. Being the last step is not a reason to report.
     pub fn is_logging_step(&self, step: u64) -> bool {
         step == 1 && self.logging_first_step || self.logging.includes(self, step)
     }
 
-    /// Whether there is an evaluation after `step`, once `eval_delay` is over; also after the last one, when there are any.
+    /// Whether there is an evaluation after `step`, once `eval_delay` is over. If there are any, there is also one after the last step.
     pub fn is_eval_step(&self, step: u64) -> bool {
         let gone = if self.eval == Interval::Epoch { self.epoch_at(step) } else { step as f64 };
         let is_due =
@@ -152,7 +152,7 @@ impl StepPlan {
         is_due && self.eval_delay <= gone
     }
 
-    /// Whether a checkpoint is saved after `step`; always after the last one, when there are any.
+    /// Whether a checkpoint is saved after `step`. If there are any, one is always saved after the last step.
     pub fn is_save_step(&self, step: u64) -> bool {
         self.save.includes(self, step) || self.save != Interval::Never && step == self.total_steps
     }
@@ -177,8 +177,8 @@ impl Interval {
     }
 }
 
-/// `warmup_steps` as a count or a share; else `warmup_ratio`. A share is `ceil(total * share)` in double precision:
-/// 100 steps and 0.07 make 8.
+/// Returns the number of warm-up steps: `warmup_steps` as a count or a share, else `warmup_ratio`. A share is
+/// `ceil(total * share)` in double precision: 100 steps and 0.07 make 8.
 fn warmup_steps(args: &TrainingArguments, total: u64) -> u64 {
     match args.warmup_steps {
         steps if steps >= 1.0 => steps as u64,

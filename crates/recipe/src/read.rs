@@ -1,4 +1,4 @@
-//! Text to recipe: every key is looked up, every value checked, and every error says where.
+//! Reads a recipe from text: looks up every key, checks every value, and gives the place of every error.
 
 use serde_json::{Map, Value as Json};
 
@@ -8,33 +8,33 @@ use crate::suggest::{unknown_key, unknown_table};
 use crate::{Kind, LoraConfig, Recipe, RecipeError, Warning};
 
 impl Recipe {
-    /// Reads a recipe from TOML. `file_name` is what errors call it. The warnings tell what was read and has no
-    /// effect.
+    /// Reads a recipe from TOML. Errors call the text `file_name`. Returns warnings about settings that were read and have
+    /// no effect.
     ///
     /// # Errors
-    /// With line and column: text that is not TOML, an unknown key, a value of another type or out of range, a
-    /// setting that Lorelei refuses, settings that contradict each other.
+    /// If the text is not TOML, a key is unknown, a value has another type or is out of range, Lorelei refuses a setting,
+    /// or settings contradict each other. The error has a line and a column.
     pub fn from_toml(text: &str, file_name: &str) -> Result<(Recipe, Vec<Warning>), RecipeError> {
         let source = Source::new(file_name, text);
         recipe(&source, &source.toml()?)
     }
 
-    /// Reads a recipe from JSON; like [`Recipe::from_toml`]. A `null` stands for the default.
+    /// Reads a recipe from JSON, like [`Recipe::from_toml`]. A `null` stands for the default.
     ///
     /// # Errors
-    /// As [`Recipe::from_toml`].
+    /// The errors of [`Recipe::from_toml`], for JSON.
     pub fn from_json(text: &str, file_name: &str) -> Result<(Recipe, Vec<Warning>), RecipeError> {
         let source = Source::new(file_name, text);
         recipe(&source, &source.json()?)
     }
 }
 
-/// The values of one section, checked one by one, and where they stand.
+/// The checked values of one section, and their places.
 #[derive(Default)]
 pub(crate) struct Section {
     pub(crate) values: Map<String, Json>,
     pub(crate) warnings: Vec<Warning>,
-    /// Path of a setting (`lora.r`) and the place of its key.
+    /// Path of each setting (`lora.r`) and the place of its key.
     pub(crate) places: Vec<(String, usize)>,
 }
 
@@ -69,8 +69,7 @@ fn recipe(source: &Source<'_>, entries: &[Entry]) -> Result<(Recipe, Vec<Warning
     Ok((recipe, warnings))
 }
 
-/// Checks the entries of a table. `newer_too` lets pass keys that are not known, as a file written by a newer PEFT
-/// has them.
+/// Checks the entries of a table. `newer_too` skips unknown keys, which a file written by a newer PEFT may have.
 pub(crate) fn section(
     source: &Source<'_>,
     table: Table,
@@ -111,7 +110,7 @@ pub(crate) fn section(
 }
 
 pub(crate) fn value(field: &Field, node: &Node) -> Result<Json, RecipeError> {
-    // `report_to` may be a list in Transformers: of one word, it is that word, and of none it is not given.
+    // `report_to` may be a list in Transformers. A list of one word is that word, and an empty list is not given.
     let node = match (&node.value, field.kind) {
         (Value::List(list), Kind::Choice { .. }) if list.is_empty() => return Ok(Json::Null),
         (Value::List(list), Kind::Choice { .. }) if list.len() == 1 => &list[0],
@@ -122,8 +121,8 @@ pub(crate) fn value(field: &Field, node: &Node) -> Result<Json, RecipeError> {
     })
 }
 
-/// Type, range and state of one value. A refused one that is kept (`fp16`) is left to [`Recipe::validate`], which
-/// sees it together with the others.
+/// Checks the type, the range and the state of one value. A refused setting that is kept (`fp16`) is left to
+/// [`Recipe::validate`], which checks it together with the others.
 pub(crate) fn check(field: &Field, value: &Json) -> Result<Option<Warning>, RecipeError> {
     field.kind.check(field.name, value).map_err(|complaint| {
         let error = RecipeError::new(field.path(), complaint.message);
@@ -141,7 +140,7 @@ pub(crate) fn check(field: &Field, value: &Json) -> Result<Option<Warning>, Reci
     }
 }
 
-/// The error for a setting that is refused, unless it has its default.
+/// Returns the error for a setting that is refused, unless it has its default.
 pub(crate) fn refuse(field: &Field, value: &Json) -> Result<(), RecipeError> {
     match field.state {
         State::Refused(reason) if !field.is_harmless(value) => {
@@ -162,7 +161,7 @@ pub(crate) fn place(places: &[(String, usize)], key: &str) -> Option<usize> {
     places.iter().find(|(path, _)| path == key).map(|(_, at)| *at)
 }
 
-/// A section of values that were checked, as a [`LoraConfig`].
+/// Converts the checked values of a section to a [`LoraConfig`].
 pub(crate) fn lora(values: Map<String, Json>) -> Result<LoraConfig, RecipeError> {
     serde_json::from_value(Json::Object(values)).map_err(|error| RecipeError::new("lora", error.to_string()))
 }

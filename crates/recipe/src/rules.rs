@@ -1,18 +1,18 @@
-//! What experience says about a whole run: settings that are allowed and probably not what was meant. Each rule has its source.
+//! Rules from experience about a whole run: settings that are allowed and probably not intended. Each rule has its source.
 
 use crate::optimizer_names::QLORA;
 use crate::{
     FinetuningType, IntervalStrategy, LoraConfig, LrSchedulerType, Recipe, StepPlan, TrainingArguments,
 };
 
-/// A rule that a run does not keep to.
+/// A rule that a run does not follow.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hint {
     /// The setting, such as `training.learning_rate`.
     pub key: &'static str,
-    /// What to know, and what to try.
+    /// The message: what is unusual, and what to try.
     pub message: String,
-    /// Where the rule comes from.
+    /// Source of the rule.
     pub source: &'static str,
 }
 
@@ -23,7 +23,7 @@ const BATCH: &str =
 const WARM_UP: &str = "Goyal et al., Accurate, Large Minibatch SGD, 2017; Hugging Face's LoRA examples";
 const BY_HEART: &str = "Touvron et al., Llama 2, 2023, section 3.1: two epochs, as more overfits";
 
-/// The rules that a run does not keep to. Those about numbers of steps need the `plan`, which needs the data.
+/// Returns the rules that a run does not follow. Rules about numbers of steps need the `plan`, which needs the data.
 pub fn hints(recipe: &Recipe, plan: Option<&StepPlan>) -> Vec<Hint> {
     let Recipe { lora, training, .. } = recipe;
     let mut hints = Vec::new();

@@ -52,19 +52,19 @@ macro_rules! keywords {
             $($(#[$attr])* #[serde(skip_serializing_if = "Option::is_none")] pub $name: Option<$type>,)+
         }
 
-        /// Names and values.
+        /// Names and kinds of the settings.
         const KEYWORDS: &[(&str, Kind)] = &[$((stringify!($name), $kind)),+];
     };
 }
 
 const COUNT: Kind = Kind::Int { min: 0, max: MAX_INTEGER };
-/// More would let the cosine's argument lose its meaning, and is surely a mistake.
+/// Range of `num_cycles`. With a larger value the cosine's argument loses its precision; it is surely a mistake.
 const CYCLES: Kind = Kind::Number(Bounds { max: 1e6, ..NOT_NEGATIVE });
 
 keywords! {
-    /// `lr_scheduler_kwargs`: further settings of a schedule. Which schedule takes which stands in the rows of [`LrSchedulerType`].
+    /// `lr_scheduler_kwargs`: further settings of a schedule. The rows of [`LrSchedulerType`] list which schedule takes which.
     pub struct LrSchedulerKwargs {
-        /// Waves of a cosine.
+        /// Number of waves of a cosine.
         #[serde(serialize_with = "crate::number::whole_option")]
         num_cycles: f64, CYCLES;
         /// Exponent of a polynomial.
@@ -72,21 +72,21 @@ keywords! {
         power: f64, Kind::Number(NOT_NEGATIVE);
         /// Learning rate at the end of a polynomial.
         lr_end: f64, Kind::Number(NOT_NEGATIVE);
-        /// Steps by which an inverse square root is measured.
+        /// Time scale of an inverse square root, in steps.
         timescale: u64, Kind::Int { min: 1, max: MAX_INTEGER };
         /// Lowest learning rate.
         min_lr: f64, Kind::Number(NOT_NEGATIVE);
         /// Lowest learning rate, as a share of the highest.
         min_lr_rate: f64, Kind::Number(SHARE);
-        /// Steps of the fall.
+        /// Number of steps of the decay.
         num_decay_steps: u64, COUNT;
-        /// Steps of the level part.
+        /// Number of steps of the constant part.
         num_stable_steps: u64, COUNT;
         /// Lowest learning rate, as a share of the highest.
         min_lr_ratio: f64, Kind::Number(SHARE);
-        /// Form of the rise.
+        /// Form of the warm-up.
         warmup_type: Ramp, Ramp::KIND;
-        /// Form of the fall.
+        /// Form of the decay.
         decay_type: Ramp, Ramp::KIND;
     }
 }
@@ -106,19 +106,19 @@ choices! {
 /// A schedule with everything that it depends on.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Schedule {
-    /// Its course.
+    /// Course of the learning rate.
     pub kind: LrSchedulerType,
-    /// Its further settings.
+    /// Further settings of the schedule.
     pub kwargs: LrSchedulerKwargs,
     /// The learning rate at factor 1.
     pub base_lr: f64,
-    /// Optimizer steps of warm-up.
+    /// Number of optimizer steps of warm-up.
     pub warmup_steps: u64,
-    /// Optimizer steps in all.
+    /// Total number of optimizer steps.
     pub total_steps: u64,
 }
 
-/// The learning rate that optimizer step `step_index + 1` uses, for a schedule without further settings.
+/// Returns the learning rate of optimizer step `step_index + 1`, for a schedule without further settings.
 pub fn learning_rate(
     kind: LrSchedulerType,
     base_lr: f64,
@@ -131,7 +131,7 @@ pub fn learning_rate(
 }
 
 impl Schedule {
-    /// The learning rate that optimizer step `step_index + 1` uses. Defined past the end, too, where a cosine rises
+    /// Returns the learning rate of optimizer step `step_index + 1`. It is defined past the end, too, where a cosine rises
     /// again.
     pub fn learning_rate(&self, step_index: u64) -> f64 {
         self.base_lr * self.factor(step_index)
@@ -209,18 +209,18 @@ impl Schedule {
     }
 }
 
-/// `num_cycles` waves over a progress from 0 to 1, between 1 and 0.
+/// Returns the factor, between 1 and 0, of `num_cycles` waves of a cosine at a progress from 0 to 1.
 fn cosine(num_cycles: f64, progress: f64) -> f64 {
     0.5 * (1.0 + (PI * num_cycles * 2.0 * progress).cos())
 }
 
 impl LrSchedulerKwargs {
-    /// Whether nothing is set.
+    /// Whether no setting is given.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 
-    /// The names of all settings.
+    /// Returns the names of all settings.
     pub(crate) fn names() -> impl Iterator<Item = &'static str> {
         KEYWORDS.iter().map(|(name, _)| *name)
     }
@@ -243,7 +243,7 @@ impl LrSchedulerKwargs {
     }
 }
 
-/// Checks that the schedule takes what is in `lr_scheduler_kwargs`, and has what it needs.
+/// Checks that the schedule takes the settings in `lr_scheduler_kwargs`, and has those that it needs.
 pub(crate) fn validate(args: &TrainingArguments) -> Result<(), RecipeError> {
     let (kind, kwargs) = (args.lr_scheduler_type, &args.lr_scheduler_kwargs);
     let wrong = |message: String| Err(RecipeError::new("training.lr_scheduler_kwargs", message));

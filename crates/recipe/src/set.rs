@@ -1,4 +1,4 @@
-//! `--set table.key=value`.
+//! Assignments of the form `--set table.key=value`.
 
 use serde_json::Value as Json;
 
@@ -11,16 +11,16 @@ use crate::{Kind, Recipe, RecipeError, Warning};
 impl Recipe {
     /// Sets one value: `lora.r=16`. The table may be left out.
     ///
-    /// The value is TOML. What is not is taken as a string, so that `lora.target_modules=all-linear` needs no quotes;
-    /// where a list is possible, bare words are one: `lora.target_modules=q_proj,v_proj`. Nothing, `null` or `None`
-    /// puts the default back.
+    /// The value is TOML. A text that is not TOML is read as a string, so that `lora.target_modules=all-linear` needs no
+    /// quotes. If the setting takes a list, bare words are a list: `lora.target_modules=q_proj,v_proj`. An empty value,
+    /// `null` or `None` restores the default.
     ///
-    /// Only this value is checked, as others may be set after it: call [`Recipe::validate`] at the end.
+    /// Only this value is checked, because others may be set after it: call [`Recipe::validate`] at the end.
     ///
     /// # Errors
-    /// As [`Recipe::from_toml`], with the assignment for a place; the recipe is then as it was.
+    /// The errors of [`Recipe::from_toml`], with the assignment as their place. The recipe is then unchanged.
     pub fn set(&mut self, assignment: &str) -> Result<Vec<Warning>, RecipeError> {
-        // An error is one line, whatever was typed.
+        // An error is one line, whatever the assignment contains.
         let file = format!("--set {}", assignment.replace(char::is_control, " "));
         match assigned(self, assignment) {
             Ok((recipe, warning)) => {
@@ -72,7 +72,7 @@ fn field(key: &str) -> Result<&'static Field, RecipeError> {
     }
 }
 
-/// The value that a text means for a setting.
+/// Reads the value of a setting from a text.
 fn value(field: &Field, text: &str) -> Result<Json, RecipeError> {
     if matches!(text, "" | "null" | "None") {
         return Ok(Json::Null);
@@ -81,7 +81,7 @@ fn value(field: &Field, text: &str) -> Result<Json, RecipeError> {
     if let Ok(entries) = Source::new("", &assignment).toml()
         && let [entry] = entries.as_slice()
         && entry.name == "value"
-        // A folder called 2024 is still a folder.
+        // The name of a folder, such as 2024, may look like a number.
         && (matches!(entry.node.value, Value::Text(_)) || !matches!(field.kind, Kind::Text | Kind::Choice { .. }))
     {
         return entry.node.to_json().map_err(|reason| {
@@ -110,7 +110,7 @@ fn value(field: &Field, text: &str) -> Result<Json, RecipeError> {
     })
 }
 
-/// A module's name rather than a regex; `all-linear` has a hyphen.
+/// Whether a text is a module's name rather than a regex. `all-linear` has a hyphen and is neither.
 fn is_name(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.'))
 }

@@ -1,14 +1,14 @@
-//! A setting declared once: [`settings!`] makes a section's struct, its defaults and its rows in the table of settings from one list.
+//! Declaration of settings: [`settings!`] makes a section's struct, its defaults and its rows in the table of settings from one list.
 
 use crate::Kind;
 use crate::fields::{Field, Shown, State, Table};
 use crate::host::{Effect, HostKind, Limit};
 use crate::text::Bilingual;
 
-/// What a setting has beside its name, type, default and documentation.
+/// Properties of a setting beside its name, type, default and documentation.
 ///
-/// A row begins with the values that it takes and its documentation in Chinese, `Kind::Bool.zh("…")`; the rest follows where there is
-/// something to say.
+/// A row begins with the values that the setting takes and its documentation in Chinese, `Kind::Bool.zh("…")`. Further properties follow if the
+/// setting has any.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct About {
     kind: Kind,
@@ -21,7 +21,7 @@ pub(crate) struct About {
 }
 
 impl Kind {
-    /// Begins a row: the documentation in Chinese.
+    /// Begins a row, with the documentation in Chinese.
     pub(crate) const fn zh(self, chinese: &'static str) -> About {
         About {
             kind: self,
@@ -36,47 +36,47 @@ impl Kind {
 }
 
 impl About {
-    /// What to choose, from experience: a sentence or two, in English and in Chinese.
+    /// Adds advice on the value to choose, from experience: a sentence or two, in English and in Chinese.
     pub(crate) const fn advice(self, english: &'static str, chinese: &'static str) -> Self {
         Self { advice: Some(Bilingual { english, chinese }), ..self }
     }
 
-    /// The default in PEFT or Transformers where it is another; see [`Field::upstream`].
+    /// Sets the default in PEFT or Transformers, if it differs from Lorelei's: [`Field::upstream`].
     pub(crate) const fn upstream(self, default: &'static str) -> Self {
         Self { upstream: Some(default), ..self }
     }
 
-    /// A name that is neither PEFT's nor Transformers'.
+    /// Marks the setting as neither PEFT's nor Transformers'.
     pub(crate) const fn ours(self) -> Self {
         self.upstream(Field::OURS)
     }
 
-    /// It is kept in a recipe and makes no difference.
+    /// Marks the setting as kept in a recipe and without effect, for a reason.
     pub(crate) const fn ignored(self, reason: &'static str) -> Self {
         Self { state: State::Ignored(reason), ..self }
     }
 
-    /// The form shows it among those that most runs touch.
+    /// Shows the setting in the form among those that most runs change.
     pub(crate) const fn shown_first(self) -> Self {
         Self { shown: Shown::First, ..self }
     }
 
-    /// The form has no input for it: it follows from the files that are chosen.
+    /// Omits the setting from the form, because it follows from the chosen files.
     pub(crate) const fn chosen(self) -> Self {
         Self { shown: Shown::Elsewhere, ..self }
     }
 
-    /// The page does not honour it: a value other than the default gives a warning there.
+    /// Marks the setting as ignored by the page: a value other than the default gives a warning there.
     pub(crate) const fn ignored_by_page(self, english: &'static str, chinese: &'static str) -> Self {
         self.limited(Effect::Ignored, english, chinese)
     }
 
-    /// The page does not honour it: a value other than the default is an error there, since it changes what is learnt.
+    /// Marks the setting as refused by the page: a value other than the default is an error there, because it changes the result of the training.
     pub(crate) const fn refused_by_page(self, english: &'static str, chinese: &'static str) -> Self {
         self.limited(Effect::Refused, english, chinese)
     }
 
-    /// Values, as JSON, that say what the page does anyway.
+    /// Adds values, as JSON, that match what the page does anyway.
     pub(crate) const fn unless(self, harmless: &'static [&'static str]) -> Self {
         let limit = match self.limit {
             Some(limit) => Some(Limit { harmless, ..limit }),
@@ -90,7 +90,7 @@ impl About {
         Self { limit: Some(Limit { host: HostKind::Page, effect, reason, harmless: &[] }), ..self }
     }
 
-    /// The row of the table.
+    /// Makes the row of the table of settings.
     pub(crate) const fn field(
         self,
         table: Table,
@@ -119,7 +119,7 @@ impl About {
     }
 }
 
-/// A value that a literal in a row stands for.
+/// Conversion from a literal in a row to a setting's value.
 pub(crate) trait FromLiteral<T> {
     fn from_literal(literal: T) -> Self;
 }
@@ -154,7 +154,7 @@ literals! {
 /// name: Type = default => Kind.zh("documentation in Chinese").advice("…", "…").shown_first();
 /// ```
 ///
-/// A default is a literal, `None`, `{}` (empty), or a variant of an enum made by `choices!`; a negative number stands in parentheses.
+/// A default is a literal, `None`, `{}` (empty), or a variant of an enum made by `choices!`. A negative number is in parentheses.
 macro_rules! settings {
     ($(#[$outer:meta])* pub struct $Section:ident in $table:ident {
         $($(#[doc = $doc:literal])+ $(#[serde($($serde:tt)*)])?
@@ -186,7 +186,7 @@ macro_rules! settings {
     };
 }
 
-/// The default of a row as a value.
+/// Makes the default of a row as a value.
 macro_rules! default_value {
     (None) => {
         None
@@ -205,7 +205,7 @@ macro_rules! default_value {
     };
 }
 
-/// The default of a row as JSON.
+/// Makes the default of a row as JSON.
 macro_rules! default_json {
     (None) => {
         "null"

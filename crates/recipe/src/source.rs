@@ -1,4 +1,4 @@
-//! A text with a name, and the tree that TOML and JSON both become: values that know where they stand.
+//! A text with a name, and the tree that TOML, JSON and YAML are parsed to: values with their places.
 
 mod json;
 mod toml;
@@ -10,7 +10,7 @@ use serde_json::Value as Json;
 
 use crate::{RecipeError, Warning};
 
-/// A text to read, under the name that errors call it by.
+/// A text to read, with its name in errors.
 pub(crate) struct Source<'a> {
     pub(crate) file: &'a str,
     pub(crate) text: &'a str,
@@ -19,7 +19,7 @@ pub(crate) struct Source<'a> {
 /// A value and its place.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Node {
-    /// Bytes of the text.
+    /// Range of bytes in the text.
     pub(crate) span: Range<usize>,
     pub(crate) value: Value,
 }
@@ -37,7 +37,7 @@ pub(crate) enum Value {
     Other(&'static str),
 }
 
-/// `name = node`.
+/// An entry of a table: `name = node`.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Entry {
     pub(crate) name: String,
@@ -50,7 +50,7 @@ impl<'a> Source<'a> {
         Self { file, text: text.strip_prefix('\u{feff}').unwrap_or(text) }
     }
 
-    /// Line and column (in characters) of a byte of the text, both from 1.
+    /// Returns the line and the column (in characters) of a byte of the text, both from 1.
     pub(crate) fn position(&self, at: usize) -> (usize, usize) {
         let mut at = at.min(self.text.len());
         while !self.text.is_char_boundary(at) {
@@ -61,7 +61,7 @@ impl<'a> Source<'a> {
         (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
     }
 
-    /// Puts an error at a byte of the text.
+    /// Sets the place of an error to a byte of the text.
     pub(crate) fn locate(&self, at: Option<usize>, mut error: RecipeError) -> RecipeError {
         error.file = self.file.to_string();
         if let Some(at) = at {
@@ -70,7 +70,7 @@ impl<'a> Source<'a> {
         error
     }
 
-    /// Puts a warning at a byte of the text.
+    /// Sets the place of a warning to a byte of the text.
     pub(crate) fn locate_warning(&self, at: Option<usize>, mut warning: Warning) -> Warning {
         warning.file = self.file.to_string();
         if let Some(at) = at {
@@ -86,10 +86,10 @@ impl<'a> Source<'a> {
 }
 
 impl Node {
-    /// The value as JSON, which has neither dates nor infinite numbers.
+    /// Converts the value to JSON, which has neither dates nor infinite numbers.
     ///
     /// # Errors
-    /// What a setting cannot be.
+    /// If the value has no JSON form, such as a date, or a table has a key twice.
     pub(crate) fn to_json(&self) -> Result<Json, String> {
         Ok(match &self.value {
             Value::Null => Json::Null,

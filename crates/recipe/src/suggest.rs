@@ -1,9 +1,9 @@
-//! The key or word that was probably meant.
+//! Suggestions: the key or word that was probably meant.
 
 use crate::RecipeError;
 use crate::fields::{self, Table};
 
-/// What people call a setting before they look it up.
+/// Names that people use for settings, and the settings' names here.
 const NICKNAMES: &[(&str, &str)] = &[
     ("alpha", "lora_alpha"),
     ("batch_size", "per_device_train_batch_size"),
@@ -20,9 +20,9 @@ const NICKNAMES: &[(&str, &str)] = &[
     ("train_batch_size", "per_device_train_batch_size"),
 ];
 
-/// The candidate closest to `word`, if one is close.
+/// Returns the candidate closest to `word`, if one is close.
 pub(crate) fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    // Words of a page's length are not misspelt names, and would take long to compare.
+    // Very long words are not misspelt names, and would take long to compare.
     if word.len() > 80 {
         return None;
     }
@@ -36,7 +36,7 @@ pub(crate) fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>)
         .map(|(_, candidate)| candidate)
 }
 
-/// The error for a key that no table has, or not this one.
+/// Returns the error for a key that no table has, or not this one.
 pub(crate) fn unknown_key(table: Table, key: &str) -> RecipeError {
     let error = RecipeError::new(format!("{table}.{key}"), format!("unknown key {key:?} in [{table}]"));
     if let Some(other) = fields::all().find(|field| field.name == key) {
@@ -51,7 +51,7 @@ pub(crate) fn unknown_key(table: Table, key: &str) -> RecipeError {
     }
 }
 
-/// The error for a name at the top that is no table.
+/// Returns the error for a name at the top level that is not a table.
 pub(crate) fn unknown_table(name: &str) -> RecipeError {
     let error = RecipeError::new(name, format!("unknown table {name:?}"));
     if let Some(field) = fields::all().find(|field| field.name == name) {

@@ -1,4 +1,4 @@
-//! Which modules get an adapter: PEFT's `check_target_module_exists`, and its defaults by architecture.
+//! The choice of the modules that get an adapter: PEFT's `check_target_module_exists`, and its defaults by architecture.
 
 use regex::Regex;
 use serde::{Deserialize, Serialize};
@@ -9,14 +9,14 @@ use crate::{LoraConfig, RecipeError};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum TargetModules {
-    /// A module is meant when its path is one of these, or ends with `.NAME`.
+    /// Names. A module is selected if its path is one of them, or ends with `.NAME`.
     List(Vec<String>),
     /// `"all-linear"`, or a regex that matches the whole path of a module.
     Pattern(String),
 }
 
 impl TargetModules {
-    /// Whether this is `"all-linear"`: every linear layer but the output layer.
+    /// Whether the value is `"all-linear"`: every linear layer but the output layer.
     pub fn is_all_linear(&self) -> bool {
         matches!(self, Self::Pattern(pattern) if pattern.eq_ignore_ascii_case("all-linear"))
     }
@@ -33,8 +33,8 @@ impl LoraConfig {
     /// Whether the linear module at `module_path` gets an adapter, as PEFT decides it.
     ///
     /// `module_path` is the Hugging Face name, such as `model.layers.0.self_attn.q_proj`. `layers_to_transform` takes
-    /// the layer's number from that path, and `layer_index` only where the path does not show it. Absent
-    /// `target_modules` select nothing: see [`LoraConfig::with_default_targets`].
+    /// the layer's number from that path, and from `layer_index` only if the path does not contain it. Absent
+    /// `target_modules` select nothing; [`LoraConfig::with_default_targets`] fills them in.
     pub fn selects(&self, module_path: &str, is_output_layer: bool, layer_index: Option<usize>) -> bool {
         if self.exclude_modules.as_ref().is_some_and(|exclude| exclude.names(module_path)) {
             return false;
@@ -44,17 +44,17 @@ impl LoraConfig {
             Some(target) if target.is_all_linear() => !is_output_layer,
             Some(target @ TargetModules::Pattern(_)) => target.names(module_path),
             Some(target @ TargetModules::List(names)) => {
-                // A full path is meant as such: PEFT does not look at its layer.
+                // A full path selects its module: PEFT does not check its layer.
                 names.iter().any(|name| name == module_path)
                     || target.names(module_path) && self.takes_layer(module_path, layer_index)
             }
         }
     }
 
-    /// This configuration with `target_modules` filled in for `model_type` when they are absent.
+    /// Returns this configuration with `target_modules` filled in for `model_type` if they are absent.
     ///
     /// # Errors
-    /// When they are absent and PEFT has no default for this architecture either.
+    /// If they are absent and PEFT has no default for this architecture either.
     pub fn with_default_targets(&self, model_type: &str) -> Result<LoraConfig, RecipeError> {
         let mut config = self.clone();
         if config.target_modules.is_none() {
@@ -83,7 +83,7 @@ impl LoraConfig {
     }
 }
 
-/// PEFT's default `target_modules` for an architecture, or `None` where PEFT has none and they must be named.
+/// Returns PEFT's default `target_modules` for an architecture, or `None` if PEFT has none and they must be named.
 pub fn default_target_modules(model_type: &str) -> Option<&'static [&'static str]> {
     Some(match model_type {
         "llama" | "llama4" | "mistral" | "mixtral" | "qwen2" | "qwen3" | "gemma" | "gemma2"
@@ -96,7 +96,7 @@ pub fn default_target_modules(model_type: &str) -> Option<&'static [&'static str
     })
 }
 
-/// The first key that matches the end of the path: PEFT's `get_pattern_key`, `(.*\.)?(key)$` from the start.
+/// Returns the first key that matches the end of the path: PEFT's `get_pattern_key`, `(.*\.)?(key)$` from the start.
 pub(crate) fn first_matching_key<'a>(
     mut keys: impl Iterator<Item = &'a String>,
     path: &str,
@@ -104,17 +104,17 @@ pub(crate) fn first_matching_key<'a>(
     keys.find(|key| end_pattern(key).is_ok_and(|pattern| pattern.is_match(path)))
 }
 
-/// The regex of a key of `rank_pattern` or `alpha_pattern`.
+/// Compiles the regex of a key of `rank_pattern` or `alpha_pattern`.
 pub(crate) fn end_pattern(key: &str) -> Result<Regex, regex::Error> {
     Regex::new(&format!(r"\A(?:.*\.)?(?:{key})\z"))
 }
 
-/// The regex of a string given as `target_modules`.
+/// Compiles the regex of a string given as `target_modules`.
 pub(crate) fn whole_pattern(pattern: &str) -> Result<Regex, regex::Error> {
     Regex::new(&format!(r"\A(?:{pattern})\z"))
 }
 
-/// The regex of a name in `layers_pattern`: the first number after it counts, not the last (an expert's).
+/// Compiles the regex of a name in `layers_pattern`. The first number after the name counts, not the last (an expert's).
 pub(crate) fn layer_pattern(pattern: &str) -> Result<Regex, regex::Error> {
     Regex::new(&format!(r"\A(?:|.*?\.)(?:{pattern})\.(?P<idx>[0-9]+)\."))
 }
@@ -131,7 +131,7 @@ fn is_or_ends_with(path: &str, name: &str) -> bool {
     path.strip_suffix(name).is_some_and(|before| before.is_empty() || before.ends_with('.'))
 }
 
-/// What PEFT's `.*?\.[^.]*\.(\d+)\.` finds: the first number with two names before it and one behind.
+/// Finds the number that PEFT's `.*?\.[^.]*\.(\d+)\.` finds: the first one with two names before it and one after it.
 fn first_numbered_segment(path: &str) -> Option<usize> {
     let segments: Vec<&str> = path.split('.').collect();
     let inner = segments.get(2..segments.len().checked_sub(1)?)?;

@@ -1,10 +1,10 @@
-//! What people are told, in the languages of the page.
+//! Texts for users, in the languages of the page.
 
 /// A text in English and in Simplified Chinese.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bilingual {
-    /// English.
+    /// The text in English.
     pub english: &'static str,
-    /// Simplified Chinese.
+    /// The text in Simplified Chinese.
     pub chinese: &'static str,
 }

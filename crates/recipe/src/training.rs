@@ -240,12 +240,12 @@ settings! {
 }
 
 impl TrainingArguments {
-    /// The seed of the order of the examples.
+    /// Returns the seed of the order of the examples.
     pub fn shuffle_seed(&self) -> u64 {
         self.data_seed.unwrap_or(self.seed)
     }
 
-    /// `metric_for_best_model` without its prefix.
+    /// Returns `metric_for_best_model` without its prefix `eval_`; `loss` if it is absent.
     pub fn best_metric(&self) -> &str {
         let name = self.metric_for_best_model.as_deref().unwrap_or("loss");
         name.strip_prefix("eval_").unwrap_or(name)

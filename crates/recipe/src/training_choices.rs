@@ -1,4 +1,4 @@
-//! The words of [`TrainingArguments`](crate::TrainingArguments): what its settings choose from.
+//! The words that the settings of [`TrainingArguments`](crate::TrainingArguments) choose from.
 
 use crate::choice::choices;
 use crate::kind::Kind;
@@ -56,12 +56,12 @@ choices! {
 }
 
 impl IntervalStrategy {
-    /// Transformers can also save when the metric is the best so far.
+    /// Kind of `save_strategy`. Transformers can also save when the metric is the best so far.
     pub(crate) const KIND_OF_SAVES: Kind = Self::KIND.later(&["best"]);
 }
 
 impl ReportTo {
-    /// Whether nothing is reported to.
+    /// Whether there is no tracker to report to.
     pub(crate) fn is_none(&self) -> bool {
         *self == Self::None
     }

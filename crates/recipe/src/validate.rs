@@ -1,4 +1,4 @@
-//! What can be wrong with a recipe as a whole: ranges of all values, then settings that contradict each other.
+//! Validation of a recipe as a whole: ranges of all values, then settings that contradict each other.
 
 use serde_json::Value as Json;
 
@@ -11,11 +11,11 @@ use crate::{
 };
 
 impl Recipe {
-    /// Checks the whole recipe, however it was made. The warnings tell what has no effect, or probably not the one
-    /// intended.
+    /// Checks the whole recipe, however it was made. Returns warnings about settings that have no effect, or probably not
+    /// the intended one.
     ///
     /// # Errors
-    /// The first value that is out of range, not supported, or contradicts another.
+    /// If a value is out of range, not supported, or contradicts another: the first such value.
     pub fn validate(&self) -> Result<Vec<Warning>, RecipeError> {
         if self.training.fp16 && self.training.bf16 {
             return Err(RecipeError::new("training.bf16", "fp16 and bf16 cannot both be true")
@@ -73,16 +73,16 @@ impl Recipe {
 }
 
 impl LoraConfig {
-    /// Whether the embedding of some architecture gets an adapter, be it by name, path or regex. `"all-linear"` does not mean it.
+    /// Whether the embedding of some architecture gets an adapter, by name, path or regex. `"all-linear"` does not include it.
     fn selects_an_embedding(&self) -> bool {
         let all_linear = self.target_modules.as_ref().is_some_and(TargetModules::is_all_linear);
         !all_linear && EMBEDDINGS.iter().any(|path| self.selects(path, false, None))
     }
 
-    /// Checks this section alone; part of [`Recipe::validate`].
+    /// Checks this section alone. [`Recipe::validate`] includes this check.
     ///
     /// # Errors
-    /// The first value that is out of range, not supported, or contradicts another.
+    /// If a value is out of range, not supported, or contradicts another: the first such value.
     pub fn validate(&self) -> Result<Vec<Warning>, RecipeError> {
         let value =
             serde_json::to_value(self).map_err(|error| RecipeError::new("lora", error.to_string()))?;
@@ -130,7 +130,7 @@ impl LoraConfig {
     }
 }
 
-/// Paths of the word embeddings of all architectures; `tests/tests/features.rs` holds them to the models' own.
+/// Paths of the word embeddings of all architectures. `tests/tests/features.rs` compares them with the models' own.
 const EMBEDDINGS: &[&str] = &[
     "model.embed_tokens",
     "transformer.wte",
@@ -138,7 +138,7 @@ const EMBEDDINGS: &[&str] = &[
     "bert.embeddings.word_embeddings",
     "roberta.embeddings.word_embeddings",
     "distilbert.embeddings.word_embeddings",
-    // Of a model without a head.
+    // The next paths are those of models without a head.
     "embed_tokens",
     "wte",
     "embedding.word_embeddings",
@@ -204,7 +204,7 @@ fn check_training(args: &TrainingArguments, warnings: &mut Vec<Warning>) -> Resu
     Ok(())
 }
 
-/// What `load_best_model_at_end` and early stopping need, as Transformers has it.
+/// Checks the requirements of `load_best_model_at_end` and of early stopping, as in Transformers.
 fn check_best(args: &TrainingArguments) -> Result<(), RecipeError> {
     let error = |key: &str, message: &str, help: &str| {
         Err(RecipeError::new(format!("training.{key}"), message).with_help(help))
@@ -229,7 +229,7 @@ fn check_best(args: &TrainingArguments) -> Result<(), RecipeError> {
     }
     let eval_steps = args.eval_steps.filter(|steps| *steps != 0.0).unwrap_or(args.logging_steps);
     let is_multiple = match (eval_steps < 1.0, args.save_steps < 1.0) {
-        // In millionths, as shares are no exact numbers.
+        // The comparison is in millionths, because shares are not exact numbers.
         (true, true) => ((args.save_steps * 1e6).round() % (eval_steps * 1e6).round().max(1.0)) == 0.0,
         (false, false) => args.save_steps % eval_steps == 0.0,
         _ => false,
@@ -244,7 +244,7 @@ fn check_best(args: &TrainingArguments) -> Result<(), RecipeError> {
     Ok(())
 }
 
-/// Type, range and state of every value of a section.
+/// Checks the type, the range and the state of every value of a section.
 fn check_table(table: Table, values: &Json) -> Result<(), RecipeError> {
     for field in fields::of(table) {
         let Some(value) = values.get(field.name) else { continue };
@@ -254,7 +254,7 @@ fn check_table(table: Table, values: &Json) -> Result<(), RecipeError> {
     Ok(())
 }
 
-/// Whether a regex is only a name, which matches no path of a real model.
+/// Whether a regex is only a name. A name matches no path of a real model.
 fn is_plain_name(pattern: &str) -> bool {
     !pattern.is_empty() && pattern.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }

@@ -1,4 +1,4 @@
-//! Recipe to text. All values are written, defaults too: a recipe describes its run completely.
+//! Writes a recipe as text. All values are written, defaults too, because a recipe describes its run completely.
 
 use std::fmt::Write;
 
@@ -7,7 +7,7 @@ use serde_json::Value as Json;
 use crate::Recipe;
 
 impl Recipe {
-    /// The recipe as TOML, which [`Recipe::from_toml`] reads back to an equal one.
+    /// Formats the recipe as TOML. [`Recipe::from_toml`] reads it back to an equal one.
     pub fn to_toml(&self) -> String {
         let mut text = String::new();
         let Ok(Json::Object(tables)) = serde_json::to_value(self) else { return text };
@@ -22,13 +22,13 @@ impl Recipe {
         text
     }
 
-    /// The recipe as JSON, which [`Recipe::from_json`] reads back to an equal one.
+    /// Formats the recipe as JSON. [`Recipe::from_json`] reads it back to an equal one.
     pub fn to_json(&self) -> String {
         serde_json::to_string_pretty(self).unwrap_or_default()
     }
 }
 
-/// A value in TOML, on one line. JSON's numbers are TOML's, and its strings, but for one character.
+/// Formats a value in TOML, on one line. Numbers and strings of JSON are valid in TOML, except for one character in strings.
 fn toml(value: &Json) -> String {
     match value {
         Json::Array(list) => format!("[{}]", list.iter().map(toml).collect::<Vec<_>>().join(", ")),

@@ -1,4 +1,4 @@
-//! Recipe to Python: the `LoraConfig` and `TrainingArguments` that mean the same.
+//! Writes a recipe as Python: an equivalent `LoraConfig` and `TrainingArguments`.
 
 use std::fmt::Write;
 
@@ -8,8 +8,8 @@ use crate::fields::{self, Field, Table};
 use crate::{FinetuningType, Recipe};
 
 impl Recipe {
-    /// The recipe in PEFT's and Transformers' Python: what differs from their defaults, which are ours. What has no place there
-    /// (the data, the model's dtype) stands in comments.
+    /// Formats the recipe as Python for PEFT and Transformers: the settings that differ from their defaults, which are Lorelei's too. Settings
+    /// that have no place there (the data, the model's dtype) are in comments.
     pub fn to_peft_python(&self) -> String {
         let (own, defaults) = (tables(self), tables(&Recipe::default()));
         let mut text =
@@ -38,7 +38,7 @@ impl Recipe {
     }
 }
 
-/// Whether Transformers 5's `TrainingArguments` takes a setting: not our own, and none that Transformers 5 took away.
+/// Whether Transformers 5's `TrainingArguments` takes a setting: it is not Lorelei's own, and Transformers 5 has not removed it.
 fn is_theirs(name: &str) -> bool {
     fields::find(Table::Training, name)
         .is_some_and(|field| field.upstream != Field::OURS && !field.upstream.contains("removed"))
@@ -53,7 +53,7 @@ fn changed(own: &Json, defaults: &Json, table: Table) -> Vec<(String, Json)> {
     let default = |name: &str| defaults.get(table.name()).and_then(|section| section.get(name));
     let changed =
         values.into_iter().flatten().filter(|(name, value)| default(name) != Some(value) && !value.is_null());
-    // Transformers 5 reads a warm-up below 1 as the share that warmup_ratio was.
+    // Transformers 5 reads warmup_steps below 1 as a share, as warmup_ratio was.
     let renamed =
         |name: &str| if name == "warmup_ratio" { "warmup_steps".to_owned() } else { name.to_owned() };
     changed.map(|(name, value)| (renamed(name), value.clone())).collect()
@@ -67,7 +67,7 @@ fn call(text: &mut String, variable: &str, class: &str, arguments: &[(String, Js
     text.push_str(")\n");
 }
 
-/// A literal of Python. JSON's strings are Python's.
+/// Formats a value as a literal of Python. Strings of JSON are valid in Python.
 fn python(value: &Json) -> String {
     match value {
         Json::Null => "None".into(),

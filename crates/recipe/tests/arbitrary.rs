@@ -1,4 +1,4 @@
-//! Text of any kind gives a recipe or an error, never a panic.
+//! Any text gives a recipe or an error, never a panic.
 
 use lorelei_recipe::{Imported, LoraConfig, Recipe, StepPlan, decode_link, encode_link};
 use proptest::prelude::*;
@@ -72,7 +72,7 @@ const PIECES: &[&str] = &[
     "99999999999999999999",
 ];
 
-/// Everything that takes text, and everything that a recipe it gives can be asked.
+/// Calls every function that reads text, and every function of the recipes that they return.
 fn read(text: &str) {
     for result in [Recipe::from_toml(text, "f"), Recipe::from_json(text, "f")] {
         match result {
@@ -98,7 +98,7 @@ fn read(text: &str) {
         match Imported::from_text(text, name) {
             Ok(imported) => {
                 assert!(imported.recipe.validate().is_ok());
-                // What was made is a run that Python can have, too.
+                // The imported recipe can be written as Python too.
                 let python = imported.recipe.to_peft_python();
                 let back = Imported::from_text(&python, "f.py").unwrap();
                 assert_eq!(

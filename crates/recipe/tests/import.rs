@@ -1,4 +1,4 @@
-//! Recipes made from what people have: Python, PEFT's JSON, YAML of LLaMA-Factory and mlx-lm; and back to Python.
+//! Import of recipes from Python, PEFT's JSON, and the YAML of LLaMA-Factory and mlx-lm; export to Python.
 
 use lorelei_recipe::{ImportFormat, Imported, IntervalStrategy, LrSchedulerType, Recipe, TargetModules};
 
@@ -68,7 +68,7 @@ fn python_becomes_the_recipe_that_it_means() {
     assert_eq!(training.save_strategy, IntervalStrategy::Epoch);
     assert_eq!(training.eval_strategy, IntervalStrategy::Epoch);
     assert_eq!(training.lr_scheduler_type, LrSchedulerType::Cosine);
-    // What is no literal, unknown or refused is said, with its place and the reason.
+    // Values that are not literals, and unknown or refused settings, are listed with their place and the reason.
     assert_eq!(training.max_grad_norm, 1.0);
     let left = left_out(&imported);
     let want =
@@ -141,7 +141,7 @@ quantization_bit: 4
     let Recipe { model, data, lora, training } = &imported.recipe;
     assert_eq!(model.model_name_or_path.as_deref(), Some("meta-llama/Llama-3.2-1B-Instruct"));
     assert_eq!((data.max_length, data.validation_split_percentage), (512, Some(10.0)));
-    // LLaMA-Factory's alpha is twice the rank where it is not given.
+    // LLaMA-Factory's alpha is twice the rank if it is not given.
     assert_eq!((lora.r, lora.lora_alpha), (16, 32.0));
     assert_eq!(lora.target_modules, Some(TargetModules::List(vec!["q_proj".into(), "v_proj".into()])));
     assert_eq!((training.learning_rate, training.warmup_ratio), (1e-4, 0.1));

@@ -39,7 +39,7 @@ fn there_and_back() {
         assert_eq!(decode_link(&format!("http://localhost:8080/?x=1#{link}")).unwrap(), recipe);
         assert!(link.bytes().all(|b| b.is_ascii_alphanumeric() || b"=.-_".contains(&b)), "{link}");
     }
-    // Only what differs is in it.
+    // The link contains only the settings that differ from the defaults.
     assert!(encode_link(&Recipe::default()).len() < 12);
     assert!(encode_link(&recipe(&["lora.r=16"])).len() < 48);
 }
@@ -54,7 +54,7 @@ fn what_is_no_recipe_is_refused_in_words() {
     refused(&format!("#r=1.{}", "A".repeat(10 << 20)), "bytes long");
     let link = encode_link(&recipe(&["lora.r=16", "training.learning_rate=3e-4"]));
     refused(&link[..link.len() - 8], "damaged");
-    // A bomb: 16 MiB of blanks.
+    // The link decompresses to 16 MiB of blanks.
     refused(&packed(&" ".repeat(16 << 20)), "unpacks to more than");
     refused(&packed("{\"lora\": {\"r\": 0}}"), "out of range");
     refused(&packed("{\"lora\": {\"rank\": 4}}"), "unknown key");

@@ -1,4 +1,4 @@
-//! `adapter_config.json` and the modules an adapter is on.
+//! `adapter_config.json`, and the target modules of an adapter.
 
 use lorelei_recipe::{LoraConfig, TargetModules};
 use serde_json::Value as Json;
@@ -116,7 +116,7 @@ fn patterns_give_rank_alpha_and_scale() {
     assert_eq!(found(&config, &module(0, "self_attn.v_proj")), (4, 8.0, 2.0));
     assert_eq!(found(&config, &module(1, "self_attn.v_proj")), (3, 8.0, 8.0 / 3.0));
     assert_eq!(found(&config, &module(1, "mlp.down_proj")), (6, 24.0, 4.0));
-    // A name counts whole, not as the end of another.
+    // A name must match a whole part of a path, not the end of another name.
     assert_eq!(found(&config, &module(1, "mlp.xdown_proj")), (4, 8.0, 2.0));
     config.use_rslora = true;
     assert_eq!(config.scaling(&module(0, "self_attn.v_proj")), 4.0);

@@ -1,4 +1,4 @@
-//! Reading, writing and changing a recipe, and what it says when something is wrong.
+//! Reading, writing and changing a recipe, and its errors.
 
 use lorelei_recipe::fields::{self, State, Table};
 use lorelei_recipe::{HostKind, IntervalStrategy, Recipe, TargetModules, features_markdown};
@@ -236,7 +236,7 @@ fn the_table_of_fields_fits_the_structures() {
         }
         let here = &defaults[field.table.name()][field.name];
         match field.state {
-            // Left out of a recipe as written: its absence means the same as the default.
+            // The setting is not written into a recipe, because its absence means the default.
             State::Supported if here.is_null() => {
                 let said = serde_json::json!({ (field.table.name()): { (field.name): default } });
                 let said: Recipe =
@@ -252,7 +252,7 @@ fn the_table_of_fields_fits_the_structures() {
             State::Ignored(_) | State::Refused(_) => {}
         }
         assert_eq!(fields::of(field.table).iter().filter(|other| other.name == field.name).count(), 1);
-        // Whatever the default is, saying it changes nothing.
+        // Giving the default, whatever it is, changes nothing.
         if !default.is_null() {
             let text = serde_json::json!({ field.table.name(): { field.name: default } }).to_string();
             assert_eq!(Recipe::from_json(&text, "f").unwrap(), (Recipe::default(), vec![]), "{text}");
@@ -263,7 +263,7 @@ fn the_table_of_fields_fits_the_structures() {
             assert_eq!(fields::find(table, name).map(|field| field.name), Some(name.as_str()));
         }
     }
-    // Every word that a choice takes is one that the structures take.
+    // Every word that a choice accepts is accepted by the structs too.
     for field in fields::all() {
         if let lorelei_recipe::Kind::Choice { takes, .. } = field.kind {
             for word in takes {
@@ -400,7 +400,7 @@ fn loraplus_is_refused_on_embeddings_however_they_are_named() {
     for targets in ["[\"q_proj\"]", "\"all-linear\"", "'.*_proj'", "[\"my_embed_tokens_proj\"]"] {
         assert_eq!(with(targets), Ok(()), "{targets}");
     }
-    // A module that is left out is none.
+    // An excluded module is not a target.
     let excluded = "[lora]\ntarget_modules = [\"q_proj\", \"embed_tokens\"]\nexclude_modules = [\"embed_tokens\"]\n\
                     [training]\nloraplus_lr_ratio = 16\n";
     assert!(Recipe::from_toml(excluded, "f").is_ok());
@@ -453,7 +453,7 @@ fn what_a_host_does_not_honour_is_said() {
         assert_eq!(result.unwrap_err().key, assignment.split_once('=').unwrap().0);
         assert_eq!(unhonoured(&[assignment], HostKind::Program), (vec![], Ok(vec![])));
     }
-    // What the page does anyway, and what says the default.
+    // These values match what the page does anyway, or the default.
     for harmless in
         ["training.save_total_limit=1", "training.disable_tqdm=true", "training.finetuning_type=lora"]
     {

@@ -1,10 +1,10 @@
-//! What is said about a whole run before it begins.
+//! Hints about a whole run before it begins.
 
 use lorelei_recipe::{Recipe, StepPlan, fields, hints};
 
 fn keys(settings: &[&str], rows: Option<usize>) -> Vec<&'static str> {
     let mut recipe = Recipe::default();
-    // A run that there is nothing to say about.
+    // This run gets no hints.
     for setting in [
         "training.learning_rate=2e-4",
         "training.warmup_ratio=0.1",
@@ -47,7 +47,7 @@ fn each_rule_is_about_its_setting() {
         (&["lora.r=64", "lora.lora_alpha=64"], 1000, "lora.use_rslora"),
         (&["lora.lora_dropout=0.5"], 1000, "lora.lora_dropout"),
         (&["training.gradient_accumulation_steps=20"], 1000, "training.gradient_accumulation_steps"),
-        // A run of three steps: what is done every ten would be another hint.
+        // The run has three steps: an interval of ten steps would give another hint.
         (
             &["training.gradient_accumulation_steps=16", "training.save_steps=1", "training.logging_steps=1"],
             100,
@@ -63,7 +63,7 @@ fn each_rule_is_about_its_setting() {
     for (settings, rows, key) in cases {
         assert_eq!(keys(settings, Some(*rows)), [*key], "{settings:?}");
     }
-    // Without the data nothing is said about steps.
+    // Without the data there are no hints about steps.
     assert_eq!(keys(&["training.save_steps=500"], None), [""; 0]);
 }
 
@@ -80,13 +80,13 @@ fn each_optimizer_has_its_own_learning_rates() {
     for optim in ["adamw_torch", "adamw_torch_fused", "adafactor"] {
         assert!(!said(optim, "2e-4", "lora") && said(optim, "5e-5", "lora") && said(optim, "1e-2", "lora"));
     }
-    // Lion wants 3 to 10 times less: AdamW's rates are high, and what is low for AdamW is usual.
+    // Lion needs rates that are 3 to 10 times lower: AdamW's rates are high for it, and rates that are low for AdamW are usual.
     for optim in ["lion", "lion_32bit"] {
         assert!(!said(optim, "5e-5", "lora") && said(optim, "5e-4", "lora") && said(optim, "5e-6", "lora"));
         assert!(!said(optim, "5e-6", "full") && said(optim, "5e-5", "full"));
     }
     assert!(!said("adamw_torch", "5e-5", "full") && said("adamw_torch", "5e-4", "full"));
     assert!(!said("adafactor", "5e-4", "full") && said("adafactor", "5e-3", "full"));
-    // The step of gradient descent is as long as the gradient: no range is usual.
+    // The step of gradient descent is proportional to the gradient, so that no range is usual.
     assert!(!said("sgd", "0.1", "lora") && !said("sgd", "1e-5", "lora"));
 }

@@ -10,7 +10,7 @@ use crate::{Folder, Result};
 /// The weights of an adapter.
 pub(crate) const ADAPTER_FILE: &str = "adapter_model.safetensors";
 
-/// What a PEFT adapter was trained for.
+/// Returns the purpose that a PEFT adapter was trained for.
 ///
 /// # Errors
 ///
@@ -25,10 +25,10 @@ pub async fn adapter_purpose(folder: &impl Folder) -> Result<Purpose> {
     Ok(Purpose { task, num_labels: adapter_num_labels(&file) })
 }
 
-/// What a folder without an adapter's files is told.
+/// Help in the error for a folder without an adapter's files.
 const IS_PEFT: &str = "is it a PEFT adapter's folder?";
 
-/// The configuration of a PEFT adapter.
+/// Reads the configuration of a PEFT adapter.
 ///
 /// # Errors
 ///
@@ -41,7 +41,7 @@ pub async fn adapter_config(folder: &impl Folder) -> Result<LoraConfig> {
     Ok(config)
 }
 
-/// Puts a PEFT adapter into the model. Returns its configuration and the last parts of the names of the modules that it is on.
+/// Loads a PEFT adapter into the model. Returns its configuration and the last parts of the names of its target modules.
 ///
 /// # Errors
 ///
@@ -55,7 +55,7 @@ pub async fn load_adapter(model: &mut Model, folder: &impl Folder) -> Result<(Lo
     Ok((lora, targets))
 }
 
-/// Puts the values of a folder's adapter into the adapters that the model has.
+/// Copies the values of a folder's adapter into the adapters that the model has.
 pub(crate) async fn set_adapter(model: &mut Model, folder: &impl Folder) -> Result<()> {
     let name = format!("{}/{ADAPTER_FILE}", folder.name());
     let bytes = folder.need(ADAPTER_FILE, IS_PEFT).await?;
@@ -63,7 +63,7 @@ pub(crate) async fn set_adapter(model: &mut Model, folder: &impl Folder) -> Resu
     model.set_adapter(&values).map_err(|error| crate::SessionError::from(error).of(name))
 }
 
-/// The labels that a run has left beside its adapter; none where it has left none.
+/// Reads the labels that a run saved beside its adapter. Returns `None` if it saved none.
 pub(crate) async fn labels(folder: &impl Folder) -> Result<Option<Labels>> {
     let Some(bytes) = folder.read(LABELS_FILE).await? else { return Ok(None) };
     let labels = Labels::from_json(&String::from_utf8_lossy(&bytes));

@@ -5,14 +5,14 @@ use lorelei_models::{Generation, Model, Sampling};
 
 use crate::Result;
 
-/// An answer on its way.
+/// An answer that is being generated.
 #[derive(Debug)]
 pub struct Answer<'a> {
     generation: Generation<'a>,
     tokenizer: &'a Tokenizer,
-    /// Tokens that end it.
+    /// Tokens that end the answer.
     ends: Vec<u32>,
-    /// Texts that end it, and are no part of it.
+    /// Texts that end the answer, and are not part of it.
     stop: &'a [String],
     ids: Vec<u32>,
     text: String,
@@ -20,7 +20,7 @@ pub struct Answer<'a> {
 }
 
 impl<'a> Answer<'a> {
-    /// Begins what `model` says behind `prompt`, until it says one of its end tokens, or one of the texts in `stop`.
+    /// Begins the answer of `model` to `prompt`. The answer ends at an end token of the model or the tokenizer, or at one of the texts in `stop`.
     ///
     /// # Errors
     ///
@@ -38,7 +38,7 @@ impl<'a> Answer<'a> {
         Ok(Self { generation, tokenizer, ends, stop, ids: Vec::new(), text: String::new(), ended: false })
     }
 
-    /// One token more; false where the answer has come to its end.
+    /// Generates one more token. Returns false if the answer has ended.
     ///
     /// # Errors
     ///
@@ -61,18 +61,18 @@ impl<'a> Answer<'a> {
         Ok(!self.ended)
     }
 
-    /// Tokens that were drawn.
+    /// Number of tokens that were sampled.
     pub fn tokens(&self) -> usize {
         self.ids.len()
     }
 
-    /// All that was said.
+    /// The generated text.
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// The part of the text that stays: of an answer that still grows, without an end that may turn out to be something else, half a character or the
-    /// beginning of a text that ends it.
+    /// Returns the part of the text that no longer changes. While the answer grows, it excludes an ending that may still change: half a
+    /// character, or the beginning of a text in `stop`.
     pub fn settled(&self) -> &str {
         if self.ended {
             return &self.text;

@@ -3,18 +3,18 @@
 use lorelei_data::Labels;
 use lorelei_recipe::{Recipe, TaskType, id_and_revision};
 
-/// Where a card's reader finds the base model.
+/// The place where a card's reader finds the base model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Base<'a> {
-    /// On the hub, by its id and revision.
+    /// A model on the hub: its id and its revision.
     Hub(&'a str, Option<&'a str>),
-    /// Not on the hub, as far as is known: a folder or file, or what Lorelei carries.
+    /// A model that is not known to be on the hub: a folder, a file, or a model that is built into Lorelei.
     Local(&'a str),
 }
 
-/// Makes a model card in the form that hubs read, with the metadata of PEFT's `create_or_update_model_card`: which base the adapter is for, how
-/// it was trained, and how it is loaded. The recipe's base model is on the hub if `base_is_on_hub`, else a folder or file; only then does the
-/// metadata name it, for the hub takes ids alone. `labels` are a classifier's.
+/// Formats a model card as hubs read it, with the metadata of PEFT's `create_or_update_model_card`. The card describes the base model of the
+/// adapter, how the adapter was trained, and how to load it. If `base_is_on_hub`, the recipe's base model is on the hub, and the metadata
+/// contain its id. Else it is a folder or file, and the metadata do not name it, because the hub accepts only ids. `labels` are a classifier's.
 pub fn model_card(recipe: &Recipe, base_is_on_hub: bool, labels: Option<&Labels>) -> String {
     let name = recipe.model.model_name_or_path.as_deref().unwrap_or_default();
     let base = match base_is_on_hub {
@@ -36,17 +36,17 @@ pub fn model_card(recipe: &Recipe, base_is_on_hub: bool, labels: Option<&Labels>
     )
 }
 
-/// A text as YAML and Python read it, whatever is in it: a JSON string.
+/// Quotes any text as a JSON string, which YAML and Python read too.
 fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-/// A name as Markdown's code.
+/// Formats a name as code in Markdown.
 fn code(name: &str) -> String {
     format!("`{}`", name.replace('`', "'"))
 }
 
-/// The YAML at a card's head.
+/// Formats the YAML at the head of a card.
 fn metadata(base: Base, task: TaskType) -> String {
     let (base_model, base_tag) = match base {
         Base::Hub(id, _) => (
@@ -62,7 +62,7 @@ fn metadata(base: Base, task: TaskType) -> String {
     )
 }
 
-/// Which model the adapter is for.
+/// Formats the sentence that names the adapter's base model.
 fn about(base: Base) -> String {
     let convert =
         |name| format!("`lorelei convert {name} FOLDER` writes it as a folder that Transformers loads.");
@@ -87,7 +87,7 @@ fn about(base: Base) -> String {
     }
 }
 
-/// The Python that loads the adapter, which was saved in `output_dir`.
+/// Formats the Python code that loads the adapter from `output_dir`, where it was saved.
 fn loading(base: Base, task: TaskType, output_dir: &str, labels: Option<&Labels>) -> String {
     let (class, _) = classes_of(task);
     let (base, revision) = match base {
@@ -111,7 +111,7 @@ fn loading(base: Base, task: TaskType, output_dir: &str, labels: Option<&Labels>
     )
 }
 
-/// The class of Transformers that loads a model for a task, and the hub's name of what it does.
+/// Returns the class of Transformers that loads a model for a task, and the hub's `pipeline_tag` of the task.
 fn classes_of(task: TaskType) -> (&'static str, &'static str) {
     match task {
         TaskType::CausalLm => ("AutoModelForCausalLM", "text-generation"),
@@ -121,7 +121,7 @@ fn classes_of(task: TaskType) -> (&'static str, &'static str) {
     }
 }
 
-/// How `from_pretrained` is told of them.
+/// Formats a classifier's labels as arguments of `from_pretrained`.
 fn classes(labels: Option<&Labels>) -> String {
     let Some(labels) = labels else { return String::new() };
     let problem = match labels {

@@ -1,4 +1,4 @@
-//! A text, and what a classifier says of it.
+//! Classification of texts.
 
 use lorelei_data::{Labels, Question, Tokenizer, collate, one_per_row};
 use lorelei_models::{ForwardMode, Model, ModelError};
@@ -8,8 +8,8 @@ use lorelei_train::tokens;
 
 use crate::Result;
 
-/// Classifies a text, or two, with a model that has learnt `labels`. One of more than `max_length` tokens, or than the model is made for, is
-/// cut at that `side`, as when it learnt.
+/// Classifies a text, or a pair of texts, with a model that was trained on `labels`. An input of more than `max_length` tokens, or of more than
+/// the model supports, is truncated at `side`, as in training.
 ///
 /// # Errors
 ///

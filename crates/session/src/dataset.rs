@@ -1,4 +1,4 @@
-//! Files of rows as the examples of a run.
+//! Reads files of rows into the examples of a run.
 
 use std::rc::Rc;
 
@@ -11,49 +11,49 @@ use lorelei_recipe::{DataSection, OnBadRow, Recipe};
 
 use crate::{Host, Result, RowFile, SessionError};
 
-/// Examples that are stored at a time.
+/// Number of examples that are stored at a time.
 const AT_A_TIME: usize = 4096;
 
-/// What of the rows is to be made of them.
+/// Request to read rows as examples.
 #[derive(Clone, Copy)]
 pub struct DatasetRequest<'r> {
-    /// The model's.
+    /// The tokenizer of the model.
     pub tokenizer: &'r Tokenizer,
-    /// Rows of its embedding.
+    /// Number of rows of the model's embedding.
     pub vocab_size: usize,
-    /// What the model learns.
+    /// The task that the model is trained for.
     pub task: Task,
-    /// How rows become examples.
+    /// Settings of how rows become examples.
     pub section: &'r DataSection,
-    /// What becomes of rows that cannot be used.
+    /// Treatment of rows that cannot be used.
     pub bad_rows: BadRows,
 }
 
-/// What becomes of rows that cannot be used.
+/// Treatment of rows that cannot be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BadRows {
-    /// The first is the error, or with `on_bad_row = "skip"` they are left out and counted.
+    /// The first such row is returned as the error. With `on_bad_row = "skip"`, such rows are skipped and counted instead.
     AsTheRecipeSays,
-    /// All are left out and listed, so that they can be shown at once.
+    /// All such rows are skipped and listed, so that they can be shown at once.
     List,
 }
 
 /// The examples of a recipe's files, before they are split and packed.
 pub struct Dataset {
-    /// What became of the rows to learn from; their examples are in the store.
+    /// Result of encoding the training rows. Their examples are in the store.
     pub train: Encoded,
-    /// What became of the rows to evaluate on, where they have files of their own.
+    /// Result of encoding the validation rows, if they have files of their own.
     pub validation: Option<Encoded>,
     /// A classifier's labels.
     pub labels: Option<Labels>,
-    /// What is wrong with rows that were left out, or with a file that broke off.
+    /// Errors of rows that were skipped, or of a file that could not be read to its end.
     pub errors: Vec<DataError>,
     train_examples: Rc<dyn ExampleStore>,
     validation_examples: Option<Rc<dyn ExampleStore>>,
     task: Task,
 }
 
-/// What a run learns from.
+/// The data of a run.
 #[derive(Clone, Debug)]
 pub struct RunData {
     /// Rows to train on.
@@ -62,11 +62,11 @@ pub struct RunData {
     pub validation: RowSet,
     /// A classifier's labels.
     pub labels: Option<Labels>,
-    /// What the rows were read for.
+    /// The task that the rows were read for.
     pub task: Task,
 }
 
-/// The rows of one split, encoded.
+/// The encoded rows of one split.
 struct Split {
     encoded: Encoded,
     examples: Rc<dyn ExampleStore>,
@@ -74,11 +74,11 @@ struct Split {
 }
 
 impl Dataset {
-    /// Reads the files to learn from, and those to evaluate on where the recipe names any.
+    /// Reads the training files, and the validation files if the recipe names any.
     ///
     /// # Errors
     ///
-    /// If a file cannot be read or there is nothing to learn; unless they are listed, if a row cannot be used.
+    /// If a file cannot be read, or there is nothing to train on. If a row cannot be used, unless such rows are skipped or listed.
     pub fn read<H: Host>(
         host: &H,
         request: DatasetRequest<'_>,
@@ -119,12 +119,12 @@ impl Dataset {
         })
     }
 
-    /// The examples to learn from.
+    /// The training examples.
     pub fn examples(&self) -> &dyn ExampleStore {
         &*self.train_examples
     }
 
-    /// The rows as a run goes through them: held out by `seed` where the recipe asks for it, and packed.
+    /// Splits and packs the rows for a run. If the recipe asks for it, validation rows are held out at random, by `seed`.
     ///
     /// # Errors
     ///
@@ -148,7 +148,7 @@ impl DatasetRequest<'_> {
         }
     }
 
-    /// All rows of some files: before, the number of a label is not known.
+    /// Reads all rows of some files. The number of a label is not known before that.
     fn hold(&self, files: Vec<RowFile<'_>>) -> Result<HeldRows> {
         let stops = self.bad_rows == BadRows::AsTheRecipeSays && self.section.on_bad_row == OnBadRow::Error;
         let mut held = HeldRows::default();
@@ -158,7 +158,8 @@ impl DatasetRequest<'_> {
         Ok(held)
     }
 
-    /// What a loader has read: its first error is the result's, or all of them are listed with what broke a file off.
+    /// Returns what a loader has read. Returns the first error, or lists all errors if the request asks for it. `broken` is the error that ended
+    /// the reading of a file.
     fn finish(&self, loader: Loader<'_>, broken: Option<DataError>) -> Result<(Encoded, Vec<DataError>)> {
         match self.bad_rows {
             BadRows::AsTheRecipeSays => match broken {
@@ -177,7 +178,7 @@ impl DatasetRequest<'_> {
     }
 }
 
-/// Encodes rows as they come, and stores their examples.
+/// Encodes rows as they are read, and stores their examples.
 fn stream(
     host: &impl Host,
     request: &DatasetRequest<'_>,
@@ -214,7 +215,7 @@ fn stream(
     Ok(Split { encoded, examples: Rc::<dyn ExampleStore>::from(store as Box<dyn ExampleStore>), errors })
 }
 
-/// Encodes rows whose labels are known by now.
+/// Encodes rows that are in memory and whose labels are known.
 fn encode_held(request: &DatasetRequest<'_>, encoder: Encoder<'_>, rows: HeldRows) -> Result<Split> {
     let mut loader = request.loader(encoder);
     let broken = rows.load(&mut loader, usize::MAX).err();
@@ -223,12 +224,12 @@ fn encode_held(request: &DatasetRequest<'_>, encoder: Encoder<'_>, rows: HeldRow
     Ok(Split { encoded, examples: Rc::new(examples), errors })
 }
 
-/// The first `count` examples of some files and what is wrong with the rows before them. No more is read than that takes, except for a
-/// classifier, whose labels stand in all rows.
+/// Returns the first `count` examples of some files, and the errors of the rows before them. Reads no more rows than needed, except for a
+/// classifier, whose labels are collected from all rows.
 ///
 /// # Errors
 ///
-/// If a file cannot be read, or has nothing to learn.
+/// If a file cannot be read. If no row can be used: the error is that of the first row.
 pub fn first_examples<H: Host>(
     host: &H,
     request: DatasetRequest<'_>,
@@ -260,7 +261,7 @@ pub fn first_examples<H: Host>(
     }
 }
 
-/// What fills the rows of a batch up.
+/// Returns the padding of the rows of a batch.
 pub fn padding(recipe: &Recipe, tokenizer: &Tokenizer) -> Padding {
     Padding { id: tokenizer.pad_id().unwrap_or(0), multiple_of: recipe.data.pad_to_multiple_of.unwrap_or(1) }
 }

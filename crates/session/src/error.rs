@@ -1,4 +1,4 @@
-//! Why a request could not be done.
+//! Errors of requests.
 
 use lorelei_data::DataError;
 use lorelei_formats::FormatError;
@@ -10,43 +10,43 @@ use lorelei_train::TrainError;
 /// Result of a request.
 pub type Result<T, E = SessionError> = std::result::Result<T, E>;
 
-/// A request that could not be done. [`Self::failure`] is what a page can say in its own language.
+/// Error of a request. [`Self::failure`] returns it in a form that a page can translate.
 #[derive(Debug, thiserror::Error)]
 pub enum SessionError {
-    /// Rows, a tokenizer or a chat template.
+    /// Error of rows, a tokenizer or a chat template.
     #[error(transparent)]
     Data(#[from] DataError),
-    /// A file of the model or the adapter.
+    /// Error of a file of the model or the adapter.
     #[error(transparent)]
     Format(#[from] FormatError),
-    /// The model, or what is asked of it.
+    /// Error of the model, or of a request to it.
     #[error(transparent)]
     Model(Box<ModelError>),
-    /// The recipe.
+    /// Error of the recipe.
     #[error(transparent)]
     Recipe(Box<RecipeError>),
-    /// The run.
+    /// Error of the run.
     #[error(transparent)]
     Train(Box<TrainError>),
-    /// Any of these, of a file or folder.
+    /// Any of these errors, with the file or folder that it concerns.
     #[error("{place}")]
     In {
-        /// Which.
+        /// The file or folder.
         place: String,
-        /// What is wrong with it.
+        /// The error.
         source: Box<SessionError>,
     },
-    /// A file that has to be there.
+    /// A required file is missing.
     #[error("{place} has no {file}: {help}")]
     Missing {
-        /// The folder, or what else it should be in.
+        /// The folder, or other place, that should contain the file.
         place: String,
-        /// Its name.
+        /// Name of the file.
         file: String,
-        /// The way out.
+        /// Advice to the user on how to resolve the error.
         help: String,
     },
-    /// What the host could not do: read a file, fetch a model, open a device.
+    /// Error of the host: it could not read a file, fetch a model or open a device.
     #[error("{0}")]
     Host(String),
     /// The recipe names no data.
@@ -54,19 +54,19 @@ pub enum SessionError {
         "the recipe names no data.train_file; name a JSONL, JSON, CSV, text, Parquet or Arrow file, a folder of them, or builtin:english to try it"
     )]
     NoTrainFile,
-    /// Nothing has been loaded.
+    /// No model has been loaded.
     #[error("load a model first")]
     NoModel,
-    /// Nothing has been read, or what was read cannot be trained on.
+    /// No data have been read, or the data that were read cannot be trained on.
     #[error("there is no data to train on: choose some, and put bad rows right")]
     NoData,
-    /// Nothing has been trained.
+    /// No adapter has been trained.
     #[error("there is no adapter yet: train one first")]
     NoAdapter,
-    /// No checkpoint to go on from.
+    /// No checkpoint to resume from.
     #[error("there is no run to go on with")]
     NoCheckpoint,
-    /// A run has the model.
+    /// The model is in use by a run.
     #[error("a run goes on: stop it first, or wait until it is done")]
     RunGoesOn,
     /// No run to pause or stop.
@@ -85,12 +85,12 @@ pub enum SessionError {
     OtherLabels {
         /// The checkpoint.
         checkpoint: String,
-        /// Its classes.
+        /// The checkpoint's classes.
         before: String,
-        /// Those of the data.
+        /// The classes of the data.
         now: String,
     },
-    /// An adapter, for a run that trains the model itself.
+    /// An adapter was given to a run that trains the model itself.
     #[error(
         "model.adapter_name_or_path: {adapter} is an adapter, but training.finetuning_type = \"full\" trains the model itself; remove one of the two"
     )]
@@ -101,23 +101,23 @@ pub enum SessionError {
     /// A model that does not write text is asked for an answer.
     #[error("the model writes no text: train it to classify first")]
     WritesNoText,
-    /// A number of a generation that makes no sense.
+    /// A parameter of a generation is out of range.
     #[error("{name} must be {expected}")]
     Sampling {
-        /// Its name.
+        /// Name of the parameter.
         name: String,
-        /// What it has to be.
+        /// Description of the valid values.
         expected: String,
     },
 }
 
 impl SessionError {
-    /// The same error, of a file or folder.
+    /// Adds the file or folder that the error concerns.
     pub fn of(self, place: impl Into<String>) -> Self {
         Self::In { place: place.into(), source: Box::new(self) }
     }
 
-    /// What it is, for a program: a page looks its words up by it.
+    /// Returns the error's code for a program. A page looks up its message by the code.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Data(_) => "data",
@@ -144,7 +144,7 @@ impl SessionError {
         }
     }
 
-    /// What stands in its words, by name.
+    /// Returns the values that the message contains, by name.
     fn arguments(&self) -> Vec<(&'static str, String)> {
         match self {
             Self::In { source, .. } => source.arguments(),
@@ -175,12 +175,12 @@ impl SessionError {
         }
     }
 
-    /// The error as a message: code, arguments, English words and what caused it.
+    /// Returns the error as a protocol message: code, arguments, English text and causes.
     pub fn failure(&self) -> Failure {
         let this: &dyn std::error::Error = self;
         let mut words: Vec<String> =
             std::iter::successors(Some(this), |error| error.source()).map(ToString::to_string).collect();
-        // Some say what caused them in their own words.
+        // Some errors contain their cause's words already.
         words.dedup_by(|cause, error| error.contains(&**cause));
         let mut words = words.into_iter();
         Failure {
@@ -241,7 +241,7 @@ fn train_code(error: &TrainError) -> &'static str {
     }
 }
 
-/// An error with what caused it, in one line.
+/// Formats an error and its causes on one line.
 impl From<&SessionError> for String {
     fn from(error: &SessionError) -> Self {
         let Failure { message, causes, .. } = error.failure();

@@ -1,28 +1,28 @@
-//! What goes with an adapter, beside its weights and configuration.
+//! The files that are saved with an adapter, beside its weights and configuration.
 
 use lorelei_data::{LABELS_FILE, Labels};
 use lorelei_recipe::Recipe;
 
 use crate::model_card;
 
-/// The logged steps and the evaluations, a line each.
+/// Name of the log: the logged steps and the evaluations, one a line.
 pub const LOG_FILE: &str = "trainer_log.jsonl";
 
-/// What a run has made, as far as its documents tell.
+/// Description of a finished run, for the files beside its weights.
 #[derive(Debug, Clone, Copy)]
 pub struct FinishedRun<'r> {
-    /// How it was made.
+    /// The recipe of the run.
     pub recipe: &'r Recipe,
-    /// Whether it is an adapter, and not a whole model.
+    /// Whether the result is an adapter, and not a whole model.
     pub is_adapter: bool,
-    /// Whether the recipe's model is a hub's.
+    /// Whether the recipe's model is on the hub.
     pub base_is_on_hub: bool,
     /// A classifier's labels.
     pub labels: Option<&'r Labels>,
 }
 
 impl FinishedRun<'_> {
-    /// The files that go with the weights: the recipe, a classifier's labels, and of an adapter the model card.
+    /// Returns the files that are saved with the weights: the recipe, a classifier's labels, and an adapter's model card.
     pub fn files(&self) -> Vec<(String, Vec<u8>)> {
         let Self { recipe, is_adapter, base_is_on_hub, labels } = *self;
         let mut files = vec![("recipe.toml".to_owned(), recipe.to_toml().into_bytes())];

@@ -1,4 +1,4 @@
-//! What a session needs of the place it runs in.
+//! Interface of a session to the place that it runs in.
 
 use lorelei_data::{DataError, Example, ExampleStore, Rows};
 use lorelei_formats::ModelSource;
@@ -7,77 +7,77 @@ use lorelei_recipe::{DataSection, HostKind};
 
 use crate::{Result, SessionError};
 
-/// A file system, a browser, or a server's folder.
+/// The place that a session runs in: a file system, a browser, or a server's folder.
 pub trait Host {
-    /// What the place is: some settings are honoured in one and not in another.
+    /// Kind of the place. Some settings are honoured in one kind and not in another.
     const KIND: HostKind;
-    /// How a model is named: a path or hub id, or what a page's user chose.
+    /// Name of a model: a path or hub id, or a page's user's choice.
     type ModelName: ?Sized;
-    /// How data are named.
+    /// Name of data.
     type DataName: ?Sized;
     /// A folder of small files.
     type Folder: Folder;
 
-    /// Opens a model. No weight is read.
+    /// Opens a model. Reads no weights.
     ///
     /// # Errors
     ///
-    /// If it is not there, cannot be fetched or is no model.
+    /// If it does not exist, cannot be fetched or is not a model.
     fn open_model(&self, name: &Self::ModelName) -> impl Future<Output = Result<OpenedModel>>;
 
-    /// The files that a name of data stands for, in their order.
+    /// Returns the files that `name` stands for, in order.
     ///
     /// # Errors
     ///
     /// If there is none.
     fn rows<'h>(&'h self, name: &'h Self::DataName, section: &'h DataSection) -> Result<Vec<RowFile<'h>>>;
 
-    /// An empty store for a run's examples.
+    /// Creates an empty store for a run's examples.
     fn examples(&self) -> Box<dyn ExampleSink>;
 
-    /// The folder of a PEFT adapter.
+    /// Opens the folder of a PEFT adapter.
     ///
     /// # Errors
     ///
-    /// If there is none of that name.
+    /// If there is no adapter of that name.
     fn adapter(&self, name: &str) -> impl Future<Output = Result<Self::Folder>>;
 
-    /// Shows how far something is that takes its time; `total` is 0 where it is not known.
+    /// Shows the progress of a long operation. `total` is 0 if it is not known.
     fn progress(&self, what: &str, done: u64, total: u64) {
         let _ = (what, done, total);
     }
 
-    /// Shows what is not as the user may think.
+    /// Shows the user a notice: something is not as they may expect.
     fn notice(&self, notice: Notice);
 }
 
-/// A model whose files are there.
+/// An opened model.
 pub struct OpenedModel {
-    /// What a recipe and `adapter_config.json` call it.
+    /// Name of the model in a recipe and in `adapter_config.json`.
     pub name: String,
-    /// Whether that is a hub id.
+    /// Whether the name is a hub id.
     pub is_on_hub: bool,
-    /// Its files.
+    /// The files of the model.
     pub source: ModelSource,
 }
 
-/// Files by their names: a checkpoint, or an adapter.
+/// Files by name: a checkpoint or an adapter.
 pub trait Folder {
-    /// What messages call it.
+    /// Returns the folder's name for messages.
     fn name(&self) -> String;
 
-    /// A file's bytes; none where there is no such file.
+    /// Reads a file. Returns `None` if there is no such file.
     ///
     /// # Errors
     ///
-    /// If it is there and cannot be read.
+    /// If the file exists and cannot be read.
     fn read(&self, file: &str) -> impl Future<Output = Result<Option<Vec<u8>>>>;
 
-    /// A file that has to be there.
+    /// Reads a required file.
     ///
     /// # Errors
     ///
-    /// If it is missing or cannot be read; `help` says the way out.
+    /// If it is missing or cannot be read. `help` becomes the last part of the message about a missing file.
     fn need(&self, file: &str, help: &str) -> impl Future<Output = Result<Vec<u8>>> {
         async move {
             let missing =
@@ -89,15 +89,15 @@ pub trait Folder {
 
 /// A file of rows, not yet opened.
 pub struct RowFile<'h> {
-    /// What messages call it.
+    /// Name of the file for messages.
     pub name: String,
-    /// Opens it.
+    /// Opens the file.
     pub open: Box<dyn FnOnce() -> Result<Rows<'h>> + 'h>,
 }
 
-/// A store of examples that grows.
+/// A store that examples can be appended to.
 pub trait ExampleSink: ExampleStore {
-    /// Puts examples behind those that are there.
+    /// Appends examples.
     ///
     /// # Errors
     ///

@@ -1,7 +1,8 @@
-//! What a program, a page's worker and a server ask of the trainer, each once: open a model, read rows, prepare a run, go on from a checkpoint,
-//! answer, classify, and gather the files of an adapter.
+//! Operations that the program, a page's worker and a server share: open a model, read rows, prepare a run, resume from a checkpoint, answer,
+//! classify, and gather the files of an adapter.
 //!
-//! A [`Host`] says where things come from: a file system, a browser's storage and the files that its user chose. Nothing here knows which.
+//! A [`Host`] provides the files: from a file system, or from a browser's storage and its user's choice of files. The rest of the crate does
+//! not depend on which.
 //!
 //! ```text
 //! Host::open_model ─► LoadedModel::load ─┐

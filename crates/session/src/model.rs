@@ -12,30 +12,30 @@ use lorelei_recipe::{FinetuningType, ModelDtype, Recipe};
 
 use crate::{Host, OpenedModel, Result, SessionError};
 
-/// A base model on its device, and what it was read from.
+/// A base model on its device, and the files that it was read from.
 #[derive(Clone)]
 pub struct LoadedModel {
-    /// The base, without adapters.
+    /// The base model, without adapters.
     pub model: Model,
-    /// The files that it came from: heads for other tasks are read from them.
+    /// The files that the model was read from. Heads for other tasks are read from them.
     pub source: Rc<ModelSource>,
-    /// Its tokenizer.
+    /// The tokenizer of the model.
     pub tokenizer: Tokenizer,
-    /// What a recipe and `adapter_config.json` call it.
+    /// Name of the model in a recipe and in `adapter_config.json`.
     pub name: String,
-    /// Whether that is a hub id.
+    /// Whether the name is a hub id.
     pub is_on_hub: bool,
 }
 
-/// Tensors named in a warning.
+/// Maximum number of tensors that are named in a warning.
 const NAMED: usize = 8;
 
 impl LoadedModel {
-    /// Puts a model on `device` for a purpose: see [`load_model`].
+    /// Loads a model onto `device` for a purpose, with [`load_model`].
     ///
     /// # Errors
     ///
-    /// As of [`load_model`].
+    /// The errors of [`load_model`].
     pub fn load(
         host: &impl Host,
         opened: OpenedModel,
@@ -49,11 +49,11 @@ impl LoadedModel {
         Ok(Self { model, source: Rc::new(source), tokenizer, name, is_on_hub })
     }
 
-    /// The model for a run: with the head that `purpose` wants, in numbers of `dtype`, and its packed weights unpacked unless they are kept.
+    /// Returns the model for a run: with the head for `purpose`, in `dtype`, and with its packed weights unpacked unless `keep_packed`.
     ///
     /// # Errors
     ///
-    /// If the model has no head for it.
+    /// If the model has no head for `purpose`.
     pub(crate) fn for_run(&self, purpose: Purpose, dtype: FloatDType, keep_packed: bool) -> Result<Model> {
         let wanted = purpose.config(self.model.config().clone())?;
         let model = match wanted == *self.model.config() {
@@ -65,8 +65,8 @@ impl LoadedModel {
     }
 }
 
-/// Puts a model on `device` for a purpose. Names and shapes are held against its configuration before a weight is read; tensors that are not used
-/// are told of.
+/// Loads a model onto `device` for a purpose. Checks the names and shapes of the tensors against its configuration before it reads a weight.
+/// Shows a notice about tensors that are not used.
 ///
 /// # Errors
 ///
@@ -92,7 +92,7 @@ pub fn load_model(
     Ok(Model::load(config, &*source.tensors, device, storage, &mut progress)?)
 }
 
-/// Transformers says so too, and goes on: they belong to a head that the task has no use for.
+/// Returns the notice about unused tensors. They belong to a head that the task does not use. Transformers, too, warns of them and continues.
 fn unused_tensors(names: &[String]) -> Notice {
     let named = names.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
     let more = if names.len() > NAMED { ", ..." } else { "" };
@@ -102,7 +102,7 @@ fn unused_tensors(names: &[String]) -> Notice {
         .with("names", names)
 }
 
-/// The model's tokenizer.
+/// Reads the model's tokenizer.
 ///
 /// # Errors
 ///
@@ -117,7 +117,8 @@ pub fn tokenizer(source: &ModelSource) -> Result<Tokenizer> {
     Ok(Tokenizer::from_files(json, config, template)?)
 }
 
-/// Whether a recipe's run keeps linear layers in the blocks of their GGUF file: what is fine-tuned whole cannot, and the kernels must be there.
+/// Whether a recipe's run keeps linear layers in the blocks of their GGUF file. A model that is fine-tuned whole cannot keep them, and the
+/// device must run this project's kernels.
 pub fn keeps_packed(recipe: &Recipe, device: &Device) -> bool {
     let is_full = recipe.training.finetuning_type == FinetuningType::Full;
     recipe.model.dtype == ModelDtype::Auto && !is_full && gpu::runs_on(device)

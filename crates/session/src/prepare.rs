@@ -1,4 +1,4 @@
-//! A recipe, a model and data put together to a job.
+//! Combines a recipe, a model and data into a job.
 
 use burn::tensor::Device;
 use lorelei_data::Labels;
@@ -14,25 +14,25 @@ use crate::{
     model::keeps_packed,
 };
 
-/// What is to be trained.
+/// Request for a run.
 pub struct RunRequest<'r, F> {
-    /// How.
+    /// The recipe of the run.
     pub recipe: &'r Recipe,
-    /// The base.
+    /// The base model.
     pub model: &'r LoadedModel,
-    /// What is learnt from.
+    /// The data to train on and to evaluate on.
     pub data: RunData,
-    /// The checkpoint that the run goes on from.
+    /// The checkpoint to resume from.
     pub resume: Option<&'r F>,
-    /// A prompt to answer now and then.
+    /// A prompt that the model answers at intervals.
     pub sample: Option<SamplePrompt>,
 }
 
-/// How the base of a recipe's run lies on `device`; tells where that is not what the recipe asks for.
+/// Returns how the base model of a recipe's run is stored on `device`. Shows a notice if that is not what the recipe asks for.
 ///
 /// # Errors
 ///
-/// If the device does not have the numbers that the recipe asks for.
+/// If the device does not support the number format that the recipe asks for.
 pub async fn storage(host: &impl Host, recipe: &Recipe, device: &Device) -> Result<Storage> {
     let (dtype, warning) = base_dtype(&recipe.training, device).await?;
     if let Some(message) = warning {
@@ -41,12 +41,12 @@ pub async fn storage(host: &impl Host, recipe: &Recipe, device: &Device) -> Resu
     Ok(Storage { keep_packed: keeps_packed(recipe, device), dtype, ..Storage::SINGLE })
 }
 
-/// Puts a job together, unless the recipe has a setting that the host refuses: the head for the task, the base in the recipe's numbers, the adapter, fresh or from a folder, and the state of the
-/// checkpoint that the run goes on from.
+/// Prepares the job of a run: the head for the task, the base model in the recipe's number format, the adapter, fresh or from a folder, and the
+/// state of the checkpoint that the run is resumed from.
 ///
 /// # Errors
 ///
-/// If the recipe, the model, the data and the checkpoint do not fit together.
+/// If the recipe has a setting that the host refuses, or the recipe, the model, the data and the checkpoint do not fit together.
 pub async fn prepare<H: Host>(host: &H, request: RunRequest<'_, H::Folder>) -> Result<Job> {
     let RunRequest { recipe, model: loaded, data, resume, sample } = request;
     for warning in recipe.validate_for(H::KIND)? {
@@ -80,7 +80,7 @@ pub async fn prepare<H: Host>(host: &H, request: RunRequest<'_, H::Folder>) -> R
     })
 }
 
-/// Puts the recipe's adapter into the model. Returns its configuration and the names of its modules; with full fine-tuning there is none.
+/// Adds the recipe's adapter to the model. Returns its configuration and the names of its target modules. Full fine-tuning has no adapter.
 ///
 /// # Errors
 ///
@@ -110,7 +110,8 @@ pub async fn adapt<H: Host>(
     }
 }
 
-/// Takes a checkpoint's adapter into the model, and returns the rest of it. Of a model that is fine-tuned whole, the weights were loaded from it.
+/// Loads a checkpoint's adapter into the model, and returns the rest of the checkpoint. If the model is fine-tuned whole, its weights have
+/// already been loaded from the checkpoint.
 async fn restore(
     model: &mut Model,
     folder: &impl Folder,
@@ -133,7 +134,7 @@ async fn restore(
     Ok(Checkpoint::read(optimizer, &String::from_utf8_lossy(&state))?)
 }
 
-/// The prompt in tokens. A model that does not write text answers none.
+/// Encodes the sample prompt. Returns `None` for a model that does not write text.
 fn sample_of(loaded: &LoadedModel, sample: Option<SamplePrompt>) -> Result<Option<Sample>> {
     let Some(SamplePrompt { prompt, every, max_new_tokens }) =
         sample.filter(|_| loaded.model.config().writes_text())

@@ -1,4 +1,4 @@
-//! Where a run was when it saved: what it needs to go on to the same numbers, beside the adapter itself.
+//! Checkpoints of a run: the state, beside the adapter itself, from which a resumed run computes the same numbers.
 
 use lorelei_formats::{SafetensorsFile, TensorSource};
 
@@ -7,17 +7,17 @@ use crate::{OptimizerState, TrainError, TrainerState};
 /// A checkpoint's optimizer and step. Data order and dropout follow from the recipe's seed and the step.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Checkpoint {
-    /// Optimizer steps taken.
+    /// Number of optimizer steps taken.
     pub step: usize,
-    /// What the optimizer keeps.
+    /// The state of the optimizer.
     pub optimizer: OptimizerState,
-    /// What was logged, and the best evaluation.
+    /// The log history and the best evaluation.
     pub state: TrainerState,
-    /// The values of the best checkpoint by parameter, where `load_best_model_at_end` will want them.
+    /// The values of the best checkpoint by parameter, if `load_best_model_at_end` needs them.
     pub best: Vec<(String, Vec<f32>)>,
 }
 
-/// What stands before the names of the best values in `optimizer.safetensors`.
+/// Prefix of the names of the best values in `optimizer.safetensors`.
 pub(crate) const BEST: &str = "best.";
 
 impl Checkpoint {
@@ -25,7 +25,7 @@ impl Checkpoint {
     ///
     /// # Errors
     ///
-    /// If they are not what the trainer writes.
+    /// If they do not have the trainer's format.
     pub fn read(optimizer: Vec<u8>, trainer_state: &str) -> Result<Self, TrainError> {
         let (step, state) = TrainerState::read(trainer_state)?;
         let file = SafetensorsFile::open(optimizer, "optimizer.safetensors")?;

@@ -1,21 +1,21 @@
-//! What is read back of a device.
+//! Numbers that are read from a device.
 
 use burn::tensor::{Device, Tensor};
 
 use crate::TrainError;
 
-/// A number from the device; 0 where there is none.
+/// Reads a number from the device. Returns 0 for `None`.
 ///
 /// # Errors
 ///
-/// What the backend says where it cannot be read.
+/// The backend's message, if the number cannot be read.
 pub(crate) async fn read_number(tensor: Option<Tensor<1>>) -> Result<f64, String> {
     let Some(tensor) = tensor else { return Ok(0.0) };
     let value = tensor.into_scalar_async::<f32>().await.map_err(|error| format!("{error:?}"))?;
     Ok(f64::from(value))
 }
 
-/// As [`read_number`], of a number that a run can go on with.
+/// Reads a number that must be finite, like [`read_number`].
 ///
 /// # Errors
 ///
@@ -32,7 +32,7 @@ pub(crate) async fn read_finite(
     }
 }
 
-/// Bytes that a device's allocator holds.
+/// Returns the bytes that a device's allocator has reserved.
 pub(crate) fn reserved_bytes(device: &Device) -> u64 {
     device.memory_pool_usage().map_or(0, |usage| usage.bytes_reserved)
 }

@@ -10,8 +10,8 @@ use crate::{
     trainer::{collated, tokens},
 };
 
-/// The loss on the validation rows, as Transformers' `Trainer.evaluate` computes it (the mean over rows of their batch's mean loss), and the
-/// objective's metrics.
+/// Computes the loss on the validation rows and the objective's metrics. The loss is that of Transformers' `Trainer.evaluate`: the mean over
+/// rows of the mean loss of the row's batch.
 ///
 /// # Errors
 ///
@@ -47,7 +47,7 @@ pub async fn evaluate(
     })
 }
 
-/// The mean loss of a batch, which `measure` counts; none where it has nothing to learn.
+/// Returns the mean loss of a batch, and adds the batch to `measure`. Returns `None` if the batch has no supervised rows.
 async fn batch_loss(
     job: &Job,
     rows: &[usize],
@@ -68,7 +68,7 @@ async fn batch_loss(
     Ok(Some(loss / supervision.num_items() as f64))
 }
 
-/// The logits `[rows, labels]` of some rows of the residual stream, on the host.
+/// Computes the logits `[rows, labels]` of some rows of the residual stream, on the host.
 async fn logits(model: &Model, hidden: &Tensor<2>, rows: &[i32]) -> Result<Vec<f32>, TrainError> {
     Ok(model.logits_of(hidden.clone(), rows).await?)
 }

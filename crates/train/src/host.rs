@@ -1,4 +1,4 @@
-//! What the trainer needs of the place it runs in: a clock, an ear and a place for files.
+//! Interface of the trainer to the place that it runs in: a clock, a receiver of events and a place for files.
 
 use std::future::Future;
 
@@ -6,35 +6,36 @@ use lorelei_protocol::Event;
 
 use crate::SaveError;
 
-/// Whether a run goes on.
+/// Answer of a host before a step: whether the run continues.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signal {
-    /// With the next step.
+    /// The run continues with the next step.
     Continue,
-    /// It ends here, and what has been learnt is saved.
+    /// The run ends here, and its result is saved.
     Stop,
 }
 
-/// A process with a file system, or a browser's worker.
+/// The place that a run takes place in: a process with a file system, or a browser's worker.
 pub trait Host {
-    /// Hears what happens.
+    /// Receives an event of the run.
     fn event(&mut self, event: &Event);
 
-    /// Seconds since some fixed moment.
+    /// Returns the seconds since some fixed moment.
     fn seconds(&self) -> f64;
 
-    /// Peak memory of the process, or of the device; 0 where it cannot be known.
+    /// Returns the peak memory of the process, or of the device, in bytes. Returns 0 if it is not known.
     fn memory_bytes(&self) -> u64 {
         0
     }
 
-    /// Awaited before every optimizer step. A host may take its time (a run that is held), or look for messages meanwhile.
+    /// Waits before every optimizer step, and returns whether the run continues. A host may delay its answer to pause the run, or handle messages
+    /// meanwhile.
     fn next_step(&mut self) -> impl Future<Output = Signal> {
         async { Signal::Continue }
     }
 
-    /// Writes files into `directory` inside `output_dir` (empty: `output_dir` itself): all of them or, if it fails, none, and what
-    /// stood there before stays.
+    /// Writes files into `directory` inside `output_dir`, or into `output_dir` itself if `directory` is empty. Writes all files or, if one
+    /// fails, none; the files that were there before then stay unchanged.
     ///
     /// # Errors
     ///
@@ -45,7 +46,8 @@ pub trait Host {
         files: Vec<(String, Vec<u8>)>,
     ) -> impl Future<Output = Result<(), SaveError>>;
 
-    /// Removes the oldest checkpoints but the newest `keep`, and never the one called `best`. A host that keeps one only has nothing to do.
+    /// Removes the oldest checkpoints until `keep` are left, but never the one called `best`. A host that stores only one checkpoint has nothing
+    /// to do.
     fn rotate(&mut self, keep: usize, best: Option<&str>) -> impl Future<Output = ()> {
         let _ = (keep, best);
         async {}

@@ -1,5 +1,5 @@
-//! The trainer: loop, accumulation, optimizer, schedule, evaluation and checkpoints. It speaks in [`Event`]s and knows neither a
-//! terminal nor a file system: a [`Host`] gives it a clock and a place for files.
+//! The trainer: loop, accumulation, optimizer, schedule, evaluation and checkpoints. It reports [`Event`]s and depends neither on a
+//! terminal nor on a file system: a [`Host`] provides a clock and a place for files.
 
 mod checkpoint;
 mod device;

@@ -1,5 +1,4 @@
-//! What a run learns of its rows, an objective a file: which rows of the residual stream are supervised, by what, and how well an evaluation
-//! finds that the model does.
+//! The objectives of training, one a file: the supervised rows of the residual stream, their targets, and the metrics of an evaluation.
 
 mod causal_lm;
 mod confusion;
@@ -22,16 +21,16 @@ pub use regression::Regression;
 pub use single_label::SingleLabel;
 pub use token_classification::TokenClassification;
 
-/// What a run learns.
+/// An objective of training.
 pub trait Objective: Debug {
-    /// The rows of the residual stream that a batch supervises, and what each is to give.
+    /// Returns the rows of the residual stream that a batch supervises, and the target of each.
     fn supervision(&self, model: &Model, batch: &Batch) -> Supervision;
 
-    /// The loss summed over the supervised rows of `hidden [n, hidden]`, `[1]`.
+    /// Computes the loss `[1]`, summed over the supervised rows of `hidden [n, hidden]`.
     ///
     /// # Errors
     ///
-    /// If a target is not among the model's.
+    /// If a target is not one of the model's classes or tokens.
     fn loss(
         &self,
         model: &Model,
@@ -42,19 +41,19 @@ pub trait Objective: Debug {
         model.loss_in(mode, hidden, &supervision.rows, supervision.targets())
     }
 
-    /// What an evaluation measures beside the loss.
+    /// The metrics of an evaluation beside the loss.
     fn metrics(&self) -> &'static [Metric] {
         &[]
     }
 
-    /// An empty measure of [`Self::metrics`] for a model of `num_labels` classes.
+    /// Creates an empty measure of [`Self::metrics`] for a model of `num_labels` classes.
     fn measure(&self, num_labels: usize) -> Box<dyn Measure> {
         let _ = num_labels;
         Box::new(LossAlone)
     }
 }
 
-/// The objective for a data set: a classifier's by its labels, else next-token prediction.
+/// Returns the objective for a data set: with `labels`, the classifier's for them, else next-token prediction.
 pub fn objective(labels: Option<&Labels>) -> Box<dyn Objective> {
     match labels {
         None => Box::new(CausalLm),
@@ -65,12 +64,12 @@ pub fn objective(labels: Option<&Labels>) -> Box<dyn Objective> {
     }
 }
 
-/// A number that an evaluation gives.
+/// A metric of an evaluation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Metric {
-    /// Its name in `metric_for_best_model`; in logs `eval_` stands before it.
+    /// Name of the metric in `metric_for_best_model`. In logs it has the prefix `eval_`.
     pub name: &'static str,
-    /// Whether more of it is better.
+    /// Whether a greater value is better.
     pub greater_is_better: bool,
 }
 
@@ -79,21 +78,21 @@ impl Metric {
     pub const LOSS: Self = Self { name: "loss", greater_is_better: false };
     /// scikit-learn's `accuracy_score`.
     pub(crate) const ACCURACY: Self = Self { name: "accuracy", greater_is_better: true };
-    /// scikit-learn's `f1_score`; the objective says how it is averaged.
+    /// scikit-learn's `f1_score`. The objective determines how it is averaged.
     pub(crate) const F1: Self = Self { name: "f1", greater_is_better: true };
 }
 
-/// Counts over an evaluation.
+/// Counts over the batches of an evaluation, from which metrics are computed.
 pub trait Measure {
     /// Whether [`Self::add`] needs the logits of the supervised rows.
     fn reads_logits(&self) -> bool {
         true
     }
 
-    /// Counts a batch: `logits [rows, labels]` of its supervised rows.
+    /// Adds a batch: the `logits [rows, labels]` of its supervised rows.
     fn add(&mut self, logits: &[f32], supervision: &Supervision);
 
-    /// The metrics of all that was counted, with the evaluation's loss known.
+    /// Returns the metrics of all batches that were added. `loss` is the evaluation's.
     fn values(&self, loss: f64) -> Vec<(Metric, f64)>;
 }
 
@@ -112,16 +111,16 @@ impl Measure for LossAlone {
     }
 }
 
-/// What the loss of a batch is taken of.
+/// The supervised rows of a batch and their targets.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Supervision {
     /// Rows of the residual stream `[batch * seq, hidden]`.
     pub rows: Vec<i32>,
-    /// What they are to give.
+    /// The targets of the rows.
     pub targets: SupervisedTargets,
 }
 
-/// What supervised rows are to give.
+/// Targets of supervised rows.
 #[derive(Debug, Clone, PartialEq)]
 pub enum SupervisedTargets {
     /// A token or a class for each row.
@@ -131,12 +130,12 @@ pub enum SupervisedTargets {
 }
 
 impl Supervision {
-    /// What the loss is divided by: the supervised rows.
+    /// Returns the divisor of the loss: the number of supervised rows.
     pub fn num_items(&self) -> usize {
         self.rows.len()
     }
 
-    /// The targets as the model's losses take them.
+    /// Returns the targets in the form that the model's losses take.
     pub fn targets(&self) -> Targets<'_> {
         match &self.targets {
             SupervisedTargets::Ids(ids) => Targets::Ids(ids),
@@ -144,7 +143,7 @@ impl Supervision {
         }
     }
 
-    /// Classes; empty where numbers are learnt.
+    /// Returns the targets that are tokens or classes; empty if the targets are numbers.
     fn ids(&self) -> &[i32] {
         match &self.targets {
             SupervisedTargets::Ids(ids) => ids,
@@ -152,7 +151,7 @@ impl Supervision {
         }
     }
 
-    /// Numbers; empty where classes are learnt.
+    /// Returns the targets that are numbers; empty if the targets are tokens or classes.
     fn values(&self) -> &[f32] {
         match &self.targets {
             SupervisedTargets::Ids(_) => &[],
@@ -160,18 +159,18 @@ impl Supervision {
         }
     }
 
-    /// Nothing to learn: a batch of another objective.
+    /// Creates an empty supervision, for a batch of another objective.
     fn none() -> Self {
         Self { rows: Vec::new(), targets: SupervisedTargets::Ids(Vec::new()) }
     }
 
-    /// The row of each text of a batch that says what the text is.
+    /// Supervises the row of each text of a batch that the classification head reads.
     fn of_texts(model: &Model, batch: &Batch, targets: SupervisedTargets) -> Self {
         Self { rows: model.text_rows(&tokens(batch)), targets }
     }
 }
 
-/// The index of the largest logit; the first of equals.
+/// Returns the index of the largest logit, or the first such index.
 fn argmax(logits: &[f32]) -> usize {
     let larger = |best: usize, at: usize| if logits[at] > logits[best] { at } else { best };
     (1..logits.len()).fold(0, larger)

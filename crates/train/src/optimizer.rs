@@ -1,5 +1,5 @@
-//! The optimizer over the trainable tensors laid end to end, so that norms, clipping and updates are a few operations however many adapters
-//! there are.
+//! The optimizer. It concatenates the trainable tensors, so that norms, clipping and updates take only a few operations, whatever the number
+//! of adapters.
 
 use std::collections::BTreeMap;
 
@@ -13,13 +13,13 @@ use crate::{
     optimizers::{Flat, RuleKind, Span, Step, UpdateRule},
 };
 
-/// What sets the parameters of one group apart from those of another.
+/// Key of a group: the properties that its parameters share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct GroupKey {
     rule: RuleKind,
     /// Whether weight decay applies.
     decays: bool,
-    /// Whether LoRA+'s ratio applies: to `B` and to vectors, as PEFT's `create_loraplus_optimizer` has it.
+    /// Whether LoRA+'s ratio applies. It applies to `B` and to vectors, as in PEFT's `create_loraplus_optimizer`.
     takes_ratio: bool,
 }
 
@@ -34,7 +34,7 @@ impl GroupKey {
     }
 }
 
-/// Parameters with one rule, one weight decay and one learning rate, end to end.
+/// Concatenated parameters with the same rule, weight decay and learning rate.
 struct Group {
     key: GroupKey,
     rule: Box<dyn UpdateRule>,
@@ -42,7 +42,7 @@ struct Group {
     flat: Flat,
     /// Sum of the gradients since the last step.
     grad: Option<Tensor<1>>,
-    /// That of the last step, to look into where its norm is not finite.
+    /// Gradient of the last step. It is searched if its norm is not finite.
     last_grad: Option<Tensor<1>>,
 }
 
@@ -53,11 +53,11 @@ pub struct Optimizer {
     step: u32,
 }
 
-/// What an optimizer keeps of the steps before, on the host: by the tensor's and the parameter's name, `exp_avg.model...lora_A`.
+/// State of an optimizer, on the host. A key consists of the state's and the parameter's name: `exp_avg.model...lora_A`.
 pub type OptimizerState = BTreeMap<String, Vec<f32>>;
 
 impl Optimizer {
-    /// Takes over the present values of everything in `model` that learns.
+    /// Creates an optimizer with the present values of all trainable parameters of `model`.
     pub fn new(model: &mut Model, arguments: &TrainingArguments) -> Self {
         let device = model.device().clone();
         let mut members: Vec<(GroupKey, GroupBuilder)> = Vec::new();
@@ -76,7 +76,7 @@ impl Optimizer {
         }
     }
 
-    /// Adds the gradients of one micro-batch. The model's parameters must still be the leaves of that graph.
+    /// Adds the gradients of one micro-batch. The model's parameters must still be the leaves of the graph of `gradients`.
     pub fn accumulate(&mut self, model: &mut Model, gradients: &mut BatchGradients) {
         let device = model.device().clone();
         for group in &mut self.groups {
@@ -96,20 +96,20 @@ impl Optimizer {
         }
     }
 
-    /// The global norm of the gradients as they were accumulated, `[1]`, still on the device.
+    /// Computes the global norm `[1]` of the accumulated gradients, on the device. The loss scale is not divided out.
     pub fn gradient_norm(&self, device: &Device) -> Tensor<1> {
         let squares =
             self.groups.iter().filter_map(|group| group.grad.clone()).map(|grad| (grad.clone() * grad).sum());
         squares.reduce(|sum, square| sum + square).unwrap_or_else(|| Tensor::zeros([1], device)).sqrt()
     }
 
-    /// Forgets the gradients: a step that is not taken.
+    /// Skips a step: discards the gradients.
     pub fn skip(&mut self) {
         self.groups.iter_mut().for_each(|group| group.last_grad = group.grad.take());
     }
 
-    /// Divides the gradients by `loss_scale`, clips them by their norm (as [`Self::gradient_norm`] gave it), updates, writes the new values into
-    /// `model` and forgets the gradients. Where the norm is not finite, AdamW's values stay as they were.
+    /// Takes a step: divides the gradients by `loss_scale`, clips them by `norm` (from [`Self::gradient_norm`]), updates the values, writes them
+    /// into `model` and discards the gradients. If the norm is not finite, AdamW's values stay unchanged.
     pub fn step(&mut self, model: &mut Model, learning_rate: f64, norm: &Tensor<1>, loss_scale: f64) {
         self.step += 1;
         for group in &mut self.groups {
@@ -124,14 +124,14 @@ impl Optimizer {
                 loss_scale,
                 max_grad_norm: self.arguments.max_grad_norm,
             };
-            // The rule owns the tensors meanwhile, so that it can update them in place.
+            // The rule owns the tensors during the update, so that it can update them in place.
             let flat = std::mem::replace(&mut group.flat, Flat::empty(&norm.device()));
             group.flat = group.rule.update(&step, &group.spans, flat, grad);
         }
         self.write(model);
     }
 
-    /// The first parameter whose gradient at the last step is not finite, and one of its values that is not.
+    /// Returns the first parameter whose gradient at the last step is not finite, and a value of this gradient that is not finite.
     ///
     /// # Errors
     ///
@@ -164,11 +164,11 @@ impl Optimizer {
         }
     }
 
-    /// Takes over a checkpoint's state and step.
+    /// Restores the state and the step of a checkpoint.
     ///
     /// # Errors
     ///
-    /// If it has no state for a parameter, or of another size; then nothing is taken over.
+    /// If the checkpoint has no state for a parameter, or a state of another size. The optimizer is then unchanged.
     pub fn restore(&mut self, checkpoint: &Checkpoint, device: &Device) -> Result<(), TrainError> {
         let mut restored = Vec::with_capacity(self.groups.len());
         for group in &self.groups {
@@ -187,7 +187,7 @@ impl Optimizer {
         Ok(())
     }
 
-    /// What is kept of the steps before, on the host.
+    /// Reads the optimizer's state to the host.
     ///
     /// # Errors
     ///
@@ -207,7 +207,7 @@ impl Optimizer {
         Ok(state)
     }
 
-    /// Puts values by name, as [`Self::values`] gave them, in the place of the present ones, here and in `model`.
+    /// Replaces the present values by those given by name, in the form of [`Self::values`], here and in `model`.
     pub fn set_values(&mut self, model: &mut Model, values: &[(String, Vec<f32>)]) {
         let device = model.device().clone();
         for group in &mut self.groups {
@@ -223,7 +223,7 @@ impl Optimizer {
         self.write(model);
     }
 
-    /// The values on the host, by name.
+    /// Reads the values to the host, by name.
     ///
     /// # Errors
     ///
@@ -240,14 +240,15 @@ impl Optimizer {
     }
 }
 
-/// Collects the parameters of a group.
+/// Builder of a group, which collects its parameters.
 struct GroupBuilder {
     rule: Box<dyn UpdateRule>,
     optimizer: OptimizerNames,
     spans: Vec<Span>,
     values: Vec<Tensor<1>>,
-    /// Elements so far of the values, and of each state.
+    /// Number of elements of the values so far.
     count: usize,
+    /// Number of elements of each state so far.
     state_counts: Vec<usize>,
 }
 
@@ -285,7 +286,7 @@ impl Flat {
     }
 }
 
-/// What a checkpoint has of a parameter under a state's name.
+/// Returns the state of a parameter in a checkpoint, by the state's name.
 fn kept<'c>(
     checkpoint: &'c Checkpoint,
     state: &str,
@@ -310,7 +311,7 @@ fn to_device(values: Vec<f32>, device: &Device) -> Tensor<1> {
     Tensor::from_data(TensorData::new(values, [count]), device)
 }
 
-/// A tensor's elements, row by row.
+/// Reads a tensor's elements to the host, in row-major order.
 pub(crate) async fn to_host<const D: usize>(tensor: &Tensor<D>) -> Result<Vec<f32>, String> {
     let data = tensor.to_data_async().await.map_err(|error| format!("{error:?}"))?;
     data.try_into_vec::<f32>().map_err(|error| format!("{error:?}"))

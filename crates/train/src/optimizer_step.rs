@@ -10,24 +10,24 @@ use crate::{
     trainer::tokens,
 };
 
-/// What a step gave, on the device.
+/// Result of a step, on the device.
 pub(crate) struct StepOutcome {
     /// The mean loss, `[1]`.
     pub(crate) loss: Tensor<1>,
     /// The norm of the gradient before clipping, `[1]`.
     pub(crate) grad_norm: Tensor<1>,
-    /// The most that the device's allocator held behind a backward pass, where that was asked for.
+    /// The most bytes that the device's allocator had reserved after a backward pass, if [`StepSettings::measures_memory`].
     pub(crate) device_memory: u64,
 }
 
-/// What a step needs beside the job and the optimizer.
+/// Settings of a step, beside the job and the optimizer.
 pub(crate) struct StepSettings<'s> {
-    /// From 1.
+    /// Number of the step, from 1.
     pub(crate) step: u64,
     pub(crate) learning_rate: f64,
-    /// In fp16.
+    /// The loss scale, in fp16.
     pub(crate) loss_scale: Option<&'s mut LossScale>,
-    /// Whether the device's memory is looked at.
+    /// Whether the device's memory is measured.
     pub(crate) measures_memory: bool,
 }
 
@@ -55,7 +55,7 @@ pub(crate) async fn optimizer_step(
         let dropout_seed = job.arguments.seed ^ (step << 20) ^ micro as u64;
         let loss = accumulate(job, optimizer, batch, supervision, dropout_seed, divisor)?;
         if measures_memory {
-            // Before pages that are free again are given back.
+            // This comes before free pages are returned to the device.
             device_memory = device_memory.max(reserved_bytes(job.model.device()));
         }
         total = Some(match total {
@@ -74,7 +74,7 @@ pub(crate) async fn optimizer_step(
     Ok(StepOutcome { loss, grad_norm: norm / scale, device_memory })
 }
 
-/// The loss of a micro-batch divided by `divisor`, whose gradients the optimizer adds to its own.
+/// Computes the loss of a micro-batch, divided by `divisor`, and adds its gradients to the optimizer's.
 fn accumulate(
     job: &mut Job,
     optimizer: &mut Optimizer,
@@ -93,9 +93,9 @@ fn accumulate(
     Ok(loss)
 }
 
-/// The update in fp16: taken where the gradient is finite, else skipped with the scale halved.
+/// Takes the step in fp16 if the gradient is finite; else skips it and halves the scale.
 ///
-/// As torch's `GradScaler`, this waits for the device: whether the step is taken depends on it.
+/// Like torch's `GradScaler`, this waits for the device, because the gradient decides whether the step is taken.
 async fn scaled_update(
     job: &mut Job,
     optimizer: &mut Optimizer,
@@ -118,8 +118,8 @@ async fn scaled_update(
     }
 }
 
-/// Says what is wrong with a step: the parameter whose gradient is not finite, where there is one, else the first of `numbers` that is not, or
-/// the first.
+/// Returns the error of a step that diverged. It names the parameter whose gradient is not finite, if there is one, else the first of `numbers`
+/// that is not finite, or the first number.
 pub(crate) async fn diverged(optimizer: &Optimizer, step: usize, numbers: &[(&str, f64)]) -> TrainError {
     let (what, value) = match optimizer.broken_gradient().await {
         Err(reason) => return TrainError::Device { step, reason },

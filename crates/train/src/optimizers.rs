@@ -1,5 +1,5 @@
-//! The optimizers, a file each: how parameters that lie end to end are updated from their gradients, and what is kept of the steps before. Held to
-//! torch's and Transformers' in `tests/tests/optimizers.rs`.
+//! The optimizers, one a file: the update of concatenated parameters from their gradients, and the state that an optimizer keeps.
+//! `tests/tests/optimizers.rs` compares them with torch's and Transformers'.
 
 mod adafactor;
 mod adamw;
@@ -12,18 +12,18 @@ use std::{fmt::Debug, ops::Range};
 use burn::tensor::Tensor;
 use lorelei_recipe::{OptimizerNames, TrainingArguments};
 
-/// How the parameters of a group are updated.
+/// Rule by which the parameters of a group are updated.
 pub(crate) trait UpdateRule: Debug {
-    /// The new values and states of a group, all flat. `grad` is as it was accumulated: neither unscaled nor clipped.
+    /// Returns the new values and states of a group, all flat. `grad` is the accumulated gradient, neither unscaled nor clipped.
     fn update(&self, step: &Step, spans: &[Span], group: Flat, grad: Tensor<1>) -> Flat;
 }
 
-/// The values of a group and what is kept of the steps before, end to end.
+/// The concatenated values and states of a group.
 #[derive(Debug, Clone)]
 pub(crate) struct Flat {
-    /// Values.
+    /// The values.
     pub(crate) theta: Tensor<1>,
-    /// A tensor for each place in the lists of [`lorelei_estimate::optimizer_state`].
+    /// The states: a tensor for each position in the lists of [`lorelei_estimate::optimizer_state`].
     pub(crate) states: Vec<Tensor<1>>,
 }
 
@@ -32,31 +32,31 @@ pub(crate) struct Flat {
 pub(crate) struct Span {
     /// The parameter's name.
     pub(crate) name: String,
-    /// Its shape.
+    /// The parameter's shape.
     pub(crate) shape: Vec<usize>,
-    /// Its elements among all of the group's.
+    /// Range of the parameter's elements among the group's.
     pub(crate) elements: Range<usize>,
-    /// What is kept of it: the name of each tensor, and its elements among all of the group's.
+    /// The states of the parameter: the name of each, and the range of its elements among the group's.
     pub(crate) states: Vec<(&'static str, Range<usize>)>,
 }
 
-/// What an update needs beside values and gradients.
+/// Settings of an update, beside values and gradients.
 #[derive(Debug, Clone)]
 pub(crate) struct Step {
     pub(crate) learning_rate: f64,
     pub(crate) weight_decay: f64,
-    /// From 1.
+    /// Number of the step, from 1.
     pub(crate) step: u32,
-    /// Global norm of the gradients as they were accumulated, `[1]`.
+    /// Global norm `[1]` of the accumulated gradients.
     pub(crate) norm: Tensor<1>,
-    /// What the loss was multiplied by.
+    /// The factor that the loss was multiplied by.
     pub(crate) loss_scale: f64,
     /// The norm above which gradients are scaled down; 0 does not clip.
     pub(crate) max_grad_norm: f64,
 }
 
 impl Step {
-    /// Gradients with the loss scale divided out, clipped as `torch.nn.utils.clip_grad_norm_` does.
+    /// Divides the gradients by the loss scale and clips them like `torch.nn.utils.clip_grad_norm_`.
     fn clipped(&self, grad: Tensor<1>) -> Tensor<1> {
         let grad = grad / self.loss_scale;
         if self.max_grad_norm == 0.0 {
@@ -66,7 +66,7 @@ impl Step {
         grad * ((norm + 1e-6).recip() * self.max_grad_norm).clamp_max(1.0)
     }
 
-    /// Values decayed as AdamW does, apart from the gradient.
+    /// Decays the values like AdamW, decoupled from the gradient.
     fn decayed(&self, theta: Tensor<1>) -> Tensor<1> {
         match self.weight_decay {
             0.0 => theta,
@@ -75,7 +75,7 @@ impl Step {
     }
 }
 
-/// A rule, by its name.
+/// Name of a rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RuleKind {
     AdamW,
@@ -86,20 +86,20 @@ pub(crate) enum RuleKind {
 }
 
 impl RuleKind {
-    /// The rule by which an optimizer updates a parameter of that shape.
+    /// Returns the rule by which an optimizer updates a parameter of this shape.
     pub(crate) fn of(optimizer: OptimizerNames, shape: &[usize]) -> Self {
         match optimizer {
             OptimizerNames::AdamwTorch | OptimizerNames::AdamwTorchFused => Self::AdamW,
             OptimizerNames::Adafactor => Self::Adafactor,
             OptimizerNames::Lion | OptimizerNames::Lion32bit => Self::Lion,
-            // What is no matrix goes by AdamW, as torch's Muon wants it.
+            // A parameter that is not a matrix is updated by AdamW, as torch's Muon requires.
             OptimizerNames::Muon if shape.len() == 2 => Self::Muon,
             OptimizerNames::Muon => Self::AdamW,
             OptimizerNames::Sgd => Self::Sgd,
         }
     }
 
-    /// The rule with a recipe's constants.
+    /// Creates the rule with a recipe's constants.
     pub(crate) fn rule(self, arguments: &TrainingArguments) -> Box<dyn UpdateRule> {
         match self {
             Self::AdamW => Box::new(adamw::AdamW::new(arguments)),

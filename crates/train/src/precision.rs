@@ -1,4 +1,4 @@
-//! Mixed precision as Transformers means it: what the frozen base lies in, and the loss scale that keeps small gradients in a half float's range.
+//! Mixed precision as in Transformers: the dtype of the frozen base, and the loss scale that keeps small gradients in a half float's range.
 
 use burn::tensor::{Device, FloatDType};
 use lorelei_kernels::gpu::{self, Halves};
@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
 
-/// What the base's weights shall be on `device`, and a warning where that is not what the recipe asks for: `fp16` where the device has no half
-/// floats trains in single ones, for those can do whatever half floats can.
+/// Returns the dtype of the base's weights on `device`, and a warning if it is not the one that the recipe asks for. With `fp16`, a device
+/// without half floats trains in float32, which can represent whatever half floats can.
 ///
 /// # Errors
 ///
@@ -52,11 +52,11 @@ fn name(device: &Device) -> String {
 /// The factor of the loss in `fp16`, with the constants of `torch.amp.GradScaler`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LossScale {
-    /// What the loss is multiplied by.
+    /// The factor that the loss is multiplied by.
     pub scale: f64,
-    /// Steps in a row whose gradient was finite, since the scale last changed.
+    /// Number of consecutive steps with a finite gradient since the scale last changed.
     pub growth_tracker: u32,
-    /// Steps that were not taken, as their gradient was not finite.
+    /// Number of steps that were skipped because their gradient was not finite.
     pub skipped_steps: u64,
 }
 
@@ -70,10 +70,10 @@ impl LossScale {
     const GROWTH_FACTOR: f64 = 2.0;
     const BACKOFF_FACTOR: f64 = 0.5;
     const GROWTH_INTERVAL: u32 = 2000;
-    /// Below it nothing of a gradient is left in a half float's range that would not be in it unscaled.
+    /// Lowest scale. A lower one brings nothing of a gradient into a half float's range that is not in it without a scale.
     const LOWEST: f64 = 1.0 / 16384.0;
 
-    /// Hears whether a step's gradient was finite: doubles the scale after 2000 that were, and halves it at one that was not.
+    /// Updates the scale after a step: doubles it after 2000 steps with a finite gradient, and halves it after one whose gradient is not finite.
     pub fn update(&mut self, is_finite: bool) {
         if !is_finite {
             self.scale *= Self::BACKOFF_FACTOR;
@@ -88,7 +88,7 @@ impl LossScale {
         }
     }
 
-    /// Whether halving it further helps nobody: the gradient is not finite for another reason than its scale.
+    /// Whether halving the scale further is useless, because the gradient is not finite for another reason than its scale.
     pub fn is_lost(&self) -> bool {
         self.scale < Self::LOWEST
     }
@@ -98,7 +98,7 @@ impl LossScale {
 mod tests {
     use super::*;
 
-    /// `torch.amp.GradScaler(device="cpu")` over the same course: 3 overflows, 2000 good steps, an overflow after 1999 more.
+    /// `torch.amp.GradScaler(device="cpu")` over the same steps: 3 overflows, 2000 good steps, an overflow after 1999 more.
     #[test]
     fn the_scale_goes_as_torchs() {
         let mut scale = LossScale::default();

@@ -1,4 +1,4 @@
-//! A run as a value: begun or resumed, stepped, evaluated, saved, finished.
+//! A run as a value, which is begun or resumed, stepped, evaluated, saved and finished.
 
 use burn::tensor::{Device, FloatDType, Tensor, TensorData};
 use lorelei_data::{Batch, micro_batches, sampling_order};
@@ -17,35 +17,37 @@ use crate::{
     trainer::collated,
 };
 
-/// A job on its way.
+/// A job that is being run.
 pub struct Run<'r, H> {
     job: &'r mut Job,
     host: &'r mut H,
     plan: StepPlan,
     optimizer: Optimizer,
-    /// In fp16.
+    /// The loss scale, in fp16.
     loss_scale: Option<LossScale>,
     state: TrainerState,
-    /// The values of the best checkpoint, where `load_best_model_at_end` will want them.
+    /// The values of the best checkpoint, if `load_best_model_at_end` needs them.
     best: Vec<(String, Vec<f32>)>,
-    /// The metric that says which checkpoint is best, and whether more of it is better.
+    /// The metric that determines the best checkpoint, and whether a greater value is better.
     best_metric: Metric,
     epoch: Option<Epoch>,
     interval: Interval,
-    /// What the last step left for the log.
+    /// Numbers of the last step, for the log.
     last: Option<LastStep>,
-    /// Optimizer steps that were taken before this run began, and those that have been taken.
+    /// Number of optimizer steps that were taken before this run began.
     first: usize,
+    /// Number of optimizer steps that have been taken, with those before this run.
     done: usize,
     began: f64,
     loss_total: f64,
     token_total: usize,
-    /// Whether the host asked to stop, and whether the run ends for want of improvement.
+    /// Whether the host asked to stop.
     stopped: bool,
+    /// Whether the run ends early because the metric no longer improves.
     is_enough: bool,
 }
 
-/// The micro-batches of an epoch, by the numbers of their rows.
+/// The micro-batches of an epoch, each as the indices of its rows.
 struct Epoch {
     number: u64,
     micro_batches: Vec<Vec<usize>>,
@@ -59,12 +61,12 @@ struct Interval {
     began: f64,
 }
 
-/// What is logged of a step.
+/// The numbers of a step that are logged.
 struct LastStep {
     learning_rate: f64,
     grad_norm: Tensor<1>,
     device_memory: u64,
-    /// Floating-point operations and bytes of this project's kernels, where they ran.
+    /// Floating-point operations and bytes of this project's kernels, if they ran.
     counters: Option<(u64, u64)>,
     was_skipped: bool,
 }
@@ -74,7 +76,7 @@ impl Interval {
         Self { loss: None, steps: 0, tokens: 0, began }
     }
 
-    /// Goes on with what a checkpoint has of it.
+    /// Resumes the interval from the sums of a checkpoint.
     fn resumed(sums: &Sums, device: &Device, began: f64) -> Self {
         let loss = || Tensor::from_data(TensorData::new(vec![sums.interval_loss as f32], [1]), device);
         Self {
@@ -96,11 +98,11 @@ impl Interval {
 }
 
 impl<'r, H: Host> Run<'r, H> {
-    /// Begins a job, or goes on from its checkpoint; evaluates before the first step with `eval_on_start`.
+    /// Begins a job, or resumes it from its checkpoint. With `eval_on_start`, evaluates before the first step.
     ///
     /// # Errors
     ///
-    /// If there is nothing to learn, the checkpoint is another job's, or a metric is asked for that the objective does not have.
+    /// If there is nothing to train on, the checkpoint is another job's, or `metric_for_best_model` is not a metric of the objective.
     pub async fn begin(job: &'r mut Job, host: &'r mut H) -> Result<Self, TrainError> {
         let plan = StepPlan::new(job.train.len(), &job.arguments)?;
         check_data(job)?;
@@ -146,7 +148,7 @@ impl<'r, H: Host> Run<'r, H> {
         Ok(run)
     }
 
-    /// Whether a step is to come. Asks the host, who may take its time.
+    /// Whether another step follows. Asks the host, which may delay its answer.
     pub async fn goes_on(&mut self) -> bool {
         if self.is_enough || self.done as u64 >= self.plan.total_steps {
             return false;
@@ -159,11 +161,11 @@ impl<'r, H: Host> Run<'r, H> {
     ///
     /// # Errors
     ///
-    /// If rows cannot be read, the device fails, or in fp16 nothing but gradients that are not finite come.
+    /// If rows cannot be read, the device fails, or in fp16 the gradients are not finite at any loss scale.
     pub async fn step(&mut self) -> Result<(), TrainError> {
         let step = self.done as u64 + 1;
         let batches = self.batches(step)?;
-        // The schedule waits while steps are skipped, as with accelerate.
+        // The schedule does not advance at skipped steps, as in accelerate.
         let skipped = self.skipped_steps();
         let learning_rate = self.plan.learning_rate(step - skipped.min(step - 1));
         let counted = gpu::counters();
@@ -194,22 +196,22 @@ impl<'r, H: Host> Run<'r, H> {
         Ok(())
     }
 
-    /// Whether the step that was taken is logged.
+    /// Whether the last step is logged.
     pub fn is_logging_step(&self) -> bool {
         self.plan.is_logging_step(self.done as u64)
     }
 
-    /// Whether an evaluation follows it.
+    /// Whether an evaluation follows the last step.
     pub fn is_eval_step(&self) -> bool {
         self.plan.is_eval_step(self.done as u64) && !self.job.validation.is_empty()
     }
 
-    /// Whether the sample prompt is answered after it.
+    /// Whether the sample prompt is answered after the last step.
     pub fn is_sample_step(&self) -> bool {
         self.job.sample.as_ref().is_some_and(|sample| self.done.is_multiple_of(sample.every.max(1)))
     }
 
-    /// Whether a checkpoint follows it.
+    /// Whether a checkpoint is saved after the last step.
     pub fn is_save_step(&self) -> bool {
         self.plan.is_save_step(self.done as u64)
     }
@@ -255,11 +257,11 @@ impl<'r, H: Host> Run<'r, H> {
         Ok(())
     }
 
-    /// Evaluates, and ends the run where `early_stopping_patience` is at its end.
+    /// Evaluates, and ends the run if `early_stopping_patience` is exhausted.
     ///
     /// # Errors
     ///
-    /// As [`evaluate()`].
+    /// The errors of [`evaluate()`].
     pub async fn evaluate(&mut self) -> Result<(), TrainError> {
         let began = self.host.seconds();
         let evaluation = evaluate(self.job, self.host, self.done, self.epoch()).await?;
@@ -292,7 +294,7 @@ impl<'r, H: Host> Run<'r, H> {
         Ok(())
     }
 
-    /// Writes a checkpoint, and removes those that `save_total_limit` leaves no room for.
+    /// Saves a checkpoint, and removes the checkpoints beyond `save_total_limit`.
     ///
     /// # Errors
     ///
@@ -325,14 +327,14 @@ impl<'r, H: Host> Run<'r, H> {
         Ok(())
     }
 
-    /// Puts the best values back with `load_best_model_at_end`, and saves what was learnt into `output_dir`.
+    /// Finishes the run: restores the best values, with `load_best_model_at_end`, and saves the result into `output_dir`.
     ///
     /// # Errors
     ///
-    /// As [`Self::save`].
+    /// The errors of [`Self::save`].
     pub async fn finish(mut self) -> Result<Finished, TrainError> {
         let steps = self.done;
-        // Steps after the last logged one count in the mean; Transformers writes no line for them.
+        // The mean includes the steps after the last logged one. Transformers logs no line for them.
         self.loss_total += read_finite("the loss", self.interval.loss.take(), steps).await?;
         self.load_best();
         let files = adapter_files(self.job, &self.optimizer, steps).await?;
@@ -369,7 +371,7 @@ impl<'r, H: Host> Run<'r, H> {
         self.notice(notice.with("value", format!("{metric:.4}")).with("checkpoint", folder));
     }
 
-    /// The micro-batches of a step.
+    /// Returns the micro-batches of a step.
     fn batches(&mut self, step: u64) -> Result<Vec<Batch>, TrainError> {
         let (number, range) = self.plan.micro_batches(step);
         let Job { train, arguments, shuffle, padding, .. } = &*self.job;
@@ -388,7 +390,7 @@ impl<'r, H: Host> Run<'r, H> {
         batches
     }
 
-    /// Leaves `save_total_limit` checkpoints; the best one is kept beside the newest.
+    /// Removes all but `save_total_limit` checkpoints. Keeps the best one beside the newest.
     async fn rotate(&mut self, newest: &str) {
         let arguments = &self.job.arguments;
         let Some(limit) = arguments.save_total_limit.filter(|limit| *limit > 0) else { return };
@@ -398,7 +400,7 @@ impl<'r, H: Host> Run<'r, H> {
         self.host.rotate(keep, best).await;
     }
 
-    /// Takes the time since `began` out of the interval: tokens a second are those of the steps alone.
+    /// Excludes the time since `began` from the interval, so that tokens per second are those of the steps alone.
     fn pause(&mut self, began: f64) {
         self.interval.began += self.host.seconds() - began;
     }
@@ -407,12 +409,12 @@ impl<'r, H: Host> Run<'r, H> {
         self.host.event(&Event::Warned(notice));
     }
 
-    /// Steps that were skipped in fp16.
+    /// Returns the number of steps that were skipped in fp16.
     fn skipped_steps(&self) -> u64 {
         self.loss_scale.as_ref().map_or(0, |scale| scale.skipped_steps)
     }
 
-    /// Epochs done, as a fraction.
+    /// Returns the number of epochs done, with decimals.
     fn epoch(&self) -> f64 {
         match self.done {
             0 => 0.0,
@@ -436,7 +438,7 @@ fn started(job: &mut Job, plan: &StepPlan, first_step: usize) -> Started {
     }
 }
 
-/// Refuses data of which nothing is learnt.
+/// Refuses data without a target.
 fn check_data(job: &Job) -> Result<(), TrainError> {
     match (0..job.train.len()).any(|row| job.train.num_targets(row) > 0) {
         true => Ok(()),
@@ -446,7 +448,7 @@ fn check_data(job: &Job) -> Result<(), TrainError> {
     }
 }
 
-/// Refuses a checkpoint behind the end of the run.
+/// Refuses a checkpoint from after the end of the run.
 fn check_step(checkpoint: &Checkpoint, plan: &StepPlan) -> Result<(), TrainError> {
     match checkpoint.step as u64 > plan.total_steps {
         false => Ok(()),
@@ -457,7 +459,7 @@ fn check_step(checkpoint: &Checkpoint, plan: &StepPlan) -> Result<(), TrainError
     }
 }
 
-/// The metric that `metric_for_best_model` names, and which way is better.
+/// Returns the metric that `metric_for_best_model` names, and whether a greater value is better.
 fn best_metric(job: &Job) -> Result<Metric, TrainError> {
     let name = job.arguments.best_metric();
     let known = || [Metric::LOSS].into_iter().chain(job.objective.metrics().iter().copied());

@@ -1,4 +1,4 @@
-//! What has been learnt, as files.
+//! The files of an adapter, of a whole model and of a checkpoint.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use lorelei_recipe::TaskType;
 
 use crate::{Job, Optimizer, TrainError, checkpoint::BEST, optimizer::to_host};
 
-/// `adapter_model.safetensors` and `adapter_config.json` as PEFT writes them, or `model.safetensors` after full fine-tuning.
+/// Returns `adapter_model.safetensors` and `adapter_config.json` as PEFT writes them, or `model.safetensors` after full fine-tuning.
 ///
 /// # Errors
 ///
@@ -46,9 +46,9 @@ pub async fn adapter_files(
         let shape = shapes[&name].clone();
         adapter.insert(parameter_key(&name), AdapterTensor { shape, values });
     }
-    // PEFT finds it out likewise, and says so in the file.
+    // PEFT determines it in the same way, and writes it into the file.
     lora.fan_in_fan_out = job.model.config().stored_in_out;
-    // So that PEFT makes the model with the head, and takes the head out of the file.
+    // With the task, PEFT creates the model with the head, and reads the head from the file.
     let task = match job.model.config().task {
         Task::CausalLm | Task::FeatureExtraction => None,
         Task::SequenceClassification => Some(TaskType::SeqCls),
@@ -68,7 +68,7 @@ pub async fn adapter_files(
     ])
 }
 
-/// Makes of adapters that began as a part of the base weights plain ones of twice the rank, `[B, -B₀]·[A; A₀]`, that fit the base as it was.
+/// Converts adapters that were initialized from the base weights to plain ones of twice the rank, `[B, -B₀]·[A; A₀]`, which fit the original base.
 async fn convert(
     model: &Model,
     values: &mut BTreeMap<String, Vec<f32>>,
@@ -108,8 +108,8 @@ fn whole_model(
     Ok(to_bytes(&tensors, &metadata)?)
 }
 
-/// The optimizer's state, the best values so far and the trainer's place, for a checkpoint. `state` is the content of
-/// `trainer_state.json`.
+/// Returns the files of a checkpoint beside the adapter: the optimizer's state, with the best values so far, and the trainer's state. `state` is
+/// the content of `trainer_state.json`.
 pub(crate) async fn state_files(
     model: &mut Model,
     optimizer: &Optimizer,
@@ -124,7 +124,7 @@ pub(crate) async fn state_files(
     let tensors: Vec<_> = tensors
         .into_iter()
         .map(|(name, values)| {
-            // What is kept of a matrix may be less than the matrix.
+            // The state of a matrix may be smaller than the matrix.
             let shape = name.split_once('.').and_then(|(_, parameter)| shapes.get(parameter));
             let whole = shape.filter(|shape| shape.iter().product::<usize>() == values.len());
             let shape = whole.cloned().unwrap_or_else(|| vec![values.len()]);

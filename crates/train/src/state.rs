@@ -1,5 +1,5 @@
-//! `trainer_state.json` in the form of Transformers' `TrainerState`: what was logged, which evaluation was the best, how long there was none
-//! better.
+//! `trainer_state.json` in the form of Transformers' `TrainerState`: the log history, the best evaluation, and the number of evaluations without
+//! an improvement.
 
 use lorelei_recipe::{StepPlan, TrainingArguments};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -7,26 +7,26 @@ use serde_json::{Map, Value as Json, json};
 
 use crate::{Evaluation, LossScale, Metric, Metrics, StepLog, TrainError};
 
-/// What a run knows of its past, beside the optimizer.
+/// State of a run, beside the optimizer's.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct TrainerState {
-    /// A line a logged step and a line an evaluation, as Transformers logs them.
+    /// The log history: a line for each logged step and for each evaluation, as Transformers logs them.
     pub log_history: Vec<HistoryLine>,
     /// The best value of `metric_for_best_model` so far.
     pub best_metric: Option<f64>,
-    /// The step it was reached at.
+    /// The step at which the best value was reached.
     pub best_global_step: Option<usize>,
-    /// The checkpoint of that step, or the best one that there is a checkpoint of.
+    /// The checkpoint of that step, or the best checkpoint that was saved.
     pub best_model_checkpoint: Option<String>,
-    /// Evaluations in a row that were no better.
+    /// Number of consecutive evaluations without an improvement.
     pub patience_counter: usize,
-    /// What the next log line and the end need of the steps before.
+    /// Sums over the steps so far, which the next log line and the end of the run need.
     pub sums: Sums,
-    /// Of a run in fp16.
+    /// The loss scale, in fp16.
     pub loss_scale: Option<LossScale>,
 }
 
-/// A line of `log_history`. A run may have many thousands of them: as maps they would take kilobytes each.
+/// A line of `log_history`. A run may have many thousands of lines, and as maps they would take kilobytes each.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum HistoryLine {
@@ -34,7 +34,7 @@ pub enum HistoryLine {
     Step(StepLine),
     /// An evaluation.
     Evaluation(EvaluationLine),
-    /// What another trainer has logged.
+    /// A line that another trainer has logged.
     Other(Map<String, Json>),
 }
 
@@ -50,7 +50,7 @@ pub struct StepLine {
     pub step: usize,
 }
 
-/// An evaluation, likewise.
+/// An evaluation, in the order of Transformers' keys.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub struct EvaluationLine {
@@ -63,24 +63,24 @@ pub struct EvaluationLine {
     pub metrics: Metrics,
 }
 
-/// Sums over steps whose numbers are not logged yet.
+/// Sums over the steps of a run: the losses that were logged, and the numbers that are not logged yet.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Sums {
-    /// Of the losses of all steps that were logged.
+    /// Sum of the losses of all steps that were logged.
     pub loss_total: f64,
-    /// Steps before the first that is counted in it.
+    /// Number of steps before the first that [`Self::loss_total`] includes.
     pub counted_from: usize,
-    /// Of the losses since the last log line; a float32, so that going on gives the same bits.
+    /// Sum of the losses since the last log line. It is a float32, so that a resumed run computes the same bits.
     pub interval_loss: f64,
-    /// Their number.
+    /// Number of steps since the last log line.
     pub interval_steps: usize,
-    /// Their tokens.
+    /// Number of tokens since the last log line.
     pub interval_tokens: usize,
 }
 
 impl TrainerState {
-    /// Takes a log line over.
+    /// Appends a logged step to the history.
     pub(crate) fn logged(&mut self, log: &StepLog) {
         self.log_history.push(HistoryLine::Step(StepLine {
             epoch: log.epoch,
@@ -91,7 +91,7 @@ impl TrainerState {
         }));
     }
 
-    /// Takes an evaluation over, judged by `metric`; returns whether the run ends early.
+    /// Appends an evaluation to the history, and compares it with the best by `metric`. Returns whether the run ends early.
     pub(crate) fn evaluated(
         &mut self,
         evaluation: &Evaluation,
@@ -108,7 +108,7 @@ impl TrainerState {
             step: evaluation.step,
             metrics: evaluation.metrics.clone(),
         }));
-        // The evaluation before the first step is only looked at.
+        // The evaluation before the first step is only logged.
         if evaluation.step == 0 {
             return false;
         }
@@ -117,7 +117,7 @@ impl TrainerState {
             let better = if metric.greater_is_better { value > best } else { value < best };
             better && (value - best).abs() > least
         };
-        // EarlyStoppingCallback looks before the best is renewed.
+        // EarlyStoppingCallback compares before the best value is updated.
         let improved =
             self.best_metric.is_none_or(|best| is_better(best, arguments.early_stopping_threshold));
         self.patience_counter = if improved { 0 } else { self.patience_counter + 1 };
@@ -128,7 +128,7 @@ impl TrainerState {
         arguments.early_stopping_patience.is_some_and(|patience| self.patience_counter >= patience)
     }
 
-    /// The file, after `step`.
+    /// Returns the content of the file after `step`.
     pub(crate) fn to_json(
         &self,
         plan: &StepPlan,
@@ -175,11 +175,11 @@ impl TrainerState {
         file
     }
 
-    /// Reads the file: the step, and the rest. What is absent or null, as in a file that another trainer wrote, has its default.
+    /// Reads the file. Returns the step and the state. A field that is absent or null, as in a file that another trainer wrote, has its default.
     ///
     /// # Errors
     ///
-    /// If it is no JSON, does not say at which step it was written, or has a field that is not what it should be.
+    /// If it is not JSON, has no step, or has a field with an invalid value.
     pub(crate) fn read(text: &str) -> Result<(usize, Self), TrainError> {
         let state: Json =
             serde_json::from_str(text).map_err(|error| broken(format!("is not JSON: {error}")))?;
@@ -191,7 +191,7 @@ impl TrainerState {
             best_global_step: field(&state, "/best_global_step")?,
             best_model_checkpoint: field(&state, "/best_model_checkpoint")?,
             patience_counter: field(&state, PATIENCE_COUNTER)?.unwrap_or_default(),
-            // Without them nothing is known of the losses before.
+            // Without the sums, the losses of earlier steps are not known.
             sums: field(&state, "/lorelei")?.unwrap_or(Sums { counted_from: step, ..Sums::default() }),
             loss_scale: field(&state, "/loss_scale")?,
         };
@@ -199,11 +199,11 @@ impl TrainerState {
     }
 }
 
-/// Where the file has [`TrainerState::patience_counter`].
+/// JSON pointer to [`TrainerState::patience_counter`] in the file.
 const PATIENCE_COUNTER: &str =
     "/stateful_callbacks/EarlyStoppingCallback/attributes/early_stopping_patience_counter";
 
-/// The value at a place of the file; none where there is none, or null.
+/// Reads the value at a JSON pointer. Returns `None` if it is absent or null.
 fn field<T: DeserializeOwned>(state: &Json, pointer: &str) -> Result<Option<T>, TrainError> {
     let value = state.pointer(pointer).filter(|value| !value.is_null());
     let read = value.map(T::deserialize).transpose();
@@ -271,7 +271,7 @@ mod tests {
             let name = pointer.rsplit('/').find(|part| *part != "scale").unwrap();
             assert!(error.contains("trainer_state.json has a broken ") && error.contains(name), "{error}");
         }
-        // What another trainer has not written is as at the beginning.
+        // A field that another trainer has not written has its initial value.
         let (step, state) = TrainerState::read(r#"{ "global_step": 4, "best_metric": null }"#).unwrap();
         let sums = Sums { counted_from: 4, ..Sums::default() };
         assert_eq!((step, state), (4, TrainerState { sums, ..TrainerState::default() }));

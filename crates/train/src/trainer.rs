@@ -1,4 +1,4 @@
-//! What is trained, and the loop.
+//! The job of a run, and the training loop.
 
 use lorelei_data::{Batch, Padding, RowSet, collate};
 use lorelei_models::{Model, Tokens};
@@ -6,52 +6,52 @@ use lorelei_recipe::{LoraConfig, TrainingArguments};
 
 use crate::{Checkpoint, Finished, Host, Objective, Run, TrainError};
 
-/// A model, what it shall learn, and how.
+/// A job: a model, the data to train it on, and the settings.
 pub struct Job {
-    /// With its adapters in place, or fine-tuned whole.
+    /// The model, with its adapters injected, or to be fine-tuned whole.
     pub model: Model,
-    /// The adapter's configuration; none for full fine-tuning.
+    /// The adapter's configuration; `None` for full fine-tuning.
     pub lora: Option<LoraConfig>,
-    /// The module names that the adapter sits on, for `adapter_config.json`.
+    /// The names of the adapter's target modules, for `adapter_config.json`.
     pub target_modules: Vec<String>,
-    /// What `adapter_config.json` names as the base.
+    /// Name of the base model in `adapter_config.json`.
     pub base_model: String,
     /// Transformers' arguments.
     pub arguments: TrainingArguments,
-    /// What is learnt of the rows.
+    /// The objective of the training.
     pub objective: Box<dyn Objective>,
-    /// Rows to learn from.
+    /// Rows to train on.
     pub train: RowSet,
     /// Rows to evaluate on; may be empty.
     pub validation: RowSet,
-    /// Whether each epoch has an order of its own.
+    /// Whether each epoch takes the rows in a new order.
     pub shuffle: bool,
-    /// Fills short rows up.
+    /// Padding of short rows.
     pub padding: Padding,
-    /// Where an earlier run of the same job was; its adapter must be in the model. None begins at the first step.
+    /// Checkpoint of an earlier run of the same job, whose adapter must be in the model. With `None` the run begins at the first step.
     pub checkpoint: Option<Checkpoint>,
-    /// A prompt to answer now and then.
+    /// A prompt that the model answers at intervals.
     pub sample: Option<Sample>,
 }
 
-/// A prompt that the model answers while it learns.
+/// A prompt that the model answers during training.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sample {
-    /// Optimizer steps between two answers.
+    /// Number of optimizer steps between two answers.
     pub every: usize,
     /// The prompt's tokens.
     pub prompt: Vec<u32>,
-    /// Longest answer, in tokens.
+    /// Maximum length of an answer, in tokens.
     pub max_new_tokens: usize,
     /// Tokens that end an answer.
     pub stop: Vec<u32>,
 }
 
-/// Trains to the end, or until the host asks to stop, and saves what was learnt into `output_dir`.
+/// Trains to the end, or until the host asks to stop, and saves the result into `output_dir`.
 ///
 /// # Errors
 ///
-/// If the data has nothing to learn from, the numbers diverge, the device fails or a save does; what was saved before stands.
+/// If the data have no targets, a number is not finite, the device fails or a save fails. Files that were saved before are unchanged.
 pub async fn train(job: &mut Job, host: &mut impl Host) -> Result<Finished, TrainError> {
     let mut run = Run::begin(job, host).await?;
     while run.goes_on().await {
@@ -72,7 +72,7 @@ pub async fn train(job: &mut Job, host: &mut impl Host) -> Result<Finished, Trai
     run.finish().await
 }
 
-/// The host side of a batch as the model takes it.
+/// Converts a batch on the host to the model's input.
 pub fn tokens(batch: &Batch) -> Tokens {
     Tokens {
         batch: batch.batch_size,
@@ -84,7 +84,7 @@ pub fn tokens(batch: &Batch) -> Tokens {
     }
 }
 
-/// Some rows as a batch.
+/// Collates the chosen rows into a batch.
 pub(crate) fn collated(rows: &RowSet, chosen: &[usize], padding: Padding) -> Result<Batch, TrainError> {
     let rows = chosen.iter().map(|row| rows.row(*row)).collect::<Result<Vec<_>, _>>()?;
     Ok(collate(&rows.iter().collect::<Vec<_>>(), padding))

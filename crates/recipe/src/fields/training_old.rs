@@ -1,5 +1,5 @@
-//! What `TrainingArguments` had in Transformers 4 and no longer has in 5, as far as a recipe does not keep it. Recipes live longer than
-//! releases.
+//! Fields that `TrainingArguments` has in Transformers 4 and no longer in 5, and that a recipe does not keep. They are read because recipes
+//! live longer than releases.
 
 use super::State::*;
 use super::training::METRICS;

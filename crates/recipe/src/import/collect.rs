@@ -1,4 +1,4 @@
-//! Gathers settings into a recipe, one by one, and keeps a list of what could not be taken.
+//! Collects settings into a recipe, one by one, and lists the settings that could not be imported.
 
 use serde_json::{Map, Value as Json};
 
@@ -22,7 +22,7 @@ impl<'a> Collector<'a> {
         Self { source, whole: Map::new(), places: Vec::new(), left_out: Vec::new(), warnings: Vec::new() }
     }
 
-    /// Takes one setting over, or says why not. A value that is absent, or refused and at its default, says nothing.
+    /// Imports a setting, or lists it as left out with the reason. Ignores a value that is absent, or refused and at its default.
     pub(super) fn take(&mut self, table: Table, name: &str, at: usize, node: &Node) {
         let Some(field) = fields::find(table, name) else { return self.leave_unknown(name, at) };
         let path = field.path();
@@ -30,7 +30,7 @@ impl<'a> Collector<'a> {
             return self.leave(name, at, format!("{} was given before", field.name));
         }
         let value = match (&node.value, field.kind) {
-            // YAML 1.1's way of writing true and false.
+            // YAML 1.1 writes true and false in this way.
             (Value::Text(word), Kind::Bool) if matches!(word.as_str(), "yes" | "on") => Json::Bool(true),
             (Value::Text(word), Kind::Bool) if matches!(word.as_str(), "no" | "off") => Json::Bool(false),
             (Value::Bool(false), Kind::Choice { takes, .. }) if takes.contains(&"no") => "no".into(),
@@ -54,7 +54,7 @@ impl<'a> Collector<'a> {
         }
     }
 
-    /// Sets a value that the text implies, where it does not say another.
+    /// Sets a value that the text implies, unless the text gives another.
     pub(super) fn imply(&mut self, table: Table, name: &str, value: impl Into<Json>) {
         let given = self.whole.get(table.name()).is_some_and(|section| section.get(name).is_some());
         if !given {
@@ -69,12 +69,12 @@ impl<'a> Collector<'a> {
         }
     }
 
-    /// What was taken for a setting so far.
+    /// Returns the value that was imported for a setting so far.
     pub(super) fn taken(&self, table: Table, name: &str) -> Option<&Json> {
         self.whole.get(table.name())?.get(name)
     }
 
-    /// Something is not carried over.
+    /// Lists a setting as left out, with the reason.
     pub(super) fn leave(&mut self, name: &str, at: usize, reason: impl Into<String>) {
         let warning = Warning::new(name, format!("{name} was left out: {}", reason.into()));
         self.left_out.push(self.source.locate_warning(Some(at), warning));
@@ -94,13 +94,13 @@ impl<'a> Collector<'a> {
         self.leave(name, at, format!("{}{help}", error.message));
     }
 
-    /// Something was carried over, and something is to be known about it.
+    /// Adds a warning about a setting that was imported.
     pub(super) fn note(&mut self, name: &str, at: usize, message: impl Into<String>) {
         let warning = Warning::new(name, message);
         self.warnings.push(self.source.locate_warning(Some(at), warning));
     }
 
-    /// The recipe. A setting that contradicts the others is left out.
+    /// Returns the recipe. Leaves out a setting that contradicts the others.
     pub(super) fn finish(mut self, format: ImportFormat) -> Result<Imported, RecipeError> {
         if self.places.is_empty() {
             let error = RecipeError::new("", "there is no setting in it that is known").with_help(TAKEN);

@@ -1,4 +1,4 @@
-//! LLaMA-Factory's YAML: its own names for the adapter and the data beside Transformers' `TrainingArguments`.
+//! Import of LLaMA-Factory's YAML. It has its own names for the adapter and the data, beside Transformers' `TrainingArguments`.
 
 use super::collect::Collector;
 use super::{ImportFormat, Imported, node_of};
@@ -6,11 +6,11 @@ use crate::RecipeError;
 use crate::fields::{self, Table};
 use crate::source::{Entry, Node, Source, Value};
 
-/// Keys that only LLaMA-Factory's files have.
+/// Keys by which a file of LLaMA-Factory is recognized: only its files have them.
 pub(super) const MARKS: &[&str] =
     &["stage", "finetuning_type", "lora_target", "lora_rank", "cutoff_len", "template", "dataset_dir"];
 
-/// Their name, our section and name.
+/// LLaMA-Factory's name of a setting, and Lorelei's section and name.
 const NAMES: &[(&str, Table, &str)] = &[
     ("lora_rank", Table::Lora, "r"),
     ("lora_alpha", Table::Lora, "lora_alpha"),
@@ -19,7 +19,7 @@ const NAMES: &[(&str, Table, &str)] = &[
     ("cutoff_len", Table::Data, "max_length"),
 ];
 
-/// What says nothing about the numbers of a run here, or what every run here does.
+/// Keys that do not change the numbers of a run here, or that ask for what every run here does.
 const SILENT: &[&str] = &[
     "do_train",
     "do_eval",
@@ -73,7 +73,7 @@ pub(super) fn import(source: &Source<'_>, entries: &[Entry]) -> Result<Imported,
             },
         }
     }
-    // LLaMA-Factory's own defaults, where they are not PEFT's.
+    // These are LLaMA-Factory's own defaults, which differ from PEFT's.
     if !target_given {
         collector.imply(Table::Lora, "target_modules", "all-linear");
     }
@@ -83,7 +83,7 @@ pub(super) fn import(source: &Source<'_>, entries: &[Entry]) -> Result<Imported,
     collector.finish(ImportFormat::LlamaFactory)
 }
 
-/// `all`, or names with commas.
+/// Reads `all`, or names separated by commas.
 fn targets(node: &Node, names: &str) -> Node {
     match names.trim() {
         "all" => node_of(node, Value::Text("all-linear".into())),
@@ -96,11 +96,11 @@ fn list(node: &Node, names: &str) -> Node {
     node_of(node, Value::List(names.map(|name| node_of(node, Value::Text(name.into()))).collect()))
 }
 
-/// A share of the rows, or a number of them.
+/// Reads the size of the validation set: a share of the rows, or a number of them.
 fn validation(collector: &mut Collector<'_>, at: usize, node: &Node, value: &Value) {
     match value {
         Value::Float(share) if *share > 0.0 && *share < 1.0 => {
-            // 0.1 is ten percent, not a double's 10.000000000000002.
+            // The rounding makes 0.1 ten percent, not a double's 10.000000000000002.
             let percent = (share * 1e8).round() / 1e6;
             collector.take(
                 Table::Data,

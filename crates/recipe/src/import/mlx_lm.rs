@@ -1,4 +1,4 @@
-//! mlx-lm's YAML (`mlx_lm.lora --config`). Its defaults are not Transformers', and are written out.
+//! Import of mlx-lm's YAML (`mlx_lm.lora --config`). Its defaults are not Transformers', and are written into the recipe.
 
 use super::collect::Collector;
 use super::{ImportFormat, Imported, node_of};
@@ -6,7 +6,7 @@ use crate::RecipeError;
 use crate::fields::Table;
 use crate::source::{Entry, Node, Source, Value};
 
-/// Keys that only mlx-lm's files have.
+/// Keys by which a file of mlx-lm is recognized: only its files have them.
 pub(super) const MARKS: &[&str] = &[
     "iters",
     "lora_parameters",
@@ -20,7 +20,7 @@ pub(super) const MARKS: &[&str] = &[
     "val_batches",
 ];
 
-/// Their name, our section and name.
+/// mlx-lm's name of a setting, and Lorelei's section and name.
 const NAMES: &[(&str, Table, &str)] = &[
     ("model", Table::Model, "model_name_or_path"),
     ("resume_adapter_file", Table::Model, "adapter_name_or_path"),
@@ -35,7 +35,7 @@ const NAMES: &[(&str, Table, &str)] = &[
     ("grad_checkpoint", Table::Training, "gradient_checkpointing"),
 ];
 
-/// What says nothing about the numbers of a run here.
+/// Keys that do not change the numbers of a run here.
 const SILENT: &[&str] = &["train", "config", "report_to", "wandb", "project_name", "clear_cache_threshold"];
 
 /// Reads the mapping of a file.
@@ -56,7 +56,7 @@ pub(super) fn import(source: &Source<'_>, entries: &[Entry]) -> Result<Imported,
                 collector.take(Table::Training, "max_steps", *at, &node_of(node, Value::Int(steps)));
             }
             ("fine_tune_type", Value::Text(kind)) => fine_tune_type(&mut collector, *at, node, kind),
-            // With a schedule, mlx-lm takes the rate from its arguments.
+            // mlx-lm takes the rate from the arguments of the schedule if there is one.
             ("learning_rate", _) if find("lr_schedule").is_some_and(gives_rate) => {}
             ("learning_rate", _) => collector.take(Table::Training, "learning_rate", *at, node),
             ("optimizer", Value::Text(name)) => optimizer(&mut collector, *at, node, name),
@@ -146,7 +146,7 @@ fn optimizer(collector: &mut Collector<'_>, at: usize, node: &Node, name: &str) 
     collector.take(Table::Training, "optim", at, &node_of(node, Value::Text(ours.into())));
 }
 
-/// `{adamw: {betas: [..], eps: .., weight_decay: ..}}`: of the optimizer that is used.
+/// Reads the settings of the optimizer that is used: `{adamw: {betas: [..], eps: .., weight_decay: ..}}`.
 fn optimizer_config(collector: &mut Collector<'_>, all: &[Entry], optimizer: Option<&Entry>) {
     let used = match optimizer.map(|entry| &entry.node.value) {
         Some(Value::Text(name)) => name.as_str(),
@@ -169,7 +169,7 @@ fn optimizer_config(collector: &mut Collector<'_>, all: &[Entry], optimizer: Opt
     }
 }
 
-/// `{name: cosine_decay, warmup: 100, arguments: [1e-5, 1000, 1e-7]}`.
+/// Reads a schedule: `{name: cosine_decay, warmup: 100, arguments: [1e-5, 1000, 1e-7]}`.
 fn schedule(collector: &mut Collector<'_>, at: usize, parts: &[Entry]) {
     let find = |name: &str| parts.iter().find(|entry| entry.name == name).map(|entry| &entry.node);
     let arguments = match find("arguments").map(|node| &node.value) {
@@ -215,7 +215,7 @@ fn schedule(collector: &mut Collector<'_>, at: usize, parts: &[Entry]) {
     );
 }
 
-/// `{keys: [...], rank: 8, scale: 20.0, dropout: 0.0}`.
+/// Reads the adapter: `{keys: [...], rank: 8, scale: 20.0, dropout: 0.0}`.
 fn lora(collector: &mut Collector<'_>, parts: &[Entry]) {
     let mut scale = None;
     for Entry { name, at, node } in parts {
@@ -228,7 +228,7 @@ fn lora(collector: &mut Collector<'_>, parts: &[Entry]) {
                 Value::Float(number) => scale = Some((number, *at, node)),
                 _ => collector.leave(name, *at, "it is no number"),
             },
-            // Before mlx-lm 0.20 this was the name of scale * rank.
+            // Before mlx-lm 0.20, `alpha` was the name of scale * rank.
             "alpha" => collector.take(Table::Lora, "lora_alpha", *at, node),
             _ => collector.leave_unknown(name, *at),
         }

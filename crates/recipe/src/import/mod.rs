@@ -1,5 +1,5 @@
-//! A recipe made from what someone has already: a piece of Python, PEFT's `adapter_config.json`, a YAML file of
-//! LLaMA-Factory or mlx-lm. What could not be carried over is listed with its reason; nothing is dropped in silence.
+//! Import of a recipe from other formats: a piece of Python, PEFT's `adapter_config.json`, a YAML file of
+//! LLaMA-Factory or mlx-lm. Settings that cannot be imported are listed with the reason; nothing is dropped silently.
 
 mod collect;
 mod llama_factory;
@@ -14,15 +14,15 @@ use crate::{Recipe, RecipeError, Warning};
 
 use collect::Collector;
 
-/// Longest text that is read, in bytes.
+/// Maximum length of a text, in bytes.
 const MAX_TEXT: usize = 1 << 20;
 
-/// What a text was taken for.
+/// Format that was detected for a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ImportFormat {
-    /// A recipe of our own, TOML or JSON.
+    /// Lorelei's own recipe, in TOML or JSON.
     Recipe,
-    /// `LoraConfig(...)`, `TrainingArguments(...)`, `SFTConfig(...)`.
+    /// Python with `LoraConfig(...)`, `TrainingArguments(...)`, `SFTConfig(...)`.
     Python,
     /// `adapter_config.json`, or other JSON with keys of `LoraConfig` and `TrainingArguments`.
     Json,
@@ -33,7 +33,7 @@ pub enum ImportFormat {
 }
 
 impl ImportFormat {
-    /// Its name in a message.
+    /// Returns the format's name in a message.
     pub fn name(self) -> &'static str {
         match self {
             Self::Recipe => "a recipe",
@@ -45,24 +45,24 @@ impl ImportFormat {
     }
 }
 
-/// A recipe that was made from something else.
+/// An imported recipe.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Imported {
-    /// A valid one. What the text does not say has the default that it has there.
+    /// The recipe, which is valid. A setting that the text does not give has the default of the text's format.
     pub recipe: Recipe,
-    /// What the text was taken for.
+    /// Format that was detected for the text.
     pub format: ImportFormat,
-    /// Settings that were not carried over, each with its place and the reason.
+    /// Settings that were not imported, each with its place and the reason.
     pub left_out: Vec<Warning>,
-    /// What was carried over and is worth knowing.
+    /// Warnings about settings that were imported.
     pub warnings: Vec<Warning>,
 }
 
 impl Imported {
-    /// Reads `text`, which errors and lists call `file_name`, and finds out by itself what it is.
+    /// Imports `text` and detects its format. Errors and warnings call it `file_name`.
     ///
     /// # Errors
-    /// If it is too long, cannot be read, or has no setting that is known.
+    /// If the text is too long, cannot be read, or has no known setting.
     pub fn from_text(text: &str, file_name: &str) -> Result<Imported, RecipeError> {
         let source = Source::new(file_name, text);
         let refuse = |message: String| source.locate(None, RecipeError::new("", message).with_help(TAKEN));
@@ -118,7 +118,7 @@ fn is_table(name: &str) -> bool {
     Table::ALL.iter().any(|table| table.name() == name)
 }
 
-/// Keys of `LoraConfig` and `TrainingArguments` side by side; `adapter_config.json` is one case.
+/// Imports keys of `LoraConfig` and `TrainingArguments` side by side. `adapter_config.json` is one case.
 fn flat(source: &Source<'_>, entries: &[Entry]) -> Result<Imported, RecipeError> {
     let mut collector = Collector::new(source);
     for Entry { name, at, node } in entries {
@@ -138,7 +138,7 @@ fn flat(source: &Source<'_>, entries: &[Entry]) -> Result<Imported, RecipeError>
     collector.finish(ImportFormat::Json)
 }
 
-/// A value that stands for another one of the text.
+/// Creates a value that replaces another one of the text, at its place.
 fn node_of(from: &Node, value: Value) -> Node {
     Node { span: from.span.clone(), value }
 }

@@ -1,4 +1,4 @@
-//! Python that makes a `LoraConfig` and `TrainingArguments`.
+//! Import of Python that creates a `LoraConfig` and `TrainingArguments`.
 
 use super::collect::Collector;
 use super::python::{Argument, Call, calls};
@@ -7,18 +7,18 @@ use crate::RecipeError;
 use crate::fields::Table;
 use crate::source::{Source, Value};
 
-/// Classes whose arguments are `[training]`.
+/// Classes whose arguments belong to `[training]`.
 const TRAINING: &[&str] = &["TrainingArguments", "Seq2SeqTrainingArguments", "SFTConfig"];
-/// Functions that tell more of a run.
+/// Functions whose arguments describe more of a run.
 const OTHER: &[&str] = &["from_pretrained", "load_dataset", "EarlyStoppingCallback"];
 
-/// TRL's arguments that have a place under `[data]`.
+/// TRL's arguments that belong to `[data]`, and Lorelei's names for them.
 const DATA: &[(&str, &str)] =
     &[("max_length", "max_length"), ("max_seq_length", "max_length"), ("packing", "packing")];
 /// TRL's defaults that are not Transformers'.
 const TRL_DEFAULTS: &[(&str, f64)] = &[("learning_rate", 2e-5), ("logging_steps", 10.0)];
 
-/// Reads the calls in the text; `None` where there is none that makes a run.
+/// Imports the calls in the text. Returns `None` if none of them describes a run.
 pub(super) fn import(source: &Source<'_>) -> Result<Option<Imported>, RecipeError> {
     let last = |name: &str| name.rsplit('.').next().unwrap_or_default().to_owned();
     let calls = calls(source.text, |name| {
@@ -96,7 +96,8 @@ fn arguments(collector: &mut Collector<'_>, call: &Call, table: Table) {
     }
 }
 
-/// `AutoModelForCausalLM.from_pretrained("name", dtype=...)`. Tokenizers and adapters are loaded so too, and say nothing new.
+/// Reads `AutoModelForCausalLM.from_pretrained("name", dtype=...)`. Ignores tokenizers and adapters, which are loaded in the same way and add
+/// nothing.
 fn model(collector: &mut Collector<'_>, call: &Call) {
     if call.name.contains("Tokenizer") || call.name.contains("Config.") || call.name.contains("Processor") {
         return;
@@ -132,7 +133,7 @@ fn model(collector: &mut Collector<'_>, call: &Call) {
     }
 }
 
-/// `load_dataset("json", data_files=...)`.
+/// Reads `load_dataset("json", data_files=...)`.
 fn data(collector: &mut Collector<'_>, call: &Call) {
     let named = |name: &str| {
         let found = |argument: &&Argument| argument.name.as_deref() == Some(name);

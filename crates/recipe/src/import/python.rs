@@ -1,5 +1,5 @@
-//! The calls in a piece of Python: their names, keyword arguments and literal values. Nothing is executed, and what is
-//! no literal is handed on as such.
+//! Parser of the calls in a piece of Python: their names, keyword arguments and literal values. Nothing is executed, and
+//! a value that is not a literal is returned as its text.
 
 use std::collections::HashMap;
 
@@ -7,30 +7,30 @@ use crate::source::{Entry, Node, Value};
 
 use super::python_tokens::{Kind, Token, tokens};
 
-/// Deeper than any configuration, and shallow enough for any stack.
+/// Maximum nesting depth: deeper than any configuration, and shallow enough for any stack.
 const MAX_DEPTH: usize = 64;
-/// Longest literal that a name is followed to, in bytes.
+/// Maximum length of a literal that a name may stand for, in bytes.
 const MAX_NAMED: usize = 512;
 
-/// `name(...)`.
+/// A call: `name(...)`.
 #[derive(Debug, PartialEq)]
 pub(super) struct Call {
-    /// With its dots: `AutoModelForCausalLM.from_pretrained`.
+    /// Name with its dots: `AutoModelForCausalLM.from_pretrained`.
     pub(super) name: String,
     pub(super) at: usize,
     pub(super) arguments: Vec<Argument>,
 }
 
-/// `name=value`, or a value alone.
+/// An argument of a call: `name=value`, or a value alone.
 #[derive(Debug, PartialEq)]
 pub(super) struct Argument {
     pub(super) name: Option<String>,
     pub(super) at: usize,
-    /// The value, or why it is none: its text.
+    /// The value, or its text if it is not a literal.
     pub(super) value: Result<Node, String>,
 }
 
-/// The calls in `text` whose name, or whose last name, `wanted` takes.
+/// Returns the calls in `text` whose dotted name `wanted` accepts.
 pub(super) fn calls(text: &str, wanted: impl Fn(&str) -> bool) -> Vec<Call> {
     let tokens = tokens(text);
     let mut reader = Reader { text, tokens: &tokens, at: 0, names: HashMap::new() };
@@ -57,7 +57,7 @@ struct Reader<'a> {
     text: &'a str,
     tokens: &'a [Token<'a>],
     at: usize,
-    /// `name = literal` at the start of a line; the last one counts.
+    /// Values of `name = literal` at the start of a line. The last one counts.
     names: HashMap<&'a str, Node>,
 }
 
@@ -70,7 +70,7 @@ impl<'a> Reader<'a> {
         self.peek() == Some(&Kind::Sign(sign))
     }
 
-    /// `a.b.c`.
+    /// Reads a dotted name: `a.b.c`.
     fn dotted(&mut self) -> Option<String> {
         let Some(Kind::Name(first)) = self.peek() else { return None };
         let mut name = (*first).to_owned();
@@ -85,7 +85,7 @@ impl<'a> Reader<'a> {
         Some(name)
     }
 
-    /// The module's own `name = literal`.
+    /// Reads the module's assignments `name = literal`.
     fn assignments(&mut self) -> HashMap<&'a str, Node> {
         let mut names = HashMap::new();
         for at in 0..self.tokens.len() {
@@ -104,7 +104,7 @@ impl<'a> Reader<'a> {
                 .is_none_or(|next| next.first_of_line || next.kind == Kind::Sign(';'));
             match literal {
                 Ok(node) if ended && node.span.len() <= MAX_NAMED => names.insert(*name, node),
-                // What it is now is not known.
+                // The value is no longer known.
                 _ => names.remove(name),
             };
         }
@@ -112,11 +112,11 @@ impl<'a> Reader<'a> {
         names
     }
 
-    /// Everything up to the closing bracket, which is passed.
+    /// Reads the arguments up to the closing bracket, and the bracket.
     fn arguments(&mut self) -> Vec<Argument> {
         let mut arguments = Vec::new();
         while let Some(token) = self.tokens.get(self.at) {
-            // A bracket of another kind closes nothing here: the text is broken, and the call ends.
+            // A bracket of another kind does not match: the text is malformed, and the call ends.
             if matches!(token.kind, Kind::Sign(')' | ']' | '}')) {
                 self.at += 1;
                 break;
@@ -138,7 +138,7 @@ impl<'a> Reader<'a> {
         arguments
     }
 
-    /// A literal, or a name that stands for one, up to the next comma or closing bracket of this level.
+    /// Reads a literal, or a name that stands for one, up to the next comma or closing bracket of this level.
     fn value(&mut self) -> Result<Node, String> {
         let start = self.at;
         let read = match self.peek() {
@@ -160,7 +160,7 @@ impl<'a> Reader<'a> {
         Err(shortened(self.text.get(from..to).unwrap_or_default()))
     }
 
-    /// Whether an expression goes on at this token.
+    /// Whether an expression continues at this token.
     fn continues(&self, at: usize) -> bool {
         !matches!(
             self.tokens.get(at).map(|token| &token.kind),
@@ -168,7 +168,7 @@ impl<'a> Reader<'a> {
         )
     }
 
-    /// To the next comma or closing bracket of this level.
+    /// Skips to the next comma or closing bracket of this level.
     fn skip(&mut self) {
         let mut depth = 0usize;
         while let Some(kind) = self.peek() {
@@ -210,7 +210,7 @@ impl<'a> Reader<'a> {
             }
             Kind::Sign('[') => Value::List(self.items(']', depth)?.0),
             Kind::Sign('(') => match self.items(')', depth)? {
-                // Brackets around one value are only brackets.
+                // Parentheses around one value do not make a tuple.
                 (mut list, false) if list.len() == 1 => list.remove(0).value,
                 (list, _) => Value::List(list),
             },
@@ -222,7 +222,7 @@ impl<'a> Reader<'a> {
         Ok(Node { span: start..end.max(start), value })
     }
 
-    /// Values up to `end`, and whether there was a comma.
+    /// Reads values up to `end`, and returns whether there was a comma.
     fn items(&mut self, end: char, depth: usize) -> Result<(Vec<Node>, bool), ()> {
         self.at += 1;
         let (mut items, mut comma) = (Vec::new(), false);
@@ -239,7 +239,7 @@ impl<'a> Reader<'a> {
         Ok((items, comma))
     }
 
-    /// A dictionary with strings for keys, or a set.
+    /// Reads a dictionary with strings for keys, or a set.
     fn braces(&mut self, depth: usize) -> Result<Value, ()> {
         self.at += 1;
         let (mut items, mut entries) = (Vec::new(), Vec::new());
@@ -267,7 +267,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// A name that is a value by itself: a constant, or a member of an enumeration that PEFT and Transformers have.
+/// Returns the value of a name that is a constant, or a member of an enumeration of PEFT or Transformers.
 fn word(name: &str) -> Option<Value> {
     Some(match name {
         "None" => Value::Null,
@@ -286,7 +286,7 @@ fn word(name: &str) -> Option<Value> {
     })
 }
 
-/// On one line, and not all of it.
+/// Shortens a text to one line of at most 60 characters.
 fn shortened(text: &str) -> String {
     let line: String = text.split_whitespace().collect::<Vec<_>>().join(" ");
     match line.char_indices().nth(60) {

@@ -1,29 +1,29 @@
-//! The words of Python's source. Lenient: what is no word here is a sign, and reading goes on.
+//! Tokenizer of Python's source. It is lenient: a character that begins no other token is a sign, and reading continues.
 
 use crate::source::Value;
 
-/// A word and where it stands.
+/// A token and its place.
 #[derive(Debug, PartialEq)]
 pub(super) struct Token<'a> {
     pub(super) kind: Kind<'a>,
     pub(super) start: usize,
     pub(super) end: usize,
-    /// Whether it is the first of an unindented line, outside of brackets.
+    /// Whether the token is the first of an unindented line, outside of brackets.
     pub(super) first_of_line: bool,
 }
 
-/// What a word is.
+/// Kind of a token.
 #[derive(Debug, PartialEq)]
 pub(super) enum Kind<'a> {
     Name(&'a str),
     Number(Value),
     Text(String),
-    /// A string that is no literal: formatted, or bytes.
+    /// A formatted string, bytes, or another string whose value is not read.
     OtherText,
     Sign(char),
 }
 
-/// The words of `text`, without comments.
+/// Returns the tokens of `text`, without comments.
 pub(super) fn tokens(text: &str) -> Vec<Token<'_>> {
     let mut lexer = Lexer { text, at: 0 };
     let mut tokens: Vec<Token<'_>> = Vec::new();
@@ -102,7 +102,7 @@ impl<'a> Lexer<'a> {
         value.map_or(Kind::OtherText, Kind::Number)
     }
 
-    /// A string from its first quote on; `prefix` was before it.
+    /// Reads a string from its first quote on. `prefix` is the text before the quote.
     fn string(&mut self, prefix: &str) -> Kind<'a> {
         let quote = &self.rest()[..1];
         let triple = quote.repeat(3);
@@ -135,7 +135,7 @@ impl<'a> Lexer<'a> {
                 'r' => text.push('\r'),
                 '\\' | '\'' | '"' => text.push(escaped),
                 '\n' => {}
-                // Rare in settings; the text is then not taken rather than taken wrongly.
+                // These are rare in settings. The string's value is not read, rather than read wrongly.
                 'x' | 'u' | 'U' | 'N' | 'a' | 'b' | 'f' | 'v' | '0'..='9' => {
                     self.at -= escaped.len_utf8();
                     return self.rest_of_string(end);
@@ -149,7 +149,7 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    /// Passes a string that is not taken.
+    /// Skips the rest of a string whose value is not read.
     fn rest_of_string(&mut self, end: &str) -> Kind<'a> {
         while let Some(letter) = self.rest().chars().next() {
             if self.rest().starts_with(end) {

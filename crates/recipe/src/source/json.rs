@@ -1,7 +1,7 @@
-//! JSON to [`Node`]s.
+//! Parser of JSON to [`Node`]s.
 //!
-//! serde_json says whether the text is JSON (and limits its depth), but not where its values stand. So a second walk,
-//! over text that is known to be valid, finds the places.
+//! serde_json checks whether the text is JSON (and limits its depth), but does not give the places of its values. So a
+//! second pass, over text that is known to be valid, finds the places.
 
 use serde_json::Value as Json;
 
@@ -13,7 +13,7 @@ impl Source<'_> {
     pub(crate) fn json(&self) -> Result<Vec<Entry>, RecipeError> {
         serde_json::from_str::<Json>(self.text).map_err(|error| {
             let message = error.to_string();
-            // serde_json ends its message with the place, which we say in front.
+            // serde_json ends its message with the place, which Lorelei's errors begin with.
             let message = message.split(" at line ").next().unwrap_or_default();
             let mut located = self.syntax_error(None, "JSON", message);
             (located.line, located.column) = (error.line().max(1), error.column().max(1));
@@ -32,7 +32,7 @@ struct Walk<'a> {
     at: usize,
 }
 
-/// Every step is an `Option` only so that a mistake here would be an error and not a panic.
+/// Every method returns an `Option` only so that a mistake here would be an error and not a panic.
 impl Walk<'_> {
     fn peek(&mut self) -> Option<u8> {
         let rest = self.text.as_bytes().get(self.at..)?;
@@ -102,7 +102,7 @@ impl Walk<'_> {
             Json::Bool(flag) => Value::Bool(flag),
             Json::Number(number) => match number.as_i64() {
                 Some(number) => Value::Int(number),
-                // Not serde_json's number: without a feature of its own it is off by one in the last place at times.
+                // serde_json's number is not used: without one of its features, it is at times off by one in the last place.
                 None => Value::Float(word.parse().ok()?),
             },
             _ => return None,

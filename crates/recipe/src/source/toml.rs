@@ -1,4 +1,4 @@
-//! TOML to [`Node`]s.
+//! Parser of TOML to [`Node`]s.
 
 use toml::de::{DeTable, DeValue};
 

@@ -1,11 +1,11 @@
-//! YAML to [`Node`]s, by the core schema of YAML 1.2: `1e-4` is a number, `yes` and `no` are words.
+//! Parser of YAML to [`Node`]s, by the core schema of YAML 1.2: `1e-4` is a number, `yes` and `no` are words.
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle};
 
 use super::{Entry, Node, Source, Value};
 use crate::RecipeError;
 
-/// Deeper than any configuration, and shallow enough for any stack.
+/// Maximum nesting depth: deeper than any configuration, and shallow enough for any stack.
 const MAX_DEPTH: usize = 64;
 
 impl Source<'_> {
@@ -38,7 +38,7 @@ enum Open {
 
 struct Walk<'a> {
     source: &'a Source<'a>,
-    /// The byte that each line begins with.
+    /// Index of the first byte of each line.
     lines: Vec<usize>,
     open: Vec<Open>,
     root: Option<Node>,
@@ -109,7 +109,7 @@ impl Walk<'_> {
     }
 }
 
-/// A scalar without quotes.
+/// Reads a scalar without quotes.
 fn plain(text: &str) -> Value {
     let digits = text.trim_start_matches(['-', '+']);
     match text {

@@ -5,7 +5,7 @@ use lorelei_models::Model;
 
 use super::{Measure, Metric, Objective, SupervisedTargets, Supervision};
 
-/// Predicts each labelled token from those before it: cross entropy over the vocabulary.
+/// Next-token prediction: each labelled token is predicted from the tokens before it, with cross entropy over the vocabulary.
 #[derive(Debug, Clone, Copy)]
 pub struct CausalLm;
 
@@ -24,10 +24,10 @@ impl Objective for CausalLm {
     }
 }
 
-/// `exp(loss)`, as Transformers' `run_clm.py` has it.
+/// `exp(loss)`, as Transformers' `run_clm.py` computes it.
 const PERPLEXITY: Metric = Metric { name: "perplexity", greater_is_better: false };
 
-/// Makes the perplexity of the loss; nothing is counted.
+/// Computes the perplexity from the loss. Counts nothing.
 struct Perplexity;
 
 impl Measure for Perplexity {

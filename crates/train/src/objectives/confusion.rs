@@ -1,8 +1,8 @@
-//! How often each class was taken for each.
+//! Confusion matrix: how often each class was predicted for each actual class.
 
 use super::{Measure, Metric, Supervision, argmax};
 
-/// A confusion matrix: `counts[actual][found]`.
+/// A confusion matrix: `counts[actual][predicted]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Confusion(Vec<Vec<usize>>);
 
@@ -11,7 +11,7 @@ impl Confusion {
         Self(vec![vec![0; classes]; classes])
     }
 
-    /// Counts one; a class that is not known counts as nothing.
+    /// Counts one prediction. Ignores an unknown class.
     fn add_one(&mut self, actual: i32, found: usize) {
         let row = usize::try_from(actual).ok().and_then(|actual| self.0.get_mut(actual));
         if let Some(count) = row.and_then(|row| row.get_mut(found)) {
@@ -19,13 +19,13 @@ impl Confusion {
         }
     }
 
-    /// The share that was found.
+    /// scikit-learn's `accuracy_score`: the share of correct predictions.
     fn accuracy(&self) -> f64 {
         let right: usize = (0..self.0.len()).map(|class| self.0[class][class]).sum();
         right as f64 / self.0.iter().flatten().sum::<usize>().max(1) as f64
     }
 
-    /// scikit-learn's `f1_score(average="macro")`: the mean over the classes that are there or were found.
+    /// scikit-learn's `f1_score(average="macro")`: the mean over the classes that occur or were predicted.
     fn macro_f1(&self) -> f64 {
         let of_class = |class: usize| {
             let actual: usize = self.0[class].iter().sum();

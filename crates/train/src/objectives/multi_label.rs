@@ -1,12 +1,12 @@
-//! Any number of classes a text (`multi_label_classification`).
+//! Classification of texts with any number of classes each (`multi_label_classification`).
 
 use lorelei_data::{Batch, Targets};
 use lorelei_models::Model;
 
 use super::{Measure, Metric, Objective, SupervisedTargets, Supervision};
 
-/// Finds the classes of each text: binary cross entropy, accuracy (all classes of a text are right) and micro-averaged F1, as in Transformers'
-/// `run_classification.py`.
+/// Multi-label classification of texts: binary cross entropy, accuracy (all classes of a text are right) and micro-averaged F1, as in
+/// Transformers' `run_classification.py`.
 #[derive(Debug, Clone, Copy)]
 pub struct MultiLabel;
 
@@ -31,7 +31,7 @@ impl Objective for MultiLabel {
     }
 }
 
-/// What was found of several classes a text. A class is found where its logit is above 0.
+/// Counts of the predictions for several classes a text. A class is predicted if its logit is above 0.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Counts {
     num_labels: usize,
@@ -84,7 +84,7 @@ mod tests {
         counts.add_text(&[1.0, 0.0, 1.0], &[2.0, -1.0, 0.5]);
         counts.add_text(&[0.0, 1.0, 0.0], &[0.1, 3.0, -2.0]);
         counts.add_text(&[1.0, 1.0, 0.0], &[-0.1, 3.0, -2.0]);
-        // accuracy_score 1/3; f1_score(average="micro"): 4 found rightly, 1 too many, 1 missed.
+        // accuracy_score 1/3; f1_score(average="micro"): 4 true positives, 1 false positive, 1 false negative.
         assert!((counts.accuracy() - 1.0 / 3.0).abs() < 1e-12);
         assert!((counts.micro_f1() - 0.8).abs() < 1e-12);
     }

@@ -1,11 +1,11 @@
-//! A number for each text (`regression`).
+//! Regression: a number for each text (`regression`).
 
 use lorelei_data::{Batch, Targets};
 use lorelei_models::Model;
 
 use super::{Objective, SupervisedTargets, Supervision};
 
-/// Finds the number of each text: mean squared error, which is its only metric.
+/// Regression of a number for each text: mean squared error, which is its only metric.
 #[derive(Debug, Clone, Copy)]
 pub struct Regression;
 

@@ -1,11 +1,11 @@
-//! One class a text (`single_label_classification`).
+//! Classification of texts with one class each (`single_label_classification`).
 
 use lorelei_data::{Batch, Targets};
 use lorelei_models::Model;
 
 use super::{Measure, Metric, Objective, SupervisedTargets, Supervision, confusion::Confusion};
 
-/// Finds the class of each text: cross entropy over the classes, accuracy and macro-averaged F1.
+/// Single-label classification of texts: cross entropy over the classes, accuracy and macro-averaged F1.
 #[derive(Debug, Clone, Copy)]
 pub struct SingleLabel;
 

@@ -1,11 +1,11 @@
-//! A class for each word.
+//! Token classification: a class for each word.
 
 use lorelei_data::{Batch, IGNORE_INDEX, Targets};
 use lorelei_models::Model;
 
 use super::{Measure, Metric, Objective, SupervisedTargets, Supervision, confusion::Confusion};
 
-/// Finds the class of each labelled token: cross entropy over the classes, accuracy and macro-averaged F1 over tokens.
+/// Classification of each labelled token: cross entropy over the classes, accuracy and macro-averaged F1 over tokens.
 #[derive(Debug, Clone, Copy)]
 pub struct TokenClassification;
 

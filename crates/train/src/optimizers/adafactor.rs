@@ -4,15 +4,15 @@ use burn::tensor::Tensor;
 
 use super::{Flat, Span, Step, UpdateRule};
 
-/// Added to squared gradients.
+/// The number that is added to squared gradients.
 const EPSILON: f64 = 1e-30;
-/// The root mean square that an update may have before it is scaled down.
+/// Largest root mean square of an update. A larger update is scaled down to it.
 const CLIP_THRESHOLD: f64 = 1.0;
-/// How the share of the past grows: `1 - step^DECAY_RATE`.
+/// Exponent in the weight of the earlier squared gradients in their running mean: `1 - step^DECAY_RATE`.
 const DECAY_RATE: f64 = -0.8;
 
-/// `transformers.Adafactor` (Shazeer and Stern, 2018), as the `Trainer` makes it: without a relative step, without a first moment. Of a matrix it keeps
-/// the row and column means of the squared gradients, of a vector the squares.
+/// `transformers.Adafactor` (Shazeer and Stern, 2018), as the `Trainer` creates it: without a relative step, without a first moment. For a
+/// matrix it keeps the row and column means of the squared gradients, for a vector the squares.
 #[derive(Debug)]
 pub(super) struct Adafactor;
 
@@ -34,7 +34,7 @@ impl UpdateRule for Adafactor {
     }
 }
 
-/// The new value of one parameter, and what is kept of it.
+/// Returns the new value of one parameter, and its new states.
 fn update_one(
     step: &Step,
     span: &Span,

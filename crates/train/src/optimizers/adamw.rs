@@ -6,7 +6,7 @@ use lorelei_recipe::TrainingArguments;
 
 use super::{Flat, Span, Step, UpdateRule};
 
-/// `torch.optim.AdamW` (Loshchilov and Hutter, 2019), unscaling and clipping in the same pass.
+/// `torch.optim.AdamW` (Loshchilov and Hutter, 2019), with unscaling and clipping in the same pass.
 #[derive(Debug)]
 pub(super) struct AdamW {
     beta1: f64,

@@ -5,8 +5,8 @@ use lorelei_recipe::TrainingArguments;
 
 use super::{Flat, Span, Step, UpdateRule};
 
-/// Chen et al., 2023, algorithm 2, in bitsandbytes' order: values decay, then move by the learning rate in the direction of
-/// `beta1 m + (1 - beta1) g`; `m` follows with `beta2`.
+/// Lion (Chen et al., 2023, algorithm 2), in bitsandbytes' order. The values decay, then move by the learning rate in the direction of
+/// `sign(beta1 m + (1 - beta1) g)`. Then `m` becomes `beta2 m + (1 - beta2) g`.
 #[derive(Debug)]
 pub(super) struct Lion {
     beta1: f64,

@@ -4,17 +4,17 @@ use burn::tensor::Tensor;
 
 use super::{Flat, Span, Step, UpdateRule};
 
-/// Share of the past in the momentum.
+/// Decay of the momentum.
 const MOMENTUM: f64 = 0.95;
 /// Coefficients of the quintic iteration.
 const COEFFICIENTS: [f64; 3] = [3.4445, -4.7750, 2.0315];
-/// Iterations.
+/// Number of iterations.
 const STEPS: usize = 5;
-/// The least norm that a matrix is divided by.
+/// The smallest norm that a matrix is divided by.
 const EPSILON: f64 = 1e-7;
 
-/// `torch.optim.Muon` with its defaults (Jordan et al., 2024): Nesterov momentum made orthogonal by Newton-Schulz, decoupled weight decay, the learning
-/// rate times `sqrt(max(1, rows / columns))`. In float32, where torch iterates in bfloat16.
+/// `torch.optim.Muon` with its defaults (Jordan et al., 2024): Nesterov momentum orthogonalized by Newton-Schulz, decoupled weight decay, the
+/// learning rate times `sqrt(max(1, rows / columns))`. It iterates in float32, whereas torch iterates in bfloat16.
 #[derive(Debug)]
 pub(super) struct Muon;
 
@@ -35,7 +35,7 @@ impl UpdateRule for Muon {
     }
 }
 
-/// Rows and columns; of what is no matrix, one row.
+/// Returns the rows and columns of a shape. A shape that is not a matrix's becomes one row.
 fn matrix(shape: &[usize]) -> [usize; 2] {
     match shape {
         [rows, columns] => [*rows, *columns],
@@ -43,11 +43,11 @@ fn matrix(shape: &[usize]) -> [usize; 2] {
     }
 }
 
-/// A matrix whose singular values are all near 1, with the singular vectors of `x`.
+/// Returns a matrix with the singular vectors of `x` whose singular values are all near 1.
 fn orthogonal(x: Tensor<2>) -> Tensor<2> {
     let [rows, columns] = x.dims();
     let is_tall = rows > columns;
-    // The smaller side's Gram matrix is cheaper.
+    // The Gram matrix of the smaller side is cheaper.
     let x = if is_tall { x.transpose() } else { x };
     let norm = (x.clone() * x.clone()).sum().sqrt().clamp_min(EPSILON);
     let mut x = x / norm.reshape([1, 1]);
