@@ -6,10 +6,10 @@ use std::{
 };
 
 use lorelei_formats::SafetensorsFile;
-use lorelei_train::Checkpoint;
+use lorelei_session::Resumed;
 use miette::{Context, IntoDiagnostic, Result, miette};
 
-use crate::report;
+use crate::{file_system::DiskFolder, report};
 
 /// Returns the newest whole checkpoint in `output_dir`, as Transformers' `get_last_checkpoint` finds it. A checkpoint that cannot be read is skipped
 /// with a warning.
@@ -28,7 +28,7 @@ pub fn last(output_dir: &Path) -> Result<PathBuf> {
         format!("there is no checkpoint: training.output_dir {} cannot be read", output_dir.display())
     })?;
     while let Some((_, folder)) = found.pop() {
-        match read(&folder).and_then(|_| weights(&folder)) {
+        match is_whole(&folder) {
             Ok(()) => return Ok(folder),
             Err(error) => eprintln!("warning: {} is passed over: {error:#}", folder.display()),
         }
@@ -74,6 +74,13 @@ pub fn rotate(output_dir: &Path, keep: usize, best: Option<&str>) -> std::io::Re
     Ok(())
 }
 
+/// Checks that a run can be resumed from a checkpoint's folder.
+fn is_whole(folder: &Path) -> Result<()> {
+    let disk = DiskFolder::from(folder);
+    pollster::block_on(Resumed::read(&disk)).map_err(report)?;
+    weights(folder)
+}
+
 /// Checks that a checkpoint's weights can be read: those of the adapter, or of the whole model.
 fn weights(folder: &Path) -> Result<()> {
     let adapter = folder.join("adapter_model.safetensors");
@@ -81,22 +88,6 @@ fn weights(folder: &Path) -> Result<()> {
     let bytes =
         fs::read(&path).into_diagnostic().wrap_err_with(|| format!("cannot read {}", path.display()))?;
     SafetensorsFile::open(bytes, path.display().to_string()).map(drop).map_err(report)
-}
-
-/// Reads the step and the optimizer of a checkpoint's folder.
-///
-/// # Errors
-///
-/// If a file is missing or does not have the trainer's form.
-pub fn read(folder: &Path) -> Result<Checkpoint> {
-    let file = |name: &str| {
-        let path = folder.join(name);
-        fs::read(&path).into_diagnostic().wrap_err_with(|| {
-            format!("cannot read {}: a checkpoint that can be gone on from has it", path.display())
-        })
-    };
-    let state = file("trainer_state.json")?;
-    Checkpoint::read(file("optimizer.safetensors")?, &String::from_utf8_lossy(&state)).map_err(report)
 }
 
 /// Returns the lines of a log that were written up to `step`.

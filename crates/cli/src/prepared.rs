@@ -7,7 +7,7 @@ use lorelei_data::{LABELS_FILE, Labels, Tokenizer};
 use lorelei_models::Purpose;
 use lorelei_recipe::{FinetuningType, Hint, Recipe, StepPlan, hints};
 use lorelei_session::{
-    BadRows, Dataset, DatasetRequest, FinishedRun, LoadedModel, OpenedModel, RunData, RunRequest, prepare,
+    BadRows, Dataset, DatasetRequest, FinishedRun, LoadedModel, Resumed, RunData, RunRequest, prepare,
     storage,
 };
 use lorelei_train::{Finished, Job, train};
@@ -46,11 +46,12 @@ impl Prepared {
         let named = recipe.model.name().map_err(report)?;
         // A checkpoint of a whole model is itself a model's folder.
         let whole = resume.filter(|_| is_full).map(|folder| folder.display().to_string());
-        let opened = source::opened(named)?;
-        let opened = match whole {
-            Some(folder) => OpenedModel { source: source::open(&folder)?, ..opened },
-            None => opened,
+        let folder = resume.map(DiskFolder::from);
+        let resumed = match &folder {
+            None => None,
+            Some(folder) => Some(pollster::block_on(Resumed::read(folder)).map_err(report)?),
         };
+        let opened = source::opened_as(whole.as_deref().unwrap_or(named), named)?;
         let tokenizer = source::tokenizer(&opened.source)?;
         let config = opened.source.model_config().map_err(report)?;
         let mut purpose = Purpose::of(&recipe);
@@ -62,16 +63,14 @@ impl Prepared {
         let storage = pollster::block_on(storage(&FileSystem, &recipe, device)).map_err(report)?;
         let model = LoadedModel::load(&FileSystem, opened, tokenizer, device, storage, purpose);
         let model = model.map_err(report)?;
-        let resume = resume.map(DiskFolder::from);
-        let request =
-            RunRequest { recipe: &recipe, model: &model, data, resume: resume.as_ref(), sample: None };
+        let (tokenizer, base_is_on_hub) = (model.tokenizer.clone(), model.is_on_hub);
+        let request = RunRequest { recipe: &recipe, model, storage, data, resume: resumed, sample: None };
         let job = pollster::block_on(prepare(&FileSystem, request)).map_err(report)?;
         let first_step = job.checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.step);
         let output = PathBuf::from(&recipe.training.output_dir);
         let mut terminal = Terminal::new(output, companions, first_step)?;
         terminal.follow(&recipe)?;
-        let LoadedModel { tokenizer, is_on_hub, .. } = model;
-        Ok(Self { job, tokenizer, recipe, terminal, labels, base_is_on_hub: is_on_hub })
+        Ok(Self { job, tokenizer, recipe, terminal, labels, base_is_on_hub })
     }
 
     /// Trains, and saves the result with the recipe.

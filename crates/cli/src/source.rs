@@ -57,7 +57,16 @@ fn folder(path: &Path) -> Result<ModelSource> {
 ///
 /// If [`open`] fails.
 pub fn opened(name: &str) -> Result<OpenedModel> {
-    Ok(OpenedModel { source: open(name)?, name: base_name(name), is_on_hub: is_on_hub(name) })
+    opened_as(name, name)
+}
+
+/// Opens the model at `place` as the one that `name` names: a checkpoint of a whole model stands for the model that it was trained from.
+///
+/// # Errors
+///
+/// If [`open`] fails.
+pub fn opened_as(place: &str, name: &str) -> Result<OpenedModel> {
+    Ok(OpenedModel { source: open(place)?, name: base_name(name), is_on_hub: is_on_hub(name) })
 }
 
 /// Returns the base's name for `adapter_config.json`. A relative path that contains `@`, as a hub id with a revision does, begins with `./` there.

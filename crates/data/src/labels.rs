@@ -79,7 +79,9 @@ impl Labels {
             Row::Tokens { labels, .. } => labels.as_slice(),
             _ => &[],
         });
-        let largest = labels.copied().max().unwrap_or(0);
+        // A number that is no class's is a fault of its row, which the encoder reports.
+        let classes = labels.copied().filter(|label| (0..MOST as i64).contains(label));
+        let largest = classes.max().unwrap_or(0);
         Labels::Tags((0..=largest.max(1)).map(|class| class.to_string()).collect())
     }
 

@@ -110,6 +110,14 @@ fn tokens_with_the_numbers_of_their_classes_are_tags() {
     assert_eq!(encoder.encode(&train[1]).unwrap().num_targets(), 1);
     let other = encoder.encode(&rows(&[(&[4], &[3])])[0]).unwrap_err();
     assert!(other.problem.contains("label 3 is none of"), "{other}");
+    // -100 as an unsigned number makes no four thousand million classes, and its row is refused.
+    let mut broken = HeldRows::default();
+    let faulty = rows(&[(&[4, 5], &[1, 0]), (&[6], &[4_294_967_196])]);
+    broken.add(faulty.iter().cloned().map(|row| Ok((1, row))), "a", true).unwrap();
+    let two = broken.labels(true).unwrap();
+    assert_eq!(two.names(), ["0", "1"]);
+    let refused = Encoder::new(&tokenizer, 2).with_labels(&two).encode(&faulty[1]).unwrap_err();
+    assert!(refused.problem.contains("label 4294967196 is none of"), "{refused}");
     let unknown = encoder.encode(&rows(&[(&[4000], &[1])])[0]).unwrap_err();
     assert!(unknown.problem.contains("outside the vocabulary"), "{unknown}");
 }

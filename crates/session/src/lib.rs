@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! Host::open_model ─► LoadedModel::load ─┐
-//! Host::rows ─► Dataset::read ─► RunData ┼─► prepare ─► Job ─► lorelei_train::train ─► finished_files
+//! Host::rows ─► Dataset::read ─► RunData ┼─► prepare ─► Job ─► lorelei_train::train ─► FinishedRun::files
 //! Host::adapter, a checkpoint's Folder ──┘
 //! ```
 
@@ -30,4 +30,4 @@ pub use error::{Result, SessionError};
 pub use finished::{FinishedRun, LOG_FILE};
 pub use host::{ExampleSink, Folder, Host, OpenedModel, RowFile};
 pub use model::{LoadedModel, keeps_packed, load_model, tokenizer};
-pub use prepare::{RunRequest, adapt, prepare, storage};
+pub use prepare::{Resumed, RunRequest, adapt, prepare, storage};

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use burn::tensor::{Device, FloatDType};
+use burn::tensor::Device;
 use lorelei_data::Tokenizer;
 use lorelei_formats::ModelSource;
 use lorelei_kernels::gpu;
@@ -47,21 +47,6 @@ impl LoadedModel {
         let OpenedModel { name, is_on_hub, source } = opened;
         let model = load_model(host, &source, device, storage, purpose)?;
         Ok(Self { model, source: Rc::new(source), tokenizer, name, is_on_hub })
-    }
-
-    /// Returns the model for a run: with the head for `purpose`, in `dtype`, and with its packed weights unpacked unless `keep_packed`.
-    ///
-    /// # Errors
-    ///
-    /// If the model has no head for `purpose`.
-    pub(crate) fn for_run(&self, purpose: Purpose, dtype: FloatDType, keep_packed: bool) -> Result<Model> {
-        let wanted = purpose.config(self.model.config().clone())?;
-        let model = match wanted == *self.model.config() {
-            true => self.model.clone(),
-            false => self.model.with_head(purpose, &*self.source.tensors)?,
-        };
-        let model = if keep_packed { model } else { model.unpacked() };
-        Ok(model.in_dtype(dtype))
     }
 }
 

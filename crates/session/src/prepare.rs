@@ -1,7 +1,8 @@
 //! Combines a recipe, a model and data into a job.
 
 use burn::tensor::Device;
-use lorelei_data::Labels;
+use lorelei_data::{LABELS_FILE, Labels, Tokenizer};
+use lorelei_formats::ModelSource;
 use lorelei_models::{Model, Purpose, Storage};
 use lorelei_protocol::{Notice, SamplePrompt};
 use lorelei_recipe::{FinetuningType, LoraConfig, Recipe};
@@ -18,14 +19,38 @@ use crate::{
 pub struct RunRequest<'r, F> {
     /// The recipe of the run.
     pub recipe: &'r Recipe,
-    /// The base model.
-    pub model: &'r LoadedModel,
+    /// The base model. It is not copied: a program that needs it no more gives its only one.
+    pub model: LoadedModel,
+    /// How the base is stored, as [`storage`] returned it.
+    pub storage: Storage,
     /// The data to train on and to evaluate on.
     pub data: RunData,
-    /// The checkpoint to resume from.
-    pub resume: Option<&'r F>,
+    /// The checkpoint to resume from, as [`Resumed::read`] returned it.
+    pub resume: Option<Resumed<'r, F>>,
     /// A prompt that the model answers at intervals.
     pub sample: Option<SamplePrompt>,
+}
+
+/// A checkpoint that was read: everything but its weights and labels, which are checked against the model and the data.
+pub struct Resumed<'r, F> {
+    folder: &'r F,
+    checkpoint: Checkpoint,
+}
+
+impl<'r, F: Folder> Resumed<'r, F> {
+    /// Reads the step, the optimizer's state and the trainer's state of a checkpoint.
+    ///
+    /// # Errors
+    ///
+    /// If a file is missing or does not have the trainer's form.
+    pub async fn read(folder: &'r F) -> Result<Self> {
+        const HELP: &str = "a checkpoint that a run can be resumed from has it";
+        let state = folder.need("trainer_state.json", HELP).await?;
+        let optimizer = folder.need("optimizer.safetensors", HELP).await?;
+        let checkpoint = Checkpoint::read(optimizer, &String::from_utf8_lossy(&state));
+        let checkpoint = checkpoint.map_err(|error| SessionError::from(error).of(folder.name()))?;
+        Ok(Self { folder, checkpoint })
+    }
 }
 
 /// Returns how the base model of a recipe's run is stored on `device`. Shows a notice if that is not what the recipe asks for.
@@ -48,7 +73,7 @@ pub async fn storage(host: &impl Host, recipe: &Recipe, device: &Device) -> Resu
 ///
 /// If the recipe has a setting that the host refuses, or the recipe, the model, the data and the checkpoint do not fit together.
 pub async fn prepare<H: Host>(host: &H, request: RunRequest<'_, H::Folder>) -> Result<Job> {
-    let RunRequest { recipe, model: loaded, data, resume, sample } = request;
+    let RunRequest { recipe, model: loaded, storage, data, resume, sample } = request;
     for warning in recipe.validate_for(H::KIND)? {
         host.notice(Notice::new("not_honoured", warning.message).with("setting", warning.key));
     }
@@ -57,25 +82,27 @@ pub async fn prepare<H: Host>(host: &H, request: RunRequest<'_, H::Folder>) -> R
         return Err(SessionError::OtherTask);
     }
     purpose.num_labels = data.labels.as_ref().map(Labels::num_labels);
-    let Storage { dtype, keep_packed, .. } = storage(host, recipe, loaded.model.device()).await?;
-    let mut model = loaded.for_run(purpose, dtype, keep_packed)?;
+    let LoadedModel { model, source, tokenizer, name, .. } = loaded;
+    let mut model = for_run(model, &source, purpose, storage)?;
     let (lora, target_modules) = adapt(host, &mut model, recipe).await?;
     let checkpoint = match resume {
         None => None,
-        Some(folder) => Some(restore(&mut model, folder, lora.is_some(), data.labels.as_ref()).await?),
+        Some(resumed) => {
+            Some(restore(host, &mut model, resumed, lora.is_some(), data.labels.as_ref()).await?)
+        }
     };
     Ok(Job {
-        sample: sample_of(loaded, sample)?,
+        sample: sample_of(&model, &tokenizer, sample)?,
         model,
         lora,
         target_modules,
-        base_model: loaded.name.clone(),
+        base_model: name,
         arguments: recipe.training.clone(),
         objective: objective(data.labels.as_ref()),
         train: data.train,
         validation: data.validation,
         shuffle: recipe.data.shuffle,
-        padding: padding(recipe, &loaded.tokenizer),
+        padding: padding(recipe, &tokenizer),
         checkpoint,
     })
 }
@@ -112,36 +139,55 @@ pub async fn adapt<H: Host>(
 
 /// Loads a checkpoint's adapter into the model, and returns the rest of the checkpoint. If the model is fine-tuned whole, its weights have
 /// already been loaded from the checkpoint.
-async fn restore(
+async fn restore<H: Host>(
+    host: &H,
     model: &mut Model,
-    folder: &impl Folder,
+    resumed: Resumed<'_, H::Folder>,
     has_adapter: bool,
     data_labels: Option<&Labels>,
 ) -> Result<Checkpoint> {
-    const HELP: &str = "a checkpoint that a run can go on from has it";
-    if let Some(now) = data_labels
-        && let Some(before) = labels(folder).await?
-        && before != *now
-    {
-        let (before, now) = (before.names().join(", "), now.names().join(", "));
-        return Err(SessionError::OtherLabels { checkpoint: folder.name(), before, now });
+    let Resumed { folder, checkpoint } = resumed;
+    if let Some(now) = data_labels {
+        match labels(folder).await? {
+            Some(before) if before == *now => {}
+            Some(before) => {
+                let (before, now) = (before.names().join(", "), now.names().join(", "));
+                return Err(SessionError::OtherLabels { checkpoint: folder.name(), before, now });
+            }
+            None => host.notice(unknown_labels(&folder.name())),
+        }
     }
     if has_adapter {
         set_adapter(model, folder).await?;
     }
-    let state = folder.need("trainer_state.json", HELP).await?;
-    let optimizer = folder.need("optimizer.safetensors", HELP).await?;
-    Ok(Checkpoint::read(optimizer, &String::from_utf8_lossy(&state))?)
+    Ok(checkpoint)
 }
 
-/// Encodes the sample prompt. Returns `None` for a model that does not write text.
-fn sample_of(loaded: &LoadedModel, sample: Option<SamplePrompt>) -> Result<Option<Sample>> {
-    let Some(SamplePrompt { prompt, every, max_new_tokens }) =
-        sample.filter(|_| loaded.model.config().writes_text())
-    else {
+/// Warns of a classifier's checkpoint that does not say which classes it was trained for.
+fn unknown_labels(checkpoint: &str) -> Notice {
+    let message = format!(
+        "{checkpoint} has no {LABELS_FILE}: whether its classes are those of the data, in the same order, cannot be checked"
+    );
+    Notice::new("unknown_labels", message).with("checkpoint", checkpoint)
+}
+
+/// Returns the model for a run: with the head for `purpose`, in the storage's number format, and with packed weights only if it keeps them.
+fn for_run(model: Model, source: &ModelSource, purpose: Purpose, storage: Storage) -> Result<Model> {
+    let wanted = purpose.config(model.config().clone())?;
+    let model = match wanted == *model.config() {
+        true => model,
+        false => model.with_head(purpose, &*source.tensors)?,
+    };
+    let model = if storage.keep_packed { model } else { model.unpacked() };
+    Ok(model.in_dtype(storage.dtype))
+}
+
+/// Encodes the sample prompt. Returns `None` for a model that does not generate: an encoder, or a classifier.
+fn sample_of(model: &Model, tokenizer: &Tokenizer, sample: Option<SamplePrompt>) -> Result<Option<Sample>> {
+    let Some(SamplePrompt { prompt, every, max_new_tokens }) = sample.filter(|_| model.generates()) else {
         return Ok(None);
     };
-    let prompt = loaded.tokenizer.encode_prompt(&prompt)?;
-    let stop = loaded.tokenizer.eos_id().into_iter().collect();
+    let prompt = tokenizer.encode_prompt(&prompt)?;
+    let stop = tokenizer.eos_id().into_iter().collect();
     Ok(Some(Sample { every, prompt, max_new_tokens, stop }))
 }

@@ -6,8 +6,8 @@ use lorelei_models::{ForwardMode, Model};
 use crate::{
     Evaluation, Host, Job, Metric, TrainError,
     device::read_number,
+    model_input::{collated, tokens},
     objectives::Measure,
-    trainer::{collated, tokens},
 };
 
 /// Computes the loss on the validation rows and the objective's metrics. The loss is that of Transformers' `Trainer.evaluate`: the mean over

@@ -6,6 +6,8 @@ mod device;
 mod error;
 mod evaluate;
 mod host;
+mod job;
+mod model_input;
 mod objectives;
 mod optimizer;
 mod optimizer_step;
@@ -20,9 +22,11 @@ pub use checkpoint::Checkpoint;
 pub use error::{SaveError, TrainError};
 pub use evaluate::evaluate;
 pub use host::{Host, Signal};
+pub use job::{Job, Sample};
 pub use lorelei_protocol::{
     Evaluation, Event, Finished, LogLine, Metrics, Notice, Sampled, Saved, Started, StepLog,
 };
+pub use model_input::tokens;
 pub use objectives::{
     CausalLm, Measure, Metric, MultiLabel, Objective, Regression, SingleLabel, SupervisedTargets,
     Supervision, TokenClassification, objective,
@@ -32,4 +36,4 @@ pub use precision::{LossScale, base_dtype};
 pub use run::Run;
 pub use save::adapter_files;
 pub use state::TrainerState;
-pub use trainer::{Job, Sample, tokens, train};
+pub use trainer::train;

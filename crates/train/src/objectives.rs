@@ -13,7 +13,7 @@ use burn::tensor::Tensor;
 use lorelei_data::{Batch, Labels};
 use lorelei_models::{ForwardMode, Model, ModelError, Targets};
 
-use crate::tokens;
+use crate::model_input::tokens;
 
 pub use causal_lm::CausalLm;
 pub use multi_label::MultiLabel;

@@ -2,12 +2,12 @@
 
 use burn::tensor::Tensor;
 use lorelei_data::Batch;
-use lorelei_models::ForwardMode;
+use lorelei_models::{BatchGradients, ForwardMode, Model};
 
 use crate::{
     Job, LossScale, Optimizer, Supervision, TrainError,
     device::{read_number, reserved_bytes},
-    trainer::tokens,
+    model_input::tokens,
 };
 
 /// Result of a step, on the device.
@@ -53,11 +53,12 @@ pub(crate) async fn optimizer_step(
             continue;
         }
         let dropout_seed = job.arguments.seed ^ (step << 20) ^ micro as u64;
-        let loss = accumulate(job, optimizer, batch, supervision, dropout_seed, divisor)?;
+        let (loss, mut gradients) = backward(job, batch, supervision, dropout_seed, divisor)?;
         if measures_memory {
             // This comes before free pages are returned to the device.
             device_memory = device_memory.max(reserved_bytes(job.model.device()));
         }
+        optimizer.accumulate(&mut job.model, &mut gradients);
         total = Some(match total {
             None => loss,
             Some(sum) => sum + loss,
@@ -74,23 +75,18 @@ pub(crate) async fn optimizer_step(
     Ok(StepOutcome { loss, grad_norm: norm / scale, device_memory })
 }
 
-/// Computes the loss of a micro-batch, divided by `divisor`, and adds its gradients to the optimizer's.
-fn accumulate(
+/// Returns the loss of a micro-batch divided by `divisor`, `[1]`, and the gradients.
+fn backward(
     job: &mut Job,
-    optimizer: &mut Optimizer,
     batch: &Batch,
     supervision: &Supervision,
     dropout_seed: u64,
     divisor: f32,
-) -> Result<Tensor<1>, TrainError> {
+) -> Result<(Tensor<1>, BatchGradients), TrainError> {
     let mode = ForwardMode::Training { dropout_seed };
-    let objective = &job.objective;
-    let (loss, mut gradients) =
-        job.model.backward(&tokens(batch), mode, job.arguments.gradient_checkpointing, |model, hidden| {
-            Ok(objective.loss(model, hidden, supervision, mode)? / divisor)
-        })?;
-    optimizer.accumulate(&mut job.model, &mut gradients);
-    Ok(loss)
+    let Job { model, objective, arguments, .. } = job;
+    let loss = |model: &Model, hidden| Ok(objective.loss(model, hidden, supervision, mode)? / divisor);
+    Ok(model.backward(&tokens(batch), mode, arguments.gradient_checkpointing, loss)?)
 }
 
 /// Takes the step in fp16 if the gradient is finite; else skips it and halves the scale.

@@ -11,10 +11,10 @@ use crate::{
     Started, StepLog, TrainError, TrainerState,
     device::{read_finite, read_number, reserved_bytes},
     evaluate,
+    model_input::collated,
     optimizer_step::{StepSettings, diverged, optimizer_step},
     save::{adapter_files, state_files},
     state::Sums,
-    trainer::collated,
 };
 
 /// A job that is being run.

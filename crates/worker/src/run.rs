@@ -4,7 +4,7 @@ use lorelei_data::Labels;
 use lorelei_models::Model;
 use lorelei_protocol::SamplePrompt;
 use lorelei_recipe::Recipe;
-use lorelei_session::{Folder as _, LOG_FILE, LoadedModel, Result, RunRequest, SessionError, prepare};
+use lorelei_session::{Folder as _, LOG_FILE, Result, Resumed, RunRequest, SessionError, prepare, storage};
 use lorelei_train::train;
 
 use crate::{browser, host::Browser, host_error, page_host::PageHost, state, store, store::StoredCheckpoint};
@@ -57,9 +57,15 @@ async fn run(recipe: Recipe, resume: bool, sample: Option<SamplePrompt>) -> Resu
         None => String::new(),
         Some(checkpoint) => text(checkpoint.read(LOG_FILE).await?.unwrap_or_default()),
     };
-    let request = RunRequest { recipe: &recipe, model: &model, data, resume: resume.as_ref(), sample };
-    let mut job = prepare(&Browser::default(), request).await?;
-    let LoadedModel { tokenizer, is_on_hub: base_is_on_hub, .. } = model;
+    let resumed = match &resume {
+        None => None,
+        Some(checkpoint) => Some(Resumed::read(checkpoint).await?),
+    };
+    let host = Browser::default();
+    let storage = storage(&host, &recipe, model.model.device()).await?;
+    let (tokenizer, base_is_on_hub) = (model.tokenizer.clone(), model.is_on_hub);
+    let request = RunRequest { recipe: &recipe, model, storage, data, resume: resumed, sample };
+    let mut job = prepare(&host, request).await?;
     let mut host = PageHost::new(recipe.clone(), tokenizer, log, labels.as_ref());
     train(&mut job, &mut host).await?;
     let (files, log) = host.into_files();

@@ -38,6 +38,7 @@ impl Measure for Perplexity {
     fn add(&mut self, _: &[f32], _: &Supervision) {}
 
     fn values(&self, loss: f64) -> Vec<(Metric, f64)> {
-        vec![(PERPLEXITY, loss.exp())]
+        // A log cannot hold an infinity.
+        Some((PERPLEXITY, loss.exp())).filter(|(_, value)| value.is_finite()).into_iter().collect()
     }
 }
