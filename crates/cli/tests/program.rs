@@ -61,6 +61,18 @@ fn a_run_that_was_cut_off_goes_on_to_the_same_bytes() {
     };
     assert_eq!(losses(&whole), losses(&cut));
 
+    // What would make something else of the checkpoint is refused.
+    for (other, words) in [
+        ("lora.lora_alpha=3", ["lora.lora_alpha", "begin anew"]),
+        ("lora.use_rslora=true", ["lora.use_rslora", "begin anew"]),
+        ("lora.init_lora_weights=pissa", ["lora.r", "begin anew"]),
+        ("training.optim=sgd", ["exp_avg", "another optimizer"]),
+        ("training.optim=lion", ["exp_avg_sq", "another optimizer"]),
+    ] {
+        cut.resume(&[&arguments[1..], &["training.max_steps=8", other]].concat()).refused(&words);
+    }
+    assert_eq!(adapter(&whole), adapter(&cut));
+
     // A run without a checkpoint to resume from is refused before it begins.
     let empty = Run::new();
     empty.resume(&arguments).refused(&["there is no checkpoint"]);

@@ -90,6 +90,20 @@ pub enum SessionError {
         /// The classes of the data.
         now: String,
     },
+    /// The adapter of a checkpoint is another than the recipe's.
+    #[error(
+        "{checkpoint} has an adapter with {setting} = {before}, and the recipe makes one with {now}: give it the recipe that it was made with, or begin anew"
+    )]
+    OtherAdapter {
+        /// Name of the checkpoint.
+        checkpoint: String,
+        /// Path of the setting.
+        setting: String,
+        /// Its value in the checkpoint.
+        before: String,
+        /// Its value in the recipe.
+        now: String,
+    },
     /// An adapter was given to a run that trains the model itself.
     #[error(
         "model.adapter_name_or_path: {adapter} is an adapter, but training.finetuning_type = \"full\" trains the model itself; remove one of the two"
@@ -138,6 +152,7 @@ impl SessionError {
             Self::TrainedElsewhere => "trained_elsewhere",
             Self::OtherTask => "other_task",
             Self::OtherLabels { .. } => "other_labels",
+            Self::OtherAdapter { .. } => "other_adapter",
             Self::AdapterOfFullFinetuning { .. } => "adapter_of_full_finetuning",
             Self::WritesNoText => "writes_no_text",
             Self::Sampling { .. } => "sampling",
@@ -152,6 +167,12 @@ impl SessionError {
             Self::OtherLabels { checkpoint, before, now } => {
                 vec![("checkpoint", checkpoint.clone()), ("before", before.clone()), ("now", now.clone())]
             }
+            Self::OtherAdapter { checkpoint, setting, before, now } => vec![
+                ("checkpoint", checkpoint.clone()),
+                ("setting", setting.clone()),
+                ("before", before.clone()),
+                ("now", now.clone()),
+            ],
             Self::AdapterOfFullFinetuning { adapter } => vec![("adapter", adapter.clone())],
             Self::Sampling { name, expected } => {
                 vec![("name", name.clone()), ("expected", expected.clone())]

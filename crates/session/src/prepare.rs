@@ -10,7 +10,7 @@ use lorelei_train::{Checkpoint, Job, Sample, base_dtype, objective};
 
 use crate::{
     Folder, Host, LoadedModel, Result, RunData, SessionError,
-    adapter::{labels, load_adapter, set_adapter},
+    adapter::{adapter_config, labels, load_adapter, set_adapter},
     dataset::padding,
     model::keeps_packed,
 };
@@ -87,9 +87,7 @@ pub async fn prepare<H: Host>(host: &H, request: RunRequest<'_, H::Folder>) -> R
     let (lora, target_modules) = adapt(host, &mut model, recipe).await?;
     let checkpoint = match resume {
         None => None,
-        Some(resumed) => {
-            Some(restore(host, &mut model, resumed, lora.is_some(), data.labels.as_ref()).await?)
-        }
+        Some(resumed) => Some(restore(host, &mut model, resumed, lora.as_ref(), data.labels.as_ref()).await?),
     };
     Ok(Job {
         sample: sample_of(&model, &tokenizer, sample)?,
@@ -143,7 +141,7 @@ async fn restore<H: Host>(
     host: &H,
     model: &mut Model,
     resumed: Resumed<'_, H::Folder>,
-    has_adapter: bool,
+    lora: Option<&LoraConfig>,
     data_labels: Option<&Labels>,
 ) -> Result<Checkpoint> {
     let Resumed { folder, checkpoint } = resumed;
@@ -157,10 +155,40 @@ async fn restore<H: Host>(
             None => host.notice(unknown_labels(&folder.name())),
         }
     }
-    if has_adapter {
+    if let Some(lora) = lora {
+        same_adapter(folder, lora).await?;
         set_adapter(model, folder).await?;
     }
     Ok(checkpoint)
+}
+
+/// Refuses a checkpoint whose adapter computes something else than the recipe's: another scale, another rank, or weights that began otherwise.
+async fn same_adapter(folder: &impl Folder, lora: &LoraConfig) -> Result<()> {
+    let before = adapter_config(folder).await?;
+    // What begins from the base's weights is saved as a plain adapter of twice the rank.
+    let now = if lora.init_lora_weights.changes_the_base() { lora.converted() } else { lora.clone() };
+    let settings = |lora: &LoraConfig| {
+        [
+            ("r", lora.r.to_string()),
+            ("lora_alpha", lora.lora_alpha.to_string()),
+            ("use_rslora", lora.use_rslora.to_string()),
+            ("use_dora", lora.use_dora.to_string()),
+            ("rank_pattern", format!("{:?}", lora.rank_pattern)),
+            ("alpha_pattern", format!("{:?}", lora.alpha_pattern)),
+        ]
+    };
+    for ((setting, before), (_, now)) in settings(&before).into_iter().zip(settings(&now)) {
+        if before != now {
+            let checkpoint = folder.name();
+            return Err(SessionError::OtherAdapter {
+                checkpoint,
+                setting: format!("lora.{setting}"),
+                before,
+                now,
+            });
+        }
+    }
+    Ok(())
 }
 
 /// Warns of a classifier's checkpoint that does not say which classes it was trained for.

@@ -1,7 +1,7 @@
 //! The optimizer. It concatenates the trainable tensors, so that norms, clipping and updates take only a few operations, whatever the number
 //! of adapters.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use burn::tensor::{Device, Tensor, TensorData};
 use lorelei_estimate::optimizer_state;
@@ -170,6 +170,7 @@ impl Optimizer {
     ///
     /// If the checkpoint has no state for a parameter, or a state of another size. The optimizer is then unchanged.
     pub fn restore(&mut self, checkpoint: &Checkpoint, device: &Device) -> Result<(), TrainError> {
+        self.check_keys(checkpoint)?;
         let mut restored = Vec::with_capacity(self.groups.len());
         for group in &self.groups {
             let mut states = vec![Vec::new(); group.flat.states.len()];
@@ -185,6 +186,21 @@ impl Optimizer {
         }
         self.step = checkpoint.step as u32;
         Ok(())
+    }
+
+    /// Refuses a checkpoint with state that this optimizer does not keep: it is of another optimizer, or of other parameters.
+    fn check_keys(&self, checkpoint: &Checkpoint) -> Result<(), TrainError> {
+        let spans = || self.groups.iter().flat_map(|group| &group.spans);
+        let keys: BTreeSet<String> = spans()
+            .flat_map(|span| span.states.iter().map(|(state, _)| format!("{state}.{}", span.name)))
+            .collect();
+        match checkpoint.optimizer.keys().find(|key| !keys.contains(*key)) {
+            None => Ok(()),
+            Some(key) => Err(TrainError::Checkpoint(format!(
+                "it has {key}, which optim = {:?} does not keep here: it was made with another optimizer, or trains other parameters",
+                self.arguments.optim.name()
+            ))),
+        }
     }
 
     /// Reads the optimizer's state to the host.

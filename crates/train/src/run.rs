@@ -121,6 +121,9 @@ impl<'r, H: Host> Run<'r, H> {
             neftune_noise_alpha: job.arguments.neftune_noise_alpha.unwrap_or(0.0) as f32,
         });
         host.event(&Event::Started(started(job, &plan, first)));
+        if job.validation.is_empty() && (1..=plan.total_steps).any(|step| plan.is_eval_step(step)) {
+            host.event(&Event::Warned(nothing_to_evaluate()));
+        }
         let began = host.seconds();
         let mut run = Self {
             interval: Interval::resumed(&state.sums, job.model.device(), began),
@@ -421,6 +424,13 @@ impl<'r, H: Host> Run<'r, H> {
             done => self.plan.epoch_at(done as u64),
         }
     }
+}
+
+/// Warns of a run that is to evaluate and has no rows for it.
+fn nothing_to_evaluate() -> Notice {
+    let message = "nothing is evaluated, though training.eval_strategy asks for it: there are no validation rows; name \
+                   data.validation_file or data.validation_split_percentage";
+    Notice::new("nothing_to_evaluate", message)
 }
 
 fn started(job: &mut Job, plan: &StepPlan, first_step: usize) -> Started {

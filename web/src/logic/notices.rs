@@ -42,6 +42,13 @@ fn chinese(code: &str) -> Option<&'static str> {
         "other_labels" => {
             "{checkpoint} 训练的类别是 {before}，而现在数据的类别是 {now}：请使用它自己的数据，或重新开始"
         }
+        "other_adapter" => {
+            "{checkpoint} 的适配器 {setting} = {before}，而训练方案为 {now}：请使用当时的方案，或重新开始"
+        }
+        "nothing_to_evaluate" => {
+            "training.eval_strategy 要求验证，但没有验证样本：请指定 data.validation_file 或 data.validation_split_percentage"
+        }
+        "unknown_labels" => "{checkpoint} 没有 labels.json：无法确认其类别与数据的类别及顺序相同",
         "missing_file" => "{place} 缺少 {file}：请添加该文件",
         "writes_no_text" => "该模型不生成文本：请先训练它进行分类",
         "diverged" => {
