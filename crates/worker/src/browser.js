@@ -224,16 +224,19 @@ async function fetchRest(url, path, progress) {
 
 let release = null;
 
-/** Takes the lock that one run in all tabs may hold; false where another tab has it. */
+/** How long to wait for the lock: the worker of a page that was left or reloaded may still be in a step. */
+const LOCK_WAIT = 10_000;
+
+/** Takes the lock that one run in all tabs may hold; false where another tab keeps it. */
 export function lockRun() {
   if (!navigator.locks) return Promise.resolve(true);
   return new Promise((resolve, reject) => {
     navigator.locks
-      .request("lorelei-run", { ifAvailable: true }, (lock) => {
-        resolve(Boolean(lock));
-        return lock && new Promise((free) => (release = free));
+      .request("lorelei-run", { signal: AbortSignal.timeout(LOCK_WAIT) }, () => {
+        resolve(true);
+        return new Promise((free) => (release = free));
       })
-      .catch(reject);
+      .catch((error) => (error.name === "TimeoutError" ? resolve(false) : reject(error)));
   });
 }
 
