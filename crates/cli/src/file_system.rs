@@ -26,15 +26,15 @@ impl Host for FileSystem {
     type Folder = DiskFolder;
 
     async fn open_model(&self, name: &str) -> Result<OpenedModel> {
-        source::opened(name).map_err(said)
+        source::opened(name).map_err(host_error)
     }
 
     fn rows<'h>(&'h self, name: &'h str, section: &'h DataSection) -> Result<Vec<RowFile<'h>>> {
-        let files = data_files::files(name).map_err(said)?.into_iter();
+        let files = data_files::files(name).map_err(host_error)?.into_iter();
         Ok(files
             .map(|file| RowFile {
                 name: file.clone(),
-                open: Box::new(move || data_files::open(&file, section).map_err(said)),
+                open: Box::new(move || data_files::open(&file, section).map_err(host_error)),
             })
             .collect())
     }
@@ -53,7 +53,7 @@ impl Host for FileSystem {
 }
 
 /// Converts an error of the program, with its causes, into a session's error.
-fn said(error: miette::Report) -> SessionError {
+fn host_error(error: miette::Report) -> SessionError {
     SessionError::Host(format!("{error:#}"))
 }
 

@@ -14,7 +14,7 @@ mod trainable;
 
 pub use memory::{Memory, RowShape, memory};
 pub use model_shape::{ModelShape, task_of, task_type_of};
-pub use optimizer_state::optimizer_state;
+pub use optimizer_state::{optimizer_of, optimizer_state};
 pub use savings::{Saving, savings};
 pub use steps::{effective_batch, steps};
 pub use trainable::{

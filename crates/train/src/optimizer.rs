@@ -4,19 +4,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use burn::tensor::{Device, Tensor, TensorData};
-use lorelei_estimate::optimizer_state;
+use lorelei_estimate::{optimizer_of, optimizer_state};
 use lorelei_models::{BatchGradients, Model, Parameter, ParameterTraits};
 use lorelei_recipe::{OptimizerNames, TrainingArguments};
 
 use crate::{
     Checkpoint, TrainError,
-    optimizers::{Flat, RuleKind, Span, Step, UpdateRule},
+    optimizers::{Flat, Span, Step, UpdateRule, rule},
 };
 
 /// Key of a group: the properties that its parameters share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct GroupKey {
-    rule: RuleKind,
+    optimizer: OptimizerNames,
     /// Whether weight decay applies.
     decays: bool,
     /// Whether LoRA+'s ratio applies. It applies to `B` and to vectors, as in PEFT's `create_loraplus_optimizer`.
@@ -27,7 +27,7 @@ impl GroupKey {
     fn of(parameter: &Parameter<'_>, arguments: &TrainingArguments) -> Self {
         let ParameterTraits { decays, loraplus } = parameter.traits();
         Self {
-            rule: RuleKind::of(arguments.optim, &parameter.shape()),
+            optimizer: optimizer_of(arguments.optim, &parameter.shape()),
             decays,
             takes_ratio: arguments.loraplus_lr_ratio.is_some() && loraplus,
         }
@@ -64,7 +64,7 @@ impl Optimizer {
         model.visit_parameters(&mut |name, parameter| {
             let key = GroupKey::of(&parameter, arguments);
             let at = members.iter().position(|(known, _)| *known == key).unwrap_or_else(|| {
-                members.push((key, GroupBuilder::new(key.rule.rule(arguments), arguments.optim)));
+                members.push((key, GroupBuilder::new(rule(key.optimizer, arguments), key.optimizer)));
                 members.len() - 1
             });
             members[at].1.add(name, &parameter);

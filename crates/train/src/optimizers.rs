@@ -75,38 +75,15 @@ impl Step {
     }
 }
 
-/// Name of a rule.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum RuleKind {
-    AdamW,
-    Adafactor,
-    Lion,
-    Muon,
-    Sgd,
-}
-
-impl RuleKind {
-    /// Returns the rule by which an optimizer updates a parameter of this shape.
-    pub(crate) fn of(optimizer: OptimizerNames, shape: &[usize]) -> Self {
-        match optimizer {
-            OptimizerNames::AdamwTorch | OptimizerNames::AdamwTorchFused => Self::AdamW,
-            OptimizerNames::Adafactor => Self::Adafactor,
-            OptimizerNames::Lion | OptimizerNames::Lion32bit => Self::Lion,
-            // A parameter that is not a matrix is updated by AdamW, as torch's Muon requires.
-            OptimizerNames::Muon if shape.len() == 2 => Self::Muon,
-            OptimizerNames::Muon => Self::AdamW,
-            OptimizerNames::Sgd => Self::Sgd,
+/// Creates an optimizer's rule with a recipe's constants.
+pub(crate) fn rule(optimizer: OptimizerNames, arguments: &TrainingArguments) -> Box<dyn UpdateRule> {
+    match optimizer {
+        OptimizerNames::AdamwTorch | OptimizerNames::AdamwTorchFused => {
+            Box::new(adamw::AdamW::new(arguments))
         }
-    }
-
-    /// Creates the rule with a recipe's constants.
-    pub(crate) fn rule(self, arguments: &TrainingArguments) -> Box<dyn UpdateRule> {
-        match self {
-            Self::AdamW => Box::new(adamw::AdamW::new(arguments)),
-            Self::Adafactor => Box::new(adafactor::Adafactor),
-            Self::Lion => Box::new(lion::Lion::new(arguments)),
-            Self::Muon => Box::new(muon::Muon),
-            Self::Sgd => Box::new(sgd::Sgd),
-        }
+        OptimizerNames::Adafactor => Box::new(adafactor::Adafactor),
+        OptimizerNames::Lion | OptimizerNames::Lion32bit => Box::new(lion::Lion::new(arguments)),
+        OptimizerNames::Muon => Box::new(muon::Muon),
+        OptimizerNames::Sgd => Box::new(sgd::Sgd),
     }
 }
