@@ -72,7 +72,7 @@ fn every_adapter_has_as_many_parameters_as_peft_counts() {
     for (arch, folder) in adapters() {
         let what = folder.display().to_string();
         let config = std::fs::read_to_string(folder.join("adapter_config.json")).unwrap();
-        let (lora, _) = LoraConfig::from_peft_json(&config, &what).unwrap();
+        let lora = LoraConfig::from_peft_json(&config, &what).unwrap().lora;
         let mut recipe = Recipe { lora, ..Recipe::default() };
         let (config, _) = read(&arch);
         recipe.lora.task_type = Some(task_type_of(config.task));

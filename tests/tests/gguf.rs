@@ -224,7 +224,7 @@ fn a_bert_reads_as_its_safetensors_do_but_for_the_pooler() {
     ours.inject_lora(
         &LoraConfig::from_peft_json("{\"peft_type\": \"LORA\", \"target_modules\": [\"query\"]}", "a")
             .unwrap()
-            .0,
+            .lora,
         0,
     )
     .unwrap();

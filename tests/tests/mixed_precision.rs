@@ -59,7 +59,7 @@ fn with_adapter(
     let mut model = Model::load(config, &source, device, storage, &mut |_| {}).unwrap();
     let adapter = folder.join(name);
     let lora = read(&adapter.join("adapter_config.json"));
-    let (lora, _) = LoraConfig::from_peft_json(&lora, "adapter_config.json").unwrap();
+    let lora = LoraConfig::from_peft_json(&lora, "adapter_config.json").unwrap().lora;
     model.inject_lora(&lora, 1).unwrap();
     let values = std::fs::read(adapter.join("adapter_model.safetensors")).unwrap();
     model.set_adapter(&read_adapter(&values, "adapter_model.safetensors").unwrap()).unwrap();

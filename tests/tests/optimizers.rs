@@ -27,7 +27,7 @@ fn job_with(adapter: &str, arguments: TrainingArguments, device: &Device) -> Job
     let weights = open(&folder.join("model.safetensors"));
     let mut model = Model::load(config, &weights, device, Storage::SINGLE, &mut |_| {}).unwrap();
     let adapter = folder.join(adapter);
-    let (lora, _) = LoraConfig::from_peft_json(&text(adapter.join("adapter_config.json")), "a").unwrap();
+    let lora = LoraConfig::from_peft_json(&text(adapter.join("adapter_config.json")), "a").unwrap().lora;
     model.inject_lora(&lora, 1).unwrap();
     let adapter = std::fs::read(adapter.join("adapter_model.safetensors")).unwrap();
     model.set_adapter(&read_adapter(&adapter, "adapter").unwrap()).unwrap();

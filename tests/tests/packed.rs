@@ -80,7 +80,7 @@ fn packed_weights_change_nothing() {
     let config = std::fs::read_to_string(folder.join("config.json")).unwrap();
     let adapter = folder.join("adapter");
     let lora = std::fs::read_to_string(adapter.join("adapter_config.json")).unwrap();
-    let (lora, _) = LoraConfig::from_peft_json(&lora, "adapter_config.json").unwrap();
+    let lora = LoraConfig::from_peft_json(&lora, "adapter_config.json").unwrap().lora;
     let values = std::fs::read(adapter.join("adapter_model.safetensors")).unwrap();
     let values = read_adapter(&values, "adapter_model.safetensors").unwrap();
     let rows = lorelei_data::one_per_row(examples(&folder.join("ref.safetensors")));

@@ -15,8 +15,8 @@ fn numbers(arch: &str, rows: &[SequenceRow], device: &Device) -> Vec<Vec<f32>> {
     let config = ModelConfig::from_json(&read("config.json"), "config.json").unwrap();
     let source = open(&folder.join("model.safetensors"));
     let mut model = Model::load(config, &source, device, Storage::SINGLE, &mut |_| {}).unwrap();
-    let (lora, _) =
-        LoraConfig::from_peft_json(&read("adapter/adapter_config.json"), "adapter_config.json").unwrap();
+    let lora =
+        LoraConfig::from_peft_json(&read("adapter/adapter_config.json"), "adapter_config.json").unwrap().lora;
     model.inject_lora(&lora, 1).unwrap();
     let values = std::fs::read(folder.join("adapter/adapter_model.safetensors")).unwrap();
     model.set_adapter(&read_adapter(&values, "adapter_model.safetensors").unwrap()).unwrap();

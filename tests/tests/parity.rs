@@ -108,7 +108,7 @@ fn with_adapter(arch: &str, name: &str, device: &Device) -> (Model, LoraConfig) 
 fn adapted(mut model: Model, arch: &str, name: &str) -> (Model, LoraConfig) {
     let folder = fixture(arch).join(name);
     let config = std::fs::read_to_string(folder.join("adapter_config.json")).unwrap();
-    let (lora, _) = LoraConfig::from_peft_json(&config, "adapter_config.json").unwrap();
+    let lora = LoraConfig::from_peft_json(&config, "adapter_config.json").unwrap().lora;
     model.inject_lora(&lora, 1).unwrap();
     pollster::block_on(model.begin_from_weights(&lora, 1)).unwrap();
     model.set_adapter(&adapter_values(&folder.join("adapter_model.safetensors"))).unwrap();
@@ -167,7 +167,7 @@ fn base_logits_in_both_styles_of_config() {
 }
 
 /// Adapters that also train something other than the blocks' linear layers, or that are initialized from a part of the weights.
-const BESIDE: [(&str, &str); 11] = [
+const BESIDE: [(&str, &str); 17] = [
     ("llama", "modules_to_save"),
     ("llama", "embedding_lm_head"),
     ("llama", "pissa"),
@@ -178,6 +178,12 @@ const BESIDE: [(&str, &str); 11] = [
     ("qwen2", "trainable_tokens"),
     ("qwen2", "modules_to_save"),
     ("qwen2", "tied_ends"),
+    ("smollm3", "tied_adapter"),
+    ("smollm3", "tied_head_adapter"),
+    ("smollm3", "tied_saved"),
+    ("smollm3", "base_of_ends"),
+    ("smollm3", "base_of_head"),
+    ("smollm3", "base_saved"),
     ("gpt2", "bias_all"),
 ];
 
@@ -532,9 +538,9 @@ fn what_pissa_leaves_is_saved_as_a_plain_adapter() {
         let files = pollster::block_on(adapter_files(&mut job, &optimizer, 1)).unwrap();
         let file = |name: &str| &files.iter().find(|(known, _)| known == name).unwrap().1;
         let config = String::from_utf8(file("adapter_config.json").clone()).unwrap();
-        let (plain, _) = LoraConfig::from_peft_json(&config, "adapter_config.json").unwrap();
+        let plain = LoraConfig::from_peft_json(&config, "adapter_config.json").unwrap().lora;
         let theirs = std::fs::read_to_string(folder.join("converted_lora/adapter_config.json")).unwrap();
-        let (theirs, _) = LoraConfig::from_peft_json(&theirs, "adapter_config.json").unwrap();
+        let theirs = LoraConfig::from_peft_json(&theirs, "adapter_config.json").unwrap().lora;
         assert_eq!(
             (plain.r, plain.lora_alpha, plain.init_lora_weights),
             (theirs.r, theirs.lora_alpha, theirs.init_lora_weights)
@@ -571,6 +577,40 @@ fn dora_begins_with_the_lengths_of_the_rows_and_learns_as_peft_s() {
         });
         assert_eq!(compared, 6);
     }
+}
+
+#[test]
+fn what_an_adapter_carries_of_embedding_and_head_is_saved_again() {
+    for (_, name) in BESIDE.into_iter().filter(|(arch, _)| *arch == "smollm3") {
+        let (mut model, lora) = with_adapter("smollm3", name, &Device::flex());
+        let arguments = TrainingArguments::default();
+        let optimizer = Optimizer::new(&mut model, &arguments);
+        let mut job = lorelei_tests::job(model, lora.clone(), arguments, Vec::new());
+        let files = pollster::block_on(adapter_files(&mut job, &optimizer, 1)).unwrap();
+        let file = |name: &str| &files.iter().find(|(known, _)| known == name).unwrap().1;
+        let config = String::from_utf8(file("adapter_config.json").clone()).unwrap();
+        let saved = LoraConfig::from_peft_json(&config, "adapter_config.json").unwrap().lora;
+        assert_eq!(saved.ensure_weight_tying, lora.ensure_weight_tying, "{name}");
+        let ours = read_adapter(file("adapter_model.safetensors"), "ours").unwrap();
+        let theirs = adapter_values(&fixture("smollm3").join(name).join("adapter_model.safetensors"));
+        assert_eq!(ours.keys().collect::<Vec<_>>(), theirs.keys().collect::<Vec<_>>(), "{name}");
+        for (key, (shape, values)) in theirs {
+            assert_eq!(ours[&key].0, shape, "{name} {key}");
+            assert_close(&format!("{name} {key}"), &ours[&key].1, &values, 0.0);
+        }
+    }
+}
+
+#[test]
+fn an_adapter_of_a_resized_vocabulary_is_refused_by_name() {
+    let (mut model, _) = with_adapter("smollm3", "base_saved", &Device::flex());
+    let mut values = adapter_values(&fixture("smollm3/base_saved/adapter_model.safetensors"));
+    values.insert("lm_head.weight".into(), (vec![97, 32], vec![0.0; 97 * 32]));
+    let error = model.set_adapter(&values).unwrap_err().to_string();
+    assert!(
+        error.contains("lm_head.weight is [97, 32] in the file") && error.contains("vocabulary"),
+        "{error}"
+    );
 }
 
 fn compare_adapter(model: &mut Model, path: &Path, what: &str) {

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use lorelei_models::{Model, Purpose};
+use lorelei_protocol::Notice;
 use lorelei_recipe::{FinetuningType, Recipe, TaskType};
 use miette::{Result, miette};
 
@@ -42,7 +43,7 @@ pub fn effective(mut recipe: Recipe) -> Result<Recipe> {
     {
         let task_type = recipe.lora.task_type;
         let folder = DiskFolder::from(Path::new(folder));
-        recipe.lora = pollster::block_on(lorelei_session::adapter_config(&folder)).map_err(report)?;
+        recipe.lora = pollster::block_on(lorelei_session::adapter_config(&folder)).map_err(report)?.lora;
         recipe.lora.task_type = task_type;
     }
     Ok(recipe)
@@ -55,6 +56,7 @@ pub fn effective(mut recipe: Recipe) -> Result<Recipe> {
 /// If it cannot be read or does not fit.
 pub fn load(model: &mut Model, folder: &str) -> Result<()> {
     let folder = DiskFolder::from(Path::new(folder));
-    pollster::block_on(lorelei_session::load_adapter(model, &folder)).map_err(report)?;
+    let notice = |notice: Notice| eprintln!("warning: {}", notice.message);
+    pollster::block_on(lorelei_session::load_adapter(model, &folder, notice)).map_err(report)?;
     Ok(())
 }

@@ -41,7 +41,12 @@ impl Planned {
             Some(lora) if trainable.target_modules(&modules).is_empty() => {
                 Err(report(ModelError::no_target(lora, &modules)))
             }
-            Some(_) | None => Ok((modules, trainable)),
+            Some(_) | None => {
+                for warning in trainable.unmatched(&modules) {
+                    eprintln!("warning: {warning}");
+                }
+                Ok((modules, trainable))
+            }
         }
     }
 

@@ -4,7 +4,7 @@ use lorelei_formats::{
     config::{LoraTarget, Module, ModuleShape, Role},
     peft::{self, AdapterPart},
 };
-use lorelei_recipe::{Bias, FinetuningType, LoraConfig, Recipe, RecipeError, TargetModules};
+use lorelei_recipe::{Bias, FinetuningType, LoraConfig, Recipe, RecipeError, TargetModules, Unmatched};
 
 use crate::{ModelShape, model_shape::own_elements};
 
@@ -26,6 +26,8 @@ pub struct Trainable {
     pub modules: Vec<ModuleTraining>,
     /// Tokens whose rows of the embedding train.
     pub tokens: Vec<usize>,
+    /// Whether embedding and head stay tied while one of them trains (`ensure_weight_tying`): what trains of the embedding serves as the head too.
+    pub keeps_tied: bool,
     /// The adapters' configuration with `target_modules` filled in; `None` in full fine-tuning.
     lora: Option<LoraConfig>,
 }
@@ -92,7 +94,12 @@ impl Trainable {
             let whole = !module.tied && !is_packed(module);
             ModuleTraining { adapter: None, whole, bias: !whole && module.shape.bias().is_some() }
         };
-        Self { modules: modules.iter().map(training).collect(), tokens: Vec::new(), lora: None }
+        Self {
+            modules: modules.iter().map(training).collect(),
+            tokens: Vec::new(),
+            keeps_tied: false,
+            lora: None,
+        }
     }
 
     /// Selects the parts of a model of `model_type` that adapters of `lora` train. `missing` are the modules of its head that the checkpoint lacks.
@@ -108,11 +115,13 @@ impl Trainable {
     ) -> Result<Self, RecipeError> {
         let lora = lora.with_default_targets(model_type)?;
         check_saved_names(&lora, modules)?;
+        let ends = Ends::new(&lora, modules);
         let mut trainings = Vec::with_capacity(modules.len());
         for module in modules {
-            let whole =
-                trains_with_head(module, missing.contains(&module.path)) || is_saved(&lora, &module.path);
-            let adapter = if whole { None } else { adapter_rank(&lora, module)? };
+            let whole = trains_with_head(module, missing.contains(&module.path))
+                || ends.chosen(module, |module| is_saved(&lora, &module.path));
+            let is_target = ends.chosen(module, |module| is_target(&lora, module));
+            let adapter = if whole || !is_target { None } else { Some(adapter_rank(&lora, module)?) };
             let bias = match lora.bias {
                 Bias::None => false,
                 Bias::All => true,
@@ -122,7 +131,7 @@ impl Trainable {
             trainings.push(ModuleTraining { adapter, whole, bias });
         }
         let tokens = trainable_tokens(&lora, modules, &trainings)?;
-        Ok(Self { modules: trainings, tokens, lora: Some(lora) })
+        Ok(Self { modules: trainings, tokens, keeps_tied: ends.keeps_tied(), lora: Some(lora) })
     }
 
     /// Returns the last parts of the names of the modules that get an adapter, each once, as PEFT writes them into `target_modules`: embedding and
@@ -173,6 +182,16 @@ impl Trainable {
         let biases = modules.iter().zip(&self.modules).filter(|(_, training)| training.bias);
         let biases: u64 = biases.map(|(module, _)| module.shape.bias().unwrap_or(0) as u64).sum();
         ParameterCounts { trainable, all: base + trainable - biases }
+    }
+
+    /// Returns the names and patterns of the adapters' configuration that match no module.
+    pub fn unmatched(&self, modules: &[Module]) -> Vec<Unmatched> {
+        let Some(lora) = &self.lora else { return Vec::new() };
+        let each = || modules.iter().zip(&self.modules);
+        let paths: Vec<&str> = each().map(|(module, _)| &module.path[..]).collect();
+        let adapted = each().filter(|(_, training)| training.adapter.is_some());
+        let adapted: Vec<&str> = adapted.map(|(module, _)| &module.path[..]).collect();
+        lora.unmatched(&paths, &adapted)
     }
 
     /// Returns the adapters' configuration with `target_modules` filled in; `None` in full fine-tuning.
@@ -240,16 +259,42 @@ fn check_saved_names(lora: &LoraConfig, modules: &[Module]) -> Result<(), Recipe
     Err(RecipeError::new("lora.modules_to_save", problem).with_help(help))
 }
 
-/// Returns the rank of the adapter that `lora` gives a module; `None` if it gives none.
-fn adapter_rank(lora: &LoraConfig, module: &Module) -> Result<Option<usize>, RecipeError> {
-    let path = &module.path;
-    let all_linear = lora.target_modules.as_ref().is_some_and(TargetModules::is_all_linear);
-    let target = module.lora_target();
-    if all_linear && target != LoraTarget::AllLinear
-        || !lora.selects(path, module.role == Role::LmHead, module.layer)
-    {
-        return Ok(None);
+/// Embedding and head that `ensure_weight_tying` keeps tied. PEFT keeps them so if the model ties them and the embedding has the usual name; for others
+/// it warns and lets them part.
+struct Ends<'m>(Option<[&'m Module; 2]>);
+
+impl<'m> Ends<'m> {
+    fn new(lora: &LoraConfig, modules: &'m [Module]) -> Self {
+        let find = |role: Role| modules.iter().find(|module| module.role == role);
+        let ends = find(Role::Embedding).zip(find(Role::LmHead));
+        let tied = ends.filter(|(embedding, head)| head.tied && embedding.last_name() == "embed_tokens");
+        Self(tied.filter(|_| lora.ensure_weight_tying).map(|(embedding, head)| [embedding, head]))
     }
+
+    fn keeps_tied(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Whether a module is chosen. Of a tied pair the embedding is, if either of them is.
+    fn chosen(&self, module: &Module, chosen: impl Fn(&Module) -> bool) -> bool {
+        match (self.0, module.role) {
+            (Some(pair), Role::Embedding) => pair.into_iter().any(chosen),
+            (Some(_), Role::LmHead) => false,
+            _ => chosen(module),
+        }
+    }
+}
+
+/// Whether `lora` gives a module an adapter.
+fn is_target(lora: &LoraConfig, module: &Module) -> bool {
+    let all_linear = lora.target_modules.as_ref().is_some_and(TargetModules::is_all_linear);
+    (!all_linear || module.lora_target() == LoraTarget::AllLinear)
+        && lora.selects(&module.path, module.role == Role::LmHead, module.layer)
+}
+
+/// Returns the rank of the adapter on a module that is a target.
+fn adapter_rank(lora: &LoraConfig, module: &Module) -> Result<usize, RecipeError> {
+    let (path, target) = (&module.path, module.lora_target());
     let refuse =
         |why: &str| Err(RecipeError::new("lora.target_modules", format!("it selects {path}: {why}")));
     let is_plain = !lora.use_dora && !lora.lora_bias && !lora.init_lora_weights.changes_the_base();
@@ -263,7 +308,20 @@ fn adapter_rank(lora: &LoraConfig, module: &Module) -> Result<Option<usize>, Rec
         (LoraTarget::Named, Role::LmHead) if lora.init_lora_weights.changes_the_base() => {
             refuse("pissa and olora are for the blocks' linear layers; leave the head out")
         }
-        (LoraTarget::Named | LoraTarget::AllLinear, _) => Ok(Some(lora.rank(path))),
+        (LoraTarget::Named | LoraTarget::AllLinear, _) => {
+            let rank = lora.rank(path);
+            match module.shape {
+                ModuleShape::Linear { size_out, size_in, .. }
+                    if lora.init_lora_weights.changes_the_base() && rank > size_out.min(size_in) =>
+                {
+                    let most = size_out.min(size_in);
+                    let problem = format!("r = {rank} is above the {most} singular values of {path}");
+                    let help = format!("lower it, or give {path} a rank of {most} or less in rank_pattern");
+                    Err(RecipeError::new("lora.r", problem).with_help(help))
+                }
+                _ => Ok(rank),
+            }
+        }
     }
 }
 

@@ -49,6 +49,9 @@ impl AdapterPart {
         Self::MagnitudeVector,
     ];
 
+    /// The matrices of an adapter on a linear layer.
+    pub const MATRICES: [Self; 2] = [Self::LoraA, Self::LoraB];
+
     /// Returns PEFT's name of the attribute, such as `lora_A`.
     pub fn name(self) -> &'static str {
         match self {
@@ -98,6 +101,11 @@ impl fmt::Display for AdapterPart {
 /// Returns the name of the bias of a module that has an adapter.
 pub fn base_layer_bias(module_path: &str) -> String {
     format!("{module_path}.{BASE_LAYER}.bias")
+}
+
+/// Returns the names that the base's own weight of a module has in an adapter file: beside an adapter, and without one.
+pub fn base_weights(module_path: &str) -> [String; 2] {
+    [format!("{module_path}.{BASE_LAYER}.weight"), format!("{module_path}.weight")]
 }
 
 /// Returns the name of the trainable rows of the embedding at `module_path`.

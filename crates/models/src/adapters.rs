@@ -7,7 +7,7 @@ use lorelei_formats::{
     AdapterPart,
     config::{Module, Role},
 };
-use lorelei_recipe::LoraConfig;
+use lorelei_recipe::{LoraConfig, Unmatched};
 
 use crate::{
     Adapter, EmbeddingAdapter, Linear, Model, ModelError, Rows, Weight, adapter::AdapterPlace,
@@ -38,9 +38,24 @@ impl Model {
                 self.put_adapter(&config, module, rank, seed)?;
             }
         }
+        if trainable.keeps_tied {
+            let head = self.path_of(Role::LmHead);
+            self.embedding_adapter = self.embedding_adapter.take().map(|own| own.with_head(&config, &head));
+        }
         self.draw_head(seed);
         self.train_extra(&trainable)?;
         Ok(selected)
+    }
+
+    /// Returns the names and patterns of `config` that match no module of the model.
+    ///
+    /// # Errors
+    ///
+    /// The errors of [`Model::inject_lora`].
+    pub fn unmatched(&self, config: &LoraConfig) -> Result<Vec<Unmatched>, ModelError> {
+        let trainable =
+            Trainable::with_lora(config, self.config.model_type, &self.modules, self.missing_modules())?;
+        Ok(trainable.unmatched(&self.modules))
     }
 
     /// Puts a new adapter of `rank` on a module.
@@ -81,7 +96,9 @@ impl Model {
     ///
     /// If names or shapes differ. Nothing is changed then.
     pub fn set_adapter(&mut self, values: &AdapterValues) -> Result<(), ModelError> {
-        let values = &self.unconverted(values);
+        let mut values = self.unconverted(values);
+        let base = self.take_base_weights(&mut values)?;
+        let values = &values;
         let mut missing = Vec::new();
         let mut wrong = None;
         let mut known = Vec::new();
@@ -108,6 +125,7 @@ impl Model {
                 self.visit_parameters(&mut |name, mut parameter| {
                     parameter.assign_host(values[name].1.clone(), &device);
                 });
+                self.replace_base(base);
                 return Ok(());
             }
         };
@@ -155,11 +173,17 @@ impl Model {
         self.visit_linears(&mut |_, linear| linear.merge());
     }
 
+    /// Returns the adapter of the language model's head: its own, or that of a tied embedding.
+    pub(crate) fn adapter_of_head(&self) -> Option<Adapter> {
+        let tied = || self.embedding_adapter.as_ref().and_then(EmbeddingAdapter::of_head);
+        self.head_adapter.clone().or_else(tied)
+    }
+
     fn merge_embedding_and_head(&mut self) {
         let head = self.head();
         if let Some(adapter) = self.embedding_adapter.take() {
-            // The embedding and the tied head are two tensors from here on.
-            if self.generates() {
+            // Unless the adapter serves both, the embedding and the tied head are two tensors from here on.
+            if self.generates() && adapter.head.is_none() {
                 self.lm_head.get_or_insert(head);
             }
             adapter.merge(&mut self.embed_tokens);

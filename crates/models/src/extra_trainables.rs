@@ -23,6 +23,11 @@ pub(crate) struct ExtraTrainables {
 }
 
 impl ExtraTrainables {
+    /// Whether the parameter of the checkpoint's `name` trains.
+    pub(crate) fn trains(&self, name: &str) -> bool {
+        self.name_of(name).is_some()
+    }
+
     /// Returns PEFT's name of a trainable parameter.
     fn name_of<'n>(&'n self, name: &'n str) -> Option<&'n str> {
         let saved = self.modules_to_save.contains(name).then_some(name);
@@ -38,7 +43,7 @@ impl Model {
         self.full_finetune
             || self.embedding_adapter.is_some()
             || self.trainable_tokens.is_some()
-            || names.any(|(name, _)| self.extra_trainables.name_of(&name).is_some())
+            || names.any(|(name, _)| self.extra_trainables.trains(&name))
     }
 
     /// Makes the parameters selected by `trainable` train beside the adapters, which are in place.
@@ -54,7 +59,9 @@ impl Model {
         let is_end = |module: &Module| matches!(module.role, Role::Embedding | Role::LmHead);
         if each().any(|(module, training)| is_end(module) && training.whole) {
             self.in_one_piece(&self.path_of(Role::Embedding))?;
-            self.untie();
+            if !trainable.keeps_tied {
+                self.untie();
+            }
         }
         for (module, training) in each() {
             self.train_own(module, *training);

@@ -6,6 +6,7 @@ mod adapters;
 mod attend;
 mod attention;
 mod backward;
+mod base_weights;
 mod cache;
 mod classifier;
 mod decompose;

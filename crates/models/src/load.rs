@@ -1,6 +1,6 @@
 //! Loading of a model onto a device, tensor by tensor, from a checkpoint or with random weights.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use burn::tensor::{DType, Device, FloatDType, Tensor, TensorData};
 use lorelei_estimate::trains_with_head;
@@ -242,6 +242,7 @@ impl Model {
             head_adapter: None,
             extra_trainables: ExtraTrainables::default(),
             trainable_tokens: None,
+            replaced: BTreeSet::new(),
             full_finetune: false,
             regularization: crate::Regularization::default(),
             modules: plan.into(),

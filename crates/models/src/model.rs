@@ -2,7 +2,7 @@
 //!
 //! The differences between architectures are in [`ModelConfig`]. Module paths, names and layouts are Hugging Face's, so that an adapter fits there.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use lorelei_formats::{
@@ -89,6 +89,8 @@ pub struct Model {
     pub(crate) head_adapter: Option<Adapter>,
     pub(crate) extra_trainables: ExtraTrainables,
     pub(crate) trainable_tokens: Option<TrainableTokens>,
+    /// Names of weights of the base that an adapter file replaced ([`Model::set_adapter`]).
+    pub(crate) replaced: BTreeSet<String>,
     /// Whether every weight trains, instead of adapters.
     pub(crate) full_finetune: bool,
     pub(crate) regularization: Regularization,
@@ -184,11 +186,11 @@ impl Model {
             return classifier.forward(&names, to_f32(self.normed(hidden)), mode);
         }
         let normed = self.normed(hidden);
-        let logits = match &self.head_adapter {
+        let logits = match self.adapter_of_head() {
             None => self.head().product(normed),
-            Some(adapter) => {
+            adapter => {
                 let weight = Weight::Dense(self.whole_head());
-                Linear { weight, bias: None, adapter: Some(adapter.clone()) }.forward(normed, mode)
+                Linear { weight, bias: None, adapter }.forward(normed, mode)
             }
         };
         self.capped(self.scaled(to_f32(logits)))
@@ -251,7 +253,7 @@ impl Model {
         }
         let every_row = rows.iter().copied().eq(0..hidden.dims()[0] as i32);
         let chosen = if every_row { hidden } else { hidden.select(0, self.index(rows)) };
-        let plain = self.classifier.is_none() && self.head_adapter.is_none();
+        let plain = self.classifier.is_none() && self.adapter_of_head().is_none();
         if self.config.scalars.logits_softcap.is_none() && plain {
             // The head has no bias, so that scaled rows give scaled logits.
             let (normed, head) = (self.scaled(self.normed(chosen)), self.head());

@@ -338,11 +338,11 @@ fn not_yet(name: &str, value: &Json) -> Complaint {
     Complaint::new(format!("{name} = {value} is not supported yet"))
 }
 
-fn bad_regex(name: &str, pattern: &str, error: &regex::Error) -> Complaint {
+fn bad_regex(name: &str, pattern: &str, error: &fancy_regex::Error) -> Complaint {
     let text = error.to_string();
     let reason = text.lines().last().unwrap_or_default().trim_start_matches("error: ");
     Complaint::new(format!("{name}: {pattern:?} is not a regex that can be used: {reason}"))
-        .help("back references and look-around are not available; a list of names may do".into())
+        .help("patterns are Python's; a list of names may do".into())
 }
 
 /// Returns the strings of a list of strings, or, if `one`, a single string.

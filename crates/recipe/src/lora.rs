@@ -87,6 +87,9 @@ settings! {
         /// Tokens whose rows of the embedding are trained and saved with the adapter.
         #[serde(skip_serializing_if = "Option::is_none")]
         trainable_token_indices: Option<TokenIndices> = None => Kind::TokenIndices.zh("训练哪些词元的嵌入，并随适配器保存。");
+        /// Whether embedding and head stay tied where the model ties them: what trains of one serves as the other too. Without it they are
+        /// separate once one of them trains.
+        ensure_weight_tying: bool = false => Kind::Bool.zh("模型的词嵌入与输出层共享权重时，是否保持共享：对其中之一的训练同样作用于另一个。");
         /// Weight-decomposed adaptation (DoRA).
         use_dora: bool = false => Kind::Bool.zh("权重分解的适配（DoRA）。");
         /// Whether the base weight is stored (in, out), as GPT-2's `Conv1D` has it.

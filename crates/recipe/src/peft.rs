@@ -6,30 +6,52 @@ use crate::fields::{self, Table};
 use crate::model::id_and_revision;
 use crate::read::{lora, place, section};
 use crate::source::{Source, Value};
-use crate::{LoraConfig, RecipeError};
+use crate::{LoraConfig, RecipeError, Warning};
 
 /// The version of PEFT whose file format is written.
 pub const PEFT_VERSION: &str = "0.21.2";
 
+/// The content of an `adapter_config.json`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PeftConfig {
+    /// The configuration of the adapter.
+    pub lora: LoraConfig,
+    /// The base model that the file names.
+    pub base_model: Option<String>,
+    /// Warnings about keys that are unknown here and switch something on, such as a newer PEFT's.
+    pub warnings: Vec<Warning>,
+}
+
 impl LoraConfig {
-    /// Reads an `adapter_config.json`. Returns the configuration, and the base model that it names. Errors call the file
-    /// `file_name`. Unknown keys (a newer PEFT's) are skipped.
+    /// Reads an `adapter_config.json`. Errors and warnings call the file `file_name`.
     ///
     /// # Errors
     /// If the adapter is not LoRA, or uses something that Lorelei does not have. The error has a line and a column, like
     /// those of [`crate::Recipe::from_json`].
-    pub fn from_peft_json(text: &str, file_name: &str) -> Result<(LoraConfig, Option<String>), RecipeError> {
+    pub fn from_peft_json(text: &str, file_name: &str) -> Result<PeftConfig, RecipeError> {
         let source = Source::new(file_name, text);
         let entries = source.json()?;
         let section = section(&source, Table::Lora, &entries, true).map_err(short)?;
-        let config = lora(section.values).map_err(|error| short(source.locate(None, error)))?;
-        config.validate().map_err(|error| short(source.locate(place(&section.places, &error.key), error)))?;
+        let lora = lora(section.values).map_err(|error| short(source.locate(None, error)))?;
+        lora.validate().map_err(|error| short(source.locate(place(&section.places, &error.key), error)))?;
         let base = entries.iter().find(|entry| entry.name == "base_model_name_or_path");
-        let base = match base.map(|entry| &entry.node.value) {
+        let base_model = match base.map(|entry| &entry.node.value) {
             Some(Value::Text(name)) => Some(name.clone()),
             _ => None,
         };
-        Ok((config, base))
+        let version = entries.iter().find(|entry| entry.name == "peft_version");
+        let writer = match version.map(|entry| &entry.node.value) {
+            Some(Value::Text(version)) => format!("; PEFT {version} wrote the file"),
+            _ => String::new(),
+        };
+        let unknown = |(key, at): (String, usize)| {
+            let message = format!(
+                "{key} is unknown here and was passed over{writer}: the adapter may compute something else where it is known"
+            );
+            source.locate_warning(Some(at), Warning::new(key, message))
+        };
+        let warnings = section.unknown.into_iter().map(unknown).collect();
+        Ok(PeftConfig { lora, base_model, warnings })
     }
 
     /// Writes `adapter_config.json` with the keys of PEFT 0.21, in their order.

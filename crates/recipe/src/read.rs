@@ -36,6 +36,8 @@ pub(crate) struct Section {
     pub(crate) warnings: Vec<Warning>,
     /// Path of each setting (`lora.r`) and the place of its key.
     pub(crate) places: Vec<(String, usize)>,
+    /// Keys of a newer PEFT that are unknown here and switch something on, with the places of the keys.
+    pub(crate) unknown: Vec<(String, usize)>,
 }
 
 fn recipe(source: &Source<'_>, entries: &[Entry]) -> Result<(Recipe, Vec<Warning>), RecipeError> {
@@ -69,7 +71,7 @@ fn recipe(source: &Source<'_>, entries: &[Entry]) -> Result<(Recipe, Vec<Warning
     Ok((recipe, warnings))
 }
 
-/// Checks the entries of a table. `newer_too` skips unknown keys, which a file written by a newer PEFT may have.
+/// Checks the entries of a table. With `newer_too`, unknown keys are no errors: a file written by a newer PEFT may have some.
 pub(crate) fn section(
     source: &Source<'_>,
     table: Table,
@@ -81,6 +83,9 @@ pub(crate) fn section(
         let locate = |error| source.locate(Some(*at), error);
         let Some(field) = fields::find(table, name) else {
             if newer_too {
+                if node.is_active() {
+                    section.unknown.push((name.clone(), *at));
+                }
                 continue;
             }
             return Err(locate(unknown_key(table, name)));

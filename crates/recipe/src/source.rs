@@ -37,6 +37,19 @@ pub(crate) enum Value {
     Other(&'static str),
 }
 
+impl Node {
+    /// Whether the value switches something on: it is not null, false or empty.
+    pub(crate) fn is_active(&self) -> bool {
+        match &self.value {
+            Value::Null | Value::Bool(false) => false,
+            Value::Text(text) => !text.is_empty(),
+            Value::List(list) => !list.is_empty(),
+            Value::Table(entries) => !entries.is_empty(),
+            Value::Bool(true) | Value::Int(_) | Value::Float(_) | Value::Other(_) => true,
+        }
+    }
+}
+
 /// An entry of a table: `name = node`.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Entry {

@@ -1,6 +1,6 @@
 //! The choice of the modules that get an adapter: PEFT's `check_target_module_exists`, and its defaults by architecture.
 
-use regex::Regex;
+use fancy_regex::Regex;
 use serde::{Deserialize, Serialize};
 
 use crate::{LoraConfig, RecipeError};
@@ -21,7 +21,7 @@ impl TargetModules {
         matches!(self, Self::Pattern(pattern) if pattern.eq_ignore_ascii_case("all-linear"))
     }
 
-    fn names(&self, module_path: &str) -> bool {
+    pub(crate) fn names(&self, module_path: &str) -> bool {
         match self {
             Self::List(names) => names.iter().any(|name| is_or_ends_with(module_path, name)),
             Self::Pattern(pattern) => whole_match(pattern, module_path),
@@ -101,30 +101,35 @@ pub(crate) fn first_matching_key<'a>(
     mut keys: impl Iterator<Item = &'a String>,
     path: &str,
 ) -> Option<&'a String> {
-    keys.find(|key| end_pattern(key).is_ok_and(|pattern| pattern.is_match(path)))
+    keys.find(|key| end_pattern(key).is_ok_and(|pattern| matches(&pattern, path)))
 }
 
 /// Compiles the regex of a key of `rank_pattern` or `alpha_pattern`.
-pub(crate) fn end_pattern(key: &str) -> Result<Regex, regex::Error> {
+pub(crate) fn end_pattern(key: &str) -> Result<Regex, fancy_regex::Error> {
     Regex::new(&format!(r"\A(?:.*\.)?(?:{key})\z"))
 }
 
 /// Compiles the regex of a string given as `target_modules`.
-pub(crate) fn whole_pattern(pattern: &str) -> Result<Regex, regex::Error> {
+pub(crate) fn whole_pattern(pattern: &str) -> Result<Regex, fancy_regex::Error> {
     Regex::new(&format!(r"\A(?:{pattern})\z"))
 }
 
 /// Compiles the regex of a name in `layers_pattern`. The first number after the name counts, not the last (an expert's).
-pub(crate) fn layer_pattern(pattern: &str) -> Result<Regex, regex::Error> {
+pub(crate) fn layer_pattern(pattern: &str) -> Result<Regex, fancy_regex::Error> {
     Regex::new(&format!(r"\A(?:|.*?\.)(?:{pattern})\.(?P<idx>[0-9]+)\."))
 }
 
 fn whole_match(pattern: &str, path: &str) -> bool {
-    whole_pattern(pattern).is_ok_and(|pattern| pattern.is_match(path))
+    whole_pattern(pattern).is_ok_and(|pattern| matches(&pattern, path))
+}
+
+/// Whether a pattern matches. A pattern that backtracks a million times on a path is given up, and matches nothing.
+pub(crate) fn matches(pattern: &Regex, path: &str) -> bool {
+    pattern.is_match(path).unwrap_or(false)
 }
 
 fn index_after(pattern: &str, path: &str) -> Option<usize> {
-    layer_pattern(pattern).ok()?.captures(path)?.name("idx")?.as_str().parse().ok()
+    layer_pattern(pattern).ok()?.captures(path).ok()??.name("idx")?.as_str().parse().ok()
 }
 
 fn is_or_ends_with(path: &str, name: &str) -> bool {

@@ -1,6 +1,6 @@
 //! Any text gives a recipe or an error, never a panic.
 
-use lorelei_recipe::{Imported, LoraConfig, Recipe, StepPlan, decode_link, encode_link};
+use lorelei_recipe::{Imported, LoraConfig, PeftConfig, Recipe, StepPlan, decode_link, encode_link};
 use proptest::prelude::*;
 
 const RECIPE: &str = r#"[model]
@@ -91,7 +91,7 @@ fn read(text: &str) {
             }
         }
     }
-    if let Ok((config, _)) = LoraConfig::from_peft_json(text, "f") {
+    if let Ok(PeftConfig { lora: config, .. }) = LoraConfig::from_peft_json(text, "f") {
         config.to_peft_json("base", &[]);
     }
     for name in ["f", "f.py", "f.json", "f.yaml"] {

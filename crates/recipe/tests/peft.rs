@@ -1,6 +1,6 @@
 //! `adapter_config.json`, and the target modules of an adapter.
 
-use lorelei_recipe::{LoraConfig, TargetModules};
+use lorelei_recipe::{LoraConfig, PeftConfig, Recipe, TargetModules};
 use serde_json::Value as Json;
 
 const PLAIN: &str = include_str!("fixtures/adapter_config.json");
@@ -19,7 +19,8 @@ fn names(config: &Json) -> Vec<String> {
 fn what_peft_wrote_is_read_and_written_as_it_was() {
     for theirs in [PLAIN, PATTERNS, REGEX, LAYERS] {
         let expected: Json = serde_json::from_str(theirs).unwrap();
-        let (config, base) = LoraConfig::from_peft_json(theirs, "adapter_config.json").unwrap();
+        let PeftConfig { lora: config, base_model: base, .. } =
+            LoraConfig::from_peft_json(theirs, "adapter_config.json").unwrap();
         assert_eq!(base.as_deref(), Some("tiny/llama"));
         let ours = config.to_peft_json("tiny/llama", &names(&expected));
         let found: Json = serde_json::from_str(&ours).unwrap();
@@ -48,8 +49,82 @@ fn an_alpha_that_is_not_whole_stays_so() {
     assert!(all.to_peft_json("base", &["up".into()]).contains("\"target_modules\": [\n    \"up\"\n  ]"));
     // One layer's module must not become every layer's in the file.
     let one = LoraConfig { target_modules: Some(TargetModules::List(vec!["layers.0.up".into()])), ..config };
-    let (again, _) = LoraConfig::from_peft_json(&one.to_peft_json("base", &["up".into()]), "a.json").unwrap();
+    let again = LoraConfig::from_peft_json(&one.to_peft_json("base", &["up".into()]), "a.json").unwrap().lora;
     assert_eq!(again, one);
+}
+
+#[test]
+fn patterns_are_python_s_with_look_around() {
+    let config = |pattern: &str| {
+        let mut config: Json = serde_json::from_str(PLAIN).unwrap();
+        config["target_modules"] = pattern.into();
+        LoraConfig::from_peft_json(&config.to_string(), "a.json").unwrap().lora
+    };
+    let paths = [
+        "model.embed_tokens",
+        "model.layers.0.self_attn.q_proj",
+        "model.layers.10.self_attn.o_proj",
+        "model.layers.3.mlp.up_proj",
+        "lm_head",
+    ];
+    for (pattern, selected) in [
+        (r"^(?!.*(lm_head|embed)).*(q_proj|o_proj)$", &[1, 2][..]),
+        (r"^(model\.layers(?=\.).*\.(q_proj|v_proj|down_proj))$", &[1]),
+        (r".*(?<!mlp)\.\w+_proj", &[1, 2]),
+        (r"(?P<stem>model)\.layers\.(?P<n>\d)(?P=n)?\..*", &[1, 3]),
+        (r"model\.layers\.(\d)\1?\..*", &[1, 3]),
+        (r"(?i).*\.Q_PROJ\Z", &[1]),
+        (r".*\.layers\.[0-9]{,1}\..*proj", &[1, 3]),
+    ] {
+        let config = config(pattern);
+        let found: Vec<usize> =
+            (0..paths.len()).filter(|at| config.selects(paths[*at], false, None)).collect();
+        assert_eq!(found, selected, "{pattern}");
+    }
+    let error = LoraConfig::from_peft_json(r#"{"peft_type": "LORA", "target_modules": "(?!"}"#, "a.json")
+        .unwrap_err();
+    assert_eq!((error.key.as_str(), error.line), ("target_modules", 1), "{error}");
+}
+
+#[test]
+fn keys_of_a_newer_peft_are_warned_of_if_they_switch_something_on() {
+    let text = r#"{
+  "peft_type": "LORA", "peft_version": "0.29.0", "r": 4,
+  "use_hyperlora": true,
+  "lora_gate": "sigmoid",
+  "later_a": null, "later_b": false, "later_c": "", "later_d": [], "later_e": {}
+}"#;
+    let read = LoraConfig::from_peft_json(text, "adapter_config.json").unwrap();
+    let warned: Vec<(&str, usize)> =
+        read.warnings.iter().map(|warning| (&warning.key[..], warning.line)).collect();
+    assert_eq!(warned, [("use_hyperlora", 3), ("lora_gate", 4)]);
+    assert!(read.warnings[0].message.contains("PEFT 0.29.0 wrote the file"), "{}", read.warnings[0]);
+    assert_eq!(LoraConfig::from_peft_json(PLAIN, "a.json").unwrap().warnings, []);
+}
+
+#[test]
+fn names_and_patterns_that_match_nothing_are_warned_of() {
+    let read = |text: &str| Recipe::from_toml(text, "r.toml").unwrap().0.lora;
+    let modules = ["layers.0.q_proj", "layers.0.k_proj", "layers.0.up"];
+    let warned = |text: &str| {
+        let warnings = read(text).unmatched(&modules, &modules[..1]);
+        warnings.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        warned("[lora]\nrank_pattern = { q_porj = 32 }\nalpha_pattern = { k_proj = 1, \".*q_proj\" = 2 }"),
+        [
+            r#"lora.rank_pattern: "q_porj" matches no module that gets an adapter; is "q_proj" meant?"#,
+            r#"lora.alpha_pattern: "k_proj" matches no module that gets an adapter; is "q_proj" meant?"#,
+        ]
+    );
+    assert_eq!(
+        warned("[lora]\ntarget_modules = [\"q_proj\", \"query\"]\nexclude_modules = [\"kproj\"]"),
+        [
+            r#"lora.target_modules: "query" matches no module of this model"#,
+            r#"lora.exclude_modules: "kproj" matches no module of this model; is "k_proj" meant?"#,
+        ]
+    );
+    assert_eq!(warned("[lora]\ntarget_modules = [\"q_proj\", \"layers.0.up\"]"), [""; 0]);
 }
 
 #[test]
@@ -60,7 +135,7 @@ fn what_we_do_not_have_is_an_error_that_names_it() {
         LoraConfig::from_peft_json(&serde_json::to_string_pretty(&config).unwrap(), "a.json")
     };
     for (key, value) in [
-        ("ensure_weight_tying", true.into()),
+        ("use_qalora", true.into()),
         ("bias", "some".into()),
         ("init_lora_weights", "corda".into()),
         ("init_lora_weights", "pissa_niter_x".into()),
@@ -74,10 +149,10 @@ fn what_we_do_not_have_is_an_error_that_names_it() {
         assert_eq!(error.key, key);
         assert!(error.line > 1 && error.to_string().contains(key), "{error}");
     }
-    let error = change("ensure_weight_tying", true.into()).unwrap_err();
+    let error = change("use_qalora", true.into()).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "a.json:9:3: ensure_weight_tying = true is not supported: adapters of tied embeddings are not there yet; leave it out, or at its default, false"
+        "a.json:43:3: use_qalora = true is not supported: QALoRA is not there yet; leave it out, or at its default, false"
     );
     for (key, value) in [
         ("a_later_setting", serde_json::json!({ "x": [1] })),
@@ -100,14 +175,15 @@ fn what_we_do_not_have_is_an_error_that_names_it() {
         change(key, value).unwrap();
     }
     let old = r#"{"peft_type": "LORA", "r": 16, "lora_alpha": 32.0, "target_modules": "all-linear"}"#;
-    let (config, base) = LoraConfig::from_peft_json(old, "old.json").unwrap();
+    let PeftConfig { lora: config, base_model: base, .. } =
+        LoraConfig::from_peft_json(old, "old.json").unwrap();
     assert_eq!((config.r, config.lora_alpha, base), (16, 32.0, None));
     assert!(LoraConfig::from_peft_json("[1]", "x").is_err() && LoraConfig::from_peft_json("", "x").is_err());
 }
 
 #[test]
 fn patterns_give_rank_alpha_and_scale() {
-    let (mut config, _) = LoraConfig::from_peft_json(PATTERNS, "a.json").unwrap();
+    let mut config = LoraConfig::from_peft_json(PATTERNS, "a.json").unwrap().lora;
     let module = |layer: usize, rest: &str| format!("model.layers.{layer}.{rest}");
     let found =
         |config: &LoraConfig, path: &str| (config.rank(path), config.alpha(path), config.scaling(path));
@@ -134,7 +210,7 @@ fn modules_are_selected_as_in_peft() {
         paths.retain(|path| path != "model.embed_tokens" && config.selects(path, path == "lm_head", None));
         paths.iter().map(|path| path.replace("model.layers.", "")).collect()
     };
-    let read = |text: &str| LoraConfig::from_peft_json(text, "a.json").unwrap().0;
+    let read = |text: &str| LoraConfig::from_peft_json(text, "a.json").unwrap().lora;
     assert_eq!(
         selected(&read(PLAIN)),
         ["0.self_attn.q_proj", "0.self_attn.v_proj", "1.self_attn.q_proj", "1.self_attn.v_proj"]

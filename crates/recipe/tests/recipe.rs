@@ -110,8 +110,8 @@ fn an_error_says_where_what_and_the_way_out() {
             "recipe.toml:2:1: lora_alpha takes a number, x > 0; NaN is not a finite number",
         ),
         (
-            "[lora]\nensure_weight_tying = true",
-            "recipe.toml:2:1: ensure_weight_tying = true is not supported: adapters of tied embeddings are not there yet; leave it out, or at its default, false",
+            "[lora]\nuse_qalora = true",
+            "recipe.toml:2:1: use_qalora = true is not supported: QALoRA is not there yet; leave it out, or at its default, false",
         ),
         (
             "[lora]\ninit_lora_weights = \"corda\"",
@@ -207,10 +207,7 @@ fn one_setting_is_changed() {
         ("lora.lora_aplha=1", "did you mean \"lora_alpha\"?"),
         ("loar.r=1", "did you mean [lora]?"),
         ("lora.r", "a value is missing; write table.key=value, such as lora.r=16"),
-        (
-            "lora.ensure_weight_tying=true",
-            "adapters of tied embeddings are not there yet; leave it out, or at its default, false",
-        ),
+        ("lora.use_qalora=true", "QALoRA is not there yet; leave it out, or at its default, false"),
         ("training.lr_scheduler_type=greedy", "not supported yet"),
     ] {
         let error = recipe.set(text).unwrap_err().to_string();
@@ -283,7 +280,7 @@ fn every_field_has_a_row_in_the_features() {
         text.starts_with("### [model]\n\n| Field | Default | Transformers default | State | Note |\n|---|")
     );
     assert!(text.contains(
-        "| `ensure_weight_tying` | `false` | `false` | refused | Keep tied weights tied. Adapters of tied embeddings are not there yet. |"
+        "| `use_qalora` | `false` | `false` | refused | Adapters for GPTQ weights with pooled inputs. QALoRA is not there yet. |"
     ));
     assert!(text.contains("| `r` | `8` | `8` | yes | Rank of the update. Takes an integer, 1 to 4096. |"));
     for line in text.lines().filter(|line| line.starts_with('|')) {

@@ -3,7 +3,8 @@
 use lorelei_data::{LABELS_FILE, Labels};
 use lorelei_formats::{SafetensorsFile, peft::adapter_num_labels};
 use lorelei_models::{Model, Purpose, read_adapter};
-use lorelei_recipe::{LoraConfig, TaskType};
+use lorelei_protocol::Notice;
+use lorelei_recipe::{LoraConfig, PeftConfig, TaskType};
 
 use crate::{Folder, Result};
 
@@ -16,7 +17,7 @@ pub(crate) const ADAPTER_FILE: &str = "adapter_model.safetensors";
 ///
 /// If it cannot be read.
 pub async fn adapter_purpose(folder: &impl Folder) -> Result<Purpose> {
-    let task = adapter_config(folder).await?.task_type;
+    let task = adapter_config(folder).await?.lora.task_type;
     if !matches!(task, Some(TaskType::SeqCls | TaskType::TokenCls)) {
         return Ok(Purpose { task, num_labels: None });
     }
@@ -33,21 +34,28 @@ const IS_PEFT: &str = "is it a PEFT adapter's folder?";
 /// # Errors
 ///
 /// If it cannot be read.
-pub async fn adapter_config(folder: &impl Folder) -> Result<LoraConfig> {
+pub async fn adapter_config(folder: &impl Folder) -> Result<PeftConfig> {
     const CONFIG: &str = "adapter_config.json";
     let bytes = folder.need(CONFIG, IS_PEFT).await?;
     let name = format!("{}/{CONFIG}", folder.name());
-    let (config, _) = LoraConfig::from_peft_json(&String::from_utf8_lossy(&bytes), &name)?;
-    Ok(config)
+    Ok(LoraConfig::from_peft_json(&String::from_utf8_lossy(&bytes), &name)?)
 }
 
-/// Loads a PEFT adapter into the model. Returns its configuration and the last parts of the names of its target modules.
+/// Loads a PEFT adapter into the model. Returns its configuration and the last parts of the names of its target modules. Calls `notice` for each
+/// setting that is passed over.
 ///
 /// # Errors
 ///
 /// If it cannot be read or does not fit.
-pub async fn load_adapter(model: &mut Model, folder: &impl Folder) -> Result<(LoraConfig, Vec<String>)> {
-    let lora = adapter_config(folder).await?;
+pub async fn load_adapter(
+    model: &mut Model,
+    folder: &impl Folder,
+    notice: impl Fn(Notice),
+) -> Result<(LoraConfig, Vec<String>)> {
+    let PeftConfig { lora, warnings, .. } = adapter_config(folder).await?;
+    for warning in warnings {
+        notice(Notice::new("unknown_adapter_setting", warning.to_string()).with("setting", warning.key));
+    }
     let targets =
         model.inject_lora(&lora, 0).map_err(|error| crate::SessionError::from(error).of(folder.name()))?;
     model.begin_from_weights(&lora, 0).await?;

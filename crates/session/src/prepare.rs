@@ -124,11 +124,16 @@ pub async fn adapt<H: Host>(
             Ok((None, Vec::new()))
         }
         (FinetuningType::Lora, Some(adapter)) => {
-            let (lora, targets) = load_adapter(model, &host.adapter(adapter).await?).await?;
+            let (lora, targets) =
+                load_adapter(model, &host.adapter(adapter).await?, |notice| host.notice(notice)).await?;
             Ok((Some(lora), targets))
         }
         (FinetuningType::Lora, None) => {
             let targets = model.inject_lora(&recipe.lora, recipe.training.seed)?;
+            for one in model.unmatched(&recipe.lora)? {
+                let notice = Notice::new("unmatched", one.to_string());
+                host.notice(notice.with("setting", one.setting).with("name", one.name));
+            }
             model.begin_from_weights(&recipe.lora, recipe.training.seed).await?;
             Ok((Some(recipe.lora.clone()), targets))
         }
@@ -164,7 +169,7 @@ async fn restore<H: Host>(
 
 /// Refuses a checkpoint whose adapter computes something else than the recipe's: another scale, another rank, or weights that began otherwise.
 async fn same_adapter(folder: &impl Folder, lora: &LoraConfig) -> Result<()> {
-    let before = adapter_config(folder).await?;
+    let before = adapter_config(folder).await?.lora;
     // What begins from the base's weights is saved as a plain adapter of twice the rank.
     let now = if lora.init_lora_weights.changes_the_base() { lora.converted() } else { lora.clone() };
     let settings = |lora: &LoraConfig| {

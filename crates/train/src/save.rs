@@ -46,6 +46,13 @@ pub async fn adapter_files(
         let shape = shapes[&name].clone();
         adapter.insert(parameter_key(&name), AdapterTensor { shape, values });
     }
+    for (name, shape, values) in job.model.replaced_weights() {
+        let values = to_host(&values).await.map_err(|reason| TrainError::Device { step, reason })?;
+        adapter.insert(parameter_key(&name), AdapterTensor { shape, values });
+    }
+    if let Some((embedding, head)) = job.model.tied_ends() {
+        write_tied_head(&mut adapter, &embedding, &head);
+    }
     // PEFT determines it in the same way, and writes it into the file.
     lora.fan_in_fan_out = job.model.config().stored_in_out;
     // With the task, PEFT creates the model with the head, and reads the head from the file.
@@ -66,6 +73,29 @@ pub async fn adapter_files(
         ("adapter_model.safetensors".into(), write_adapter(&adapter)?),
         ("adapter_config.json".into(), config.into_bytes()),
     ])
+}
+
+/// Adds the tensors of a head that shares those of the embedding, as PEFT does: the adapter's matrices transposed, or the whole weight.
+fn write_tied_head(adapter: &mut Adapter, embedding: &str, head: &str) {
+    let matrices = [
+        (AdapterPart::LoraEmbeddingB, AdapterPart::LoraA),
+        (AdapterPart::LoraEmbeddingA, AdapterPart::LoraB),
+    ];
+    for (from, to) in matrices {
+        if let Some(matrix) = adapter.get(&from.key(embedding)).and_then(transposed) {
+            adapter.insert(to.key(head), matrix);
+        }
+    }
+    let key = |path: &str| parameter_key(&format!("{path}.weight"));
+    if let Some(weight) = adapter.get(&key(embedding)).cloned() {
+        adapter.insert(key(head), weight);
+    }
+}
+
+fn transposed(tensor: &AdapterTensor) -> Option<AdapterTensor> {
+    let [rows, columns] = tensor.shape[..] else { return None };
+    let values = (0..rows * columns).map(|at| tensor.values[at % rows * columns + at / rows]).collect();
+    Some(AdapterTensor { shape: vec![columns, rows], values })
 }
 
 /// Converts adapters that were initialized from the base weights to plain ones of twice the rank, `[B, -B₀]·[A; A₀]`, which fit the original base.

@@ -55,6 +55,10 @@ fn chinese(code: &str) -> Option<&'static str> {
             "第 {step} 步 {what} 为 {value}：训练已发散；最后一个检查点之后没有保存。请降低 learning_rate（LoRA 适合 1e-4 到 5e-4），延长预热，或将 max_grad_norm 保持为 1.0"
         }
         "device" => "设备在第 {step} 步失败：{reason}",
+        "unmatched" => "{setting} 中的 {name} 没有匹配到模型的任何模块",
+        "unknown_adapter_setting" => {
+            "适配器的设置 {setting} 无法识别，已忽略：在支持它的程序中，适配器的结果可能不同"
+        }
         "unused_tensors" => "检查点中有 {count} 个张量未使用：{names}",
         "stopped_early" => "在第 {step} 步停止：eval_{metric} 已连续 {count} 次验证没有改进",
         "best_loaded" => "最好的是第 {step} 步的 eval_{metric} {value}：所学内容取自 {checkpoint}",

@@ -4,10 +4,10 @@ use burn::tensor::{Int, Tensor};
 use lorelei_formats::AdapterPart;
 use lorelei_recipe::LoraConfig;
 
-use super::AdapterPlace;
+use super::{Adapter, AdapterPlace, LoraAdapter};
 use crate::{
     Parameter, Rows,
-    init::Draw,
+    init::{Draw, fnv1a},
     precision::{cast, dtype, to_f32},
 };
 
@@ -20,6 +20,8 @@ pub struct EmbeddingAdapter {
     pub b: Tensor<2>,
     /// Factor `s`, computed as for a linear layer.
     pub scale: f32,
+    /// The adapter's use by a tied head, if the head stays tied: the probability that an element of its input is dropped, and its dropout stream.
+    pub head: Option<(f32, u64)>,
 }
 
 impl EmbeddingAdapter {
@@ -30,7 +32,28 @@ impl EmbeddingAdapter {
             a: Tensor::zeros([rank, vocab], device),
             b: Draw::new(seed, path).tensor([hidden, rank], device, |draw| draw.normal(1.0)),
             scale: config.scaling(path) as f32,
+            head: None,
         }
+    }
+
+    /// Makes the adapter serve the tied head at `path` too.
+    pub(crate) fn with_head(self, config: &LoraConfig, path: &str) -> Self {
+        Self { head: Some((config.lora_dropout as f32, fnv1a(path))), ..self }
+    }
+
+    /// Returns the adapter `[vocab, hidden]` of the tied head, if the head stays tied: the transposed matrices, as in PEFT.
+    pub(crate) fn of_head(&self) -> Option<Adapter> {
+        let (dropout, dropout_stream) = self.head?;
+        Some(Adapter::Lora(LoraAdapter {
+            a: self.b.clone().transpose(),
+            b: self.a.clone().transpose(),
+            bias: None,
+            dora: None,
+            beginning: None,
+            scale: self.scale,
+            dropout,
+            dropout_stream,
+        }))
     }
 
     /// Computes the addition to the embeddings of `ids`, `[ids, hidden]`. There is no dropout, as in PEFT.

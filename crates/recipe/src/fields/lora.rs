@@ -6,7 +6,6 @@ use super::{Field, others};
 pub(super) const OTHERS: &[Field] = others! { Lora;
     inference_mode: "false" also ["true"], Ignored("PEFT sets it when it saves"), "Whether the adapter is only used, not trained.";
     target_parameters: "null" also ["[]"], Refused("adapters of bare parameters (fused experts) are not there yet"), "Parameters, rather than modules, that get an adapter.";
-    ensure_weight_tying: "false", Refused("adapters of tied embeddings are not there yet"), "Keep tied weights tied.";
     layer_replication: "null" also ["[]"], Refused("stacking copies of layers is not there yet"), "Ranges of layers to repeat.";
     loftq_config: "{}", Refused("LoftQ changes the base weights and is not there"), "Settings of LoftQ.";
     eva_config: "null", Refused("EVA initialisation is not there yet"), "Settings of EVA.";

@@ -1,0 +1,60 @@
+//! Names and patterns of `[lora]` that match no module of a model. PEFT passes over them in silence.
+
+use std::fmt;
+
+use crate::suggest::nearest;
+use crate::targets::{end_pattern, matches};
+use crate::{LoraConfig, TargetModules};
+
+/// A name or pattern of `[lora]` that matches no module.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unmatched {
+    /// The setting, such as `lora.rank_pattern`.
+    pub setting: &'static str,
+    /// The name or pattern.
+    pub name: String,
+    /// What it does not match, and what may be meant.
+    problem: String,
+}
+
+impl fmt::Display for Unmatched {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {:?} matches {}", self.setting, self.name, self.problem)
+    }
+}
+
+impl LoraConfig {
+    /// Returns each name of `target_modules` and `exclude_modules` that matches none of the `modules`, and each key of
+    /// `rank_pattern` and `alpha_pattern` that matches none of the `adapted` ones. Both are lists of paths.
+    pub fn unmatched(&self, modules: &[&str], adapted: &[&str]) -> Vec<Unmatched> {
+        let mut found = Vec::new();
+        for (key, targets) in
+            [("lora.target_modules", &self.target_modules), ("lora.exclude_modules", &self.exclude_modules)]
+        {
+            let names = match targets {
+                Some(TargetModules::List(names)) => &names[..],
+                Some(TargetModules::Pattern(_)) | None => &[],
+            };
+            for name in names {
+                let one = TargetModules::List(vec![name.clone()]);
+                if !modules.iter().any(|path| one.names(path)) {
+                    found.push(unmatched(key, name, "no module of this model", modules));
+                }
+            }
+        }
+        let keys = self.rank_pattern.keys().map(|name| ("lora.rank_pattern", name));
+        for (key, name) in keys.chain(self.alpha_pattern.keys().map(|name| ("lora.alpha_pattern", name))) {
+            let fits = |path: &&str| end_pattern(name).is_ok_and(|pattern| matches(&pattern, path));
+            if !adapted.iter().any(fits) {
+                found.push(unmatched(key, name, "no module that gets an adapter", adapted));
+            }
+        }
+        found
+    }
+}
+
+fn unmatched(setting: &'static str, name: &str, what: &str, paths: &[&str]) -> Unmatched {
+    let last_names = paths.iter().filter_map(|path| path.rsplit('.').next());
+    let near = nearest(name, last_names).map(|near| format!("; is {near:?} meant?")).unwrap_or_default();
+    Unmatched { setting, name: name.to_owned(), problem: format!("{what}{near}") }
+}
