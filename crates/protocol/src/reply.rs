@@ -27,6 +27,15 @@ pub enum Reply {
     },
     /// Answer to [`crate::Request::Load`].
     Loaded(ModelInfo),
+    /// Answer to [`crate::Request::Import`].
+    Imported {
+        /// The recipe.
+        recipe: Recipe,
+        /// Whether the text was another trainer's, rather than a recipe.
+        is_foreign: bool,
+        /// What was left out and what to know about the rest, each with its line.
+        notes: Vec<String>,
+    },
     /// Answer to [`crate::Request::Preview`].
     Previewed(DataInfo),
     /// An event of the run.

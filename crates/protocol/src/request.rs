@@ -18,6 +18,13 @@ pub enum Request {
         /// The device.
         device: DeviceChoice,
     },
+    /// Makes a recipe of a text: a recipe, or another trainer's configuration. Answered by [`crate::Reply::Imported`].
+    Import {
+        /// The text.
+        text: String,
+        /// Name of its file, or `paste`.
+        file_name: String,
+    },
     /// Reads the data with the loaded model's tokenizer. Answered by [`crate::Reply::Previewed`].
     Preview {
         /// The data to train on.

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 
 use lorelei_protocol::{Reply, Request};
+use lorelei_recipe::{ImportFormat, Imported};
 use lorelei_session::{LoadedModel, Result, RunData, SessionError};
 use web_sys::File;
 
@@ -51,6 +52,7 @@ pub async fn serve(request: Request, files: Vec<File>) {
         Request::Pause => ("pause", set(|control| control.paused = true)),
         Request::Resume => ("resume", set(|control| control.paused = false)),
         Request::Stop => ("stop", set(|control| control.stop = true)),
+        Request::Import { text, file_name } => ("import", import(&text, &file_name)),
         Request::Load { model, device } => ("load", idle(model::load(model, device, files)).await),
         Request::Preview { train, validation, section, task_type, seed, rows } => {
             let request = PreviewRequest { train, validation, section, task_type, seed, rows };
@@ -71,6 +73,18 @@ pub async fn serve(request: Request, files: Vec<File>) {
     if let Err(error) = result {
         port::failed(name, error.failure());
     }
+}
+
+/// Makes a recipe of a text. It is done here and not in the page so that the page's module, which is loaded first, is small.
+fn import(text: &str, file_name: &str) -> Result<()> {
+    let imported = Imported::from_text(text, file_name)?;
+    let notes = imported.left_out.iter().chain(&imported.warnings);
+    port::post(&Reply::Imported {
+        is_foreign: imported.format != ImportFormat::Recipe,
+        notes: notes.map(|note| format!("{}: {}", note.line, note.message)).collect(),
+        recipe: imported.recipe,
+    });
+    Ok(())
 }
 
 /// Does work only while no run is in progress, as a run uses the model and the data.

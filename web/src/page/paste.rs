@@ -1,43 +1,68 @@
-//! Recipes from pasted text: Python, `adapter_config.json`, or another trainer's YAML.
+//! Recipes from a text that is pasted or opened: a recipe, or Python, `adapter_config.json` or another trainer's YAML.
 
 use leptos::prelude::*;
-use lorelei_recipe::Imported;
+use lorelei_protocol::Request;
+use lorelei_recipe::Recipe;
 
+use super::link;
 use super::notice::Place;
 use super::state::Page;
-use super::{form, link};
 use crate::logic::texts::fill;
 
-/// Shows a box for the text, folded away, and the settings that could not be converted from the last text.
+/// The state of the box for pasted text.
+#[derive(Clone, Copy)]
+pub struct Paste {
+    text: RwSignal<String>,
+    /// What was not taken of the last text, and what to know about the rest.
+    notes: RwSignal<Vec<String>>,
+}
+
+impl Paste {
+    /// Creates an empty box.
+    pub fn new() -> Self {
+        Self { text: RwSignal::new(String::new()), notes: RwSignal::new(Vec::new()) }
+    }
+}
+
+/// Has the worker make a recipe of a text.
+pub fn import(page: Page, text: String, file_name: String) {
+    page.paste.notes.set(Vec::new());
+    page.trainer.send(&Request::Import { text, file_name }, &[]);
+}
+
+/// Takes the recipe that the worker made of a text.
+pub fn imported(page: Page, mut recipe: Recipe, is_foreign: bool, notes: Vec<String>) {
+    page.notices.clear(Place::Recipe);
+    page.paste.notes.set(notes);
+    page.form.recipe.with_untracked(|old| {
+        // Another trainer's text that names no data keeps the data that was chosen.
+        if is_foreign && recipe.data.train_file.is_none() {
+            recipe.data.train_file = old.data.train_file.clone();
+            recipe.data.validation_file = old.data.validation_file.clone();
+        }
+    });
+    link::take_recipe(page, recipe);
+}
+
+/// Shows a box for the text, folded away, and what was not taken of the last one.
 pub fn paste(page: Page) -> impl IntoView {
-    let text = RwSignal::new(String::new());
-    let left_out = RwSignal::new(Vec::<String>::new());
-    let take = move |_| match Imported::from_text(&text.get_untracked(), "paste") {
-        Ok(imported) => {
-            page.notices.clear(Place::Recipe);
-            let warnings = imported.left_out.iter().chain(&imported.warnings);
-            left_out.set(warnings.map(|warning| format!("{}: {}", warning.line, warning.message)).collect());
-            let mut recipe = imported.recipe;
-            page.form.recipe.with_untracked(|old| {
-                // A text that names no data keeps the data that was chosen.
-                if recipe.data.train_file.is_none() {
-                    recipe.data.train_file = old.data.train_file.clone();
-                    recipe.data.validation_file = old.data.validation_file.clone();
-                }
-            });
-            link::take_recipe(page, recipe);
-        }
-        Err(error) => {
-            left_out.set(Vec::new());
-            page.notices.say(Place::Recipe, form::words(&error));
-        }
-    };
+    let Paste { text, notes } = page.paste;
+    let take = move |_| import(page, text.get_untracked(), "paste".to_owned());
     let title = move || {
-        let count = left_out.with(Vec::len);
+        let count = notes.with(Vec::len);
         (count > 0).then(|| fill(page.t().paste_left_out, &[("count", &count)]))
     };
+    let open = NodeRef::<leptos::html::Details>::new();
+    // What a file that was opened lost must not be folded away.
+    Effect::new(move |_| {
+        if let Some(details) = open.get()
+            && notes.with(|notes| !notes.is_empty())
+        {
+            details.set_open(true);
+        }
+    });
     view! {
-        <details data-testid="paste">
+        <details node_ref=open data-testid="paste">
             <summary>{move || page.t().paste}</summary>
             <label class="wide">
                 <span>{move || page.t().paste_lead}</span>
@@ -52,7 +77,7 @@ pub fn paste(page: Page) -> impl IntoView {
             <button type="button" data-testid="paste-take" on:click=take>{move || page.t().paste_take}</button>
             <div aria-live="polite" data-testid="paste-left-out">
                 {move || title().map(|title| view! { <p class="warning">{title}</p> })}
-                <ul>{move || left_out.get().into_iter().map(|line| view! { <li>{line}</li> }).collect_view()}</ul>
+                <ul>{move || notes.get().into_iter().map(|line| view! { <li>{line}</li> }).collect_view()}</ul>
             </div>
         </details>
     }

@@ -10,7 +10,7 @@ use web_sys::File;
 use super::drop::Picks;
 use super::notice::{Place, notice};
 use super::state::Page;
-use super::{browser, drop, estimates, field, link, paste};
+use super::{browser, drop, estimates, field, paste};
 use crate::logic::layout::fields_of;
 use crate::logic::start::start_recipe;
 use crate::logic::texts::Texts;
@@ -101,7 +101,7 @@ fn beginnings(page: Page) -> impl IntoView {
             <button type="button" data-testid="recipe-defaults" on:click=move |_| fresh(Recipe::default())>
                 {move || page.t().recipe_defaults}
             </button>
-            {drop::picker("recipe-file", Picks::File, ".toml,.json", move || page.t().recipe_open, open)}
+            {drop::picker("recipe-file", Picks::File, ".toml,.json,.yaml,.yml,.py,.ipynb", move || page.t().recipe_open, open)}
         </div>
     }
 }
@@ -111,17 +111,5 @@ async fn read(page: Page, file: File) {
         Ok(text) => text.as_string().unwrap_or_default(),
         Err(error) => return page.notices.say(Place::Recipe, browser::words(&error)),
     };
-    let name = file.name();
-    let recipe = if name.ends_with(".json") {
-        Recipe::from_json(&text, &name)
-    } else {
-        Recipe::from_toml(&text, &name)
-    };
-    match recipe {
-        Ok((recipe, _)) => {
-            page.notices.clear(Place::Recipe);
-            link::take_recipe(page, recipe);
-        }
-        Err(error) => page.notices.say(Place::Recipe, error.to_string()),
-    }
+    paste::import(page, text, file.name());
 }

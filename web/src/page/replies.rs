@@ -11,7 +11,7 @@ use super::notice::Place;
 use super::run::Status;
 use super::state::Page;
 use super::trainer::{Life, Progress};
-use super::{browser, link, model, run_events};
+use super::{browser, link, model, paste, run_events};
 use crate::logic::notices;
 use crate::logic::texts::fill;
 
@@ -51,6 +51,7 @@ fn take(page: Page, reply: Reply, bytes: Option<Uint8Array>) {
         Reply::Unloaded => page.model.info.set(None),
         Reply::Broken { message } => page.trainer.broke(page, message),
         Reply::Loaded(info) => loaded(page, info),
+        Reply::Imported { recipe, is_foreign, notes } => paste::imported(page, recipe, is_foreign, notes),
         Reply::Previewed(info) => {
             page.notices.clear(Place::Data);
             if let Some(question) = page.data.asked.get_untracked() {
@@ -139,6 +140,7 @@ fn failed(page: Page, request: &str, message: String) {
             end_badly(page, &message);
             Place::Run
         }
+        "import" => Place::Recipe,
         "pause" | "resume" | "stop" | "discard" => Place::Run,
         "generate" => {
             page.answers.going.set(false);

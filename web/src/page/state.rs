@@ -8,6 +8,7 @@ use super::data::Data;
 use super::form::Form;
 use super::model::Model;
 use super::notice::Notices;
+use super::paste::Paste;
 use super::run::Run;
 use super::trainer::Trainer;
 use crate::logic::texts::{Language, Texts};
@@ -27,6 +28,8 @@ pub struct Page {
     pub data: Data,
     /// The form of the recipe.
     pub form: Form,
+    /// The box for pasted text.
+    pub paste: Paste,
     /// The training run.
     pub run: Run,
     /// The answers of the model.
@@ -44,6 +47,7 @@ impl Page {
             model,
             data,
             form: Form::new(model, data, language),
+            paste: Paste::new(),
             run: Run::new(),
             answers: Answers::new(),
         }
