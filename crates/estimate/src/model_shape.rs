@@ -67,7 +67,7 @@ impl ModelShape {
         };
         let packed = body.iter().filter_map(|module| Some((module.path.clone(), bytes(module)?))).collect();
         let tasks = [Task::CausalLm, Task::SequenceClassification, Task::TokenClassification];
-        let tasks = tasks.into_iter().filter(|task| *task != Task::CausalLm || config.writes_text());
+        let tasks = tasks.into_iter().filter(|task| *task != Task::CausalLm || config.has_lm_head());
         let heads: Vec<(Task, Vec<Module>)> = tasks.map(|task| (task, config.head(task))).collect();
         let in_heads = heads.iter().flat_map(|(_, modules)| modules);
         let lacks = |module: &&Module| module.optional && !config.has_module(source, module);

@@ -103,7 +103,7 @@ impl ModelConfig {
     /// # Errors
     /// When the task of an encoder is to predict the next token.
     pub fn for_task(mut self, task: Task, num_labels: usize) -> Result<Self, FormatError> {
-        if task == Task::CausalLm && !self.writes_text() {
+        if task == Task::CausalLm && !self.has_lm_head() {
             let problem = format!("a {} model does not generate text", self.model_type);
             let help = "give it a task_type of SEQ_CLS, TOKEN_CLS or FEATURE_EXTRACTION";
             let place = Place::Key("model_type".to_owned());
@@ -114,7 +114,7 @@ impl ModelConfig {
     }
 
     /// Whether the architecture has a language model's head; an encoder has none.
-    pub fn writes_text(&self) -> bool {
+    pub fn has_lm_head(&self) -> bool {
         !self.names.head.is_empty()
     }
 

@@ -11,6 +11,22 @@
 //!
 //! Files are hostile until proven otherwise. Every length is checked against the size of the file before memory is allocated for it, and no sequence
 //! of bytes makes a reader panic. Problems are returned as a [`FormatError`] that names the file, the place and a way to solve the problem.
+//!
+//! ```
+//! use std::collections::BTreeMap;
+//!
+//! use lorelei_formats::{Dtype, SafetensorsFile, TensorData, TensorSource, TensorSpec, to_bytes};
+//!
+//! let spec = TensorSpec::new("norm.weight", Dtype::F32, [2].as_slice());
+//! let bytes = to_bytes(&[(spec, TensorData::F32(&[1.0, 0.5]))], &BTreeMap::new())?;
+//! let file = SafetensorsFile::open(bytes.clone(), "model.safetensors")?;
+//! assert_eq!(file.read_f32("norm.weight")?, [1.0, 0.5]);
+//!
+//! // A file that was cut off is refused when it is opened.
+//! let error = SafetensorsFile::open(bytes[..bytes.len() - 1].to_vec(), "model.safetensors").unwrap_err();
+//! assert!(error.to_string().contains("model.safetensors"));
+//! # Ok::<(), lorelei_formats::FormatError>(())
+//! ```
 
 pub mod adapter;
 mod checksum;

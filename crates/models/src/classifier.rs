@@ -94,10 +94,8 @@ impl Model {
     ///
     /// If the device fails.
     pub async fn logits_of(&self, hidden: Tensor<2>, rows: &[i32]) -> Result<Vec<f32>, ModelError> {
-        let failed =
-            |error: String| ModelError::Input(format!("the device failed while classifying: {error}"));
         let logits = self.logits(hidden.select(0, self.index(rows))).into_data_async().await;
-        let logits = logits.map_err(|error| failed(format!("{error:?}")))?;
+        let logits = logits.map_err(|error| ModelError::device("classifying", error))?;
         Ok(logits.iter::<f32>().collect())
     }
 

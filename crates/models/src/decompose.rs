@@ -56,11 +56,12 @@ impl Model {
             )));
         }
         let values = weight.into_data_async().await;
-        let values =
-            values.map_err(|error| ModelError::Input(format!("{path} cannot be read: {error:?}")))?;
+        let values = values.map_err(|error| ModelError::device("reading weights", error))?;
         let values: Vec<f32> = values.iter::<f32>().collect();
         if values.iter().any(|value| !value.is_finite()) {
-            return Err(ModelError::Input(format!("{path} has values that are not finite")));
+            return Err(ModelError::Unsupported(format!(
+                "{path} has weights that are not finite: the checkpoint is broken; fetch it again"
+            )));
         }
         let (b, a) = match config.init_lora_weights {
             InitLoraWeights::Olora => orthonormal(&values, size_in, r),

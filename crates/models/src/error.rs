@@ -50,12 +50,25 @@ pub enum ModelError {
     /// The adapter was made for another model or recipe.
     #[error("the adapter does not fit: {0}")]
     Adapter(String),
+    /// The device failed.
+    #[error("the device failed while {doing}: {reason}")]
+    Device {
+        /// What it was doing, such as `generating`.
+        doing: &'static str,
+        /// The device's message.
+        reason: String,
+    },
     /// The input does not fit the model.
     #[error("{0}")]
     Input(String),
 }
 
 impl ModelError {
+    /// Creates the error for a device that failed while it was `doing` something.
+    pub(crate) fn device(doing: &'static str, reason: impl std::fmt::Debug) -> Self {
+        Self::Device { doing, reason: format!("{reason:?}") }
+    }
+
     /// Creates the error for `target_modules` that select none of `modules`, with the names that exist.
     pub fn no_target(lora: &LoraConfig, modules: &[Module]) -> Self {
         let targets = match &lora.target_modules {

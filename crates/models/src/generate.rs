@@ -73,15 +73,15 @@ impl<'a> Generation<'a> {
         self.read = self.ids.len();
         let [rows, _] = hidden.dims();
         let logits = self.model.logits(hidden.slice_dim(0, rows - 1..rows));
-        let failed =
-            |error: String| ModelError::Input(format!("the device failed while generating: {error}"));
         let id = if self.sampling.is_greedy() {
             let best = logits.argmax(1).into_scalar_async::<i64>().await;
-            let best: i64 = best.map_err(|error| failed(format!("{error:?}")))?.elem();
+            let best: i64 = best.map_err(|error| ModelError::device("generating", error))?.elem();
             best as u32
         } else {
-            let data = logits.into_data_async().await.map_err(|error| failed(format!("{error:?}")))?;
-            let values = data.try_into_vec::<f32>().map_err(|error| failed(format!("{error:?}")))?;
+            let data = logits.into_data_async().await;
+            let data = data.map_err(|error| ModelError::device("generating", error))?;
+            let values = data.try_into_vec::<f32>();
+            let values = values.map_err(|error| ModelError::device("generating", error))?;
             self.sampling.choose(values, &self.ids, self.drawn)
         };
         self.drawn += 1;

@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn chances_are_the_softmax_of_what_is_left() {
+    fn probabilities_are_the_softmax_of_what_is_left() {
         let all = Sampling { temperature: 2.0, seed: 7, ..Sampling::GREEDY };
         let weights: Vec<f64> = LOGITS.iter().map(|logit| (*logit as f64 / 2.0).exp()).collect();
         let total: f64 = weights.iter().sum();

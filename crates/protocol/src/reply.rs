@@ -144,8 +144,8 @@ pub struct InterruptedRun {
 pub struct ModelInfo {
     /// Name of the model in the recipe.
     pub name: String,
-    /// Whether the model writes text: an encoder does not.
-    pub writes_text: bool,
+    /// Whether the architecture has a language model's head; an encoder has none.
+    pub has_lm_head: bool,
     /// Task in the model's own configuration.
     pub task_type: TaskType,
     /// Device of the model: `WebGPU` with the adapter's name, or `CPU`.

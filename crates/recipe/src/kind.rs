@@ -339,7 +339,9 @@ fn not_yet(name: &str, value: &Json) -> Complaint {
 }
 
 fn bad_regex(name: &str, pattern: &str, error: &fancy_regex::Error) -> Complaint {
-    let text = error.to_string();
+    // The place that the error names is to be one of the pattern itself, not of the one that it is a part of.
+    let own = fancy_regex::Regex::new(pattern).err();
+    let text = own.as_ref().unwrap_or(error).to_string();
     let reason = text.lines().last().unwrap_or_default().trim_start_matches("error: ");
     Complaint::new(format!("{name}: {pattern:?} is not a regex that can be used: {reason}"))
         .help("patterns are Python's; a list of names may do".into())

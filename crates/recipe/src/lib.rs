@@ -8,6 +8,33 @@
 //!
 //! The crate converts text to values. It does not open files, use devices or depend on the tensor library, so the
 //! page, the worker and the program read a recipe with the same code and report the same errors.
+//!
+//! ```
+//! use lorelei_recipe::Recipe;
+//!
+//! let text = "[model]\nmodel_name_or_path = \"builtin:tiny\"\n[lora]\nr = 16\n";
+//! let (mut recipe, warnings) = Recipe::from_toml(text, "recipe.toml")?;
+//! recipe.set("training.learning_rate=2e-4")?;
+//! assert_eq!((recipe.lora.r, recipe.training.learning_rate), (16, 2e-4));
+//! assert!(warnings.is_empty());
+//!
+//! // An error has its place and a way out.
+//! let error = Recipe::from_toml("[lora]\nlora_aplha = 8", "recipe.toml").unwrap_err();
+//! assert_eq!((error.line, error.help.as_deref()), (2, Some("did you mean \"lora_alpha\"?")));
+//! # Ok::<(), lorelei_recipe::RecipeError>(())
+//! ```
+//!
+//! [`Imported`] makes a recipe of another trainer's configuration, and lists what it left out:
+//!
+//! ```
+//! use lorelei_recipe::Imported;
+//!
+//! let script = "LoraConfig(r=64, lora_alpha=16)\nTrainingArguments('out', learning_rate=rate())";
+//! let imported = Imported::from_text(script, "train.py")?;
+//! assert_eq!(imported.recipe.lora.r, 64);
+//! assert_eq!(imported.left_out[0].key, "learning_rate");
+//! # Ok::<(), lorelei_recipe::RecipeError>(())
+//! ```
 
 mod choice;
 mod data;

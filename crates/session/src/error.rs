@@ -136,7 +136,7 @@ impl SessionError {
         match self {
             Self::Data(_) => "data",
             Self::Format(_) => "format",
-            Self::Model(_) => "model",
+            Self::Model(error) => model_code(error),
             Self::Recipe(_) => "recipe",
             Self::Train(error) => train_code(error),
             Self::In { source, .. } => source.code(),
@@ -178,9 +178,9 @@ impl SessionError {
                 vec![("name", name.clone()), ("expected", expected.clone())]
             }
             Self::Train(error) => train_arguments(error),
+            Self::Model(error) => model_arguments(error),
             Self::Data(_)
             | Self::Format(_)
-            | Self::Model(_)
             | Self::Recipe(_)
             | Self::Host(_)
             | Self::NoTrainFile
@@ -231,6 +231,27 @@ impl From<TrainError> for SessionError {
     }
 }
 
+fn model_code(error: &ModelError) -> &'static str {
+    match error {
+        ModelError::Device { .. } => "device_failed",
+        ModelError::Recipe(_) => "recipe",
+        ModelError::Format(_) => "format",
+        ModelError::Missing { .. }
+        | ModelError::Shape { .. }
+        | ModelError::NoTarget { .. }
+        | ModelError::Unsupported(_)
+        | ModelError::Adapter(_)
+        | ModelError::Input(_) => "model",
+    }
+}
+
+fn model_arguments(error: &ModelError) -> Vec<(&'static str, String)> {
+    match error {
+        ModelError::Device { reason, .. } => vec![("reason", reason.clone())],
+        _ => Vec::new(),
+    }
+}
+
 fn train_arguments(error: &TrainError) -> Vec<(&'static str, String)> {
     match error {
         TrainError::Diverged { what, value, step } => {
@@ -238,8 +259,8 @@ fn train_arguments(error: &TrainError) -> Vec<(&'static str, String)> {
         }
         TrainError::Device { step, reason } => vec![("step", step.to_string()), ("reason", reason.clone())],
         TrainError::NoBfloat16 { device } => vec![("device", device.clone())],
-        TrainError::Model(_)
-        | TrainError::Recipe(_)
+        TrainError::Model(error) => model_arguments(error),
+        TrainError::Recipe(_)
         | TrainError::Format(_)
         | TrainError::Save(_)
         | TrainError::Checkpoint(_)
@@ -250,7 +271,7 @@ fn train_arguments(error: &TrainError) -> Vec<(&'static str, String)> {
 
 fn train_code(error: &TrainError) -> &'static str {
     match error {
-        TrainError::Model(_) => "model",
+        TrainError::Model(error) => model_code(error),
         TrainError::Recipe(_) => "recipe",
         TrainError::Format(_) => "format",
         TrainError::Save(_) => "save",

@@ -9,6 +9,34 @@
 //! Host::rows ─► Dataset::read ─► RunData ┼─► prepare ─► Job ─► lorelei_train::train ─► FinishedRun::files
 //! Host::adapter, a checkpoint's Folder ──┘
 //! ```
+//!
+//! A host's [`Folder`] is anything that has files by name:
+//!
+//! ```
+//! use std::collections::BTreeMap;
+//!
+//! use lorelei_session::{Folder, Result, adapter_config};
+//!
+//! struct InMemory(BTreeMap<&'static str, &'static str>);
+//!
+//! impl Folder for InMemory {
+//!     fn name(&self) -> String {
+//!         "adapter".into()
+//!     }
+//!
+//!     async fn read(&self, file: &str) -> Result<Option<Vec<u8>>> {
+//!         Ok(self.0.get(file).map(|text| text.as_bytes().to_vec()))
+//!     }
+//! }
+//!
+//! let json = r#"{"peft_type": "LORA", "r": 4, "target_modules": ["q_proj"]}"#;
+//! let folder = InMemory(BTreeMap::from([("adapter_config.json", json)]));
+//! assert_eq!(pollster::block_on(adapter_config(&folder))?.lora.r, 4);
+//!
+//! let error = pollster::block_on(adapter_config(&InMemory(BTreeMap::new()))).unwrap_err();
+//! assert_eq!(error.to_string(), "adapter has no adapter_config.json: is it a PEFT adapter's folder?");
+//! # Ok::<(), lorelei_session::SessionError>(())
+//! ```
 
 mod adapter;
 mod answer;

@@ -20,7 +20,7 @@ pub async fn generate(prompt: String, generation: GenerationConfig) -> Result<()
     if let Some((model, Some(labels), section)) = &trained {
         return verdict(prompt, model, &loaded, labels, section).await;
     }
-    if !loaded.model.config().writes_text() {
+    if !loaded.model.config().has_lm_head() {
         return Err(SessionError::WritesNoText);
     }
     let adapted = trained.map(|(model, ..)| model);

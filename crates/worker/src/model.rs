@@ -25,7 +25,7 @@ pub async fn load(choice: ModelChoice, device: DeviceChoice, files: Vec<File>) -
     let config = loaded.model.config();
     let info = ModelInfo {
         name: loaded.name.clone(),
-        writes_text: config.writes_text(),
+        has_lm_head: config.has_lm_head(),
         task_type: task_type_of(config.task),
         device: device_name,
         has_chat_template: !loaded.tokenizer.uses_default_template(),

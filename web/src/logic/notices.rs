@@ -54,6 +54,7 @@ fn chinese(code: &str) -> Option<&'static str> {
         "diverged" => {
             "第 {step} 步 {what} 为 {value}：训练已发散；最后一个检查点之后没有保存。请降低 learning_rate（LoRA 适合 1e-4 到 5e-4），延长预热，或将 max_grad_norm 保持为 1.0"
         }
+        "device_failed" => "设备失败：{reason}",
         "device" => "设备在第 {step} 步失败：{reason}",
         "unmatched" => "{setting} 中的 {name} 没有匹配到模型的任何模块",
         "unknown_adapter_setting" => {

@@ -110,7 +110,7 @@ pub fn named_by_recipe(page: Page) -> String {
 /// is then for another model, and the page reports that.
 pub fn loaded(page: Page, info: ModelInfo) {
     let (model, name) = (page.model, info.name.clone());
-    let (writes_text, has_task) = (info.writes_text, info.task_type != TaskType::FeatureExtraction);
+    let (has_lm_head, has_task) = (info.has_lm_head, info.task_type != TaskType::FeatureExtraction);
     page.notices.clear(Place::Model);
     model.loading.set(None);
     model.progress.set(None);
@@ -126,12 +126,12 @@ pub fn loaded(page: Page, info: ModelInfo) {
         .with_untracked(|recipe| (recipe.lora.task_type, recipe.model.model_name_or_path.clone()));
     let cannot = match task {
         None => !has_task,
-        Some(task) => task == TaskType::CausalLm && !writes_text,
+        Some(task) => task == TaskType::CausalLm && !has_lm_head,
     };
     if cannot && page.model.name_now() == wanted {
         page.form.set("lora.task_type", "SEQ_CLS");
         model.tasked.set_value(true);
-    } else if writes_text && model.tasked.get_value() && task == Some(TaskType::SeqCls) {
+    } else if has_lm_head && model.tasked.get_value() && task == Some(TaskType::SeqCls) {
         page.form.set("lora.task_type", "");
         model.tasked.set_value(false);
     }
