@@ -128,7 +128,8 @@ impl<'t> Encoder<'t> {
         }
     }
 
-    fn check_ids(&self, example: &Example) -> Result<(), DataError> {
+    /// Checks that the model has a row of its embedding for each token.
+    pub(crate) fn check_ids(&self, example: &Example) -> Result<(), DataError> {
         let is_out = |(_, id): &(usize, &u32)| **id as usize >= self.vocab_size;
         match example.input_ids.iter().enumerate().find(is_out) {
             Some((at, &id)) => Err(self.outside("token id", at, i64::from(id))),

@@ -1,8 +1,10 @@
 //! Rows of labelled files, held until all have been read: only then the number of each label is known.
 
+use std::collections::BTreeSet;
+
 use crate::{
     error::{DataError, DataErrorKind},
-    labels::Labels,
+    labels::{ClassNames, Labels},
     loader::Loader,
     rows::{Row, bad},
 };
@@ -100,6 +102,31 @@ impl HeldRows {
         }
     }
 
+    /// Checks that the training rows have all labels of these rows, the validation rows.
+    ///
+    /// # Errors
+    ///
+    /// If they lack some: names all of them, and the first row that has one.
+    pub fn check(&self, labels: &Labels) -> Result<(), DataError> {
+        let mut unknown = BTreeSet::new();
+        let mut first = None;
+        for (file, rows) in &self.0 {
+            for (line, row) in rows.iter().flatten() {
+                let found = labels.unknown(row);
+                if !found.is_empty() {
+                    first.get_or_insert((file, *line));
+                    unknown.extend(found);
+                }
+            }
+        }
+        let Some((file, line)) = first else { return Ok(()) };
+        let unknown = ClassNames::from(Vec::from_iter(unknown));
+        let listed = unknown.listed().unwrap_or_else(|| format!("of {} classes", unknown.len()));
+        let problem =
+            format!("labels that no training row has: {listed}; the training rows have {}", labels.listed());
+        Err(bad(problem, "have training rows with them too, or leave these rows out").at(file, line))
+    }
+
     /// Gives the rows to a loader whose encoder knows the labels, until it has `count` examples.
     ///
     /// # Errors
@@ -167,6 +194,29 @@ mod tests {
             let error = held.labels(true).unwrap_err().to_string();
             assert!(error.starts_with(wanted), "{error}");
         }
+    }
+
+    #[test]
+    fn labels_that_the_training_rows_lack_are_all_named() {
+        let held = |labels: &[&str]| {
+            let row =
+                |label: &&str| Row::Labelled { text: "a".to_owned(), text_pair: None, label: json!(label) };
+            let mut held = HeldRows::default();
+            let rows = labels.iter().map(row).zip(1..).map(|(row, line)| Ok((line, row)));
+            held.add(rows, "valid.csv", true).unwrap();
+            held
+        };
+        let labels = held(&["a", "b"]).labels(false).unwrap();
+        assert!(held(&["b", "a", "b"]).check(&labels).is_ok());
+        assert_eq!(
+            held(&["a", "d", "c", "d"]).check(&labels).unwrap_err().to_string(),
+            "valid.csv:2: labels that no training row has: c, d; the training rows have a, b (have training rows with them \
+             too, or leave these rows out)"
+        );
+        let numbers = held(&["1.5", "2"]);
+        assert!(numbers.check(&Labels::Number).is_ok());
+        let counted = held(&["0", "1", "2"]).labels(false).unwrap();
+        assert!(held(&["-1", "2"]).check(&counted).is_ok());
     }
 
     #[test]

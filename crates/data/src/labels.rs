@@ -366,6 +366,19 @@ impl Labels {
         })
     }
 
+    /// Returns the labels of a row that are none of the classes.
+    pub(crate) fn unknown(&self, row: &Row) -> Vec<String> {
+        let Some(names) = self.classes() else { return Vec::new() };
+        let found: &[Value] = match (self, row) {
+            (Labels::Classes(_), Row::Labelled { label, .. }) => std::slice::from_ref(label),
+            (Labels::Several(_), Row::Labelled { label: Value::Array(labels), .. }) => labels,
+            (Labels::Tags(_), Row::Words { tags, .. }) => tags,
+            _ => &[],
+        };
+        let is_unknown = |label: &&Value| names.class(label).is_none() && !self.is_no_label(label);
+        found.iter().filter(is_unknown).filter_map(name).collect()
+    }
+
     /// Whether a label stands for none beside these classes: -1 or -100 beside whole numbers from 0, or the tag -100 of a word.
     fn is_no_label(&self, label: &Value) -> bool {
         let Some(number) = whole(label).filter(|number| NO_LABEL.contains(number)) else { return false };

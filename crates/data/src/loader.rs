@@ -211,7 +211,9 @@ impl<'t> Loader<'t> {
         fitted: Option<Result<Fitted, DataError>>,
     ) -> Result<(), DataError> {
         if let Row::Stream { text, begins } = row {
-            self.stream.extend(self.encoder.tokenizer.encode(text, *begins)?);
+            let piece = Example::learnt_from(self.encoder.tokenizer.encode(text, *begins)?, 0);
+            self.encoder.check_ids(&piece)?;
+            self.stream.extend(piece.input_ids);
             let length = self.encoder.max_length;
             let whole = self.stream.len() - self.stream.len() % length;
             for ids in self.stream[..whole].chunks(length) {

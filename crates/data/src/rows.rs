@@ -203,6 +203,12 @@ pub(crate) fn from_fields(fields: Map<String, Value>, columns: &Columns) -> Resu
             _ => Row::Text(text),
         });
     }
+    if let Some(name) = FIELDS.into_iter().find(|name| fields.get(*name).is_some_and(Value::is_null)) {
+        return Err(bad(
+            format!("{name} has no value; found {}", names(&fields)),
+            "fill it, or leave the row out",
+        ));
+    }
     Err(bad(
         format!("no known field: looked for {FORMS}; found {}", names(&fields)),
         "rename the fields, or say in data.columns which column is which",
@@ -227,5 +233,8 @@ fn list_of_cell(label: &Value) -> Result<Value, DataError> {
 }
 
 fn missing(has: &str, lacks: &str, fields: &Map<String, Value>) -> DataError {
+    if fields.contains_key(lacks) {
+        return bad(format!("the row has {has}, and {lacks} has no value"), "fill it, or leave the row out");
+    }
     bad(format!("the row has {has} but no {lacks}; found {}", names(fields)), "a row needs both")
 }

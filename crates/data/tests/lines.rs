@@ -79,6 +79,15 @@ proptest! {
 }
 
 #[test]
+fn a_column_that_is_there_twice_is_refused_where_it_is_read() {
+    assert_eq!(
+        error(b"text,label,text\na,1,b\n", "x.csv"),
+        "x.csv:1: the first line names the column \"text\" twice (give one of them another name)"
+    );
+    assert_eq!(good(b"text,,,id,id\na,1,2,3,4\n", "x.csv"), [(2, Row::Text("a".into()))]);
+}
+
+#[test]
 fn line_ends_within_quotes_are_kept() {
     let table = "text\r\n\"a\r\nb\rc\nd\"\r\ne";
     assert_eq!(
@@ -216,6 +225,9 @@ fn pythons_nan_is_a_missing_value() {
     };
     assert_eq!(talk.messages[0].content, "NaN");
     assert_eq!(good(b"{\"text\": \"NaN\", \"label\": NaN}", "x.jsonl"), [(1, Row::Text("NaN".into()))]);
+    assert!(error(b"{\"text\": NaN, \"label\": 1}", "x.jsonl").starts_with("x.jsonl:1: text has no value"));
+    let lacks = error(b"{\"prompt\": \"a\", \"completion\": NaN}", "x.jsonl");
+    assert!(lacks.starts_with("x.jsonl:1: the row has prompt, and completion has no value"), "{lacks}");
     let fault = error(b"{\"a\": NaN, \"text\": nan}", "x.jsonl");
     assert!(fault.starts_with("x.jsonl:1: not valid JSON at column 21: expected ident"), "{fault}");
     assert!(

@@ -3,7 +3,7 @@
 mod common;
 
 use lorelei_data::{Encoder, Loader, Padding, Tokenizer, collate, one_per_row, read_rows};
-use lorelei_recipe::DataSection;
+use lorelei_recipe::{DataSection, SampleBy};
 
 /// A tokenizer with two tokens more than the model has: `<tool>`, and `[PAD]`, which pads.
 fn with_added_tokens() -> (Tokenizer, usize) {
@@ -54,6 +54,13 @@ fn a_token_of_a_row_beyond_the_embedding_is_named() {
     );
     assert!(error.starts_with(&wanted), "{error}");
     assert!(error.contains("the tokenizer has more tokens than the model"), "{error}");
+    // A text that is one stream.
+    let stream = DataSection { sample_by: SampleBy::Document, ..DataSection::default() };
+    let error = Loader::new(encoder, &stream)
+        .add(read_rows(&b"the\n<tool>\n"[..], "tool.txt", &stream), "tool.txt")
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("\"<tool>\""), "{error}");
     let unknown = format!("{{\"input_ids\": [1, {}]}}", vocab_size + 7);
     let error = Loader::new(encoder, &section)
         .add(read_rows(unknown.as_bytes(), "x.jsonl", &section), "x.jsonl")

@@ -99,6 +99,9 @@ impl Dataset {
                 let labels = train.labels(request.task == Task::TokenClassification)?;
                 let encoder = encoder.with_labels(&labels);
                 let validation = validation.map(|files| request.hold(host, files)).transpose()?;
+                if let Some(rows) = validation.as_ref().filter(|_| request.stops()) {
+                    rows.check(&labels)?;
+                }
                 let encode = |rows: HeldRows| encode_held(&request, encoder, rows);
                 (encode(train)?, validation.map(encode).transpose()?, Some(labels))
             }
@@ -149,9 +152,14 @@ impl DatasetRequest<'_> {
         }
     }
 
+    /// Whether a row that cannot be used is an error.
+    fn stops(&self) -> bool {
+        self.bad_rows == BadRows::AsTheRecipeSays && self.section.on_bad_row == OnBadRow::Error
+    }
+
     /// Reads all rows of some files. The number of a label is not known before that.
     fn hold(&self, host: &impl Host, files: Vec<RowFile<'_>>) -> Result<HeldRows> {
-        let stops = self.bad_rows == BadRows::AsTheRecipeSays && self.section.on_bad_row == OnBadRow::Error;
+        let stops = self.stops();
         let mut held = HeldRows::default();
         for RowFile { name, open } in files {
             held.add(opened(host, open()?), &name, stops)?;

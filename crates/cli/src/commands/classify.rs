@@ -160,3 +160,25 @@ fn words(verdict: &Verdict, text: &str) -> String {
             .join(" "),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+
+    #[test]
+    fn blank_lines_are_skipped_and_bad_ones_named() {
+        let found = RefCell::new(Vec::new());
+        let take = |text: &str| {
+            found.borrow_mut().push(text.to_owned());
+            Ok(())
+        };
+        each_line("\u{feff}one\r\n\n  \n two \nthree".as_bytes(), take).unwrap();
+        assert_eq!(*found.borrow(), ["one", " two ", "three"]);
+        let error = each_line(&b"one\n\ncaf\xe9\n"[..], take).unwrap_err();
+        assert_eq!(error.to_string(), "line 3 of the standard input");
+        let causes: Vec<String> = error.chain().map(ToString::to_string).collect();
+        assert_eq!(causes[1], "byte 4 is not UTF-8");
+    }
+}

@@ -82,14 +82,14 @@ impl<R: BufRead> Lines<R> {
                 return Ok((length > 0).then_some(fits));
             }
             if length > MAX_SKIPPED {
-                return Err(io::Error::other("a line does not end within 512 MiB"));
+                return Err(io::Error::other("a line does not end within 256 MiB"));
             }
         }
     }
 }
 
 /// Maximum length of a line that is skipped because it is too long. A longer one is no line: a device such as `/dev/zero` never ends.
-const MAX_SKIPPED: u64 = 512 << 20;
+const MAX_SKIPPED: u64 = 256 << 20;
 
 /// The byte order mark of UTF-8.
 pub const BOM: &[u8] = b"\xEF\xBB\xBF";

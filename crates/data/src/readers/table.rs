@@ -54,7 +54,7 @@ pub fn read_table<R: BufRead>(
                     let row = row(header, record, &columns);
                     return Some(row.map(|row| (line, row)).map_err(|error| error.at(&file_name, line)));
                 }
-                None => match names(record) {
+                None => match names(record, &columns) {
                     Ok(names) => header = Some(names),
                     Err(error) => {
                         ended = true;
@@ -103,13 +103,23 @@ fn lone_returns(cell: &[u8]) -> usize {
 }
 
 /// Returns the names of the columns.
-fn names(record: &csv::ByteRecord) -> Result<Vec<String>, DataError> {
-    let name = |cell: &[u8]| match std::str::from_utf8(cell) {
-        Ok(name) => Ok(name.trim().to_owned()),
-        Err(_) => Err(not_utf8("the name of a column", cell)),
-    };
-    let names: Result<Vec<_>, _> = record.iter().map(name).collect();
-    names.map_err(|error| DataError { kind: DataErrorKind::Read, ..error })
+///
+/// # Errors
+///
+/// If one is not UTF-8, or is there twice and rows are read from it.
+fn names(record: &csv::ByteRecord, columns: &Columns) -> Result<Vec<String>, DataError> {
+    let mut names: Vec<String> = Vec::with_capacity(record.len());
+    for cell in record {
+        let name = std::str::from_utf8(cell)
+            .map_err(|_| DataError { kind: DataErrorKind::Read, ..not_utf8("the name of a column", cell) })?;
+        let name = name.trim();
+        if columns.know(name) && names.iter().any(|other| other == name) {
+            let problem = format!("the first line names the column {name:?} twice");
+            return Err(DataError::new(DataErrorKind::Read, problem, "give one of them another name"));
+        }
+        names.push(name.to_owned());
+    }
+    Ok(names)
 }
 
 /// Converts a line to a row. Every cell is text, except that a label that is a number becomes a number. A cell where a list is expected is JSON.
