@@ -60,7 +60,7 @@ impl Labels {
         found.labels()
     }
 
-    /// Like [`Self::of`], but for the words among `rows`. A word with the tag -100 has none.
+    /// Like [`Self::of`], but for the words among `rows`. The tag -100 stands for none beside names, too.
     ///
     /// # Errors
     ///
@@ -232,6 +232,9 @@ impl Labels {
                 let found = tokenizer.encode_words(words, max_length, side)?;
                 let was_cut = found.was_cut;
                 let firsts = first_tokens(&found.words);
+                if firsts.is_empty() {
+                    return Err(too_short());
+                }
                 let mut labels = vec![IGNORE_INDEX; found.ids.len()];
                 for (word, token) in firsts {
                     match tags.get(word) {
@@ -240,10 +243,7 @@ impl Labels {
                     }
                 }
                 let example = Example { target: Target::Tags(labels), ..unlabelled(found) };
-                match example.num_targets() {
-                    0 => Err(too_short()),
-                    num_targets => Ok(Fitted { num_targets, example, was_cut }),
-                }
+                Ok(Fitted { num_targets: example.num_targets(), example, was_cut })
             }
             (Labels::Tags(names), Row::Tokens { input_ids, labels }) => {
                 let labels = labels.iter().map(|label| match label {
@@ -559,6 +559,7 @@ mod tests {
         assert!(several.target(&json!("sport")).is_err());
         assert!(several.target(&json!(["art"])).is_err());
         assert!(several.target(&json!(["news", null])).unwrap_err().problem.contains("a label is null"));
+        assert!(of(vec![json!([1.0]), json!([0.0])]).unwrap_err().problem.contains("a list of one number"));
         let numbered = of(vec![json!([0, 2]), json!([1])]).unwrap();
         assert_eq!(numbered.target(&json!([0, 2])).unwrap(), Target::Classes(vec![1.0, 0.0, 1.0]));
         // Lists of zeros and ones of different lengths, none twice, are the numbers of two classes.

@@ -233,6 +233,15 @@ fn a_word_with_the_tag_minus_100_is_not_learnt() {
     let none = IGNORE_INDEX;
     let lines = "{\"tokens\": [\"the\", \"cats\", \"ran\"], \"ner_tags\": [-100, 3, 7]}";
     assert_eq!(encoded(lines, &limit(16))[0].labels(), [none, none, 0, none, 1, none]);
+    // A row of such words alone has nothing to learn, and is no fault.
+    let (section, tokenizer) = (limit(16), bert());
+    let lines = format!("{lines}\n{{\"tokens\": [\"the\"], \"ner_tags\": [-100]}}");
+    let labels = Labels::of_words(rows(&lines).iter()).unwrap();
+    assert_eq!(labels.names(), ["3", "7"]);
+    let mut loader = Loader::new(Encoder::of_section(&tokenizer, &section).with_labels(&labels), &section);
+    loader.add(read_rows(lines.as_bytes(), "x.jsonl", &section), "x.jsonl").unwrap();
+    let loaded = loader.finish().unwrap();
+    assert_eq!((loaded.examples.len(), loaded.skipped[0].line), (1, 2));
 }
 
 #[test]

@@ -87,6 +87,19 @@ fn a_column_that_is_there_twice_is_refused_where_it_is_read() {
     assert_eq!(good(b"text,,,id,id\na,1,2,3,4\n", "x.csv"), [(2, Row::Text("a".into()))]);
 }
 
+/// pandas says "EOF inside string starting at row 1".
+#[test]
+fn a_quote_that_is_never_closed_is_an_error() {
+    let found = rows(b"text\na\n\"b\nc\nd\n", "x.csv");
+    assert_eq!(found.len(), 2);
+    assert_eq!(found[0].as_ref().unwrap(), &(2, Row::Text("a".into())));
+    let error = found[1].as_ref().unwrap_err();
+    assert_eq!((error.kind, error.line), (DataErrorKind::Read, Some(3)));
+    assert!(error.problem.contains("a quote is never closed"), "{error}");
+    // A quote within a cell that has none around it opens nothing.
+    assert_eq!(good(b"text\n5\" pipe\n", "x.csv"), [(2, Row::Text("5\" pipe".into()))]);
+}
+
 #[test]
 fn line_ends_within_quotes_are_kept() {
     let table = "text\r\n\"a\r\nb\rc\nd\"\r\ne";

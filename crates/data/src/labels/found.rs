@@ -97,7 +97,12 @@ impl Found {
         }
         if let Some(length) = self.multi_hot() {
             return match length {
-                0..=MOST_ENTRIES => Ok(Labels::MultiHot(numbered(length))),
+                0 | 1 => Err(DataError::new(
+                    DataErrorKind::NothingToLearn,
+                    "each label is a list of one number",
+                    "to learn the numbers themselves, write them without a list",
+                )),
+                2..=MOST_ENTRIES => Ok(Labels::MultiHot(numbered(length))),
                 _ => Err(DataError::new(
                     DataErrorKind::NothingToLearn,
                     format!("a label is a list of {length} numbers, one for each class"),

@@ -5,6 +5,9 @@ use std::io::{self, Read};
 /// Maximum number of cells of a row: that of spreadsheets.
 const MOST_CELLS: usize = 1 << 14;
 
+/// Error message for a file that ends within quotes: all rows after the quote would be one cell.
+const NEVER_CLOSED: &str = "a quote is never closed";
+
 /// Reader of a CSV file whose rows end with a line feed, a carriage return, or both. All of them become line feeds, which the `csv` crate counts. Line
 /// ends within quotes are left as they are.
 pub struct Cells<R> {
@@ -63,7 +66,7 @@ impl<R> Cells<R> {
             if self.cells >= MOST_CELLS {
                 return Err(io::Error::other(format!("a row has more than {MOST_CELLS} cells")));
             }
-            self.lacks_end = byte != b'\n' && self.place != Place::Quoted;
+            self.lacks_end = byte != b'\n';
             buf[kept] = byte;
             kept += 1;
         }
@@ -76,6 +79,9 @@ impl<R: Read> Read for Cells<R> {
         loop {
             let count = self.reader.read(buf)?;
             let kept = self.pass(buf, count)?;
+            if count == 0 && self.place == Place::Quoted {
+                return Err(io::Error::other(NEVER_CLOSED));
+            }
             if count == 0
                 && std::mem::take(&mut self.lacks_end)
                 && let Some(first) = buf.first_mut()
