@@ -87,7 +87,7 @@ fn a_column_that_is_there_twice_is_refused_where_it_is_read() {
     assert_eq!(good(b"text,,,id,id\na,1,2,3,4\n", "x.csv"), [(2, Row::Text("a".into()))]);
 }
 
-/// pandas says "EOF inside string starting at row 1".
+/// pandas says "EOF inside string starting at row 2".
 #[test]
 fn a_quote_that_is_never_closed_is_an_error() {
     let found = rows(b"text\na\n\"b\nc\nd\n", "x.csv");
