@@ -45,8 +45,12 @@ pub fn warn(path: &str, encoded: &Encoded, max_length: usize) {
             .collect();
         let more = if encoded.skipped.len() > places.len() { ", ..." } else { "" };
         let lines = if of_one { "lines " } else { "" };
+        let unlabelled = match encoded.unlabelled {
+            0 => String::new(),
+            count => format!("; {count} of them have the label -1 or -100, which stands for none"),
+        };
         warn(format!(
-            "{} rows have nothing to learn and are left out ({lines}{}{more})",
+            "{} rows have nothing to learn and are left out ({lines}{}{more}){unlabelled}",
             encoded.skipped.len(),
             places.join(", ")
         ));

@@ -148,10 +148,8 @@ pub fn train_file(recipe: &Recipe) -> Result<&str> {
 
 fn read(recipe: &Recipe, request: DatasetRequest<'_>) -> Result<RunData> {
     let data = read_dataset(recipe, request)?;
-    match data.labels.as_ref().map(Labels::names) {
-        Some([]) => say!("the labels are numbers: the loss is the mean squared error"),
-        Some(names) => say!("{} classes: {}", names.len(), names.join(", ")),
-        None => {}
+    if let Some(labels) = &data.labels {
+        say!("{}", labels.summary());
     }
     data.split(&recipe.data, recipe.training.shuffle_seed()).map_err(report)
 }

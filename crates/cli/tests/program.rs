@@ -614,6 +614,46 @@ fn numbers_several_classes_pairs_and_words_are_learnt() {
     assert!(said.contains("3 classes: ANIMAL, O, PLACE"), "{said}");
 }
 
+/// The losses are those of `Trainer.evaluate` on the same rows and the same base model.
+#[test]
+fn an_evaluation_drops_its_last_batch_as_trainer_does() {
+    let rows = include_str!("fixtures/tokens.jsonl");
+    let evaluate = |size: usize, drops: bool| {
+        let run = Run::new();
+        run.data(rows);
+        let (validation, size, drops) = (
+            format!("data.validation_file={}", run.path("train.jsonl").display()),
+            format!("training.per_device_eval_batch_size={size}"),
+            format!("training.dataloader_drop_last={drops}"),
+        );
+        let arguments = [
+            &validation,
+            &size,
+            &drops,
+            "training.per_device_train_batch_size=2",
+            "training.max_steps=1",
+            "training.eval_strategy=steps",
+            "training.eval_on_start=true",
+            "training.save_strategy=no",
+        ];
+        let said = run.train(&arguments);
+        let log = fs::read_to_string(run.output().join("trainer_log.jsonl")).unwrap_or_default();
+        let line = log.lines().find(|line| line.contains("eval_loss")).map(str::to_owned);
+        let line = line.map(|line| serde_json::from_str::<serde_json::Value>(&line).unwrap());
+        (said, line.and_then(|line| line["eval_loss"].as_f64()))
+    };
+    for (size, drops, wanted) in
+        [(2, true, 13.57704), (2, false, 13.35525), (3, true, 14.15301), (5, true, 13.27569)]
+    {
+        let (said, loss) = evaluate(size, drops);
+        said.ok();
+        let loss = loss.unwrap();
+        assert!((loss - wanted).abs() < 2e-3, "{size} {drops}: {loss}, not {wanted}");
+    }
+    let (said, _) = evaluate(6, true);
+    said.refused(&["5 validation rows do not fill one batch of 6", "dataloader_drop_last = false"]);
+}
+
 #[test]
 fn fit_predicts_the_peak_and_says_what_would_be_less() {
     let run = Run::new();

@@ -142,6 +142,13 @@ pub struct Padding {
 }
 
 impl Padding {
+    /// Returns the same padding for a model whose embedding has `vocab_size` rows. A tokenizer's padding token may have none, because padding is not
+    /// attended to: any other pads as well.
+    pub fn within(self, vocab_size: usize) -> Self {
+        let has_row = usize::try_from(self.id).is_ok_and(|id| id < vocab_size);
+        Self { id: if has_row { self.id } else { 0 }, ..self }
+    }
+
     /// Returns the length of a batch whose longest row has `longest` tokens.
     pub fn length(self, longest: usize) -> usize {
         longest.next_multiple_of(self.multiple_of.max(1))

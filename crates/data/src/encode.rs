@@ -128,7 +128,8 @@ impl<'t> Encoder<'t> {
         }
     }
 
-    fn check_ids(&self, example: &Example) -> Result<(), DataError> {
+    /// Checks that the model has a row of its embedding for each token.
+    pub(crate) fn check_ids(&self, example: &Example) -> Result<(), DataError> {
         let is_out = |(_, id): &(usize, &u32)| **id as usize >= self.vocab_size;
         match example.input_ids.iter().enumerate().find(is_out) {
             Some((at, &id)) => Err(self.outside("token id", at, i64::from(id))),
@@ -137,10 +138,24 @@ impl<'t> Encoder<'t> {
     }
 
     fn outside(&self, what: &str, at: usize, value: i64) -> DataError {
+        let id = u32::try_from(value).ok();
+        let token =
+            id.and_then(|id| self.tokenizer.decode(&[id], false).ok()).filter(|token| !token.is_empty());
+        let (named, help) = match token {
+            Some(token) => (
+                format!(" {token:?}"),
+                "the tokenizer has more tokens than the model: take a model whose embedding was resized for them, or leave \
+                 the token out of the rows",
+            ),
+            None => (String::new(), "tokenise the file with this model's tokenizer"),
+        };
         DataError::new(
             DataErrorKind::BadRow,
-            format!("{what} {value} (token {at}) is outside the vocabulary of {} tokens", self.vocab_size),
-            "tokenise the file with this model's tokenizer",
+            format!(
+                "{what} {value}{named} (token {at}) is outside the vocabulary of {} tokens",
+                self.vocab_size
+            ),
+            help,
         )
     }
 

@@ -11,6 +11,8 @@ pub enum DataErrorKind {
     BadRow,
     /// The row tokenises to nothing.
     EmptyRow,
+    /// The row has a label that stands for none, as -1 does among the numbers of classes.
+    NoLabel,
     /// No row of the file has anything to learn.
     NothingToLearn,
     /// `tokenizer.json` or `tokenizer_config.json` cannot be used, or the tokenizer refused a text.
@@ -52,6 +54,15 @@ impl DataError {
     /// Creates an error of a problem and the way out of it, which may be empty. It has no place yet.
     pub fn new(kind: DataErrorKind, problem: impl Into<String>, help: impl Into<String>) -> Self {
         Self { kind, file: None, line: None, problem: problem.into(), help: help.into() }
+    }
+
+    /// Creates the error for some files without a row.
+    pub(crate) fn empty(files: usize) -> Self {
+        let (problem, help) = match files {
+            0 | 1 => ("the file is empty: it has no rows", "give it at least one row"),
+            _ => ("the files are empty: they have no rows", "give them at least one row"),
+        };
+        Self::new(DataErrorKind::EmptyFile, problem, help)
     }
 
     /// Returns the same error with the place it came from, unless it has one already.

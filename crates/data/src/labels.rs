@@ -1,6 +1,7 @@
 //! Encodes labelled texts and words for a classifier.
 
-use std::collections::BTreeSet;
+mod found;
+mod names;
 
 use lorelei_recipe::TruncationSide;
 use serde_json::Value;
@@ -9,19 +10,26 @@ use crate::{
     encode::Fitted,
     error::{DataError, DataErrorKind},
     example::{Example, IGNORE_INDEX, Target},
-    rows::{Row, bad},
+    rows::{Row, bad, kind},
     tokenizer::{Surrounded, Tokenizer},
 };
 
-/// Labels of a data set: Transformers' `problem_type`, and the names of the classes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+use found::{Found, NO_LABEL, binary, classes_of_tokens};
+pub use names::ClassNames;
+use names::{name, whole};
+
+/// Labels of a data set: Transformers' `problem_type`, and the names of the classes. Two are equal if these are: how the rows write their labels
+/// makes no difference.
+#[derive(Debug, Clone, Eq)]
 pub enum Labels {
     /// Each text has one class (`single_label_classification`).
-    Classes(Vec<String>),
+    Classes(ClassNames),
     /// Each word has one class.
-    Tags(Vec<String>),
-    /// Each text has any number of classes (`multi_label_classification`).
-    Several(Vec<String>),
+    Tags(ClassNames),
+    /// Each text has any number of classes (`multi_label_classification`). The rows list them.
+    Several(ClassNames),
+    /// The same, but the rows list a 0 or a 1 for each class.
+    MultiHot(ClassNames),
     /// Each text has a number (`regression`).
     Number,
 }
@@ -29,15 +37,15 @@ pub enum Labels {
 /// Name of the file beside a classifier's adapter that holds the names of its classes, which PEFT's own files lack.
 pub const LABELS_FILE: &str = "labels.json";
 
-/// Upper bound of the numbers of classes: this number and larger ones are names.
-const MOST: u64 = 1 << 16;
-
 impl Labels {
-    /// Determines the labels of the texts among `rows`. Rows without a label are ignored.
+    /// Determines the labels of the texts among `rows`, as Transformers' `run_classification.py` does. Rows without a label are ignored.
     ///
-    /// Whole numbers from 0 are the classes themselves; all other labels are numbered in the order of the names. If a label is a list, a text has
-    /// several classes: those of the list, or, if it is a list of fractions (`[0.0, 1.0]`), those whose entry is 1. If all labels are numbers and one
-    /// has a fraction (`2.5`, `3.0`), the numbers themselves are learnt.
+    /// - Whole numbers, and texts of them, are classes: the distinct values in their order. So are names; a truth value is named `True` or `False`.
+    /// - -1 and -100 stand for no label where the others count from 0 and are at least two classes. -1 beside 0 and 1 alone is a class.
+    /// - If a label has a fraction (`2.5`, `3.0`), and more have one than are no numbers, the numbers themselves are learnt.
+    /// - If a label is a list, a text has several classes: those of the list, or those whose entry is 1, if the lists have an entry for each class.
+    ///   They have if one has a fraction (`[0.0, 1.0]`), or if all entries are 0 or 1 and one list has one of them twice, or all have the same length
+    ///   of two or more.
     ///
     /// # Errors
     ///
@@ -45,26 +53,20 @@ impl Labels {
     pub fn of<'r>(rows: impl Iterator<Item = &'r Row>) -> Result<Self, DataError> {
         let mut found = Found::default();
         for row in rows {
-            match row {
-                Row::Labelled { label: Value::Array(several), .. } => {
-                    found.is_list = true;
-                    found.longest = found.longest.max(several.len());
-                    several.iter().for_each(|label| found.add(label));
-                }
-                Row::Labelled { label, .. } => found.add(label),
-                _ => {}
+            if let Row::Labelled { label, .. } = row {
+                found.add(label);
             }
         }
         found.labels()
     }
 
-    /// Like [`Self::of`], but for the words among `rows`.
+    /// Like [`Self::of`], but for the words among `rows`. The tag -100 stands for none beside names, too.
     ///
     /// # Errors
     ///
     /// If no word has a tag, or there is but one class.
     pub fn of_words<'r>(rows: impl Iterator<Item = &'r Row>) -> Result<Self, DataError> {
-        let mut found = Found { of_words: true, ..Found::default() };
+        let mut found = Found::of_words();
         for row in rows {
             if let Row::Words { tags, .. } = row {
                 tags.iter().for_each(|tag| found.add(tag));
@@ -79,17 +81,53 @@ impl Labels {
             Row::Tokens { labels, .. } => labels.as_slice(),
             _ => &[],
         });
-        // A number that is no class's is a fault of its row, which the encoder reports.
-        let classes = labels.copied().filter(|label| (0..MOST as i64).contains(label));
-        let largest = classes.max().unwrap_or(0);
-        Labels::Tags((0..=largest.max(1)).map(|class| class.to_string()).collect())
+        Labels::Tags(classes_of_tokens(labels))
+    }
+
+    fn classes(&self) -> Option<&ClassNames> {
+        match self {
+            Labels::Classes(names)
+            | Labels::Tags(names)
+            | Labels::Several(names)
+            | Labels::MultiHot(names) => Some(names),
+            Labels::Number => None,
+        }
     }
 
     /// Names of the classes, in the order of their numbers; empty where the labels are numbers.
     pub fn names(&self) -> &[String] {
-        match self {
-            Labels::Classes(names) | Labels::Tags(names) | Labels::Several(names) => names,
-            Labels::Number => &[],
+        self.classes().map_or(&[], |names| names)
+    }
+
+    /// Describes the labels to people. More than a few dozen classes are counted, not listed.
+    pub fn summary(&self) -> String {
+        let Some(names) = self.classes() else {
+            return "the labels are numbers, as one of them has a fraction or a decimal point: the loss is the mean squared \
+                    error"
+                .to_owned();
+        };
+        let listed = if self.is_listed() { format!(": {}", self.listed()) } else { String::new() };
+        let is_mood = self.names() == ["-1", "0", "1"] || self.names() == ["-1", "1"];
+        let remark = match self {
+            Labels::MultiHot(_) => " (each label lists a 0 or a 1 for every class)",
+            Labels::Classes(_) | Labels::Tags(_) if is_mood => {
+                " (-1 is a class here: beside 0 and 1 alone it does not stand for no label)"
+            }
+            _ => "",
+        };
+        format!("{} classes{listed}{remark}", names.len())
+    }
+
+    /// Whether there are few enough classes to list them.
+    pub fn is_listed(&self) -> bool {
+        self.classes().is_some_and(|names| names.listed().is_some())
+    }
+
+    /// Lists the names of the classes for people, or says how many there are if they are more than a few dozen.
+    pub fn listed(&self) -> String {
+        match self.classes() {
+            Some(names) => names.listed().unwrap_or_else(|| format!("{} classes", names.len())),
+            None => "numbers".to_owned(),
         }
     }
 
@@ -121,9 +159,9 @@ impl Labels {
         match json["problem_type"].as_str() {
             Some("regression") => Ok(Self::Number),
             Some(problem) if !names.is_empty() => match problem {
-                "single_label_classification" => Ok(Self::Classes(names)),
-                "multi_label_classification" => Ok(Self::Several(names)),
-                TOKENS => Ok(Self::Tags(names)),
+                "single_label_classification" => Ok(Self::Classes(names.into())),
+                "multi_label_classification" => Ok(Self::Several(names.into())),
+                TOKENS => Ok(Self::Tags(names.into())),
                 other => Err(wrong(format!("problem_type {other:?} is none that is known"))),
             },
             _ => Err(wrong("it lacks problem_type or id2label".to_owned())),
@@ -135,7 +173,7 @@ impl Labels {
         match self {
             Self::Classes(_) => "single_label_classification",
             Self::Tags(_) => TOKENS,
-            Self::Several(_) => "multi_label_classification",
+            Self::Several(_) | Self::MultiHot(_) => "multi_label_classification",
             Self::Number => "regression",
         }
     }
@@ -167,7 +205,8 @@ impl Labels {
     ///
     /// # Errors
     ///
-    /// If the row has no label, no token, or a label that is not among the classes.
+    /// If the row has no label, no token, or a label that is not among the classes. If its label is -1 and so stands for none, the error is of kind
+    /// [`DataErrorKind::NoLabel`].
     pub(crate) fn encode(
         &self,
         row: &Row,
@@ -177,7 +216,7 @@ impl Labels {
     ) -> Result<Fitted, DataError> {
         match (self, row) {
             (
-                Labels::Classes(_) | Labels::Several(_) | Labels::Number,
+                Labels::Classes(_) | Labels::Several(_) | Labels::MultiHot(_) | Labels::Number,
                 Row::Labelled { text, text_pair, label },
             ) => {
                 let texts = tokenizer.encode_texts(text, text_pair.as_deref(), max_length, side)?;
@@ -193,29 +232,29 @@ impl Labels {
                 let found = tokenizer.encode_words(words, max_length, side)?;
                 let was_cut = found.was_cut;
                 let firsts = first_tokens(&found.words);
+                if firsts.is_empty() {
+                    return Err(too_short());
+                }
                 let mut labels = vec![IGNORE_INDEX; found.ids.len()];
                 for (word, token) in firsts {
-                    if let Some(tag) = tags.get(word) {
-                        labels[token] = i64::from(self.class(tag)?);
+                    match tags.get(word) {
+                        Some(tag) if !self.is_no_label(tag) => labels[token] = i64::from(self.class(tag)?),
+                        _ => {}
                     }
                 }
                 let example = Example { target: Target::Tags(labels), ..unlabelled(found) };
-                match example.num_targets() {
-                    0 => Err(too_short()),
-                    num_targets => Ok(Fitted { num_targets, example, was_cut }),
-                }
+                Ok(Fitted { num_targets: example.num_targets(), example, was_cut })
             }
             (Labels::Tags(names), Row::Tokens { input_ids, labels }) => {
-                let known = 0..names.len() as i64;
-                if let Some(label) =
-                    labels.iter().find(|label| **label != IGNORE_INDEX && !known.contains(label))
-                {
-                    let problem =
-                        format!("label {label} is none of the training rows' {} classes", known.end);
-                    return Err(bad(problem, ""));
-                }
+                let labels = labels.iter().map(|label| match label {
+                    &IGNORE_INDEX => Ok(IGNORE_INDEX),
+                    label => names.class_of(*label).map(i64::from).ok_or_else(|| {
+                        bad(format!("label {label} is none of the training rows': {}", self.listed()), "")
+                    }),
+                });
+                let labels = labels.collect::<Result<Vec<_>, _>>()?;
                 let mut example = Example {
-                    target: Target::Tags(labels.clone()),
+                    target: Target::Tags(labels),
                     ..Example::tokens(input_ids.clone(), Vec::new())
                 };
                 let (num_targets, was_cut) = (example.num_targets(), input_ids.len() > max_length);
@@ -277,30 +316,83 @@ impl Labels {
             },
             (Labels::Several(names), Value::Array(several)) => {
                 let mut values = vec![0.0; names.len()];
-                let is_hot = several.len() == names.len() && several.iter().any(Value::is_f64);
-                for (at, label) in several.iter().enumerate() {
-                    match label.as_f64().filter(|_| is_hot) {
-                        Some(value @ (0.0 | 1.0)) => values[at] = value as f32,
-                        Some(value) => {
-                            return Err(bad(format!("label[{at}] is {value}, expected 0.0 or 1.0"), ""));
-                        }
-                        None => values[self.class(label)? as usize] = 1.0,
+                for label in several {
+                    if let Some(value) = values.get_mut(self.class(label)? as usize) {
+                        *value = 1.0;
                     }
                 }
                 Ok(Target::Classes(values))
             }
-            (Labels::Several(_), _) => {
+            (Labels::MultiHot(names), Value::Array(entries)) => {
+                if entries.len() != names.len() {
+                    let problem = format!(
+                        "label lists {} numbers, and there are {} classes: other rows list a 0 or a 1 for each",
+                        entries.len(),
+                        names.len()
+                    );
+                    return Err(bad(
+                        problem,
+                        "correct it, or list the names of each text's classes in every row",
+                    ));
+                }
+                let value = |(at, entry): (usize, &Value)| match binary(entry) {
+                    Some(is_class) => Ok(f32::from(u8::from(is_class))),
+                    None => Err(bad(format!("label[{at}] is {entry}, expected 0 or 1"), "")),
+                };
+                entries.iter().enumerate().map(value).collect::<Result<_, _>>().map(Target::Classes)
+            }
+            (Labels::Several(_) | Labels::MultiHot(_), _) => {
                 Err(bad(format!("label {label} is no list, as others are"), "write it as a list of one"))
             }
         }
     }
 
+    /// Returns the class of a label.
+    ///
+    /// # Errors
+    ///
+    /// If it is none of the classes: of kind [`DataErrorKind::NoLabel`] if it stands for no label.
     fn class(&self, label: &Value) -> Result<u32, DataError> {
-        let name = text(label);
-        let class = self.names().iter().position(|known| *known == name);
-        class.map(|class| class as u32).ok_or_else(|| {
-            bad(format!("label {name:?} is none of the training rows': {}", self.names().join(", ")), "")
+        let Some(names) = self.classes() else { return Err(bad("the labels are numbers", "")) };
+        names.class(label).ok_or_else(|| match name(label) {
+            _ if self.is_no_label(label) => {
+                DataError::new(DataErrorKind::NoLabel, format!("label {label} stands for no label"), "")
+            }
+            Some(name) => bad(
+                format!("label {name:?} is none of the training rows': {}", self.listed()),
+                "correct it, or have training rows with it too",
+            ),
+            None => bad(format!("a label is {}, expected a name or a number", kind(label)), "correct it"),
         })
+    }
+
+    /// Returns the labels of a row that are none of the classes.
+    pub(crate) fn unknown(&self, row: &Row) -> Vec<String> {
+        let Some(names) = self.classes() else { return Vec::new() };
+        let found: &[Value] = match (self, row) {
+            (Labels::Classes(_), Row::Labelled { label, .. }) => std::slice::from_ref(label),
+            (Labels::Several(_), Row::Labelled { label: Value::Array(labels), .. }) => labels,
+            (Labels::Tags(_), Row::Words { tags, .. }) => tags,
+            _ => &[],
+        };
+        let is_unknown = |label: &&Value| names.class(label).is_none() && !self.is_no_label(label);
+        found.iter().filter(is_unknown).filter_map(name).collect()
+    }
+
+    /// Whether a label stands for none beside these classes: -1 or -100 beside whole numbers from 0, or the tag -100 of a word.
+    fn is_no_label(&self, label: &Value) -> bool {
+        let Some(number) = whole(label).filter(|number| NO_LABEL.contains(number)) else { return false };
+        let is_free = |names: &ClassNames| {
+            let is_ignored = matches!(self, Labels::Tags(_)) && number == IGNORE_INDEX;
+            names.class(label).is_none() && (is_ignored || names.count_from_zero())
+        };
+        self.classes().is_some_and(is_free)
+    }
+}
+
+impl PartialEq for Labels {
+    fn eq(&self, other: &Self) -> bool {
+        self.problem_type() == other.problem_type() && self.names() == other.names()
     }
 }
 
@@ -330,73 +422,12 @@ fn first_tokens(words: &[Option<usize>]) -> Vec<(usize, usize)> {
 /// The `problem_type` of words.
 const TOKENS: &str = "token_classification";
 
-const TEXTS: &str = "a classifier of texts learns from rows of {\"text\", \"label\"} or {\"text\", \"text_pair\", \"label\"}: say in data.columns which column is which";
+const TEXTS: &str = "a classifier of texts learns from rows of {\"text\", \"label\"} or {\"text\", \"text_pair\", \"label\"}: say in data.columns which column is which, and have data.on_bad_row = \"skip\" leave out rows without a label";
 
 const WORDS: &str = "a classifier of tokens learns from rows of {\"tokens\", \"tags\"} or {\"input_ids\", \"labels\"}: say in data.columns which column is which";
 
 fn too_short() -> DataError {
     DataError::new(DataErrorKind::EmptyRow, "the text has too few tokens", "leave the row out")
-}
-
-/// Properties of the labels of some rows.
-#[derive(Default)]
-struct Found {
-    names: BTreeSet<String>,
-    /// The largest label, where all are whole numbers.
-    largest: u64,
-    has_name: bool,
-    /// Whether there is a whole number that is no class's number.
-    has_other: bool,
-    has_fraction: bool,
-    of_words: bool,
-    is_list: bool,
-    longest: usize,
-}
-
-impl Found {
-    fn add(&mut self, label: &Value) {
-        self.has_fraction |= label.is_f64();
-        match label.as_u64().filter(|number| *number < MOST) {
-            Some(number) => self.largest = self.largest.max(number),
-            None if label.is_number() => self.has_other |= !label.is_f64(),
-            None => self.has_name = true,
-        }
-        self.names.insert(text(label));
-    }
-
-    fn labels(self) -> Result<Labels, DataError> {
-        if self.names.is_empty() {
-            return Err(DataError::new(
-                DataErrorKind::NothingToLearn,
-                if self.of_words { "no row has words with tags" } else { "no row has a label" },
-                if self.of_words { WORDS } else { TEXTS },
-            ));
-        }
-        let numbered = |count: u64| (0..count).map(|class| class.to_string()).collect::<Vec<_>>();
-        let classes = match (self.has_name, self.has_fraction) {
-            (false, true) if self.is_list => numbered(self.longest as u64),
-            (false, true) if !self.of_words => return Ok(Labels::Number),
-            (false, false) if !self.has_other => numbered(self.largest + 1),
-            _ => self.names.into_iter().collect(),
-        };
-        match (classes.len(), self.is_list) {
-            (0 | 1, _) => Err(DataError::new(
-                DataErrorKind::NothingToLearn,
-                "all rows have the same label",
-                "a classifier needs rows of at least two classes",
-            )),
-            (_, true) => Ok(Labels::Several(classes)),
-            _ if self.of_words => Ok(Labels::Tags(classes)),
-            _ => Ok(Labels::Classes(classes)),
-        }
-    }
-}
-
-fn text(label: &Value) -> String {
-    match label {
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    }
 }
 
 #[cfg(test)]
@@ -414,8 +445,12 @@ mod tests {
         Labels::of(rows.iter())
     }
 
-    fn names(of: &[&str]) -> Vec<String> {
-        of.iter().map(|name| (*name).to_owned()).collect()
+    fn names(of: &[&str]) -> ClassNames {
+        of.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>().into()
+    }
+
+    fn row_of(label: String) -> Row {
+        row(label.into())
     }
 
     #[test]
@@ -436,36 +471,139 @@ mod tests {
         }
     }
 
+    fn classes(of: &[&str]) -> Labels {
+        Labels::Classes(names(of))
+    }
+
     #[test]
-    fn numbers_are_classes_and_names_get_numbers() {
-        assert_eq!(of(vec![json!(2), json!(0)]).unwrap(), Labels::Classes(names(&["0", "1", "2"])));
+    fn whole_numbers_are_the_distinct_values_in_their_order() {
+        assert_eq!(of(vec![json!(2), json!(0)]).unwrap(), classes(&["0", "2"]));
+        assert_eq!(of(vec![json!(10), json!(9), json!(10)]).unwrap(), classes(&["9", "10"]));
+        assert_eq!(
+            of((1..=5).map(|stars| json!(stars)).collect()).unwrap(),
+            classes(&["1", "2", "3", "4", "5"])
+        );
+        assert_eq!(of(vec![json!("10"), json!("2"), json!(2)]).unwrap(), classes(&["2", "10"]));
+        // Codes with zeros before them are names.
+        assert_eq!(of(vec![json!("010"), json!("2")]).unwrap(), classes(&["010", "2"]));
+        let odd = of(vec![json!(0), json!(1), json!(65_535), json!(u64::MAX)]).unwrap();
+        assert_eq!(odd.num_labels(), 4);
+        let many = of((0..7_305).map(|code| json!(3 * code)).collect()).unwrap();
+        assert_eq!(many.summary(), "7305 classes");
+        let unknown = many.target(&json!(1)).unwrap_err().problem;
+        assert_eq!(unknown, "label \"1\" is none of the training rows': 7305 classes");
+    }
+
+    #[test]
+    fn names_get_numbers_in_their_order() {
         let spam = of(vec![json!("spam"), json!("ham"), json!("spam")]).unwrap();
-        assert_eq!(spam, Labels::Classes(names(&["ham", "spam"])));
-        assert_eq!(of(vec![json!(true), json!(false)]).unwrap(), Labels::Classes(names(&["false", "true"])));
-        assert_eq!(of(vec![json!(-1), json!(0.5), json!(2)]).unwrap(), Labels::Number);
-        assert!(of(vec![json!(["only"]), json!([])]).is_err());
-        let mixed = of(vec![json!(-1), json!(1)]).unwrap();
-        assert_eq!(mixed, Labels::Classes(names(&["-1", "1"])));
-        assert!(of(vec![json!("one"), json!("one")]).is_err());
+        assert_eq!(spam, classes(&["ham", "spam"]));
+        assert_eq!(of(vec![json!(true), json!(false)]).unwrap(), classes(&["False", "True"]));
+        assert_eq!(of(vec![json!("b, c"), json!("a")]).unwrap().summary(), "2 classes: a, \"b, c\"");
+        assert_eq!(of(vec![json!(1), json!("one")]).unwrap(), classes(&["1", "one"]));
+        let same = of(vec![json!("one"), json!("one")]).unwrap_err();
+        assert_eq!(same.problem, "all rows have the same label, \"one\"");
         assert!(Labels::of([Row::Text("x".to_owned())].iter()).is_err());
     }
 
     #[test]
-    fn fractions_are_numbers_and_lists_are_several() {
+    fn minus_one_is_no_label_where_the_others_are_numbers_of_classes() {
+        let of = |numbers: &[i64]| of(numbers.iter().map(|number| json!(number)).collect()).unwrap();
+        let entailment = of(&[0, 2, 1, -1]);
+        assert_eq!(entailment, classes(&["0", "1", "2"]));
+        let error = entailment.target(&json!(-1)).unwrap_err();
+        assert_eq!(
+            (error.kind, error.problem.as_str()),
+            (DataErrorKind::NoLabel, "label -1 stands for no label")
+        );
+        assert_eq!(entailment.target(&json!(-2)).unwrap_err().kind, DataErrorKind::BadRow);
+        assert_eq!(of(&[-100, 4, 7]), classes(&["4", "7"]));
+        assert_eq!(of(&[-1, 1]), classes(&["-1", "1"]));
+        assert_eq!(of(&[-1, 0, 1]), classes(&["-1", "0", "1"]));
+        assert!(of(&[-1, 0, 1]).summary().contains("-1 is a class here"));
+        assert_eq!(of(&[-1, 0]), classes(&["-1", "0"]));
+        assert_eq!(of(&[-2, -1, 0, 1, 2]), classes(&["-2", "-1", "0", "1", "2"]));
+        // A validation row of a set whose training rows all have a label.
+        assert_eq!(of(&[0, 1]).target(&json!(-1)).unwrap_err().kind, DataErrorKind::NoLabel);
+        assert_eq!(classes(&["bad", "good"]).target(&json!(-1)).unwrap_err().kind, DataErrorKind::BadRow);
+    }
+
+    #[test]
+    fn fractions_are_numbers() {
+        assert_eq!(of(vec![json!(-1), json!(0.5), json!(2)]).unwrap(), Labels::Number);
+        // datasets has 1.0 in a column of floats, from which run_classification.py learns numbers.
+        assert_eq!(of(vec![json!(1.0), json!(0.0)]).unwrap(), Labels::Number);
         let numbers = of(vec![json!(2), json!(2.5)]).unwrap();
         assert_eq!(numbers, Labels::Number);
         assert_eq!(numbers.target(&json!(2.5)).unwrap(), Target::Number(2.5));
         assert!(numbers.target(&json!("two")).is_err());
+        // A few that are none do not make a class of each number.
+        assert_eq!(of(vec![json!(1.5), json!("n/a"), json!(2.5), json!(4)]).unwrap(), Labels::Number);
+        assert_eq!(
+            of(vec![json!("beta"), json!("rc"), json!(2.5)]).unwrap(),
+            classes(&["2.5", "beta", "rc"])
+        );
+        // Whole numbers that pandas wrote with a point are the classes all the same.
+        let stars = of(vec![json!(1), json!(5)]).unwrap();
+        assert_eq!(stars.target(&json!(5.0)).unwrap(), Target::Class(1));
+        assert_eq!(stars.target(&json!(-1.0)).unwrap_err().kind, DataErrorKind::NoLabel);
+        assert!(stars.target(&json!(1.5)).is_err());
+    }
+
+    #[test]
+    fn lists_are_several_classes() {
+        assert!(of(vec![json!(["only"]), json!([])]).is_err());
         let several = of(vec![json!(["sport", "news"]), json!([])]).unwrap();
         assert_eq!(several, Labels::Several(names(&["news", "sport"])));
         assert_eq!(several.target(&json!(["sport"])).unwrap(), Target::Classes(vec![0.0, 1.0]));
         assert!(several.target(&json!("sport")).is_err());
         assert!(several.target(&json!(["art"])).is_err());
+        assert!(several.target(&json!(["news", null])).unwrap_err().problem.contains("a label is null"));
+        assert!(of(vec![json!([1.0]), json!([0.0])]).unwrap_err().problem.contains("a list of one number"));
+        let numbered = of(vec![json!([0, 2]), json!([1])]).unwrap();
+        assert_eq!(numbered.target(&json!([0, 2])).unwrap(), Target::Classes(vec![1.0, 0.0, 1.0]));
+        // Lists of zeros and ones of different lengths, none twice, are the numbers of two classes.
+        let two = of(vec![json!([0, 1]), json!([1]), json!([])]).unwrap();
+        assert!(matches!(two, Labels::Several(_)));
+        assert_eq!(two.target(&json!([0, 1])).unwrap(), Target::Classes(vec![1.0, 1.0]));
+    }
+
+    #[test]
+    fn lists_with_an_entry_for_each_class() {
+        let four =
+            of(vec![json!([1, 0, 1, 0]), json!([0, 0, 0, 0]), json!([0, 1, 0, 0]), json!([0, 0, 1, 1])])
+                .unwrap();
+        assert!(matches!(four, Labels::MultiHot(_)));
+        assert_eq!(four, Labels::Several(names(&["0", "1", "2", "3"])));
+        assert_eq!(four.target(&json!([1, 0, 1, 0])).unwrap(), Target::Classes(vec![1.0, 0.0, 1.0, 0.0]));
+        assert_eq!(four.target(&json!([0, 0, 0, 0])).unwrap(), Target::Classes(vec![0.0; 4]));
+        let short = four.target(&json!([0, 1])).unwrap_err().problem;
+        assert!(short.contains("lists 2 numbers, and there are 4 classes"), "{short}");
+        assert!(four.target(&json!([0, 0, 2, 1])).unwrap_err().problem.contains("label[2] is 2"));
+        for two in [
+            vec![json!([0, 1]), json!([1, 0])],
+            vec![json!([true, false]), json!([true, true])],
+            vec![json!([0.0, 1]), json!([1, 1])],
+        ] {
+            let found = of(two.clone()).unwrap();
+            assert!(matches!(found, Labels::MultiHot(_)), "{two:?}");
+            assert_eq!(found.names(), ["0", "1"]);
+        }
         let hot = of(vec![json!([0.0, 1.0, 1.0]), json!([0.0, 0.0, 0.0])]).unwrap();
         assert_eq!(hot, Labels::Several(names(&["0", "1", "2"])));
         assert_eq!(hot.target(&json!([0.0, 1.0, 0.0])).unwrap(), Target::Classes(vec![0.0, 1.0, 0.0]));
         assert!(hot.target(&json!([0.0, 0.5, 0.0])).is_err());
-        let numbered = of(vec![json!([0, 2]), json!([1])]).unwrap();
-        assert_eq!(numbered.target(&json!([0, 2])).unwrap(), Target::Classes(vec![1.0, 0.0, 1.0]));
+    }
+
+    #[test]
+    fn a_hundred_thousand_classes_are_found_in_no_time() {
+        let rows: Vec<Row> = (0..100_000).map(|row| row_of(format!("class {row}"))).collect();
+        let labels = Labels::of(rows.iter()).unwrap();
+        let began = std::time::Instant::now();
+        for row in 0..100_000 {
+            assert!(labels.target(&json!(format!("class {row}"))).is_ok());
+            assert!(labels.target(&json!(format!("other {row}"))).is_err());
+        }
+        assert!(began.elapsed().as_secs() < 20, "{:?}", began.elapsed());
     }
 }

@@ -51,6 +51,8 @@ pub struct Encoded {
     pub truncated: usize,
     /// Rows that were left out because nothing of them would be learnt.
     pub skipped: Vec<Place>,
+    /// Number of the rows among them whose label stands for none, as -1 does.
+    pub unlabelled: usize,
     /// Number of rows that were left out because another has the same tokens and labels.
     pub duplicates: usize,
     /// Number of rows with a label that a language model does not learn.
@@ -209,7 +211,9 @@ impl<'t> Loader<'t> {
         fitted: Option<Result<Fitted, DataError>>,
     ) -> Result<(), DataError> {
         if let Row::Stream { text, begins } = row {
-            self.stream.extend(self.encoder.tokenizer.encode(text, *begins)?);
+            let piece = Example::learnt_from(self.encoder.tokenizer.encode(text, *begins)?, 0);
+            self.encoder.check_ids(&piece)?;
+            self.stream.extend(piece.input_ids);
             let length = self.encoder.max_length;
             let whole = self.stream.len() - self.stream.len() % length;
             for ids in self.stream[..whole].chunks(length) {
@@ -220,7 +224,13 @@ impl<'t> Loader<'t> {
         }
         let is_labelled = matches!(row, Row::Labelled { .. } | Row::Words { .. });
         self.encoded.labelled += usize::from(is_labelled && !self.encoder.classifies());
-        let Fitted { example, was_cut, num_targets } = fitted.unwrap_or_else(|| self.encoder.fit(row))?;
+        let fitted = fitted.unwrap_or_else(|| self.encoder.fit(row));
+        if fitted.as_ref().is_err_and(|error| error.kind == DataErrorKind::NoLabel) {
+            self.encoded.unlabelled += 1;
+            self.encoded.skipped.push(place.clone());
+            return Ok(());
+        }
+        let Fitted { example, was_cut, num_targets } = fitted?;
         self.encoded.truncated += usize::from(was_cut);
         if example.target.is_empty() {
             self.cut_away += usize::from(num_targets > 0);
@@ -266,15 +276,11 @@ impl<'t> Loader<'t> {
                 let problem = format!("every row is bad ({bad}); the first: {}", first.problem);
                 return Some(DataError { problem, ..first.clone() });
             }
-            (None, 0) if several => DataError::new(
-                DataErrorKind::EmptyFile,
-                "the files are empty: they have no rows",
-                "give them at least one row",
-            ),
-            (None, 0) => DataError::new(
-                DataErrorKind::EmptyFile,
-                "the file is empty: it has no rows",
-                "give it at least one row",
+            (None, 0) => DataError::empty(if several { 2 } else { 1 }),
+            (_, rows) if self.encoded.unlabelled == rows => DataError::new(
+                DataErrorKind::NothingToLearn,
+                format!("no row has a label: in all {rows} it is -1 or -100, which stand for none"),
+                "name a file with labels",
             ),
             (_, rows) => DataError::new(
                 DataErrorKind::NothingToLearn,

@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 
 use crate::chat::Conversation;
 use crate::error::DataError;
+use crate::json_value;
 
 pub(crate) use field::{bad, kind};
 use field::{get, names, string};
@@ -65,6 +66,25 @@ pub enum Row {
 
 const FORMS: &str = "messages, conversations, prompt + completion, instruction + output, input_ids, tokens + tags, text + label or text";
 
+/// Names of the fields by which a row's form is found.
+const FIELDS: [&str; 15] = [
+    "messages",
+    "conversations",
+    "prompt",
+    "completion",
+    "instruction",
+    "input",
+    "output",
+    "text",
+    "text_pair",
+    "label",
+    "labels",
+    "tokens",
+    "tags",
+    "ner_tags",
+    "input_ids",
+];
+
 impl Row {
     /// Approximate number of bytes of text.
     pub(crate) fn size(&self) -> usize {
@@ -90,6 +110,14 @@ impl Columns {
     /// Returns the column of that field.
     pub(crate) fn of<'c>(&'c self, field: &'c str) -> Option<&'c str> {
         if self.0.is_empty() { Some(field) } else { self.0.get(field).map(String::as_str) }
+    }
+
+    /// Whether rows are read from a column of that name.
+    pub(crate) fn know(&self, column: &str) -> bool {
+        match self.0.is_empty() {
+            true => FIELDS.contains(&column),
+            false => self.0.values().any(|known| known == column),
+        }
     }
 
     /// Returns the fields of a row under their own names. With a map only the columns that it names are read.
@@ -161,13 +189,7 @@ pub(crate) fn from_fields(fields: Map<String, Value>, columns: &Columns) -> Resu
         let text = string("text", text)?;
         let label =
             get(&fields, "label").or_else(|| get(&fields, "labels").filter(|labels| labels.is_array()));
-        let label = label.map(|label| match label {
-            // A cell of a table may hold a list.
-            Value::String(text) if text.starts_with('[') => {
-                serde_json::from_str(text).unwrap_or_else(|_| label.clone())
-            }
-            _ => label.clone(),
-        });
+        let label = label.map(list_of_cell).transpose()?;
         // An empty cell is no label.
         let label = label.filter(|label| label.as_str() != Some(""));
         return Ok(match label {
@@ -181,12 +203,38 @@ pub(crate) fn from_fields(fields: Map<String, Value>, columns: &Columns) -> Resu
             _ => Row::Text(text),
         });
     }
+    if let Some(name) = FIELDS.into_iter().find(|name| fields.get(*name).is_some_and(Value::is_null)) {
+        return Err(bad(
+            format!("{name} has no value; found {}", names(&fields)),
+            "fill it, or leave the row out",
+        ));
+    }
     Err(bad(
         format!("no known field: looked for {FORMS}; found {}", names(&fields)),
         "rename the fields, or say in data.columns which column is which",
     ))
 }
 
+/// Returns a label, and as a list where it is a list in a table's cell.
+///
+/// # Errors
+///
+/// If it is a list as Python prints it.
+fn list_of_cell(label: &Value) -> Result<Value, DataError> {
+    let Value::String(text) = label else { return Ok(label.clone()) };
+    let text = text.trim();
+    match text.strip_prefix('[').map(|_| json_value::parse(text)) {
+        Some(Ok(list)) => Ok(list),
+        Some(Err(_)) if text.starts_with("['") && text.ends_with(']') => {
+            Err(bad("label is a list that is not JSON", "its texts stand in double quotes: [\"a\", \"b\"]"))
+        }
+        _ => Ok(label.clone()),
+    }
+}
+
 fn missing(has: &str, lacks: &str, fields: &Map<String, Value>) -> DataError {
+    if fields.contains_key(lacks) {
+        return bad(format!("the row has {has}, and {lacks} has no value"), "fill it, or leave the row out");
+    }
     bad(format!("the row has {has} but no {lacks}; found {}", names(fields)), "a row needs both")
 }

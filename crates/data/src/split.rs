@@ -1,6 +1,6 @@
 //! Holds rows back for validation.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use crate::random::{Stream, generator, permutation};
 
@@ -37,13 +37,17 @@ pub fn split_by(classes: &[u32], validation_split_percentage: f64, seed: u64) ->
         members.values().zip(&counts).map(|(rows, count)| share(rows) - *count as f64).collect();
     by_rest.sort_by(|a, b| rest[*b].total_cmp(&rest[*a]));
     let limits: Vec<usize> = members.values().map(|rows| most(rows)).collect();
-    while let Some(class) = by_rest.iter().copied().find(|class| counts[*class] < limits[*class])
-        && counts.iter().sum::<usize>() < held_back
+    let mut missing = held_back.saturating_sub(counts.iter().sum());
+    let mut waiting = VecDeque::from(by_rest);
+    while missing > 0
+        && let Some(class) = waiting.pop_front()
     {
-        counts[class] += 1;
-        // Each of the other classes comes first before this one gets another row.
-        by_rest.retain(|other| *other != class);
-        by_rest.push(class);
+        if counts[class] < limits[class] {
+            counts[class] += 1;
+            missing -= 1;
+            // Each of the other classes comes first before this one gets another row.
+            waiting.push_back(class);
+        }
     }
     let mut generator = generator(seed, Stream::Split);
     let (mut train, mut validation) = (Vec::new(), Vec::new());

@@ -271,3 +271,14 @@ proptest! {
         prop_assert_eq!(order, all);
     }
 }
+
+#[test]
+fn a_share_of_many_classes_is_held_back_in_no_time() {
+    let classes: Vec<u32> = (0..200_000).map(|row| row % 100_000).collect();
+    let began = std::time::Instant::now();
+    let (train, validation) = split_by(&classes, 20.0, 7);
+    assert!(began.elapsed().as_secs() < 20, "{:?}", began.elapsed());
+    assert_eq!((train.len(), validation.len()), (160_000, 40_000));
+    let held: std::collections::HashSet<u32> = validation.iter().map(|row| classes[*row]).collect();
+    assert_eq!(held.len(), 40_000, "no class gives a second row before each has given one");
+}

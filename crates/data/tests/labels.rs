@@ -3,7 +3,7 @@
 mod common;
 
 use lorelei_data::{
-    Encoder, Example, HeldRows, IGNORE_INDEX, Labels, Loader, Row, Target, Tokenizer, read_rows,
+    Encoded, Encoder, Example, HeldRows, IGNORE_INDEX, Labels, Loader, Row, Target, Tokenizer, read_rows,
 };
 use lorelei_recipe::{DataSection, OnBadRow, TruncationSide};
 
@@ -117,7 +117,7 @@ fn tokens_with_the_numbers_of_their_classes_are_tags() {
     let two = broken.labels(true).unwrap();
     assert_eq!(two.names(), ["0", "1"]);
     let refused = Encoder::new(&tokenizer, 2).with_labels(&two).encode(&faulty[1]).unwrap_err();
-    assert!(refused.problem.contains("label 4294967196 is none of"), "{refused}");
+    assert!(refused.problem.contains("label 4294967196 is none of the training rows': 0, 1"), "{refused}");
     let unknown = encoder.encode(&rows(&[(&[4000], &[1])])[0]).unwrap_err();
     assert!(unknown.problem.contains("outside the vocabulary"), "{unknown}");
 }
@@ -129,12 +129,119 @@ fn labels_of_a_table_are_numbers_where_they_look_so() {
         let rows: Vec<Row> = rows.map(|row| row.unwrap().1).collect();
         Labels::of(rows.iter()).unwrap()
     };
-    let names = |count: usize| (0..count).map(|class| class.to_string()).collect::<Vec<_>>();
-    assert_eq!(labels("text,label\nthe cat,10\nthe dog,2\n"), Labels::Classes(names(11)));
+    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>().into();
+    assert_eq!(labels("text,label\nthe cat,10\nthe dog,2\n"), Labels::Classes(names(&["2", "10"])));
     assert_eq!(labels("label,text\n2.5,the cat\n 3 ,the dog\n"), Labels::Number);
-    assert_eq!(labels("text,label\na,1\nb,one\n"), Labels::Classes(vec!["1".into(), "one".into()]));
+    assert_eq!(labels("text,label\na,1\nb,one\n"), Labels::Classes(names(&["1", "one"])));
+    assert_eq!(labels("text,label\na,True\nb,False\n"), Labels::Classes(names(&["False", "True"])));
     let several = labels("text,label\na,\"[\"\"x\"\", \"\"y\"\"]\"\nb,[]\nc,\n");
-    assert_eq!(several, Labels::Several(vec!["x".into(), "y".into()]));
+    assert_eq!(several, Labels::Several(names(&["x", "y"])));
+    assert_eq!(
+        labels("text,label\na,\"[1, 0, 1]\"\nb,\"[0, 0, 0]\"\n"),
+        Labels::Several(names(&["0", "1", "2"]))
+    );
+    // pandas' and NumPy's missing number is no label.
+    assert_eq!(labels("text,label\na,1\nb,nan\nc,0\n"), Labels::Classes(names(&["0", "1"])));
+    let printed = "text,label\na,\"['x', 'y']\"\n";
+    let error = read_rows(printed.as_bytes(), "x.csv", &DataSection::default()).next().unwrap().unwrap_err();
+    assert_eq!((error.line, error.problem.as_str()), (Some(2), "label is a list that is not JSON"));
+}
+
+/// Reads rows as a run does: the classes are those of all of them.
+fn loaded(lines: &str) -> (Labels, Encoded) {
+    let (section, tokenizer) = (limit(64), bert());
+    let mut held = HeldRows::default();
+    held.add(read_rows(lines.as_bytes(), "x.jsonl", &section), "x.jsonl", true).unwrap();
+    let labels = held.labels(false).unwrap();
+    let mut loader = Loader::new(Encoder::of_section(&tokenizer, &section).with_labels(&labels), &section);
+    held.load(&mut loader, usize::MAX).unwrap();
+    (labels.clone(), loader.finish().unwrap())
+}
+
+/// Rows as those of SNLI: -1 stands for a pair on which the annotators did not agree.
+#[test]
+fn a_row_whose_label_stands_for_none_is_left_out_and_counted() {
+    let lines = |labels: [i64; 4]| {
+        let row =
+            |label| format!("{{\"text\": \"the cat\", \"text_pair\": \"the dog\", \"label\": {label}}}\n");
+        labels.map(row).concat()
+    };
+    let (labels, encoded) = loaded(&lines([0, 2, 1, -1]));
+    assert_eq!(labels.summary(), "3 classes: 0, 1, 2");
+    let classes: Vec<_> = encoded.examples.iter().map(|example| example.target.clone()).collect();
+    assert_eq!(classes, [0, 2, 1].map(Target::Class));
+    assert_eq!((encoded.rows, encoded.unlabelled, encoded.bad), (4, 1, 0));
+    assert_eq!(encoded.skipped.iter().map(|place| place.line).collect::<Vec<_>>(), [4]);
+
+    let (moods, encoded) = loaded(&lines([1, -1, 0, -1]));
+    assert_eq!((moods.names(), encoded.unlabelled), (&["-1".into(), "0".into(), "1".into()][..], 0));
+    assert_eq!(
+        moods.summary(),
+        "3 classes: -1, 0, 1 (-1 is a class here: beside 0 and 1 alone it does not stand for no label)"
+    );
+    let classes: Vec<_> = encoded.examples.iter().map(|example| example.target.clone()).collect();
+    assert_eq!(classes, [2, 0, 1, 0].map(Target::Class));
+    assert_eq!(loaded(&lines([-1, 1, 1, -1])).0.names(), ["-1", "1"]);
+}
+
+#[test]
+fn lists_of_zeros_and_ones_have_an_entry_for_each_class() {
+    let lines = "{\"text\": \"the cat\", \"label\": [1, 0, 1, 0]}\n{\"text\": \"the dog\", \"label\": [0, 0, 0, 0]}\n\
+                 {\"text\": \"the mat\", \"label\": [0, 1, 0, 0]}\n{\"text\": \"ran\", \"label\": [0, 0, 1, 1]}\n";
+    let (labels, encoded) = loaded(lines);
+    assert_eq!(labels.summary(), "4 classes: 0, 1, 2, 3 (each label lists a 0 or a 1 for every class)");
+    let saved = serde_json::from_str::<serde_json::Value>(&labels.to_json()).unwrap();
+    assert_eq!(
+        saved,
+        serde_json::json!({
+            "problem_type": "multi_label_classification",
+            "id2label": {"0": "0", "1": "1", "2": "2", "3": "3"},
+        })
+    );
+    let targets: Vec<_> = encoded.examples.iter().map(|example| example.target.clone()).collect();
+    let wanted = [[1.0, 0.0, 1.0, 0.0], [0.0; 4], [0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 1.0]];
+    assert_eq!(targets, wanted.map(|values| Target::Classes(values.to_vec())));
+}
+
+#[test]
+fn codes_and_stars_are_their_distinct_values() {
+    let lines = |labels: &[u32]| {
+        let row = |label: &u32| format!("{{\"text\": \"the cat\", \"label\": {label}}}\n");
+        labels.iter().map(row).collect::<String>()
+    };
+    let (codes, encoded) = loaded(&lines(&[7304, 6205, 2204, 7304]));
+    assert_eq!(codes.summary(), "3 classes: 2204, 6205, 7304");
+    let saved = serde_json::from_str::<serde_json::Value>(&codes.to_json()).unwrap();
+    assert_eq!(saved["id2label"], serde_json::json!({"0": "2204", "1": "6205", "2": "7304"}));
+    let classes: Vec<_> = encoded.examples.iter().map(|example| example.target.clone()).collect();
+    assert_eq!(classes, [2, 1, 0, 2].map(Target::Class));
+    assert_eq!(codes.text_label(&encoded.examples[1]).unwrap(), "6205");
+
+    let (stars, encoded) = loaded(&lines(&[1, 3, 5, 4, 2]));
+    assert_eq!(stars.summary(), "5 classes: 1, 2, 3, 4, 5");
+    let classes: Vec<_> = encoded.examples.iter().map(|example| example.target.clone()).collect();
+    assert_eq!(classes, [0, 2, 4, 3, 1].map(Target::Class));
+
+    let many: Vec<u32> = (0..7305).collect();
+    assert_eq!(loaded(&lines(&many)).0.summary(), "7305 classes");
+    let odd = loaded(&lines(&[0, 1, 65_535])).0;
+    assert_eq!(odd.names(), ["0", "1", "65535"]);
+}
+
+#[test]
+fn a_word_with_the_tag_minus_100_is_not_learnt() {
+    let none = IGNORE_INDEX;
+    let lines = "{\"tokens\": [\"the\", \"cats\", \"ran\"], \"ner_tags\": [-100, 3, 7]}";
+    assert_eq!(encoded(lines, &limit(16))[0].labels(), [none, none, 0, none, 1, none]);
+    // A row of such words alone has nothing to learn, and is no fault.
+    let (section, tokenizer) = (limit(16), bert());
+    let lines = format!("{lines}\n{{\"tokens\": [\"the\"], \"ner_tags\": [-100]}}");
+    let labels = Labels::of_words(rows(&lines).iter()).unwrap();
+    assert_eq!(labels.names(), ["3", "7"]);
+    let mut loader = Loader::new(Encoder::of_section(&tokenizer, &section).with_labels(&labels), &section);
+    loader.add(read_rows(lines.as_bytes(), "x.jsonl", &section), "x.jsonl").unwrap();
+    let loaded = loader.finish().unwrap();
+    assert_eq!((loaded.examples.len(), loaded.skipped[0].line), (1, 2));
 }
 
 #[test]
@@ -152,7 +259,8 @@ fn words_of_a_byte_level_vocabulary_have_their_spaces() {
 fn a_row_of_the_other_kind_is_said_to_be_so_and_one_word_is_enough() {
     let tokenizer = common::smol();
     let all = rows(
-        "{\"tokens\": [\"the\"], \"tags\": [1]}\n{\"text\": \"the\", \"label\": 0}\n{\"text\": \"capital\", \"label\": 1}",
+        "{\"tokens\": [\"the\"], \"tags\": [1]}\n{\"text\": \"the\", \"label\": 0}\n{\"text\": \"capital\", \"label\": 1}\n\
+         {\"tokens\": [\"town\"], \"tags\": [0]}",
     );
     let (words, texts) = (Labels::of_words(all.iter()).unwrap(), Labels::of(all.iter()).unwrap());
     let encoder = |labels| Encoder::new(&tokenizer, 64).with_labels(labels);

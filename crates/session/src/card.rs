@@ -126,7 +126,7 @@ fn classes(labels: Option<&Labels>) -> String {
     let Some(labels) = labels else { return String::new() };
     let problem = match labels {
         Labels::Number => return ", num_labels=1".to_owned(),
-        Labels::Several(_) => ", problem_type=\"multi_label_classification\"",
+        Labels::Several(_) | Labels::MultiHot(_) => ", problem_type=\"multi_label_classification\"",
         Labels::Classes(_) | Labels::Tags(_) => "",
     };
     let named = labels
@@ -186,11 +186,11 @@ mod tests {
         recipe.model.model_name_or_path = Some("owner/base".into());
         recipe.lora.task_type = Some(TaskType::SeqCls);
         let names = vec!["air".into(), "\"sea\"".into()];
-        let card = model_card(&recipe, true, Some(&Labels::Classes(names.clone())));
+        let card = model_card(&recipe, true, Some(&Labels::Classes(names.clone().into())));
         assert!(card.contains("import AutoModelForSequenceClassification\n"), "{card}");
         assert!(head(&card).contains("pipeline_tag: text-classification\n"), "{card}");
         assert!(card.contains(r#"num_labels=2, id2label={0: "air", 1: "\"sea\""})"#), "{card}");
-        let card = model_card(&recipe, true, Some(&Labels::Several(names)));
+        let card = model_card(&recipe, true, Some(&Labels::Several(names.into())));
         assert!(card.contains(r#"}, problem_type="multi_label_classification")"#), "{card}");
         let card = model_card(&recipe, true, Some(&Labels::Number));
         assert!(card.contains("(\"owner/base\", num_labels=1)"), "{card}");

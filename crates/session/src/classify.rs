@@ -48,7 +48,7 @@ pub async fn classify(
             Verdict::Regression { value: f64::from(logits.first().copied().unwrap_or(f32::NAN)) }
         }
         Labels::Classes(_) => Verdict::SingleLabelClassification { classes: ranked(softmax(&logits)) },
-        Labels::Several(_) => {
+        Labels::Several(_) | Labels::MultiHot(_) => {
             let sigmoid = |logit: &f32| 1.0 / (1.0 + f64::from(-logit).exp());
             Verdict::MultiLabelClassification { classes: ranked(logits.iter().map(sigmoid).collect()) }
         }

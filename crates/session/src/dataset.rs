@@ -3,10 +3,11 @@
 use std::rc::Rc;
 
 use lorelei_data::{
-    DataError, Encoded, Encoder, ExampleStore, HeldRows, Labels, Loader, Padding, RowSet, Tokenizer,
+    DataError, Encoded, Encoder, ExampleStore, HeldRows, Labels, Loader, Padding, RowSet, Rows, Tokenizer,
     training_rows,
 };
 use lorelei_formats::config::Task;
+use lorelei_protocol::Notice;
 use lorelei_recipe::{DataSection, OnBadRow, Recipe};
 
 use crate::{Host, Result, RowFile, SessionError};
@@ -94,10 +95,13 @@ impl Dataset {
                 (read(train)?, validation.map(read).transpose()?, None)
             }
             true => {
-                let train = request.hold(train)?;
+                let train = request.hold(host, train)?;
                 let labels = train.labels(request.task == Task::TokenClassification)?;
                 let encoder = encoder.with_labels(&labels);
-                let validation = validation.map(|files| request.hold(files)).transpose()?;
+                let validation = validation.map(|files| request.hold(host, files)).transpose()?;
+                if let Some(rows) = validation.as_ref().filter(|_| request.stops()) {
+                    rows.check(&labels)?;
+                }
                 let encode = |rows: HeldRows| encode_held(&request, encoder, rows);
                 (encode(train)?, validation.map(encode).transpose()?, Some(labels))
             }
@@ -148,12 +152,17 @@ impl DatasetRequest<'_> {
         }
     }
 
+    /// Whether a row that cannot be used is an error.
+    fn stops(&self) -> bool {
+        self.bad_rows == BadRows::AsTheRecipeSays && self.section.on_bad_row == OnBadRow::Error
+    }
+
     /// Reads all rows of some files. The number of a label is not known before that.
-    fn hold(&self, files: Vec<RowFile<'_>>) -> Result<HeldRows> {
-        let stops = self.bad_rows == BadRows::AsTheRecipeSays && self.section.on_bad_row == OnBadRow::Error;
+    fn hold(&self, host: &impl Host, files: Vec<RowFile<'_>>) -> Result<HeldRows> {
+        let stops = self.stops();
         let mut held = HeldRows::default();
         for RowFile { name, open } in files {
-            held.add(open()?, &name, stops)?;
+            held.add(opened(host, open()?), &name, stops)?;
         }
         Ok(held)
     }
@@ -178,6 +187,14 @@ impl DatasetRequest<'_> {
     }
 }
 
+/// Shows a notice if a file is read otherwise than its name says, and returns its rows.
+fn opened<'r>(host: &impl Host, rows: Rows<'r>) -> Rows<'r> {
+    if let Some(remark) = rows.remark() {
+        host.notice(Notice::new("read_otherwise", remark));
+    }
+    rows
+}
+
 /// Encodes rows as they are read, and stores their examples.
 fn stream(
     host: &impl Host,
@@ -189,7 +206,7 @@ fn stream(
     let mut store = host.examples();
     let mut broken = None;
     for RowFile { name, open } in files {
-        let mut rows = open()?;
+        let mut rows = opened(host, open()?);
         loader.begin(&name);
         loop {
             match loader.add_some(&mut rows, AT_A_TIME) {
@@ -241,14 +258,14 @@ pub fn first_examples<H: Host>(
     let labels;
     let mut loader;
     if request.task.classifies() {
-        let held = request.hold(files)?;
+        let held = request.hold(host, files)?;
         labels = held.labels(request.task == Task::TokenClassification)?;
         loader = request.loader(request.encoder().with_labels(&labels));
         held.load(&mut loader, count)?;
     } else {
         loader = request.loader(request.encoder());
         for RowFile { name, open } in files {
-            loader.add_first(open()?, &name, count)?;
+            loader.add_first(opened(host, open()?), &name, count)?;
         }
     }
     let (mut encoded, errors) = loader.finish_survey();

@@ -89,6 +89,7 @@ pub async fn prepare<H: Host>(host: &H, request: RunRequest<'_, H::Folder>) -> R
         None => None,
         Some(resumed) => Some(restore(host, &mut model, resumed, lora.as_ref(), data.labels.as_ref()).await?),
     };
+    let padding = padding(recipe, &tokenizer).within(model.config().vocab_size);
     Ok(Job {
         sample: sample_of(&model, &tokenizer, sample)?,
         model,
@@ -100,7 +101,7 @@ pub async fn prepare<H: Host>(host: &H, request: RunRequest<'_, H::Folder>) -> R
         train: data.train,
         validation: data.validation,
         shuffle: recipe.data.shuffle,
-        padding: padding(recipe, &tokenizer),
+        padding,
         checkpoint,
     })
 }
@@ -154,7 +155,7 @@ async fn restore<H: Host>(
         match labels(folder).await? {
             Some(before) if before == *now => {}
             Some(before) => {
-                let (before, now) = (before.names().join(", "), now.names().join(", "));
+                let (before, now) = (before.listed(), now.listed());
                 return Err(SessionError::OtherLabels { checkpoint: folder.name(), before, now });
             }
             None => host.notice(unknown_labels(&folder.name())),

@@ -1,7 +1,9 @@
 //! Evaluation.
 
 use burn::tensor::Tensor;
+use lorelei_data::micro_batches;
 use lorelei_models::{ForwardMode, Model};
+use lorelei_recipe::TrainingArguments;
 
 use crate::{
     Evaluation, Host, Job, Metric, TrainError,
@@ -11,7 +13,7 @@ use crate::{
 };
 
 /// Computes the loss on the validation rows and the objective's metrics. The loss is that of Transformers' `Trainer.evaluate`: the mean over
-/// rows of the mean loss of the row's batch.
+/// rows of the mean loss of the row's batch. `dataloader_drop_last` leaves out a last batch that is not full, as there.
 ///
 /// # Errors
 ///
@@ -26,7 +28,12 @@ pub async fn evaluate(
     let (mut sum, mut counted) = (0f64, 0usize);
     let all: Vec<usize> = (0..job.validation.len()).collect();
     let mut measure = job.objective.measure(job.model.config().num_labels);
-    for rows in all.chunks(job.arguments.per_device_eval_batch_size) {
+    let TrainingArguments { per_device_eval_batch_size: size, dataloader_drop_last, .. } = job.arguments;
+    let batches = micro_batches(&all, size, dataloader_drop_last);
+    if batches.is_empty() && !all.is_empty() {
+        return Err(all_dropped(all.len(), size));
+    }
+    for rows in &batches {
         if let Some(loss) = batch_loss(job, rows, &mut *measure, step).await? {
             sum += loss * rows.len() as f64;
             counted += rows.len();
@@ -45,6 +52,15 @@ pub async fn evaluate(
         eval_samples_per_second: counted as f64 / eval_runtime.max(1e-9),
         metrics: metrics.map(|(metric, value)| (format!("eval_{}", metric.name), value)).collect(),
     })
+}
+
+/// Creates the error for validation rows that do not fill one batch.
+pub(crate) fn all_dropped(rows: usize, size: usize) -> TrainError {
+    TrainError::Data(format!(
+        "nothing can be evaluated: the {rows} validation rows do not fill one batch of {size}, and \
+         training.dataloader_drop_last leaves out what does not; lower training.per_device_eval_batch_size, or set \
+         training.dataloader_drop_last = false"
+    ))
 }
 
 /// Returns the mean loss of a batch, and adds the batch to `measure`. Returns `None` if the batch has no supervised rows.

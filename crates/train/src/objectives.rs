@@ -58,7 +58,7 @@ pub fn objective(labels: Option<&Labels>) -> Box<dyn Objective> {
     match labels {
         None => Box::new(CausalLm),
         Some(Labels::Classes(_)) => Box::new(SingleLabel),
-        Some(Labels::Several(_)) => Box::new(MultiLabel),
+        Some(Labels::Several(_) | Labels::MultiHot(_)) => Box::new(MultiLabel),
         Some(Labels::Number) => Box::new(Regression),
         Some(Labels::Tags(_)) => Box::new(TokenClassification),
     }

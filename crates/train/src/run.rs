@@ -11,6 +11,7 @@ use crate::{
     Started, StepLog, TrainError, TrainerState,
     device::{read_finite, read_number, reserved_bytes},
     evaluate,
+    evaluate::all_dropped,
     model_input::collated,
     optimizer_step::{StepSettings, diverged, optimizer_step},
     save::{adapter_files, state_files},
@@ -105,7 +106,7 @@ impl<'r, H: Host> Run<'r, H> {
     /// If there is nothing to train on, the checkpoint is another job's, or `metric_for_best_model` is not a metric of the objective.
     pub async fn begin(job: &'r mut Job, host: &'r mut H) -> Result<Self, TrainError> {
         let plan = StepPlan::new(job.train.len(), &job.arguments)?;
-        check_data(job)?;
+        check_data(job, &plan)?;
         let best_metric = best_metric(job)?;
         let mut optimizer = Optimizer::new(&mut job.model, &job.arguments);
         let checkpoint = job.checkpoint.take().unwrap_or_default();
@@ -448,8 +449,14 @@ fn started(job: &mut Job, plan: &StepPlan, first_step: usize) -> Started {
     }
 }
 
-/// Refuses data without a target.
-fn check_data(job: &Job) -> Result<(), TrainError> {
+/// Refuses data without a target, and validation rows of which no batch is left.
+fn check_data(job: &Job, plan: &StepPlan) -> Result<(), TrainError> {
+    let (rows, size) = (job.validation.len(), job.arguments.per_device_eval_batch_size);
+    let evaluates =
+        || job.arguments.eval_on_start || (1..=plan.total_steps).any(|step| plan.is_eval_step(step));
+    if job.arguments.dataloader_drop_last && (1..size).contains(&rows) && evaluates() {
+        return Err(all_dropped(rows, size));
+    }
     match (0..job.train.len()).any(|row| job.train.num_targets(row) > 0) {
         true => Ok(()),
         false => Err(TrainError::Data(

@@ -114,6 +114,9 @@ fn facts(page: Page, info: &Arc<DataInfo>) -> impl IntoView + use<> {
     }
 }
 
+/// Maximum number of classes that are shown by name; more are counted.
+const MOST_CLASSES: usize = 36;
+
 /// Shows the share of learnt tokens, or the classes.
 fn learnt(page: Page, info: &DataInfo) -> AnyView {
     match (info.classifies, info.labels.is_empty()) {
@@ -122,7 +125,13 @@ fn learnt(page: Page, info: &DataInfo) -> AnyView {
             fact(page, "data-learnt", |t| t.fact_learnt, share).into_any()
         }
         (true, true) => fact(page, "data-classes", |t| t.fact_learnt, page.t().numbers.into()).into_any(),
-        (true, false) => fact(page, "data-classes", |t| t.fact_classes, info.labels.join(", ")).into_any(),
+        (true, false) => {
+            let classes = match info.labels.len() {
+                0..=MOST_CLASSES => info.labels.join(", "),
+                count => count.to_string(),
+            };
+            fact(page, "data-classes", |t| t.fact_classes, classes).into_any()
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::{BufRead as _, ErrorKind},
+    io::{BufRead, ErrorKind},
     path::Path,
 };
 
@@ -55,6 +55,13 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     }
     adapter::load(&mut model, &arguments.adapter)?;
     let labels = labels(Path::new(&arguments.adapter), task, model.config().num_labels)?;
+    if arguments.text_pair.is_some() && task == Task::TokenClassification {
+        return Err(miette!(
+            "--text-pair is for a classifier of texts: {} classifies the words of one text; give the second text as a text \
+             of its own",
+            arguments.adapter
+        ));
+    }
     let DataSection { max_length, truncation_side, .. } = section(Path::new(&arguments.adapter));
     let max_length = arguments.max_length.map_or(max_length, |length| length as usize);
     let pair = arguments.text_pair.as_deref();
@@ -73,8 +80,28 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     };
     for text in &arguments.text {
         match text.as_str() {
-            "-" => std::io::stdin().lock().lines().try_for_each(|line| say_of(&line.into_diagnostic()?))?,
+            "-" => each_line(std::io::stdin().lock(), &say_of)?,
             text => say_of(text)?,
+        }
+    }
+    Ok(())
+}
+
+/// Passes each line of the standard input on. Blank lines are skipped; an error names its line.
+fn each_line(mut input: impl BufRead, say_of: impl Fn(&str) -> Result<()>) -> Result<()> {
+    let mut line = Vec::new();
+    for number in 1_u64.. {
+        let place = || format!("line {number} of the standard input");
+        line.clear();
+        if input.read_until(b'\n', &mut line).into_diagnostic().wrap_err_with(place)? == 0 {
+            break;
+        }
+        let text = std::str::from_utf8(&line)
+            .map_err(|error| miette!("byte {} is not UTF-8", error.valid_up_to() + 1))
+            .wrap_err_with(place)?;
+        let text = text.trim_start_matches('\u{feff}').trim_end_matches(['\r', '\n']);
+        if !text.trim().is_empty() {
+            say_of(text).wrap_err_with(place)?;
         }
     }
     Ok(())
@@ -96,11 +123,11 @@ fn labels(folder: &Path, task: Task, num_labels: usize) -> Result<Labels> {
             return Err(error).into_diagnostic().wrap_err_with(|| path.display().to_string());
         }
         Err(_) => {
-            let names = (0..num_labels).map(|class| class.to_string()).collect();
+            let names: Vec<String> = (0..num_labels).map(|class| class.to_string()).collect();
             match (task, num_labels) {
-                (Task::TokenClassification, _) => Labels::Tags(names),
+                (Task::TokenClassification, _) => Labels::Tags(names.into()),
                 (_, 1) => Labels::Number,
-                _ => Labels::Classes(names),
+                _ => Labels::Classes(names.into()),
             }
         }
     };
@@ -131,5 +158,27 @@ fn words(verdict: &Verdict, text: &str) -> String {
             .map(|tagged| format!("{}/{}", tagged.word, tagged.best.label))
             .collect::<Vec<_>>()
             .join(" "),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+
+    #[test]
+    fn blank_lines_are_skipped_and_bad_ones_named() {
+        let found = RefCell::new(Vec::new());
+        let take = |text: &str| {
+            found.borrow_mut().push(text.to_owned());
+            Ok(())
+        };
+        each_line("\u{feff}one\r\n\n  \n two \nthree".as_bytes(), take).unwrap();
+        assert_eq!(*found.borrow(), ["one", " two ", "three"]);
+        let error = each_line(&b"one\n\ncaf\xe9\n"[..], take).unwrap_err();
+        assert_eq!(error.to_string(), "line 3 of the standard input");
+        let causes: Vec<String> = error.chain().map(ToString::to_string).collect();
+        assert_eq!(causes[1], "byte 4 is not UTF-8");
     }
 }

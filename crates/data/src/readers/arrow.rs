@@ -11,7 +11,7 @@ use arrow_ipc::reader::StreamReader;
 use arrow_schema::ArrowError;
 
 use super::{
-    Rows,
+    BoxedRows,
     arrow_messages::{CONTINUATION, Checked},
     arrow_value,
     limit::{MAX_ROW_BYTES, TOO_LONG},
@@ -30,7 +30,7 @@ pub fn begins(reader: &mut impl BufRead) -> bool {
 }
 
 /// Reads the rows, a record batch at a time. Only one batch of the file is held in memory.
-pub fn read<'a>(mut reader: impl BufRead + 'a, file_name: &str, columns: Columns) -> Rows<'a> {
+pub fn read<'a>(mut reader: impl BufRead + 'a, file_name: &str, columns: Columns) -> BoxedRows<'a> {
     let file_name = file_name.to_owned();
     let is_file = reader.fill_buf().is_ok_and(|bytes| bytes.starts_with(MAGIC));
     if is_file && let Err(error) = reader.read_exact(&mut [0; 8]) {

@@ -29,41 +29,53 @@ impl<R: Read> Checked<R> {
     fn fill(&mut self) -> io::Result<()> {
         self.message.clear();
         self.at = 0;
-        self.take(4)?;
-        let begins = self.message == CONTINUATION;
-        self.take(if begins { 4 } else { 0 })?;
-        let length = self.message.last_chunk().map_or(0, |bytes| i32::from_le_bytes(*bytes));
+        let wrong = |what: String| io::Error::new(io::ErrorKind::InvalidData, what);
+        let breaks_off = || wrong("it breaks off".to_owned());
+        let mut have = self.take(4)?;
+        if have == 4 && self.message == CONTINUATION {
+            have = self.take(4)?;
+        }
+        // A stream may end without the length 0 that says so, but not within a length.
+        let length = match self.message.last_chunk().filter(|_| have == 4) {
+            Some(bytes) => i32::from_le_bytes(*bytes),
+            None if self.message.is_empty() => 0,
+            None => return Err(breaks_off()),
+        };
         let Some(length) = usize::try_from(length).ok().filter(|length| *length > 0) else {
             self.is_over = true;
             return Ok(());
         };
+        let described = self.message.len();
+        if self.take(length)? < length {
+            return Err(breaks_off());
+        }
+        let body = root_as_message(&self.message[described..])
+            .map_err(|error| wrong(error.to_string()))?
+            .bodyLength();
+        let length =
+            usize::try_from(body).map_err(|_| wrong(format!("a message says that it has {body} bytes")))?;
         let from = self.message.len();
-        self.take(length)?;
-        let wrong = |what: String| io::Error::new(io::ErrorKind::InvalidData, what);
-        let message = root_as_message(&self.message[from..]).map_err(|error| wrong(error.to_string()))?;
-        let body = usize::try_from(message.bodyLength());
-        let body =
-            body.map_err(|_| wrong(format!("a message says that it has {} bytes", message.bodyLength())))?;
-        let from = self.message.len();
-        self.take(body)?;
-        let message = &self.message[..from];
-        let described = &message[message.len() - length..];
-        let described = root_as_message(described).map_err(|error| wrong(error.to_string()))?;
-        let batch = match described.header_type() {
-            MessageHeader::RecordBatch => described.header_as_record_batch(),
+        if self.take(length)? < length {
+            return Err(breaks_off());
+        }
+        let (before, body) = self.message.split_at(from);
+        let message = root_as_message(&before[described..]).map_err(|error| wrong(error.to_string()))?;
+        let batch = match message.header_type() {
+            MessageHeader::RecordBatch => message.header_as_record_batch(),
             MessageHeader::DictionaryBatch => {
-                described.header_as_dictionary_batch().and_then(|batch| batch.data())
+                message.header_as_dictionary_batch().and_then(|batch| batch.data())
             }
             _ => None,
         };
-        match batch.is_none_or(|batch| is_sound(&batch, &self.message[from..])) {
+        match batch.is_none_or(|batch| is_sound(&batch, body)) {
             true => Ok(()),
             false => Err(wrong("it says that it holds more than there is room for".to_owned())),
         }
     }
 
-    fn take(&mut self, count: usize) -> io::Result<()> {
-        (&mut self.reader).take(count as u64).read_to_end(&mut self.message).map(|_| ())
+    /// Reads `count` bytes, or as many as there are. Returns their number.
+    fn take(&mut self, count: usize) -> io::Result<usize> {
+        (&mut self.reader).take(count as u64).read_to_end(&mut self.message)
     }
 }
 
@@ -82,18 +94,15 @@ impl<R: Read> Read for Checked<R> {
 }
 
 /// Whether the body of a batch can hold what the batch declares. Each entry of a column takes at least a bit (a column of nothing but nulls has no
-/// bytes, and so no bound of its own). The first eight bytes of each compressed buffer are its length, or -1 where it is not compressed; the length
-/// is at most [`MOST_LZ4`] times that of the buffer.
+/// bytes, and so no bound of its own). Each buffer lies within the body. The first eight bytes of each compressed buffer are its length, or -1 where
+/// it is not compressed; the length is at most [`MOST_LZ4`] times that of the buffer.
 fn is_sound(batch: &RecordBatch<'_>, body: &[u8]) -> bool {
     let is_lz4 = batch.compression().is_some_and(|found| found.codec() == CompressionType::LZ4_FRAME);
-    let bits = 8 * (body.len() as u64 + 8) * if is_lz4 { MOST_LZ4 } else { 1 };
+    let bits = (8 * (body.len() as u64 + 8)).saturating_mul(if is_lz4 { MOST_LZ4 } else { 1 });
     let is_short = |length: i64| u64::try_from(length).is_ok_and(|length| length <= bits);
     let nodes = batch.nodes().is_none_or(|nodes| nodes.iter().all(|node| is_short(node.length())));
     if !nodes || !is_short(batch.length()) {
         return false;
-    }
-    if !is_lz4 {
-        return true;
     }
     batch.buffers().is_none_or(|buffers| {
         buffers.iter().all(|buffer| {
@@ -103,6 +112,7 @@ fn is_sound(batch: &RecordBatch<'_>, body: &[u8]) -> bool {
                 .and_then(|(from, length)| body.get(from..from.checked_add(length)?));
             let Some(bytes) = bytes else { return false };
             match bytes.first_chunk() {
+                _ if !is_lz4 => true,
                 None => bytes.is_empty(),
                 Some(length) => match i64::from_le_bytes(*length) {
                     -1 => true,

@@ -8,44 +8,33 @@ use ruzstd::decoding::{
     errors::{FrameDecoderError, ReadFrameHeaderError},
 };
 
-use crate::error::{DataError, DataErrorKind};
-
 const GZIP: &[u8] = &[0x1f, 0x8b];
 const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
-/// UTF-16's byte order marks.
-const UTF16: [&[u8]; 2] = [&[0xff, 0xfe], &[0xfe, 0xff]];
 
 /// Returns `reader`, decompressed where it is compressed. A file that cannot be read is returned unchanged, so that its reader reports the error.
-pub fn open<'a>(mut reader: Box<dyn BufRead + 'a>) -> Result<Box<dyn BufRead + 'a>, DataError> {
-    let Ok(first) = reader.fill_buf() else { return Ok(reader) };
-    let few = first.len() < MOST;
-    let mut reader = if few { with_beginning(reader) } else { reader };
-    let Ok(first) = reader.fill_buf() else { return Ok(reader) };
-    let mut reader: Box<dyn BufRead + 'a> = if first.starts_with(GZIP) {
-        Box::new(BufReader::with_capacity(1 << 16, MultiGzDecoder::new(reader)))
-    } else if first.starts_with(ZSTD) {
-        Box::new(BufReader::with_capacity(
-            1 << 16,
-            Zstd { source: reader, frame: FrameDecoder::new(), begun: false },
-        ))
-    } else {
-        reader
-    };
-    match reader.fill_buf() {
-        Ok(first) if UTF16.iter().any(|mark| first.starts_with(mark)) => {
-            Err(DataError::new(DataErrorKind::Read, "the file is UTF-16", "save it in UTF-8"))
-        }
-        _ => Ok(reader),
+pub fn open<'a>(reader: Box<dyn BufRead + 'a>) -> Box<dyn BufRead + 'a> {
+    let mut reader = with_beginning(reader, MOST);
+    let Ok(first) = reader.fill_buf() else { return reader };
+    if first.starts_with(GZIP) {
+        return Box::new(BufReader::with_capacity(1 << 16, MultiGzDecoder::new(reader)));
     }
+    if first.starts_with(ZSTD) {
+        let zstd = Zstd { source: reader, frame: FrameDecoder::new(), begun: false };
+        return Box::new(BufReader::with_capacity(1 << 16, zstd));
+    }
+    reader
 }
 
 /// Maximum number of bytes by which a format is recognised.
 const MOST: usize = 4;
 
-/// Returns the same file with its first bytes in one piece. A reader that fails fails again at the same place.
-fn with_beginning<'a>(mut reader: Box<dyn BufRead + 'a>) -> Box<dyn BufRead + 'a> {
+/// Returns the same file with its first bytes, `count` or all that it has, in one piece. A reader that fails fails again at the same place.
+pub fn with_beginning<'a>(mut reader: Box<dyn BufRead + 'a>, count: usize) -> Box<dyn BufRead + 'a> {
+    if reader.fill_buf().is_ok_and(|first| first.len() >= count) {
+        return reader;
+    }
     let mut beginning = Vec::new();
-    match reader.by_ref().take(1 << 13).read_to_end(&mut beginning) {
+    match reader.by_ref().take(count.max(1 << 13) as u64).read_to_end(&mut beginning) {
         Ok(_) => Box::new(io::Cursor::new(beginning).chain(reader)),
         Err(error) => Box::new(io::Cursor::new(beginning).chain(BufReader::new(Broken(error)))),
     }

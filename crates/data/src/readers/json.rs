@@ -1,16 +1,16 @@
 //! Reads JSON: one array of objects, one object after another.
 
-use std::io::{BufRead, Read};
+use std::io::{self, BufRead};
 
-use serde::Deserialize as _;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{
-    jsonl::json_problem,
-    limit::{Budget, Limited},
+    encoding::not_utf8,
+    limit::{MAX_ROW_BYTES, TOO_LONG},
 };
 use crate::{
     error::{DataError, DataErrorKind},
+    json_value::{self, Invalid},
     rows::{Columns, Row, bad, from_fields, kind},
 };
 
@@ -21,9 +21,13 @@ pub fn read_array<R: BufRead>(
     file_name: &str,
     columns: Columns,
 ) -> impl Iterator<Item = Result<(usize, Row), DataError>> + use<R> {
-    let (reader, budget) = Limited::new(reader);
-    let mut array =
-        Array { reader: Counted { reader, line: 1 }, budget, columns, begun: false, ended: false };
+    let mut array = Array {
+        reader: Counted { reader, line: 1, after_return: false },
+        columns,
+        bytes: Vec::new(),
+        begun: false,
+        ended: false,
+    };
     let file_name = file_name.to_owned();
     std::iter::from_fn(move || {
         let item = array.next()?;
@@ -33,9 +37,10 @@ pub fn read_array<R: BufRead>(
 }
 
 struct Array<R> {
-    reader: Counted<Limited<R>>,
-    budget: Budget,
+    reader: Counted<R>,
     columns: Columns,
+    /// The element that was read last.
+    bytes: Vec<u8>,
     begun: bool,
     ended: bool,
 }
@@ -45,7 +50,6 @@ impl<R: BufRead> Array<R> {
         if self.ended {
             return None;
         }
-        self.budget.renew();
         let more = match self.separator() {
             Ok(more) => more,
             Err(error) => {
@@ -58,30 +62,38 @@ impl<R: BufRead> Array<R> {
             return None;
         }
         let line = self.reader.line;
-        let value = Value::deserialize(&mut serde_json::Deserializer::from_reader(&mut self.reader));
-        Some(match value {
-            Ok(Value::Object(fields)) => from_fields(fields, &self.columns)
-                .map(|row| (line, row))
-                .map_err(|error| DataError { line: Some(line), ..error }),
-            Ok(other) => {
-                let problem = format!("expected a JSON object, found {}", kind(&other));
-                match other {
-                    Value::Array(_) | Value::String(_) => Err(bad(problem, "each element is a row")),
-                    // The bytes after a number were read to find its end.
-                    _ => {
-                        self.ended = true;
-                        Err(unread(problem, "each element is a row; those after it were not read"))
-                    }
-                }
+        let element = self.element(line);
+        self.ended = element.as_ref().is_err_and(|error| error.kind == DataErrorKind::Read);
+        let row = element.and_then(|fields| from_fields(fields, &self.columns));
+        Some(
+            row.map(|row| (line, row))
+                .map_err(|error| DataError { line: error.line.or(Some(line)), ..error }),
+        )
+    }
+
+    /// Reads the next element, which begins on `line`.
+    ///
+    /// # Errors
+    ///
+    /// If it is no object, or of kind [`DataErrorKind::Read`] if it is no JSON: the beginning of the next element is not known then.
+    fn element(&mut self, line: usize) -> Result<Map<String, Value>, DataError> {
+        self.reader.value(&mut self.bytes).map_err(|error| unreadable(&error))?;
+        let text = std::str::from_utf8(&self.bytes).map_err(|_| not_utf8("the row", &self.bytes))?;
+        if text.is_empty() {
+            let found =
+                self.peek()?.map_or("the end of the file".to_owned(), |byte| format!("{:?}", byte as char));
+            return Err(unread(format!("not valid JSON: expected an object, found {found}"), REST));
+        }
+        let value = json_value::parse(text).map_err(|invalid| {
+            let line = Some(line + lines_before(text, &invalid));
+            DataError { line, ..unread(format!("not valid JSON: {}", invalid.problem), REST) }
+        })?;
+        match value {
+            Value::Object(fields) => Ok(fields),
+            other => {
+                Err(bad(format!("expected a JSON object, found {}", kind(&other)), "each element is a row"))
             }
-            Err(error) => {
-                self.ended = true;
-                Err(unread(
-                    format!("not valid JSON: {}", json_problem(&error)),
-                    "the rows after it were not read",
-                ))
-            }
-        })
+        }
     }
 
     /// Steps over `[` or `,` to the next element. Returns false at the end.
@@ -111,29 +123,43 @@ impl<R: BufRead> Array<R> {
 
     /// Returns the next byte that is not white space.
     fn peek(&mut self) -> Result<Option<u8>, DataError> {
-        self.reader.peek().map_err(|error| {
-            DataError::new(
-                DataErrorKind::Read,
-                format!("reading failed: {error}"),
-                "check the file and its disk",
-            )
-        })
+        self.reader.peek().map_err(|error| unreadable(&error))
     }
 }
+
+/// The way out of an error that ends the rows.
+const REST: &str = "the rows after it were not read";
 
 /// Creates an error for a file whose rest cannot be read.
 fn unread(problem: impl Into<String>, help: &str) -> DataError {
     DataError::new(DataErrorKind::Read, problem, help)
 }
 
+fn unreadable(error: &io::Error) -> DataError {
+    match error.to_string() {
+        problem if problem == TOO_LONG => unread(problem, REST),
+        problem => unread(format!("reading failed: {problem}"), "check the file and its disk"),
+    }
+}
+
+/// Counts the line ends before a fault, whatever ends the lines.
+fn lines_before(text: &str, fault: &Invalid) -> usize {
+    let mut lines = text.split_inclusive('\n');
+    let whole: usize = lines.by_ref().take(fault.line - 1).map(str::len).sum();
+    let before = text.get(..whole + fault.column - 1).unwrap_or(text);
+    before.matches('\n').count() + before.matches('\r').count() - before.matches("\r\n").count()
+}
+
 /// Counts the lines that are read.
 struct Counted<R> {
     reader: R,
     line: usize,
+    /// Whether the last byte was a carriage return: a line feed after it is part of the same line end.
+    after_return: bool,
 }
 
 impl<R: BufRead> Counted<R> {
-    fn peek(&mut self) -> std::io::Result<Option<u8>> {
+    fn peek(&mut self) -> io::Result<Option<u8>> {
         loop {
             match self.reader.fill_buf()?.first() {
                 None => return Ok(None),
@@ -145,16 +171,85 @@ impl<R: BufRead> Counted<R> {
 
     /// Consumes the byte just peeked at.
     fn consume_one(&mut self) {
-        let newline = self.reader.fill_buf().is_ok_and(|bytes| bytes.first() == Some(&b'\n'));
-        self.line += usize::from(newline);
-        self.reader.consume(1);
+        if let Ok([byte, ..]) = self.reader.fill_buf() {
+            let byte = *byte;
+            self.count(byte);
+            self.reader.consume(1);
+        }
+    }
+
+    fn count(&mut self, byte: u8) {
+        self.line += usize::from(byte == b'\r' || (byte == b'\n' && !self.after_return));
+        self.after_return = byte == b'\r';
+    }
+
+    /// Reads the bytes of the value that comes next: to the bracket or quote that closes it, or to what ends a number or word.
+    fn value(&mut self, bytes: &mut Vec<u8>) -> io::Result<()> {
+        bytes.clear();
+        let mut scan = Scan::default();
+        loop {
+            let buffer = match self.reader.fill_buf() {
+                Ok(buffer) => buffer,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            };
+            let end = scan.end(buffer);
+            let count = end.unwrap_or(buffer.len());
+            let from = bytes.len();
+            if from + count > MAX_ROW_BYTES {
+                return Err(io::Error::other(TOO_LONG));
+            }
+            bytes.extend_from_slice(&buffer[..count]);
+            self.reader.consume(count);
+            for byte in &bytes[from..] {
+                self.count(*byte);
+            }
+            if end.is_some() || count == 0 {
+                return Ok(());
+            }
+        }
     }
 }
 
-impl<R: BufRead> Read for Counted<R> {
-    fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
-        let count = self.reader.read(buf)?;
-        self.line += buf[..count].iter().filter(|byte| **byte == b'\n').count();
-        Ok(count)
+/// A place within a value.
+#[derive(Default)]
+struct Scan {
+    /// Number of open brackets.
+    depth: usize,
+    in_string: bool,
+    is_escaped: bool,
+    has_begun: bool,
+}
+
+impl Scan {
+    /// Returns the number of these bytes that belong to the value, if it ends among them.
+    fn end(&mut self, bytes: &[u8]) -> Option<usize> {
+        for (at, byte) in bytes.iter().enumerate() {
+            if self.in_string {
+                match byte {
+                    _ if self.is_escaped => self.is_escaped = false,
+                    b'\\' => self.is_escaped = true,
+                    b'"' => {
+                        self.in_string = false;
+                        if self.depth == 0 {
+                            return Some(at + 1);
+                        }
+                    }
+                    _ => {}
+                }
+                continue;
+            }
+            match byte {
+                b'"' | b'[' | b'{' if self.depth == 0 && self.has_begun => return Some(at),
+                b'"' => self.in_string = true,
+                b'[' | b'{' => self.depth += 1,
+                b']' | b'}' if self.depth > 1 => self.depth -= 1,
+                b']' | b'}' => return Some(at + self.depth),
+                b',' | b' ' | b'\t' | b'\r' | b'\n' if self.depth == 0 => return Some(at),
+                _ => {}
+            }
+            self.has_begun = true;
+        }
+        None
     }
 }

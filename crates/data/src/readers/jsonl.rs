@@ -4,9 +4,10 @@ use std::io::BufRead;
 
 use serde_json::Value;
 
-use super::lines::Lines;
+use super::{encoding::not_utf8, lines::Lines};
 use crate::{
     error::DataError,
+    json_value::{self, Invalid},
     rows::{Columns, Row, bad, from_fields, kind},
 };
 
@@ -35,13 +36,10 @@ pub fn read<R: BufRead>(
 }
 
 fn parse(line: &[u8], columns: &Columns) -> Result<Row, DataError> {
-    let text = std::str::from_utf8(line).map_err(|error| {
-        let at = error.valid_up_to() + 1;
-        bad(format!("byte {at} of the line is not UTF-8"), "save the file in UTF-8")
-    })?;
-    let value: Value = serde_json::from_str(text).map_err(|error| {
+    let text = std::str::from_utf8(line).map_err(|_| not_utf8("the line", line))?;
+    let value = json_value::parse(text).map_err(|Invalid { column, problem, .. }| {
         bad(
-            format!("not valid JSON at column {}: {}", error.column(), json_problem(&error)),
+            format!("not valid JSON at column {column}: {problem}"),
             "each line must be one JSON object; name a file that is one JSON array .json",
         )
     })?;
@@ -52,10 +50,4 @@ fn parse(line: &[u8], columns: &Columns) -> Result<Row, DataError> {
             "each line must be one JSON object",
         )),
     }
-}
-
-/// Returns serde_json's message without its own line and column, which count from the start of this line.
-pub(super) fn json_problem(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    text.split(" at line ").next().unwrap_or(&text).to_owned()
 }

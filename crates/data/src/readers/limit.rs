@@ -2,7 +2,7 @@
 
 use std::{
     cell::Cell,
-    io::{self, BufRead, Read},
+    io::{self, Read},
     rc::Rc,
 };
 
@@ -47,18 +47,5 @@ impl<R: Read> Read for Limited<R> {
         let count = self.reader.read(buf)?;
         self.spend(count)?;
         Ok(count)
-    }
-}
-
-impl<R: BufRead> BufRead for Limited<R> {
-    fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        self.spend(0)?;
-        self.reader.fill_buf()
-    }
-
-    fn consume(&mut self, amount: usize) {
-        // An excess is noticed at the next read.
-        self.budget.0.set(self.budget.0.get().saturating_sub(amount));
-        self.reader.consume(amount);
     }
 }

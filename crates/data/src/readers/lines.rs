@@ -1,6 +1,6 @@
 //! Lines of bytes with their numbers.
 
-use std::io::BufRead;
+use std::io::{self, BufRead};
 
 use super::limit::{MAX_ROW_BYTES, TOO_LONG};
 use crate::{
@@ -52,32 +52,44 @@ impl<R: BufRead> Lines<R> {
         }
     }
 
-    /// Reads through the next line end. Returns `None` at the end of the file, and false if the line is too long.
-    fn read(&mut self) -> std::io::Result<Option<bool>> {
-        let (mut any, mut fits) = (false, true);
+    /// Reads through the next line end: a line feed, a carriage return, or both. Returns `None` at the end of the file, and false if the line is too
+    /// long.
+    fn read(&mut self) -> io::Result<Option<bool>> {
+        let (mut length, mut ended) = (0u64, false);
         loop {
             let bytes = match self.reader.fill_buf() {
                 Ok(bytes) => bytes,
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(error),
             };
-            if bytes.is_empty() {
-                return Ok(any.then_some(fits));
-            }
-            any = true;
-            let end = bytes.iter().position(|byte| *byte == b'\n');
-            let count = end.map_or(bytes.len(), |end| end + 1);
-            fits &= self.line.len() + count <= MAX_ROW_BYTES;
+            // After a carriage return only a line feed belongs to the line.
+            let count = match ended {
+                true => usize::from(bytes.first() == Some(&b'\n')),
+                false => {
+                    let end = bytes.iter().position(|byte| matches!(byte, b'\n' | b'\r'));
+                    ended = end.is_some();
+                    end.map_or(bytes.len(), |end| end + 1)
+                }
+            };
+            let is_over = count == 0 || (ended && bytes.get(count - 1) == Some(&b'\n'));
+            length += count as u64;
+            let fits = length <= MAX_ROW_BYTES as u64;
             if fits {
                 self.line.extend_from_slice(&bytes[..count]);
             }
             self.reader.consume(count);
-            if end.is_some() {
-                return Ok(Some(fits));
+            if is_over {
+                return Ok((length > 0).then_some(fits));
+            }
+            if length > MAX_SKIPPED {
+                return Err(io::Error::other("a line does not end within 256 MiB"));
             }
         }
     }
 }
+
+/// Maximum length of a line that is skipped because it is too long. A longer one is no line: a device such as `/dev/zero` never ends.
+const MAX_SKIPPED: u64 = 256 << 20;
 
 /// The byte order mark of UTF-8.
 pub const BOM: &[u8] = b"\xEF\xBB\xBF";

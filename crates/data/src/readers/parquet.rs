@@ -15,7 +15,7 @@ use serde_json::{Map, Value};
 
 use lorelei_recipe::DataSection;
 
-use super::Rows;
+use super::{BoxedRows, Rows};
 use crate::{
     error::{DataError, DataErrorKind},
     rows::{Columns, from_fields},
@@ -43,11 +43,11 @@ pub fn read_parquet(
     file_name: &str,
     section: &DataSection,
 ) -> Rows<'static> {
-    read(source, file_name, Columns(section.columns.clone()))
+    read(source, file_name, Columns(section.columns.clone())).into()
 }
 
 /// Reads a stream into memory, and returns its rows.
-pub fn read_stream<'a>(reader: impl BufRead + 'a, file_name: &str, columns: Columns) -> Rows<'a> {
+pub fn read_stream<'a>(reader: impl BufRead + 'a, file_name: &str, columns: Columns) -> BoxedRows<'a> {
     let mut bytes = Vec::new();
     let whole = reader.take(MAX_IN_MEMORY as u64 + 1).read_to_end(&mut bytes);
     let problem = match whole {
@@ -59,7 +59,7 @@ pub fn read_stream<'a>(reader: impl BufRead + 'a, file_name: &str, columns: Colu
     Box::new(std::iter::once(Err(DataError::new(DataErrorKind::Read, problem, help).in_file(file_name))))
 }
 
-fn read(source: impl ChunkReader + 'static, file_name: &str, columns: Columns) -> Rows<'static> {
+fn read(source: impl ChunkReader + 'static, file_name: &str, columns: Columns) -> BoxedRows<'static> {
     let file_name = file_name.to_owned();
     let opened =
         guarded(|| SerializedFileReader::new(source).map(|reader| RowIter::from_file_into(Box::new(reader))));

@@ -4,7 +4,12 @@ use std::io::BufRead;
 
 use serde_json::{Map, Value};
 
-use super::limit::Limited;
+use super::{
+    cells::Cells,
+    encoding::not_utf8,
+    limit::{Budget, Limited},
+    separator,
+};
 use crate::{
     error::{DataError, DataErrorKind},
     rows::{Columns, Row, bad, from_fields},
@@ -18,76 +23,154 @@ pub fn read_table<R: BufRead>(
     columns: Columns,
 ) -> impl Iterator<Item = Result<(usize, Row), DataError>> + use<R> {
     let (reader, budget) = Limited::new(reader);
-    let mut table = csv::ReaderBuilder::new().delimiter(delimiter).from_reader(reader);
+    let mut records = Records {
+        table: csv::ReaderBuilder::new()
+            .delimiter(delimiter)
+            .has_headers(false)
+            .flexible(true)
+            .from_reader(Cells::new(reader, delimiter)),
+        budget,
+        record: csv::ByteRecord::new(),
+        returns: 0,
+    };
     let file_name = file_name.to_owned();
     let mut header: Option<Vec<String>> = None;
-    let mut record = csv::StringRecord::new();
     let mut ended = false;
     std::iter::from_fn(move || {
-        if ended {
-            return None;
-        }
-        budget.renew();
-        if header.is_none() {
-            match table.headers() {
-                Ok(names) => header = Some(names.iter().map(|name| name.trim().to_owned()).collect()),
+        loop {
+            if ended {
+                return None;
+            }
+            let (line, record) = match records.next() {
+                Ok(Some(next)) => next,
+                Ok(None) => return None,
                 Err(error) => {
                     ended = true;
-                    return Some(Err(broken(&error).at(&file_name, 1)));
+                    return Some(Err(error.at(&file_name, 1)));
                 }
-            }
-        }
-        let line = table.position().line() as usize;
-        match table.read_record(&mut record) {
-            Ok(false) => None,
-            Ok(true) => {
-                // The reader begins at the end of the row before. It stepped over the blank lines, which are those beyond the row's own.
-                let own = 1 + record.iter().map(|cell| cell.matches('\n').count()).sum::<usize>();
-                let consumed = table.position().line() as usize - line;
-                let line = line + consumed.saturating_sub(own);
-                let row = row(header.as_deref().unwrap_or_default(), &record, &columns);
-                Some(row.map(|row| (line, row)).map_err(|error| error.at(&file_name, line)))
-            }
-            Err(error) => {
-                ended = error.is_io_error();
-                let line = error.position().map_or(line, |position| position.line() as usize);
-                Some(Err(broken(&error).at(&file_name, line)))
+            };
+            match &header {
+                Some(header) => {
+                    let row = row(header, record, &columns);
+                    return Some(row.map(|row| (line, row)).map_err(|error| error.at(&file_name, line)));
+                }
+                None => match names(record, &columns) {
+                    Ok(names) => header = Some(names),
+                    Err(error) => {
+                        ended = true;
+                        return Some(Err(error.at(&file_name, line)));
+                    }
+                },
             }
         }
     })
 }
 
-/// Converts a line to a row. Every cell is text, except that a label that is a number becomes a number. A cell where a list is expected is JSON.
-fn row(header: &[String], record: &csv::StringRecord, columns: &Columns) -> Result<Row, DataError> {
-    if let Some((name, _)) = header.iter().zip(record).find(|(_, text)| text.contains('\0')) {
-        return Err(bad(format!("column {name} has a NUL byte"), "is this a text file, in UTF-8?"));
-    }
-    let label = columns.of("label");
-    let value = |name: &str, text: &str| match label == Some(name) {
-        true => number(text).unwrap_or_else(|| text.into()),
-        false => text.into(),
-    };
-    let cells = header.iter().zip(record).map(|(name, text)| (name.clone(), value(name, text)));
-    from_fields(cells.collect::<Map<_, _>>(), columns)
+/// The records of a table, the first line among them.
+struct Records<R> {
+    table: csv::Reader<R>,
+    budget: Budget,
+    record: csv::ByteRecord,
+    /// Number of the carriage returns in cells that are line ends of their own, which the `csv` crate does not count.
+    returns: usize,
 }
 
+impl<R: std::io::Read> Records<R> {
+    /// Returns the next record and the number of the line on which it begins.
+    fn next(&mut self) -> Result<Option<(usize, &csv::ByteRecord)>, DataError> {
+        self.budget.renew();
+        let before = self.table.position().line() as usize;
+        let line = before + self.returns;
+        match self.table.read_byte_record(&mut self.record) {
+            Ok(false) => Ok(None),
+            Ok(true) => {
+                // The reader begins at the end of the row before. It stepped over the blank lines, which are those beyond the row's own.
+                let consumed = (self.table.position().line() as usize).saturating_sub(before);
+                let own = 1 + self.record.as_slice().iter().filter(|byte| **byte == b'\n').count();
+                let line = line + consumed.saturating_sub(own);
+                self.returns += self.record.iter().map(lone_returns).sum::<usize>();
+                Ok(Some((line, &self.record)))
+            }
+            Err(error) => Err(DataError { line: Some(line), ..broken(&error) }),
+        }
+    }
+}
+
+/// Counts the carriage returns that no line feed follows.
+fn lone_returns(cell: &[u8]) -> usize {
+    let pairs = cell.windows(2).filter(|pair| pair == b"\r\n").count();
+    cell.iter().filter(|byte| **byte == b'\r').count() - pairs
+}
+
+/// Returns the names of the columns.
+///
+/// # Errors
+///
+/// If one is not UTF-8, or is there twice and rows are read from it.
+fn names(record: &csv::ByteRecord, columns: &Columns) -> Result<Vec<String>, DataError> {
+    let mut names: Vec<String> = Vec::with_capacity(record.len());
+    for cell in record {
+        let name = std::str::from_utf8(cell)
+            .map_err(|_| DataError { kind: DataErrorKind::Read, ..not_utf8("the name of a column", cell) })?;
+        let name = name.trim();
+        if columns.know(name) && names.iter().any(|other| other == name) {
+            let problem = format!("the first line names the column {name:?} twice");
+            return Err(DataError::new(DataErrorKind::Read, problem, "give one of them another name"));
+        }
+        names.push(name.to_owned());
+    }
+    Ok(names)
+}
+
+/// Converts a line to a row. Every cell is text, except that a label that is a number becomes a number. A cell where a list is expected is JSON.
+fn row(header: &[String], record: &csv::ByteRecord, columns: &Columns) -> Result<Row, DataError> {
+    if record.len() != header.len() {
+        return Err(bad(
+            format!("the row has {} cells, the first line names {} columns", record.len(), header.len()),
+            "a cell with a comma, a quote or a line end stands in double quotes",
+        ));
+    }
+    let label = columns.of("label");
+    let mut cells = Map::new();
+    for (name, cell) in header.iter().zip(record) {
+        let text = std::str::from_utf8(cell).map_err(|_| not_utf8(&format!("column {name}"), cell))?;
+        if text.contains('\0') {
+            return Err(bad(format!("column {name} has a NUL byte"), "is this a text file, in UTF-8?"));
+        }
+        let value = if label == Some(name) { number(text) } else { None };
+        cells.insert(name.clone(), value.unwrap_or_else(|| text.into()));
+    }
+    from_fields(cells, columns).map_err(|error| match other_separator(header) {
+        Some(separator) => {
+            let separator = separator::named(separator);
+            let help = format!(
+                "are the cells separated by {separator}? They would be read so if every row had as many as the first line; a file \
+                 of cells separated by tabs is named .tsv"
+            );
+            DataError { help, ..error }
+        }
+        None => error,
+    })
+}
+
+/// Returns the separator that the only column's name has in it.
+fn other_separator(header: &[String]) -> Option<u8> {
+    let [only] = header else { return None };
+    separator::OTHERS.into_iter().find(|separator| only.as_bytes().contains(separator))
+}
+
+/// Parses a label that is a number; null for NumPy's and pandas' missing number.
 fn number(text: &str) -> Option<Value> {
     let text = text.trim();
-    match text.parse::<i64>() {
-        Ok(whole) => Some(whole.into()),
-        Err(_) => serde_json::Number::from_f64(text.parse().ok()?).map(Value::Number),
+    if matches!(text, "nan" | "NaN") {
+        return Some(Value::Null);
     }
+    let whole = text.parse::<i64>().map(Value::from).or_else(|_| text.parse::<u64>().map(Value::from));
+    whole.ok().or_else(|| serde_json::Number::from_f64(text.parse().ok()?).map(Value::Number))
 }
 
 fn broken(error: &csv::Error) -> DataError {
     match error.kind() {
-        csv::ErrorKind::UnequalLengths { expected_len, len, .. } => bad(
-            format!("the row has {len} cells, the first line names {expected_len} columns"),
-            "a cell with a comma, a quote or a line end stands in double quotes",
-        ),
-        csv::ErrorKind::Utf8 { err, .. } => {
-            bad(format!("cell {} is not UTF-8", err.field() + 1), "save the file in UTF-8")
-        }
         csv::ErrorKind::Io(error) => DataError::new(
             DataErrorKind::Read,
             format!("reading failed: {error}"),

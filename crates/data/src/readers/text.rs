@@ -5,7 +5,8 @@ use std::io::BufRead;
 use lorelei_recipe::SampleBy;
 
 use super::{
-    Rows,
+    BoxedRows,
+    encoding::not_utf8,
     limit::{MAX_ROW_BYTES, TOO_LONG},
     lines::Lines,
 };
@@ -18,7 +19,7 @@ use crate::{
 const PIECE: usize = 1 << 16;
 
 /// Reads the rows of a text with the numbers of the lines on which they begin. Blank lines are not rows.
-pub fn read_text<'a>(reader: impl BufRead + 'a, file_name: &str, sample_by: SampleBy) -> Rows<'a> {
+pub fn read_text<'a>(reader: impl BufRead + 'a, file_name: &str, sample_by: SampleBy) -> BoxedRows<'a> {
     let file_name = file_name.to_owned();
     let mut texts = Texts { lines: Lines::new(reader), sample_by, begins: true, bad: None };
     Box::new(std::iter::from_fn(move || {
@@ -100,5 +101,5 @@ fn words(line: &[u8]) -> Result<&str, DataError> {
     if let Some(at) = line.iter().position(|byte| *byte == 0) {
         return Err(bad(format!("byte {} of the line is NUL", at + 1), "is this a text file, in UTF-8?"));
     }
-    std::str::from_utf8(line).map_err(|_| bad("the line is not UTF-8", "save the file in UTF-8"))
+    std::str::from_utf8(line).map_err(|_| not_utf8("the line", line))
 }

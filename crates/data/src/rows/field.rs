@@ -4,7 +4,10 @@ use std::borrow::Cow;
 
 use serde_json::{Map, Value};
 
-use crate::error::{DataError, DataErrorKind};
+use crate::{
+    error::{DataError, DataErrorKind},
+    json_value::{self, Invalid},
+};
 
 pub(crate) fn bad(problem: impl Into<String>, help: &str) -> DataError {
     DataError::new(DataErrorKind::BadRow, problem, help)
@@ -35,8 +38,10 @@ pub(super) fn get<'a>(fields: &'a Map<String, Value>, name: &str) -> Option<&'a 
 /// Returns a list or table, even where it is written as JSON in a string.
 pub(super) fn structured<'a>(name: &str, value: &'a Value) -> Result<Cow<'a, Value>, DataError> {
     let Value::String(text) = value else { return Ok(Cow::Borrowed(value)) };
-    serde_json::from_str(text).map(Cow::Owned).map_err(|error| {
-        bad(format!("{name} is a string that is not JSON: {error}"), "write it as a JSON array")
+    json_value::parse(text).map(Cow::Owned).map_err(|error| {
+        let Invalid { problem, line, column } = error;
+        let place = format!("at line {line} column {column}");
+        bad(format!("{name} is a string that is not JSON: {problem} {place}"), "write it as a JSON array")
     })
 }
 

@@ -50,7 +50,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let data = read_dataset(&recipe, dataset_request(&recipe, &tokenizer, vocab_size, task))?;
     rows(&data.train);
     if let Some(labels) = data.labels.as_ref().filter(|labels| !labels.names().is_empty()) {
-        say!("classes     {}: {}", labels.names().len(), labels.names().join(", "));
+        let listed = if labels.is_listed() { format!(": {}", labels.listed()) } else { String::new() };
+        say!("classes     {}{listed}", labels.names().len());
     }
     let RunData { train, validation, .. } =
         data.split(&recipe.data, recipe.training.shuffle_seed()).map_err(report)?;
@@ -112,7 +113,8 @@ fn logged_speed(log: &Path) -> Option<f64> {
 fn rows(train: &Encoded) {
     let left_out: Vec<String> = [
         (train.bad, "bad"),
-        (train.skipped.len(), "with nothing to learn"),
+        (train.skipped.len() - train.unlabelled, "with nothing to learn"),
+        (train.unlabelled, "with a label that stands for none (-1 or -100)"),
         (train.duplicates, "duplicates"),
     ]
     .into_iter()
