@@ -172,7 +172,9 @@ const MERGED: char = '\0';
 fn merge(entries: &mut Vec<Entry>, node: Node) -> Result<(), String> {
     match node.value {
         Value::Table(more) => {
-            entries.extend(more.into_iter().map(|entry| Entry { name: format!("{MERGED}{}", entry.name), ..entry }));
+            entries.extend(
+                more.into_iter().map(|entry| Entry { name: format!("{MERGED}{}", entry.name), ..entry }),
+            );
             Ok(())
         }
         Value::List(list) if list.iter().all(|node| matches!(node.value, Value::Table(_))) => {

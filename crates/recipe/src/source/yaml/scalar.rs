@@ -29,7 +29,9 @@ fn number(text: &str) -> Option<Value> {
         [b'0', b'x', ..] => (16, digits.get(2..)?),
         [b'0', b'b', ..] => (2, digits.get(2..)?),
         [b'0', b'o', ..] => (8, digits.get(2..)?),
-        [b'0', b'0'..=b'7', ..] if digits.bytes().all(|byte| matches!(byte, b'0'..=b'7')) => (8, digits.as_str()),
+        [b'0', b'0'..=b'7', ..] if digits.bytes().all(|byte| matches!(byte, b'0'..=b'7')) => {
+            (8, digits.as_str())
+        }
         _ => (10, digits.as_str()),
     };
     match (i64::from_str_radix(rest, radix), digits.parse::<f64>()) {
