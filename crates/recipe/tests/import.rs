@@ -204,7 +204,7 @@ lr_schedule:
     );
     assert_eq!(lora.layers_to_transform, Some((-16..0).collect()));
     assert_eq!(data.train_file.as_deref(), Some("data/my/train.jsonl"));
-    assert_eq!(left_out(&imported), ["learning_rate", "val_batches"]);
+    assert_eq!(left_out(&imported), ["val_batches"]);
 }
 
 #[test]

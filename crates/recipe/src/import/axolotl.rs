@@ -213,6 +213,9 @@ fn per_epoch(collector: &mut Collector<'_>, keys: &Keys<'_>, entry: &Entry) {
         "saves_per_epoch" => ("save_strategy", "save_steps"),
         _ => ("eval_strategy", "eval_steps"),
     };
+    if number(node) == Some(0.0) {
+        return;
+    }
     if steps == "eval_steps" && !evaluates(keys) {
         return collector.leave(
             name,

@@ -42,11 +42,12 @@ pub(super) fn import(source: &Source<'_>, entries: &[Entry]) -> Result<Imported,
             "save_every" => iterations(&mut collector, entry, "save_steps", accumulation),
             "fine_tune_type" => fine_tune_type(source, &mut collector, entry)?,
             // mlx-lm takes the rate from the arguments of the schedule if there is one.
-            "learning_rate" if keys.get("lr_schedule").is_some_and(schedule::gives_rate) => collector.leave(
-                "learning_rate",
-                entry.at,
-                "mlx-lm takes the first of lr_schedule's arguments instead",
-            ),
+            "learning_rate" if keys.get("lr_schedule").and_then(schedule::rate).is_some() => {
+                if keys.get("lr_schedule").and_then(schedule::rate) != number(&entry.node) {
+                    let reason = "mlx-lm takes the first of lr_schedule's arguments instead";
+                    collector.leave("learning_rate", entry.at, reason);
+                }
+            }
             "optimizer" => optimizer(&mut collector, entry),
             "optimizer_config" => optimizer_config(&mut collector, &keys, entry),
             "lr_schedule" => schedule::import(&mut collector, entry, steps),

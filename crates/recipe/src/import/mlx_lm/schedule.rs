@@ -6,9 +6,14 @@ use super::super::node_of;
 use crate::fields::Table::Training;
 use crate::source::{Entry, Node, Value};
 
-/// Whether the schedule has arguments, the first of which is the learning rate.
-pub(super) fn gives_rate(schedule: &Entry) -> bool {
-    matches!(&schedule.node.value, Value::Table(parts) if parts.iter().any(|part| part.name == "arguments"))
+/// Returns the first of the schedule's arguments, which is the learning rate.
+pub(super) fn rate(schedule: &Entry) -> Option<f64> {
+    let Value::Table(parts) = &schedule.node.value else { return None };
+    let arguments = parts.iter().find(|part| part.name == "arguments")?;
+    match &arguments.node.value {
+        Value::List(list) => list.first().and_then(number),
+        _ => None,
+    }
 }
 
 /// Imports a schedule of a run of so many `steps`.
@@ -25,9 +30,7 @@ pub(super) fn import(collector: &mut Collector<'_>, entry: &Entry, steps: i64) {
     let warmup = parts.whole("warmup").unwrap_or(0).max(0);
     for part in parts.iter() {
         match part.name.as_str() {
-            "name" | "arguments" | "warmup" => {}
-            "warmup_init" if number(&part.node) == Some(0.0) => {}
-            "warmup_init" => collector.leave("warmup_init", part.at, "a warm-up begins at 0 here"),
+            "name" | "arguments" | "warmup" | "warmup_init" => {}
             other => collector.leave(
                 other,
                 part.at,
@@ -49,6 +52,7 @@ pub(super) fn import(collector: &mut Collector<'_>, entry: &Entry, steps: i64) {
             return rising(collector, entry, *to, *length as i64);
         }
         (given, [from, ..]) => {
+            begins(collector, entry, &parts, warmup, 0.0);
             constant(collector, entry, *from, warmup);
             let given = given.unwrap_or("it").to_owned();
             return collector.leave(
@@ -65,7 +69,22 @@ pub(super) fn import(collector: &mut Collector<'_>, entry: &Entry, steps: i64) {
             );
         }
     };
+    // A warm-up of warmup_stable_decay begins at the lowest rate.
+    begins(collector, entry, &parts, warmup, course.to);
     course.take(collector, entry, warmup, steps);
+}
+
+/// Says it where the warm-up begins at another rate than mlx-lm's.
+fn begins(collector: &mut Collector<'_>, entry: &Entry, parts: &Keys<'_>, warmup: i64, here: f64) {
+    let theirs = parts.number("warmup_init").unwrap_or(0.0);
+    if warmup > 0 && theirs != here {
+        let at = parts.get("warmup_init").map_or(entry.at, |part| part.at);
+        collector.note(
+            "warmup_init",
+            at,
+            format!("the warm-up begins at {here:e} here, and at {theirs:e} in mlx-lm (warmup_init)"),
+        );
+    }
 }
 
 /// A fall from one learning rate to another in so many optimizer steps, after which the last one stays.
