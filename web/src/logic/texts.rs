@@ -197,7 +197,7 @@ texts! {
     recipe_defaults: "PEFT's and Transformers' defaults", "PEFT 与 Transformers 的默认值";
     recipe_open: "Open a recipe file", "打开配方文件";
     paste: "Paste what you have", "粘贴已有的设置";
-    paste_lead: "LoraConfig(...) and TrainingArguments(...) in Python, adapter_config.json, or YAML of LLaMA-Factory or mlx-lm. Nothing is executed.", "Python 的 LoraConfig(...) 与 TrainingArguments(...)、adapter_config.json，或 LLaMA-Factory、mlx-lm 的 YAML。不会执行任何代码。";
+    paste_lead: "LoraConfig(...) and TrainingArguments(...) in Python, adapter_config.json, or YAML of LLaMA-Factory, mlx-lm, axolotl, TRL or torchtune. Nothing is executed.", "Python 的 LoraConfig(...) 与 TrainingArguments(...)、adapter_config.json，或 LLaMA-Factory、mlx-lm、axolotl、TRL、torchtune 的 YAML。不会执行任何代码。";
     paste_take: "Make a recipe of it", "生成配方";
     paste_left_out: "To know, with the line it is about ({count}):", "须知，附所在行号（{count}）：";
     lora: "LoRA", "LoRA";

@@ -73,6 +73,12 @@ pub(super) fn import(source: &Source<'_>, entries: &[Entry]) -> Result<Imported,
     defaults(&mut collector, &keys);
     if !is_full {
         adapter_defaults(&mut collector, &keys);
+        keys::remark_bf16(
+            &mut collector,
+            &keys,
+            "axolotl",
+            &["bf16", "bfloat16", "fp16", "float16", "float32"],
+        );
     }
     collector.finish(ImportFormat::Axolotl)
 }
@@ -142,7 +148,10 @@ fn targets(collector: &mut Collector<'_>, keys: &Keys<'_>, entry: &Entry) {
                 .into_iter()
                 .filter(|name| name == "lm_head" || name.starts_with("embed"))
                 .collect();
-            if !more.is_empty() {
+            if more.is_empty() {
+                let message = "lora_target_linear adds every linear layer but the head to these: \"all-linear\" is taken";
+                collector.note(name, *at, format!("{name}: {message}"));
+            } else {
                 let message = format!(
                     "lora_target_linear takes the linear layers; {} beside them: write every name into lora.target_modules",
                     more.join(", ")
@@ -150,7 +159,7 @@ fn targets(collector: &mut Collector<'_>, keys: &Keys<'_>, entry: &Entry) {
                 collector.leave(name, *at, message);
             }
         }
-        _ => keys::take(collector, Table::Lora, "target_modules", *at, node),
+        _ => keys::take_as(collector, Table::Lora, "target_modules", entry),
     }
 }
 
@@ -231,7 +240,7 @@ fn per_epoch(collector: &mut Collector<'_>, keys: &Keys<'_>, entry: &Entry) {
             collector.take_as(Table::Training, steps, name, *at, &node_of(node, Value::Float(share)));
         }
         // Once in the one epoch of a run is its end; axolotl leaves its strategy as it is.
-        Some(share) if share == 1.0 => {}
+        Some(1.0) => {}
         _ => collector.leave(name, *at, "it takes how many times an epoch, at least once in the run"),
     }
 }
@@ -263,7 +272,7 @@ fn precision(collector: &mut Collector<'_>, entry: &Entry) {
     match (name.as_str(), flag(node), text(node)) {
         (_, Some(false), _) => {}
         ("tf32", Some(true), _) => collector.leave(name, *at, "products keep the precision of float32"),
-        ("tf32", _, _) => {}
+        ("tf32", _, Some("auto")) => {}
         (_, Some(true), _) | (_, _, Some("full")) => {
             collector.take(Table::Training, ours, *at, &node_of(node, Value::Bool(true)));
         }
@@ -294,6 +303,8 @@ fn defaults(collector: &mut Collector<'_>, keys: &Keys<'_>) {
     schedule_defaults(collector, keys);
     if keys.get("warmup_steps").is_none() && keys.get("warmup_ratio").is_none() {
         collector.imply(Table::Training, "warmup_ratio", 0.03);
+        let message = "axolotl warms up for three hundredths of the steps, but for at most 100 of them: warmup_ratio = 0.03";
+        collector.remark("warmup_ratio", message);
     }
     let batch =
         collector.taken(Table::Training, "per_device_train_batch_size").cloned().unwrap_or_else(|| 1.into());

@@ -105,9 +105,18 @@ const MARKS: &[(ImportFormat, &[&str])] = &[
     ),
 ];
 
-/// Keys that axolotl and TRL share. They recognize TRL's file where axolotl's own keys are missing.
-const SHARED: &[&str] =
-    &["lora_r", "lora_target_modules", "lora_modules_to_save", "load_in_4bit", "load_in_8bit"];
+/// Keys that are not TRL's alone. They recognize its file where no trainer's own keys are found.
+const SHARED: &[&str] = &[
+    "lora_r",
+    "lora_target_modules",
+    "lora_modules_to_save",
+    "load_in_4bit",
+    "load_in_8bit",
+    "datasets",
+    "dataset_num_proc",
+    "chat_template_path",
+    "attn_implementation",
+];
 
 /// The trainer of a file, with the marks of others that the file has too.
 pub(super) struct Detected {

@@ -82,6 +82,7 @@ impl<'e> Keys<'e> {
 /// Does what the table of a trainer says of a key. Returns whether the table has it.
 pub(super) fn known(collector: &mut Collector<'_>, known: Known, entry: &Entry) -> bool {
     match known.iter().find(|(name, _)| *name == entry.name).map(|(_, fate)| *fate) {
+        Some(Fate::Take(_, "optim")) if is_other_adamw(&entry.node) => leave_other_adamw(collector, entry),
         Some(Fate::Take(table, name)) => take_as(collector, table, name, entry),
         Some(Fate::List(reason, unless)) => {
             let says_nothing = entry.node.to_json().is_ok_and(|value| is_one_of(&value, unless));
@@ -104,6 +105,7 @@ pub(super) fn transformers(collector: &mut Collector<'_>, entry: &Entry) -> bool
             collector.take(Table::Training, "train_sampling_strategy", *at, &text("group_by_length"));
         }
         ("adafactor", Some(true)) => collector.take(Table::Training, "optim", *at, &text("adafactor")),
+        ("optim", _) if is_other_adamw(node) => leave_other_adamw(collector, entry),
         _ if fields::find(Table::Training, name).is_some_and(is_transformers) => {
             take(collector, Table::Training, name, *at, node);
         }
@@ -112,12 +114,27 @@ pub(super) fn transformers(collector: &mut Collector<'_>, entry: &Entry) -> bool
     true
 }
 
+/// Whether a value names an AdamW whose state is kept in another way: in 8 bits, or in pages.
+fn is_other_adamw(node: &Node) -> bool {
+    let ways = ["8bit", "4bit", "fp8", "paged", "32bit"];
+    text(node).is_some_and(|name| {
+        name.contains("adamw") && ways.iter().any(|way| name.contains(way)) && !name.contains("galore")
+    })
+}
+
+fn leave_other_adamw(collector: &mut Collector<'_>, entry: &Entry) {
+    let name = text(&entry.node).unwrap_or_default();
+    let reason =
+        format!("{name} keeps AdamW's state in another way: AdamW with its state in float32 is taken");
+    collector.leave(&entry.name, entry.at, reason);
+}
+
 fn is_transformers(field: &fields::Field) -> bool {
     field.upstream != fields::Field::OURS
 }
 
 /// Imports a setting of another name, like [`take`]. What is left out has the name of the file.
-fn take_as(collector: &mut Collector<'_>, table: Table, name: &str, entry: &Entry) {
+pub(super) fn take_as(collector: &mut Collector<'_>, table: Table, name: &str, entry: &Entry) {
     match fitted(table, name, &entry.node) {
         Fitted::Nothing => {}
         Fitted::AsItIs => collector.take_as(table, name, &entry.name, entry.at, &entry.node),
@@ -176,6 +193,9 @@ pub(super) fn unknown(collector: &mut Collector<'_>, trainer: &str, known: Known
 
 /// Imports the model's name, with its revision if that is not `main`.
 pub(super) fn model(collector: &mut Collector<'_>, keys: &Keys<'_>, model: &str, revision: &str) {
+    if let Some(entry) = keys.get(revision).filter(|entry| text(&entry.node).is_none()) {
+        collector.leave(revision, entry.at, "it takes the name of a branch, a tag or a commit");
+    }
     let Some(named) = keys.get(model) else {
         if let Some(entry) = keys.get(revision) {
             collector.leave(revision, entry.at, "no model is named");
@@ -202,6 +222,17 @@ pub(super) fn model(collector: &mut Collector<'_>, keys: &Keys<'_>, model: &str,
 pub(super) fn learn_everything(collector: &mut Collector<'_>) {
     for name in ["assistant_only_loss", "completion_only_loss"] {
         collector.imply(Table::Data, name, false);
+    }
+}
+
+/// Says that a trainer computes in bfloat16 where no key of the precision is given; a run here does not unless it is told to.
+pub(super) fn remark_bf16(collector: &mut Collector<'_>, keys: &Keys<'_>, trainer: &str, precision: &[&str]) {
+    if !precision.iter().any(|name| keys.get(name).is_some()) {
+        let message = format!(
+            "{trainer} computes in bfloat16 where the device has it, as the file does not say otherwise: write bf16 = true under [training] \
+             for that"
+        );
+        collector.remark("bf16", message);
     }
 }
 
@@ -252,12 +283,15 @@ pub(super) fn flag(node: &Node) -> Option<bool> {
     }
 }
 
-/// Returns the names of a list, or of a text in which commas separate them.
+/// Returns the names of a list, or of a text in which commas separate them. None if something else stands in the list.
 pub(super) fn names(node: &Node) -> Vec<String> {
     let trimmed = |name: &str| name.trim().to_owned();
     let names: Vec<String> = match &node.value {
         Value::Text(text) => text.split(',').map(trimmed).collect(),
-        Value::List(list) => list.iter().filter_map(text).map(trimmed).collect(),
+        Value::List(list) => {
+            let names: Option<Vec<String>> = list.iter().map(|node| text(node).map(trimmed)).collect();
+            names.unwrap_or_default()
+        }
         _ => Vec::new(),
     };
     names.into_iter().filter(|name| !name.is_empty()).collect()

@@ -34,18 +34,25 @@ pub(super) fn import(source: &Source<'_>, entries: &[Entry]) -> Result<Imported,
                 keys::take(&mut collector, Table::Training, "finetuning_type", entry.at, &entry.node);
             }
             "lora_target" => targets(&mut collector, entry),
-            "additional_target" => {
-                let modules = keys::list_of(&entry.node, &names(&entry.node));
-                keys::take(&mut collector, Table::Lora, "modules_to_save", entry.at, &modules);
-            }
+            "additional_target" => match names(&entry.node) {
+                none if none.is_empty() => collector.leave(&entry.name, entry.at, "it names no module"),
+                modules => {
+                    let modules = keys::list_of(&entry.node, &modules);
+                    keys::take(&mut collector, Table::Lora, "modules_to_save", entry.at, &modules);
+                }
+            },
             "pissa_init" => pissa(&mut collector, &keys, entry),
-            "pissa_iter" if keys.is_true("pissa_init") => {}
+            "pissa_iter" if keys.is_true("pissa_init") => {
+                if whole(&entry.node).is_none() {
+                    collector.leave("pissa_iter", entry.at, "it takes a number of rounds, or -1");
+                }
+            }
             "adapter_name_or_path" => adapter(&mut collector, &keys, entry),
             "dataset" => dataset(&mut collector, entry, "train_file"),
             "eval_dataset" => dataset(&mut collector, entry, "validation_file"),
             "val_size" => validation(&mut collector, entry),
             "packing" | "neat_packing" => packing(&mut collector, &keys, entry),
-            "train_on_prompt" | "create_new_adapter" | "disable_gradient_checkpointing"
+            "train_on_prompt" | "use_llama_pro" | "create_new_adapter" | "disable_gradient_checkpointing"
                 if flag(&entry.node).is_none() =>
             {
                 collector.leave(&entry.name, entry.at, "it takes true or false");

@@ -272,6 +272,9 @@ fn mask(collector: &mut Collector<'_>, entry: &Entry) {
 fn columns(collector: &mut Collector<'_>, keys: &Keys<'_>) {
     let mut named = Vec::new();
     for (theirs, field) in COLUMNS {
+        if let Some(entry) = keys.get(theirs).filter(|entry| text(&entry.node).is_none()) {
+            collector.leave(theirs, entry.at, "it takes the name of a column");
+        }
         if let Some(entry) = keys.get(theirs)
             && let Some(column) = text(&entry.node).filter(|column| column != field)
         {

@@ -28,6 +28,7 @@ pub(super) fn import(source: &Source<'_>, entries: &[Entry]) -> Result<Imported,
             "dataset" => dataset(&mut collector, entry),
             "optimizer" => optimizer(&mut collector, entry),
             "lr_scheduler" => scheduler(&mut collector, entry),
+            "loss" => loss(&mut collector, entry),
             "max_steps_per_epoch" => most_steps(&mut collector, &keys, entry),
             "dtype" => dtype(&mut collector, entry, kind),
             _ if keys::known(&mut collector, KEYS, entry) => {}
@@ -241,11 +242,11 @@ fn dataset(collector: &mut Collector<'_>, entry: &Entry) {
 
 /// Imports the names of columns: `column_map: {input: question, output: answer}`, or the `column` of a text.
 fn columns(collector: &mut Collector<'_>, parts: &Keys<'_>, builder: &str) {
-    if let Some(part) = parts.get("column").filter(|_| builder.starts_with("text_completion")) {
-        if let Some(column) = text(&part.node).filter(|column| *column != "text") {
-            let columns = keys::table_of(&part.node, part.at, &[("text", Value::Text(column.to_owned()))]);
-            collector.take(Table::Data, "columns", part.at, &columns);
-        }
+    if let Some(part) = parts.get("column").filter(|_| builder.starts_with("text_completion"))
+        && let Some(column) = text(&part.node).filter(|column| *column != "text")
+    {
+        let columns = keys::table_of(&part.node, part.at, &[("text", Value::Text(column.to_owned()))]);
+        collector.take(Table::Data, "columns", part.at, &columns);
     }
     let Some(part) = parts.get("column_map") else { return };
     let Value::Table(map) = &part.node.value else {
@@ -307,6 +308,17 @@ fn optimizer(collector: &mut Collector<'_>, entry: &Entry) {
         }
     }
     collector.imply(Table::Training, "weight_decay", decay);
+}
+
+/// Lists a loss that is no cross-entropy.
+fn loss(collector: &mut Collector<'_>, entry: &Entry) {
+    let path = component(entry).unwrap_or_default();
+    if !["CEWithChunkedOutputLoss", "CrossEntropyLoss", "LinearCrossEntropyLoss"]
+        .iter()
+        .any(|name| path.ends_with(name))
+    {
+        collector.leave(&entry.name, entry.at, "the loss is the cross-entropy");
+    }
 }
 
 fn scheduler(collector: &mut Collector<'_>, entry: &Entry) {

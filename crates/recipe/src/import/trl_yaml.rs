@@ -51,17 +51,25 @@ pub(super) fn import(source: &Source<'_>, entries: &[Entry]) -> Result<Imported,
     }
     uncut(&mut collector, entries);
     defaults(&mut collector, is_full);
+    if !is_full {
+        keys::remark_bf16(&mut collector, &keys, "TRL", &["bf16", "fp16"]);
+    }
     collector.finish(ImportFormat::Trl)
 }
 
 /// Imports the targets. A list of one regex or of `all-linear` is that string.
 fn targets(collector: &mut Collector<'_>, entry: &Entry) {
-    let Entry { at, node, .. } = entry;
+    let Entry { name, at, node } = entry;
     let value = match names(node).as_slice() {
         [one] if one == "all-linear" => node_of(node, Value::Text(one.clone())),
         _ => node.clone(),
     };
-    keys::take(collector, Table::Lora, "target_modules", *at, &value);
+    keys::take_as(
+        collector,
+        Table::Lora,
+        "target_modules",
+        &Entry { name: name.clone(), at: *at, node: value },
+    );
 }
 
 /// Imports the folder of the rows. What is no path is a name on the hub, or a loader without its files.

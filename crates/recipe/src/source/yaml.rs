@@ -1,6 +1,7 @@
 //! Parser of YAML to [`Node`]s. Scalars are read as PyYAML reads them, by YAML 1.1 (`yes` is true, `1_000` a number), with the one
 //! exception of `1e-4`, which is a string there and which every trainer converts to a number.
 
+mod brackets;
 mod scalar;
 
 use std::collections::HashMap;
@@ -19,11 +20,20 @@ const MAX_COPIED: usize = 10_000;
 impl Source<'_> {
     /// Reads the text as YAML: one mapping. Aliases (`*name`) and merge keys (`<<`) are replaced by what they stand for.
     pub(crate) fn yaml(&self) -> Result<Vec<Entry>, RecipeError> {
+        let read = self.parse(self.text);
+        // PyYAML takes brackets whose lines are not indented, which YAML's grammar and this parser do not.
+        match (&read, brackets::joined(self.text)) {
+            (Err(_), Some(joined)) => self.parse(&joined).or(read),
+            _ => read,
+        }
+    }
+
+    /// Parses a text whose bytes stand at the same places as those of this one.
+    fn parse(&self, text: &str) -> Result<Vec<Entry>, RecipeError> {
         let lines: Vec<usize> =
-            std::iter::once(0).chain(self.text.match_indices('\n').map(|(at, _)| at + 1)).collect();
-        let mut walk =
-            Walk { source: self, lines, open: Vec::new(), root: None, anchors: HashMap::new(), copied: 0 };
-        for event in Parser::new_from_str(self.text) {
+            std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
+        let mut walk = Walk { text, lines, open: Vec::new(), root: None, anchors: HashMap::new(), copied: 0 };
+        for event in Parser::new_from_str(text) {
             let (event, span) = event.map_err(|error| {
                 let at = walk.byte(error.marker());
                 self.syntax_error(Some(at), "YAML", error.info())
@@ -59,7 +69,7 @@ struct Key {
 }
 
 struct Walk<'a> {
-    source: &'a Source<'a>,
+    text: &'a str,
     /// Index of the first byte of each line.
     lines: Vec<usize>,
     open: Vec<Open>,
@@ -72,7 +82,7 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     fn byte(&self, marker: &Marker) -> usize {
-        let text = self.source.text;
+        let text = self.text;
         let start = self.lines.get(marker.line().saturating_sub(1)).copied().unwrap_or(text.len());
         let line = text.get(start..).unwrap_or_default();
         line.char_indices().nth(marker.col()).map_or(text.len(), |(at, _)| start + at)
@@ -249,6 +259,22 @@ mod tests {
             "o": 0.5, "p": "5", "q": 2, "r": 1.0});
         for (name, value) in got {
             assert_eq!(value, want[&name], "{name}");
+        }
+    }
+
+    #[test]
+    fn brackets_need_no_indentation() {
+        for (text, want) in [
+            ("a: [\n  x,\n  y\n]\nb: 1\n", serde_json::json!({"a": ["x", "y"], "b": 1})),
+            ("a: [\nx, # one, [two\ny\n]\nb: 1\n", serde_json::json!({"a": ["x", "y"], "b": 1})),
+            (
+                "c:\n  - d:\n      a: [\n        'x]',\n      ]\n      e: 1\n",
+                serde_json::json!({"c": [{"d": {"a": ["x]"], "e": 1}}]}),
+            ),
+            ("a: {\nx: \"}\",\ny: é\n}\n", serde_json::json!({"a": {"x": "}", "y": "é"}})),
+        ] {
+            let got: serde_json::Map<_, _> = read(text).unwrap_or_default().into_iter().collect();
+            assert_eq!(serde_json::Value::Object(got), want, "{text}: {:?}", read(text).err());
         }
     }
 

@@ -314,7 +314,7 @@ pub(super) const KEYS: Known = &[
     ("tokenizer_use_fast", List("tokenizers is always the fast one", &["false"])),
     ("tokenizer_legacy", List("the model's own tokenizer.json is read", &["false"])),
     ("tokenizer_use_mistral_common", List("the model's own tokenizer.json is read", &["false"])),
-    ("tokenizer_type", List("the model's own tokenizer.json is read", &["false"])),
+    ("tokenizer_type", List("the model's own tokenizer.json is read", &["\"AutoTokenizer\""])),
     ("processor_type", List("language models only are trained", &["false"])),
     ("processor_kwargs", List("language models only are trained", &["false"])),
     ("tokenizer_save_jinja_files", List("the tokenizer is not saved with the adapter", &["true"])),
@@ -388,7 +388,7 @@ pub(super) const KEYS: Known = &[
     ("role_boundaries", List("language models only are trained", &["false"])),
     ("model_config", List("the model's own config.json is used", &["{}", "\"\""])),
     ("model_kwargs", List("it is about how Transformers loads", &["{}", "\"\""])),
-    ("model_type", List("the model's own config.json says it", &["{}", "\"\""])),
+    ("model_type", List("the model's own config.json says it", &["\"AutoModelForCausalLM\""])),
     ("lora_exclude_modules", Take(Lora, "exclude_modules")),
     ("model_revision", List("axolotl calls it revision_of_model", &[])),
     // Keys of its plugins
