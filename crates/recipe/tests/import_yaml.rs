@@ -240,6 +240,9 @@ fn axolotl_s_lora() {
     assert_eq!(training.lr_scheduler_type, LrSchedulerType::Cosine);
     assert_eq!((training.save_strategy, training.save_total_limit), (IntervalStrategy::Epoch, Some(4)));
     assert!(left_out(&imported).is_empty(), "{:?}", imported.left_out);
+    for words in ["longer than sequence_len", "bf16 = true", "without Alpaca's words"] {
+        assert!(imported.warnings.iter().any(|warning| warning.message.contains(words)), "{words}");
+    }
     let full = import(
         "base_model: m\ndatasets: [{path: ./r.jsonl, type: completion, field: body}]\nadapter:\nlora_r: 8\ntrain_on_inputs: on\n",
         "f.yml",
