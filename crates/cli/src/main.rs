@@ -65,7 +65,7 @@ enum Command {
     Serve(commands::serve::Arguments),
     /// Print a recipe as a link that the page opens.
     Link(commands::link::Arguments),
-    /// Make a recipe of a Python snippet, adapter_config.json, or YAML of LLaMA-Factory or mlx-lm.
+    /// Make a recipe of a Python snippet, adapter_config.json, or YAML of LLaMA-Factory, mlx-lm, axolotl, TRL or torchtune.
     Import(commands::import::Arguments),
     /// Print a recipe in another trainer's form.
     ExportConfig(commands::export_config::Arguments),

@@ -113,7 +113,8 @@ impl Trainable {
         modules: &[Module],
         missing: &[String],
     ) -> Result<Self, RecipeError> {
-        let lora = lora.with_default_targets(model_type)?;
+        let layers = layer_count(modules);
+        let lora = lora.with_default_targets(model_type)?.with_layers_counted(layers)?;
         check_saved_names(&lora, modules)?;
         let ends = Ends::new(&lora, modules);
         let mut trainings = Vec::with_capacity(modules.len());
@@ -191,7 +192,7 @@ impl Trainable {
         let paths: Vec<&str> = each().map(|(module, _)| &module.path[..]).collect();
         let adapted = each().filter(|(_, training)| training.adapter.is_some());
         let adapted: Vec<&str> = adapted.map(|(module, _)| &module.path[..]).collect();
-        lora.unmatched(&paths, &adapted)
+        lora.unmatched(&paths, &adapted, layer_count(modules))
     }
 
     /// Returns the adapters' configuration with `target_modules` filled in; `None` in full fine-tuning.
@@ -257,6 +258,10 @@ fn check_saved_names(lora: &LoraConfig, modules: &[Module]) -> Result<(), Recipe
     let problem = format!("it names {name}, which the model does not have");
     let help = format!("name modules such as {}", examples.join(" and "));
     Err(RecipeError::new("lora.modules_to_save", problem).with_help(help))
+}
+
+fn layer_count(modules: &[Module]) -> usize {
+    modules.iter().filter_map(|module| module.layer).max().map_or(0, |last| last + 1)
 }
 
 /// Embedding and head that `ensure_weight_tying` keeps tied. PEFT keeps them so if the model ties them and the embedding has the usual name; for others

@@ -64,7 +64,7 @@ pub enum Kind {
     Names,
     /// A list of module names, or one regex, or `"all-linear"`.
     Targets,
-    /// A layer number from 0, or a list of them.
+    /// A layer number, from 0 or from the last layer as -1, or a list of them.
     Indices,
     /// A map from module name or regex to rank.
     Ranks,
@@ -151,7 +151,7 @@ impl Kind {
             Kind::Choice { takes, .. } => words(takes),
             Kind::Names => "a list of names".into(),
             Kind::Targets => "a list of module names, a regex, or \"all-linear\"".into(),
-            Kind::Indices => "a layer number from 0, or a list of them".into(),
+            Kind::Indices => "a layer number, from 0 or from the last as -1, or a list of them".into(),
             Kind::Ranks => format!("a table of module name to rank, 1 to {MAX_RANK}"),
             Kind::Alphas => "a table of module name to alpha, more than 0".into(),
             Kind::Columns => format!("a table of field to column; fields: {}", ROW_FIELDS.join(", ")),
@@ -221,8 +221,8 @@ impl Kind {
                 is_list(value) || value.as_object().is_some_and(|table| table.values().all(is_list))
             }
             Kind::Indices => match value {
-                Json::Array(list) => list.iter().all(is_index),
-                one => is_index(one),
+                Json::Array(list) => list.iter().all(is_layer),
+                one => is_layer(one),
             },
             Kind::Ranks => {
                 let rank = Kind::Int { min: 1, max: MAX_RANK };
@@ -354,6 +354,10 @@ fn strings(value: &Json, one: bool) -> Option<Vec<&str>> {
         Json::Array(list) => list.iter().map(Json::as_str).collect(),
         _ => None,
     }
+}
+
+fn is_layer(value: &Json) -> bool {
+    value.as_i64().is_some_and(|number| number.unsigned_abs() <= u64::from(u32::MAX))
 }
 
 fn is_index(value: &Json) -> bool {

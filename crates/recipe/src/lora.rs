@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
-use crate::TargetModules;
 use crate::choice::choices;
 use crate::kind::{BELOW_ONE, Kind, MAX_RANK, POSITIVE};
 use crate::number::{is_false, one_or_many, whole, whole_map};
 use crate::setting::settings;
 use crate::targets::first_matching_key;
+use crate::{RecipeError, TargetModules};
 
 settings! {
     /// The adapter: `W + scaling * B A`, with `W [out, in]`, `A [r, in]`, `B [out, r]`. Names and defaults are PEFT's.
@@ -61,9 +61,11 @@ settings! {
                 "On for ranks of 32 and more: `alpha / sqrt(r)` keeps high ranks from learning too little.",
                 "秩为 32 及以上时开启：alpha / sqrt(r) 使高秩不至于学得太少。",
             );
-        /// The layers that get an adapter, from 0; absent or empty, all.
+        /// The layers that get an adapter: from 0, or from the last as -1, like indices in Python; absent or empty, all. With
+        /// `"all-linear"` too, which PEFT does not allow.
         #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "one_or_many")]
-        layers_to_transform: Option<Vec<usize>> = None => Kind::Indices.zh("添加适配器的层，从 0 开始；留空为所有层。");
+        layers_to_transform: Option<Vec<i64>> = None => Kind::Indices
+            .zh("添加适配器的层：从 0 开始，或像 Python 的索引那样从最后一层 -1 倒数；留空为所有层。也可与 \"all-linear\" 合用，而 PEFT 不允许。");
         /// The name before a layer's number (`layers`, `h`); absent, any name.
         #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "one_or_many")]
         layers_pattern: Option<Vec<String>> = None => Kind::Names.zh("层号之前的名称（layers、h）；留空为任意名称。");
@@ -188,6 +190,40 @@ impl LoraConfig {
     pub fn scaling(&self, module_path: &str) -> f64 {
         let rank = self.rank(module_path) as f64;
         self.alpha(module_path) / if self.use_rslora { rank.sqrt() } else { rank }
+    }
+
+    /// Returns this configuration with `layers_to_transform` counted from the first layer of a model with so many `layers`,
+    /// as [`LoraConfig::selects`] and `adapter_config.json` need it.
+    ///
+    /// # Errors
+    /// If a number that counts from the last layer is beyond the first. [`LoraConfig::unmatched`] names those beyond the last, which select nothing.
+    pub fn with_layers_counted(&self, layers: usize) -> Result<LoraConfig, RecipeError> {
+        let mut config = self.clone();
+        let Some(numbers) = &mut config.layers_to_transform else { return Ok(config) };
+        let count = i64::try_from(layers).unwrap_or(i64::MAX);
+        for number in numbers.iter_mut() {
+            if *number < -count {
+                let message =
+                    format!("layers_to_transform has {number}, and the model has {layers} layers only");
+                return Err(RecipeError::new("lora.layers_to_transform", message).with_help(format!(
+                    "its layers are 0 to {last}, or -1 (the last) to -{layers}",
+                    last = layers.saturating_sub(1)
+                )));
+            }
+            if *number < 0 {
+                *number += count;
+            }
+        }
+        numbers.sort_unstable();
+        numbers.dedup();
+        Ok(config)
+    }
+
+    /// Whether `layers_to_transform` is used in a way that PEFT does not know: with `"all-linear"`, or counted from the last layer.
+    pub(crate) fn counts_layers_as_peft_does_not(&self) -> bool {
+        let layers = self.layers_to_transform.as_deref().unwrap_or_default();
+        let all_linear = self.target_modules.as_ref().is_some_and(TargetModules::is_all_linear);
+        layers.iter().any(|number| *number < 0) || (all_linear && !layers.is_empty())
     }
 
     /// Returns the configuration of the plain adapter that an adapter with [`InitLoraWeights::changes_the_base`] is saved as: twice the rank, the

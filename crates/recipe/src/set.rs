@@ -101,7 +101,7 @@ fn value(field: &Field, text: &str) -> Result<Json, RecipeError> {
             text.parse().ok().and_then(serde_json::Number::from_f64).map_or_else(word, Json::Number)
         }
         Kind::Indices | Kind::TokenIndices => list()
-            .map(|index| index.parse::<u64>().ok().map(Json::from))
+            .map(|index| index.parse::<i64>().ok().map(Json::from))
             .collect::<Option<Vec<_>>>()
             .map_or_else(word, Json::Array),
         Kind::Names => list().map(Json::from).collect(),

@@ -33,7 +33,8 @@ impl LoraConfig {
     /// Whether the linear module at `module_path` gets an adapter, as PEFT decides it.
     ///
     /// `module_path` is the Hugging Face name, such as `model.layers.0.self_attn.q_proj`. `layers_to_transform` takes
-    /// the layer's number from that path, and from `layer_index` only if the path does not contain it. Absent
+    /// the layer's number from that path, and from `layer_index` only if the path does not contain it; negative numbers
+    /// match nothing before [`LoraConfig::with_layers_counted`] has turned them into others. Absent
     /// `target_modules` select nothing; [`LoraConfig::with_default_targets`] fills them in.
     pub fn selects(&self, module_path: &str, is_output_layer: bool, layer_index: Option<usize>) -> bool {
         if self.exclude_modules.as_ref().is_some_and(|exclude| exclude.names(module_path)) {
@@ -41,7 +42,9 @@ impl LoraConfig {
         }
         match &self.target_modules {
             None => false,
-            Some(target) if target.is_all_linear() => !is_output_layer,
+            Some(target) if target.is_all_linear() => {
+                !is_output_layer && self.takes_layer(module_path, layer_index)
+            }
             Some(target @ TargetModules::Pattern(_)) => target.names(module_path),
             Some(target @ TargetModules::List(names)) => {
                 // A full path selects its module: PEFT does not check its layer.
@@ -79,7 +82,7 @@ impl LoraConfig {
             None | Some([]) => first_numbered_segment(module_path).or(layer_index),
             Some(patterns) => patterns.iter().find_map(|pattern| index_after(pattern, module_path)),
         };
-        index.is_some_and(|index| layers.contains(&index))
+        index.and_then(|index| i64::try_from(index).ok()).is_some_and(|index| layers.contains(&index))
     }
 }
 

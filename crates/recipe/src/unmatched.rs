@@ -25,8 +25,9 @@ impl fmt::Display for Unmatched {
 
 impl LoraConfig {
     /// Returns each name of `target_modules` and `exclude_modules` that matches none of the `modules`, and each key of
-    /// `rank_pattern` and `alpha_pattern` that matches none of the `adapted` ones. Both are lists of paths.
-    pub fn unmatched(&self, modules: &[&str], adapted: &[&str]) -> Vec<Unmatched> {
+    /// `rank_pattern` and `alpha_pattern` that matches none of the `adapted` ones. Both are lists of paths. Returns also each number of
+    /// `layers_to_transform` beyond the `layers` of the model.
+    pub fn unmatched(&self, modules: &[&str], adapted: &[&str], layers: usize) -> Vec<Unmatched> {
         let mut found = Vec::new();
         for (key, targets) in
             [("lora.target_modules", &self.target_modules), ("lora.exclude_modules", &self.exclude_modules)]
@@ -41,6 +42,11 @@ impl LoraConfig {
                     found.push(unmatched(key, name, "no module of this model", modules));
                 }
             }
+        }
+        let beyond = |number: &&i64| usize::try_from(**number).is_ok_and(|number| number >= layers);
+        for number in self.layers_to_transform.iter().flatten().filter(beyond) {
+            let problem = format!("none of the model's {layers} layers, which are counted from 0");
+            found.push(Unmatched { setting: "lora.layers_to_transform", name: number.to_string(), problem });
         }
         let keys = self.rank_pattern.keys().map(|name| ("lora.rank_pattern", name));
         for (key, name) in keys.chain(self.alpha_pattern.keys().map(|name| ("lora.alpha_pattern", name))) {

@@ -89,14 +89,16 @@ impl LoraConfig {
         check_table(Table::Lora, &value)?;
         let no_pattern = self.layers_pattern.as_ref().is_none_or(Vec::is_empty);
         let mut warnings = Vec::new();
-        if let Some(TargetModules::Pattern(pattern)) = &self.target_modules {
+        if let Some(TargetModules::Pattern(pattern)) = &self.target_modules
+            && !self.target_modules.as_ref().is_some_and(TargetModules::is_all_linear)
+        {
             let list = "say which layers in the regex, or name the modules in a list";
             if self.layers_to_transform.is_some() {
-                let message = "layers_to_transform cannot be used when target_modules is a string";
+                let message = "layers_to_transform cannot be used when target_modules is a regex";
                 return Err(RecipeError::new("lora.layers_to_transform", message).with_help(list));
             }
             if self.layers_pattern.is_some() {
-                let message = "layers_pattern cannot be used when target_modules is a string";
+                let message = "layers_pattern cannot be used when target_modules is a regex";
                 return Err(RecipeError::new("lora.layers_pattern", message).with_help(list));
             }
             if is_plain_name(pattern) {

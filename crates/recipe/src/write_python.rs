@@ -17,6 +17,11 @@ impl Recipe {
         if self.training.finetuning_type == FinetuningType::Full {
             text = text.replacen("from peft import LoraConfig\n", "", 1);
         } else {
+            if self.lora.counts_layers_as_peft_does_not() {
+                text.push_str(
+                    "# PEFT takes layers_to_transform with a list of target_modules, and layers counted from 0, only: name them\n",
+                );
+            }
             call(&mut text, "peft_config", "LoraConfig", &changed(&own, &defaults, Table::Lora));
         }
         let (theirs, ours): (Vec<_>, Vec<_>) = changed(&own, &defaults, Table::Training)

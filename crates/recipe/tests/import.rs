@@ -146,7 +146,7 @@ quantization_bit: 4
     assert_eq!(lora.target_modules, Some(TargetModules::List(vec!["q_proj".into(), "v_proj".into()])));
     assert_eq!((training.learning_rate, training.warmup_ratio), (1e-4, 0.1));
     assert_eq!(training.eval_strategy, IntervalStrategy::No);
-    for name in ["dataset", "template", "quantization_bit"] {
+    for name in ["dataset", "template", "quantization_bit", "trust_remote_code"] {
         assert!(left_out(&imported).contains(&name), "{name} of {:?}", left_out(&imported));
     }
     let all = import("stage: sft\nlora_target: all\noutput_dir: x\n", "f.yaml");
@@ -192,11 +192,19 @@ lr_schedule:
     assert_eq!(imported.format, ImportFormat::MlxLm);
     let Recipe { data, lora, training, .. } = &imported.recipe;
     assert_eq!((lora.r, lora.lora_alpha), (8, 160.0));
-    assert_eq!((training.max_steps, training.gradient_accumulation_steps), (334, 3));
+    // The last iteration makes no step.
+    assert_eq!((training.max_steps, training.gradient_accumulation_steps), (333, 3));
     assert_eq!((training.adam_beta2, training.weight_decay, training.max_grad_norm), (0.98, 0.01, 0.0));
-    assert_eq!((training.warmup_steps, training.lr_scheduler_kwargs.min_lr), (100.0, Some(1e-7)));
+    // The fall takes 1000 steps of the optimizer, of which the run has 333.
+    assert_eq!((training.learning_rate, training.warmup_steps), (1e-5, 100.0));
+    assert_eq!(training.lr_scheduler_type, LrSchedulerType::WarmupStableDecay);
+    assert_eq!(
+        (training.lr_scheduler_kwargs.num_decay_steps, training.lr_scheduler_kwargs.min_lr_ratio),
+        (Some(1000), Some(0.01))
+    );
+    assert_eq!(lora.layers_to_transform, Some((-16..0).collect()));
     assert_eq!(data.train_file.as_deref(), Some("data/my/train.jsonl"));
-    assert_eq!(left_out(&imported), ["num_layers", "val_batches"]);
+    assert_eq!(left_out(&imported), ["val_batches"]);
 }
 
 #[test]

@@ -107,7 +107,7 @@ fn names_and_patterns_that_match_nothing_are_warned_of() {
     let read = |text: &str| Recipe::from_toml(text, "r.toml").unwrap().0.lora;
     let modules = ["layers.0.q_proj", "layers.0.k_proj", "layers.0.up"];
     let warned = |text: &str| {
-        let warnings = read(text).unmatched(&modules, &modules[..1]);
+        let warnings = read(text).unmatched(&modules, &modules[..1], 1);
         warnings.iter().map(ToString::to_string).collect::<Vec<_>>()
     };
     assert_eq!(
@@ -124,7 +124,14 @@ fn names_and_patterns_that_match_nothing_are_warned_of() {
             r#"lora.exclude_modules: "kproj" matches no module of this model; is "k_proj" meant?"#,
         ]
     );
-    assert_eq!(warned("[lora]\ntarget_modules = [\"q_proj\", \"layers.0.up\"]"), [""; 0]);
+    assert_eq!(
+        warned("[lora]\nlayers_to_transform = [0, 1]"),
+        [r#"lora.layers_to_transform: "1" matches none of the model's 1 layers, which are counted from 0"#]
+    );
+    assert_eq!(
+        warned("[lora]\ntarget_modules = [\"q_proj\", \"layers.0.up\"]\nlayers_to_transform = [-1]"),
+        [""; 0]
+    );
 }
 
 #[test]

@@ -130,8 +130,8 @@ fn an_error_says_where_what_and_the_way_out() {
             "recipe.toml:2:1: logging_steps = 2.5 must be whole when it is more than 1",
         ),
         (
-            "[lora]\nlayers_to_transform = [1]\ntarget_modules = \"all-linear\"",
-            "recipe.toml:2:1: layers_to_transform cannot be used when target_modules is a string; say which layers in the regex, or name the modules in a list",
+            "[lora]\nlayers_to_transform = [1]\ntarget_modules = '.*q_proj'",
+            "recipe.toml:2:1: layers_to_transform cannot be used when target_modules is a regex; say which layers in the regex, or name the modules in a list",
         ),
     ];
     for (text, expected) in errors {

@@ -136,7 +136,8 @@ pub async fn adapt<H: Host>(
                 host.notice(notice.with("setting", one.setting).with("name", one.name));
             }
             model.begin_from_weights(&recipe.lora, recipe.training.seed).await?;
-            Ok((Some(recipe.lora.clone()), targets))
+            let lora = recipe.lora.with_layers_counted(model.config().num_hidden_layers)?;
+            Ok((Some(lora), targets))
         }
     }
 }

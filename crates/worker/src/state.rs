@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use lorelei_protocol::{Reply, Request};
-use lorelei_recipe::{ImportFormat, Imported};
+use lorelei_recipe::{ImportFormat, Imported, Warning};
 use lorelei_session::{LoadedModel, Result, RunData, SessionError};
 use web_sys::File;
 
@@ -79,9 +79,13 @@ pub async fn serve(request: Request, files: Vec<File>) {
 fn import(text: &str, file_name: &str) -> Result<()> {
     let imported = Imported::from_text(text, file_name)?;
     let notes = imported.left_out.iter().chain(&imported.warnings);
+    let note = |note: &Warning| match note.line {
+        0 => note.message.clone(),
+        line => format!("{line}: {}", note.message),
+    };
     port::post(&Reply::Imported {
         is_foreign: imported.format != ImportFormat::Recipe,
-        notes: notes.map(|note| format!("{}: {}", note.line, note.message)).collect(),
+        notes: notes.map(note).collect(),
         recipe: imported.recipe,
     });
     Ok(())

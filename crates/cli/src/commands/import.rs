@@ -14,8 +14,8 @@ use crate::{disk, recipe_file::shown, report};
 /// Arguments of `lorelei import`.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// Python with LoraConfig(...) and TrainingArguments(...), adapter_config.json, or YAML of LLaMA-Factory or mlx-lm; - reads from standard
-    /// input. Nothing is executed.
+    /// Python with LoraConfig(...) and TrainingArguments(...), adapter_config.json, or YAML or JSON of LLaMA-Factory, mlx-lm, axolotl, TRL or
+    /// torchtune; - reads from standard input. Nothing is executed.
     file: PathBuf,
     /// Write the recipe here instead of printing it.
     #[arg(long, short, value_name = "RECIPE")]

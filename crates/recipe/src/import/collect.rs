@@ -54,6 +54,16 @@ impl<'a> Collector<'a> {
         }
     }
 
+    /// Imports a setting like [`Collector::take`]. What is left out has the name that the text has for it, `theirs`.
+    pub(super) fn take_as(&mut self, table: Table, name: &str, theirs: &str, at: usize, node: &Node) {
+        let before = self.left_out.len();
+        self.take(table, name, at, node);
+        for warning in self.left_out.iter_mut().skip(before).filter(|warning| warning.key != theirs) {
+            warning.key = theirs.to_owned();
+            warning.message = format!("{theirs}: {}", warning.message);
+        }
+    }
+
     /// Sets a value that the text implies, unless the text gives another.
     pub(super) fn imply(&mut self, table: Table, name: &str, value: impl Into<Json>) {
         let given = self.whole.get(table.name()).is_some_and(|section| section.get(name).is_some());
@@ -98,6 +108,12 @@ impl<'a> Collector<'a> {
     pub(super) fn note(&mut self, name: &str, at: usize, message: impl Into<String>) {
         let warning = Warning::new(name, message);
         self.warnings.push(self.source.locate_warning(Some(at), warning));
+    }
+
+    /// Adds a warning about a setting that the text does not give.
+    pub(super) fn remark(&mut self, name: &str, message: impl Into<String>) {
+        let warning = Warning::new(name, message);
+        self.warnings.push(self.source.locate_warning(None, warning));
     }
 
     /// Returns the recipe. Leaves out a setting that contradicts the others.

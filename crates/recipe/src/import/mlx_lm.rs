@@ -1,243 +1,315 @@
 //! Import of mlx-lm's YAML (`mlx_lm.lora --config`). Its defaults are not Transformers', and are written into the recipe.
 
+mod schedule;
+mod tables;
+
+use serde_json::Value as Json;
+
 use super::collect::Collector;
+use super::keys::{self, Keys, learn_everything, number, refused, text, whole};
 use super::{ImportFormat, Imported, node_of};
 use crate::RecipeError;
 use crate::fields::Table;
 use crate::source::{Entry, Node, Source, Value};
 
-/// Keys by which a file of mlx-lm is recognized: only its files have them.
-pub(super) const MARKS: &[&str] = &[
-    "iters",
-    "lora_parameters",
-    "fine_tune_type",
-    "num_layers",
-    "steps_per_report",
-    "steps_per_eval",
-    "adapter_path",
-    "grad_checkpoint",
-    "mask_prompt",
-    "val_batches",
-];
-
-/// mlx-lm's name of a setting, and Lorelei's section and name.
-const NAMES: &[(&str, Table, &str)] = &[
-    ("model", Table::Model, "model_name_or_path"),
-    ("resume_adapter_file", Table::Model, "adapter_name_or_path"),
-    ("adapter_path", Table::Training, "output_dir"),
-    ("batch_size", Table::Training, "per_device_train_batch_size"),
-    ("grad_accumulation_steps", Table::Training, "gradient_accumulation_steps"),
-    ("steps_per_report", Table::Training, "logging_steps"),
-    ("steps_per_eval", Table::Training, "eval_steps"),
-    ("save_every", Table::Training, "save_steps"),
-    ("seed", Table::Training, "seed"),
-    ("max_seq_length", Table::Data, "max_length"),
-    ("grad_checkpoint", Table::Training, "gradient_checkpointing"),
-];
-
-/// Keys that do not change the numbers of a run here.
-const SILENT: &[&str] = &["train", "config", "report_to", "wandb", "project_name", "clear_cache_threshold"];
+use tables::{ADAPTER, COLUMNS, DEFAULTS, OTHERS};
 
 /// Reads the mapping of a file.
 pub(super) fn import(source: &Source<'_>, entries: &[Entry]) -> Result<Imported, RecipeError> {
     let mut collector = Collector::new(source);
-    let find = |name: &str| entries.iter().find(|entry| entry.name == name);
-    let integer = |name: &str, default: i64| match find(name).map(|entry| &entry.node.value) {
-        Some(Value::Int(number)) => *number,
-        _ => default,
-    };
-    let accumulation = integer("grad_accumulation_steps", 1).max(1);
-    for Entry { name, at, node } in entries {
-        match (name.as_str(), &node.value) {
-            (name, _) if SILENT.contains(&name) => {}
-            // An iteration of mlx-lm is a micro-batch.
-            ("iters", Value::Int(iters)) => {
-                let steps = iters.saturating_add(accumulation - 1) / accumulation;
-                collector.take(Table::Training, "max_steps", *at, &node_of(node, Value::Int(steps)));
-            }
-            ("fine_tune_type", Value::Text(kind)) => fine_tune_type(&mut collector, *at, node, kind),
+    let keys = Keys::new(&mut collector, entries);
+    let accumulation = keys.whole("grad_accumulation_steps").unwrap_or(1).max(1);
+    let iters = keys.whole("iters").unwrap_or(1000);
+    if iters / accumulation < 1
+        && let Some(entry) = keys.get("iters").or_else(|| keys.get("grad_accumulation_steps"))
+    {
+        let what =
+            format!("iters = {iters} with grad_accumulation_steps = {accumulation}, which makes no step,");
+        return Err(refused(
+            source,
+            entry,
+            &what,
+            "an iteration of mlx-lm is a micro-batch: give more of them",
+        ));
+    }
+    let steps = iters / accumulation;
+    let is_full = keys.text("fine_tune_type").is_some_and(|kind| kind.eq_ignore_ascii_case("full"));
+    for entry in keys.iter() {
+        match entry.name.as_str() {
+            "iters" => iterations(&mut collector, entry, "max_steps", accumulation),
+            "steps_per_report" => iterations(&mut collector, entry, "logging_steps", accumulation),
+            "steps_per_eval" => iterations(&mut collector, entry, "eval_steps", accumulation),
+            "save_every" => iterations(&mut collector, entry, "save_steps", accumulation),
+            "fine_tune_type" => fine_tune_type(source, &mut collector, entry)?,
             // mlx-lm takes the rate from the arguments of the schedule if there is one.
-            ("learning_rate", _) if find("lr_schedule").is_some_and(gives_rate) => {}
-            ("learning_rate", _) => collector.take(Table::Training, "learning_rate", *at, node),
-            ("optimizer", Value::Text(name)) => optimizer(&mut collector, *at, node, name),
-            ("optimizer_config", Value::Table(all)) => {
-                optimizer_config(&mut collector, all, find("optimizer"))
+            "learning_rate" if keys.get("lr_schedule").and_then(schedule::rate).is_some() => {
+                if keys.get("lr_schedule").and_then(schedule::rate) != number(&entry.node) {
+                    let reason = "mlx-lm takes the first of lr_schedule's arguments instead";
+                    collector.leave("learning_rate", entry.at, reason);
+                }
             }
-            ("lr_schedule", Value::Table(parts)) => schedule(&mut collector, *at, parts),
-            ("lora_parameters", Value::Table(parts)) => lora(&mut collector, parts),
-            ("num_layers", Value::Int(-1)) => {}
-            ("num_layers", _) => {
-                collector.leave(
-                    name,
-                    *at,
-                    "it counts from the model's last layer; write the layers' numbers as layers_to_transform",
-                );
-            }
-            ("data", Value::Text(folder)) if folder.contains(['/', '\\', '.']) || !folder.contains(' ') => {
-                let file = |name: &str| {
-                    node_of(node, Value::Text(format!("{}/{name}", folder.trim_end_matches('/'))))
-                };
-                collector.take(Table::Data, "train_file", *at, &file("train.jsonl"));
-                collector.take(Table::Data, "validation_file", *at, &file("valid.jsonl"));
-                collector.note(name, *at, "train.jsonl and valid.jsonl of this folder are named; a hub's dataset must be saved there first");
-            }
-            ("mask_prompt", Value::Bool(true)) => {}
-            ("mask_prompt", Value::Bool(false)) => {
-                collector.leave(
-                    name,
-                    *at,
-                    "the prompt is never learnt here; write rows of text to learn everything",
-                );
-            }
-            _ => match NAMES.iter().find(|(theirs, ..)| theirs == name) {
-                Some((_, table, ours)) => collector.take(*table, ours, *at, node),
-                None => collector.leave_unknown(name, *at),
-            },
+            "optimizer" => optimizer(&mut collector, entry),
+            "optimizer_config" => optimizer_config(&mut collector, &keys, entry),
+            "lr_schedule" => schedule::import(&mut collector, entry, steps),
+            "lora_parameters" => adapter(&mut collector, entry),
+            "num_layers" | "lora_layers" => layers(&mut collector, entry, is_full),
+            "data" => data(&mut collector, entry),
+            "mask_prompt" => mask(&mut collector, entry),
+            name if COLUMNS.iter().any(|(theirs, _)| *theirs == name) => {}
+            _ if keys::known(&mut collector, OTHERS, entry) => {}
+            _ => keys::unknown(&mut collector, "mlx-lm", OTHERS, entry),
         }
     }
-    let training: &[(&str, serde_json::Value)] = &[
-        ("per_device_train_batch_size", 4.into()),
-        ("learning_rate", 1e-5.into()),
-        ("max_steps", (999 / accumulation + 1).into()),
-        ("logging_steps", 10.into()),
-        ("eval_strategy", "steps".into()),
-        ("eval_steps", 200.into()),
-        ("save_steps", 100.into()),
-        ("lr_scheduler_type", "constant".into()),
-        ("weight_decay", 0.into()),
-        ("max_grad_norm", 0.into()),
-        ("seed", 0.into()),
-        ("output_dir", "adapters".into()),
-    ];
-    for (name, value) in training {
-        collector.imply(Table::Training, name, value.clone());
+    columns(&mut collector, &keys);
+    if !keys.is_true("mask_prompt") {
+        learn_everything(&mut collector);
     }
-    collector.imply(Table::Data, "max_length", 2048);
-    // mlx-lm's "scale" is the whole factor: alpha / r.
-    collector.imply(Table::Lora, "lora_alpha", 160);
-    collector.imply(Table::Lora, "target_modules", "all-linear");
+    defaults(&mut collector, &keys, steps);
+    if !is_full {
+        adapter_defaults(&mut collector, &keys);
+    } else if keys.get("num_layers").or_else(|| keys.get("lora_layers")).is_none() {
+        collector.remark(
+            "num_layers",
+            "mlx-lm trains the weights of the last 16 layers only; here every weight is trained",
+        );
+    }
     collector.finish(ImportFormat::MlxLm)
 }
 
-fn gives_rate(schedule: &Entry) -> bool {
-    matches!(&schedule.node.value, Value::Table(parts) if parts.iter().any(|part| part.name == "arguments"))
-}
-
-fn fine_tune_type(collector: &mut Collector<'_>, at: usize, node: &Node, kind: &str) {
-    match kind {
-        "dora" => collector.take(Table::Lora, "use_dora", at, &node_of(node, Value::Bool(true))),
-        _ => collector.take(Table::Training, "finetuning_type", at, node),
-    }
-}
-
-fn optimizer(collector: &mut Collector<'_>, at: usize, node: &Node, name: &str) {
-    let ours = match name {
-        "adam" | "adamw" => "adamw_torch",
-        "sgd" | "adafactor" => name,
-        _ => return collector.leave("optimizer", at, format!("there is no {name} here")),
+/// Imports a number of iterations as optimizer steps: an iteration of mlx-lm is a micro-batch.
+fn iterations(collector: &mut Collector<'_>, entry: &Entry, setting: &str, accumulation: i64) {
+    let Entry { name, at, node } = entry;
+    let Some(iterations) = whole(node) else {
+        return collector.leave(name, *at, "it takes a whole number of iterations");
     };
-    if name.starts_with("adam") {
-        collector.note(
-            "optimizer",
-            at,
-            "mlx's Adam does not correct its bias unless told to; the AdamW here does",
+    // What remains of the last iterations makes no step; the others are rounded.
+    let steps = match setting {
+        "max_steps" => iterations / accumulation,
+        _ => (iterations.saturating_add(accumulation / 2) / accumulation).max(1),
+    };
+    if iterations % accumulation != 0 {
+        let message = format!(
+            "{name} = {iterations} iterations are not a whole number of steps of {accumulation} micro-batches: {setting} = {steps}"
         );
+        collector.note(name, *at, message);
     }
-    collector.take(Table::Training, "optim", at, &node_of(node, Value::Text(ours.into())));
+    collector.take(Table::Training, setting, *at, &node_of(node, Value::Int(steps)));
 }
 
-/// Reads the settings of the optimizer that is used: `{adamw: {betas: [..], eps: .., weight_decay: ..}}`.
-fn optimizer_config(collector: &mut Collector<'_>, all: &[Entry], optimizer: Option<&Entry>) {
-    let used = match optimizer.map(|entry| &entry.node.value) {
-        Some(Value::Text(name)) => name.as_str(),
-        _ => "adam",
+fn fine_tune_type(
+    source: &Source<'_>,
+    collector: &mut Collector<'_>,
+    entry: &Entry,
+) -> Result<(), RecipeError> {
+    let Entry { at, node, .. } = entry;
+    match text(node) {
+        Some("lora") => keys::take(collector, Table::Training, "finetuning_type", *at, node),
+        Some("full") => keys::take(collector, Table::Training, "finetuning_type", *at, node),
+        Some("dora") => collector.take(Table::Lora, "use_dora", *at, &node_of(node, Value::Bool(true))),
+        other => {
+            let what = format!("fine_tune_type = {}", other.unwrap_or("?"));
+            return Err(refused(source, entry, &what, "mlx-lm has lora, dora and full"));
+        }
+    }
+    Ok(())
+}
+
+/// Imports the number of layers, which are the last ones. All, for -1 and, as Python cuts a list, for 0.
+fn layers(collector: &mut Collector<'_>, entry: &Entry, is_full: bool) {
+    let Entry { name, at, node } = entry;
+    match whole(node) {
+        Some(_) if is_full => {
+            collector.leave(name, *at, "every weight is trained here, not those of some layers")
+        }
+        Some(all) if all <= 0 => {}
+        Some(count) if count <= MOST_LAYERS => {
+            collector.take(Table::Lora, "layers_to_transform", *at, &last_layers(node, count));
+        }
+        _ => collector.leave(name, *at, "it takes a number of layers"),
+    }
+}
+
+/// Number of layers beyond any model's.
+const MOST_LAYERS: i64 = 1 << 12;
+
+fn last_layers(node: &Node, count: i64) -> Node {
+    node_of(node, Value::List((-count..0).map(|layer| node_of(node, Value::Int(layer))).collect()))
+}
+
+/// Imports the adapter: `{keys: [...], rank: 8, scale: 20.0, dropout: 0.0}`.
+fn adapter(collector: &mut Collector<'_>, entry: &Entry) {
+    let Value::Table(parts) = &entry.node.value else {
+        return collector.leave(&entry.name, entry.at, "it takes a table with rank, scale and dropout");
     };
-    for Entry { node, .. } in all.iter().filter(|entry| entry.name == used) {
-        let Value::Table(settings) = &node.value else { continue };
+    let parts = Keys::new(collector, parts);
+    for part in parts.iter() {
+        match part.name.as_str() {
+            "alpha" => collector.leave(
+                "alpha",
+                part.at,
+                "mlx-lm does not read it: its factor is scale, and lora_alpha = scale * rank is set",
+            ),
+            "scale" => {}
+            _ if keys::known(collector, ADAPTER, part) => {}
+            _ => keys::unknown(collector, "mlx-lm", ADAPTER, part),
+        }
+    }
+    for (name, default) in [("rank", "8"), ("scale", "20"), ("dropout", "0")] {
+        if parts.get(name).is_none() {
+            let message =
+                format!("lora_parameters has no {name}, without which mlx-lm stops: {default} is taken");
+            collector.note(&entry.name, entry.at, message);
+        }
+    }
+    let rank = collector.taken(Table::Lora, "r").and_then(Json::as_f64).unwrap_or(8.0);
+    if let Some(scale) = parts.get("scale") {
+        match number(&scale.node) {
+            Some(factor) => {
+                let alpha = node_of(&scale.node, Value::Float(factor * rank));
+                collector.take(Table::Lora, "lora_alpha", scale.at, &alpha);
+            }
+            None => collector.leave("scale", scale.at, "it takes a number"),
+        }
+    }
+}
+
+fn adapter_defaults(collector: &mut Collector<'_>, keys: &Keys<'_>) {
+    // mlx-lm's "scale" is the whole factor: alpha / r.
+    let rank = collector.taken(Table::Lora, "r").and_then(Json::as_f64).unwrap_or(8.0);
+    collector.imply(Table::Lora, "lora_alpha", 20.0 * rank);
+    collector.imply(Table::Lora, "target_modules", "all-linear");
+    if keys.get("num_layers").or_else(|| keys.get("lora_layers")).is_none() {
+        collector.imply(Table::Lora, "layers_to_transform", (-16..0).collect::<Vec<i64>>());
+    }
+}
+
+fn optimizer(collector: &mut Collector<'_>, entry: &Entry) {
+    let Entry { at, node, .. } = entry;
+    let name = text(node).unwrap_or_default().to_lowercase();
+    let ours = match name.as_str() {
+        "adam" | "adamw" => "adamw_torch",
+        "sgd" | "adafactor" | "muon" => name.as_str(),
+        _ => return collector.leave("optimizer", *at, "mlx-lm has adam, adamw, sgd, adafactor and muon"),
+    };
+    let differs = match name.as_str() {
+        "adam" | "adamw" => "mlx's Adam does not correct its bias unless told to; the AdamW here does",
+        "adafactor" => {
+            "mlx's Adafactor scales its step by the parameters and the step's number; the one here takes learning_rate as it is"
+        }
+        _ => "",
+    };
+    if !differs.is_empty() {
+        collector.note("optimizer", *at, differs);
+    }
+    collector.take(Table::Training, "optim", *at, &node_of(node, Value::Text(ours.into())));
+}
+
+/// Imports the settings of the optimizer that is used: `{adamw: {betas: [..], eps: .., weight_decay: ..}}`.
+fn optimizer_config(collector: &mut Collector<'_>, keys: &Keys<'_>, entry: &Entry) {
+    let used = keys.text("optimizer").unwrap_or("adam").to_lowercase();
+    let Value::Table(all) = &entry.node.value else {
+        return collector.leave(&entry.name, entry.at, "it takes a table of tables");
+    };
+    for other in all {
+        let Value::Table(settings) = &other.node.value else { continue };
+        if other.name != used {
+            if !settings.is_empty() {
+                collector.leave(&other.name, other.at, format!("the optimizer is {used}"));
+            }
+            continue;
+        }
         for Entry { name, at, node } in settings {
             match (name.as_str(), &node.value) {
                 ("betas", Value::List(list)) if list.len() == 2 => {
-                    collector.take(Table::Training, "adam_beta1", *at, &list[0]);
-                    collector.take(Table::Training, "adam_beta2", *at, &list[1]);
+                    for (beta, node) in ["adam_beta1", "adam_beta2"].into_iter().zip(list) {
+                        keys::take(collector, Table::Training, beta, *at, node);
+                    }
                 }
-                ("eps", _) => collector.take(Table::Training, "adam_epsilon", *at, node),
-                ("weight_decay", _) => collector.take(Table::Training, "weight_decay", *at, node),
-                ("bias_correction", Value::Bool(true)) => {}
+                ("eps", Value::Int(_) | Value::Float(_) | Value::Text(_)) => {
+                    keys::take(collector, Table::Training, "adam_epsilon", *at, node);
+                }
+                ("weight_decay", _) => keys::take(collector, Table::Training, "weight_decay", *at, node),
+                ("bias_correction", Value::Bool(true)) if used.starts_with("adam") => {}
                 _ => collector.leave(name, *at, "it has no place in TrainingArguments"),
             }
         }
     }
 }
 
-/// Reads a schedule: `{name: cosine_decay, warmup: 100, arguments: [1e-5, 1000, 1e-7]}`.
-fn schedule(collector: &mut Collector<'_>, at: usize, parts: &[Entry]) {
-    let find = |name: &str| parts.iter().find(|entry| entry.name == name).map(|entry| &entry.node);
-    let arguments = match find("arguments").map(|node| &node.value) {
-        Some(Value::List(list)) => list.as_slice(),
-        _ => &[],
+/// Imports the folder of the rows.
+fn data(collector: &mut Collector<'_>, entry: &Entry) {
+    let Entry { name, at, node } = entry;
+    let Some(folder) = text(node).filter(|folder| !folder.is_empty()) else {
+        return collector.leave(name, *at, "it takes a folder's name");
     };
-    if let Some(warmup) = find("warmup") {
-        collector.take(Table::Training, "warmup_steps", at, warmup);
-    }
-    if let Some(first) = arguments.first() {
-        collector.take(Table::Training, "learning_rate", at, first);
-    }
-    let text = |word: &str| Node { span: at..at, value: Value::Text(word.into()) };
-    match find("name").map(|node| &node.value) {
-        Some(Value::Text(name)) if name == "cosine_decay" => match arguments.get(2).map(|node| &node.value) {
-            Some(Value::Float(end)) if *end > 0.0 => {
-                let entry = Entry {
-                    name: "min_lr".into(),
-                    at,
-                    node: Node { span: at..at, value: Value::Float(*end) },
-                };
-                let kwargs = Node { span: at..at, value: Value::Table(vec![entry]) };
-                collector.take(Table::Training, "lr_scheduler_type", at, &text("cosine_with_min_lr"));
-                collector.take(Table::Training, "lr_scheduler_kwargs", at, &kwargs);
-            }
-            _ => collector.take(Table::Training, "lr_scheduler_type", at, &text("cosine")),
-        },
-        Some(Value::Text(name)) if name == "linear_schedule" => {
-            collector.take(Table::Training, "lr_scheduler_type", at, &text("linear"));
-        }
-        _ => {
-            return collector.leave(
-                "lr_schedule",
-                at,
-                "of mlx's schedules, cosine_decay and linear_schedule are taken",
-            );
-        }
-    }
-    collector.note(
-        "lr_schedule",
-        at,
-        "the schedule here ends with the run's last step, whatever number of steps it was given",
+    let file = |name: &str| node_of(node, Value::Text(format!("{}/{name}", folder.trim_end_matches('/'))));
+    collector.take(Table::Data, "train_file", *at, &file("train.jsonl"));
+    collector.take(Table::Data, "validation_file", *at, &file("valid.jsonl"));
+    let hub = match keys::is_path(folder) {
+        true => "",
+        false => ", or a dataset of the hub, which must be saved in such a folder first",
+    };
+    let message = format!(
+        "train.jsonl and valid.jsonl of this folder are named{hub}; take validation_file out if there is no valid.jsonl. mlx-lm puts rows of \
+         prompt and completion through the chat template: here write them as messages"
     );
+    collector.note(name, *at, message);
 }
 
-/// Reads the adapter: `{keys: [...], rank: 8, scale: 20.0, dropout: 0.0}`.
-fn lora(collector: &mut Collector<'_>, parts: &[Entry]) {
-    let mut scale = None;
-    for Entry { name, at, node } in parts {
-        match name.as_str() {
-            "rank" => collector.take(Table::Lora, "r", *at, node),
-            "dropout" => collector.take(Table::Lora, "lora_dropout", *at, node),
-            "keys" => collector.take(Table::Lora, "target_modules", *at, node),
-            "scale" => match node.value {
-                Value::Int(number) => scale = Some((number as f64, *at, node)),
-                Value::Float(number) => scale = Some((number, *at, node)),
-                _ => collector.leave(name, *at, "it is no number"),
-            },
-            // Before mlx-lm 0.20, `alpha` was the name of scale * rank.
-            "alpha" => collector.take(Table::Lora, "lora_alpha", *at, node),
-            _ => collector.leave_unknown(name, *at),
+fn mask(collector: &mut Collector<'_>, entry: &Entry) {
+    match keys::flag(&entry.node) {
+        Some(true) => collector.note(
+            "mask_prompt",
+            entry.at,
+            "of a conversation mlx-lm learns the last message only; here every turn of the assistant is learnt",
+        ),
+        Some(false) => {}
+        None => collector.leave("mask_prompt", entry.at, "it takes true or false"),
+    }
+}
+
+/// Imports the names of the columns, each of which mlx-lm has a key for.
+fn columns(collector: &mut Collector<'_>, keys: &Keys<'_>) {
+    let mut named = Vec::new();
+    for (theirs, field) in COLUMNS {
+        if let Some(entry) = keys.get(theirs).filter(|entry| text(&entry.node).is_none()) {
+            collector.leave(theirs, entry.at, "it takes the name of a column");
+        }
+        if let Some(entry) = keys.get(theirs)
+            && let Some(column) = text(&entry.node).filter(|column| column != field)
+        {
+            named.push((entry, (*field, Value::Text(column.to_owned()))));
         }
     }
-    let rank = collector.taken(Table::Lora, "r").and_then(serde_json::Value::as_f64).unwrap_or(8.0);
-    match scale {
-        Some((scale, at, node)) => {
-            collector.take(Table::Lora, "lora_alpha", at, &node_of(node, Value::Float(scale * rank)));
-        }
-        None => collector.imply(Table::Lora, "lora_alpha", 20.0 * rank),
+    if let Some((first, _)) = named.first().cloned() {
+        let columns: Vec<_> = named.into_iter().map(|(_, column)| column).collect();
+        collector.take(Table::Data, "columns", first.at, &keys::table_of(&first.node, first.at, &columns));
+    }
+}
+
+fn defaults(collector: &mut Collector<'_>, keys: &Keys<'_>, steps: i64) {
+    collector.imply(Table::Training, "max_steps", steps);
+    let accumulation = keys.whole("grad_accumulation_steps").unwrap_or(1).max(1);
+    for (name, iterations) in [("logging_steps", 10), ("eval_steps", 200), ("save_steps", 100)] {
+        collector.imply(Table::Training, name, ((iterations + accumulation / 2) / accumulation).max(1));
+    }
+    // The default of mlx's AdamW and Muon is not its Adam's.
+    let decays =
+        keys.text("optimizer").is_some_and(|name| matches!(name.to_lowercase().as_str(), "adamw" | "muon"));
+    collector.imply(Table::Training, "weight_decay", if decays { 0.01 } else { 0.0 });
+    let batch =
+        collector.taken(Table::Training, "per_device_train_batch_size").cloned().unwrap_or_else(|| 4.into());
+    collector.imply(Table::Training, "per_device_eval_batch_size", batch);
+    if collector.taken(Table::Data, "validation_file").is_some() || keys.get("steps_per_eval").is_some() {
+        collector.imply(Table::Training, "eval_strategy", "steps");
+        collector.imply(Table::Training, "eval_on_start", true);
+    }
+    for (name, value) in DEFAULTS {
+        let value: Json = serde_json::from_str(value).unwrap_or_default();
+        collector.imply(Table::Training, name, value);
+    }
+    collector.imply(Table::Data, "max_length", 2048);
+    if keys.get("data").or_else(|| keys.get("hf_dataset")).is_none() {
+        collector.remark("data", "the file names no data, for which mlx-lm takes mlx-community/WikiSQL: name a file as data.train_file");
     }
 }

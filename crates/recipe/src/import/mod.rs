@@ -1,12 +1,17 @@
-//! Import of a recipe from other formats: a piece of Python, PEFT's `adapter_config.json`, a YAML file of
-//! LLaMA-Factory or mlx-lm. Settings that cannot be imported are listed with the reason; nothing is dropped silently.
+//! Import of a recipe from other formats: a piece of Python, PEFT's `adapter_config.json`, a YAML or JSON file of
+//! LLaMA-Factory, mlx-lm, axolotl, TRL or torchtune. Settings that cannot be imported are listed with the reason; nothing is dropped silently.
 
+mod axolotl;
 mod collect;
+mod detect;
+mod keys;
 mod llama_factory;
 mod mlx_lm;
 mod peft_python;
 mod python;
 mod python_tokens;
+mod torchtune;
+mod trl_yaml;
 
 use crate::fields::{self, Table};
 use crate::source::{Entry, Node, Source, Value};
@@ -30,6 +35,12 @@ pub enum ImportFormat {
     LlamaFactory,
     /// mlx-lm's YAML.
     MlxLm,
+    /// axolotl's YAML.
+    Axolotl,
+    /// TRL's YAML (`trl sft --config`).
+    Trl,
+    /// torchtune's YAML.
+    Torchtune,
 }
 
 impl ImportFormat {
@@ -41,6 +52,21 @@ impl ImportFormat {
             Self::Json => "PEFT's and Transformers' JSON",
             Self::LlamaFactory => "LLaMA-Factory's YAML",
             Self::MlxLm => "mlx-lm's YAML",
+            Self::Axolotl => "axolotl's YAML",
+            Self::Trl => "TRL's YAML",
+            Self::Torchtune => "torchtune's YAML",
+        }
+    }
+
+    /// Returns the name of the trainer whose format it is; that of the format if it is no trainer's alone.
+    fn trainer(self) -> &'static str {
+        match self {
+            Self::LlamaFactory => "LLaMA-Factory",
+            Self::MlxLm => "mlx-lm",
+            Self::Axolotl => "axolotl",
+            Self::Trl => "TRL",
+            Self::Torchtune => "torchtune",
+            Self::Recipe | Self::Python | Self::Json => self.name(),
         }
     }
 }
@@ -79,9 +105,13 @@ impl Imported {
         }
         if begins_with('{') || is_named(&[".json"]) {
             let entries = source.json()?;
-            return match entries.iter().any(|entry| is_table(&entry.name)) {
+            // mlx-lm's files have `model` and `data` too, as texts.
+            let is_recipe = |entry: &Entry| {
+                is_table(&entry.name) && matches!(entry.node.value, Value::Table(_) | Value::Null)
+            };
+            return match entries.iter().any(is_recipe) {
                 true => Recipe::from_json(text, file_name).map(recipe),
-                false => flat(&source, &entries),
+                false => trainer(&source, &entries),
             };
         }
         if !is_named(&[".yaml", ".yml"]) {
@@ -97,18 +127,34 @@ impl Imported {
                 return Recipe::from_toml(text, file_name).map(recipe);
             }
         }
-        let entries = source.yaml()?;
-        let has = |names: &[&str]| entries.iter().any(|entry| names.contains(&entry.name.as_str()));
-        match () {
-            () if has(mlx_lm::MARKS) => mlx_lm::import(&source, &entries),
-            () if has(llama_factory::MARKS) => llama_factory::import(&source, &entries),
-            () => flat(&source, &entries),
-        }
+        trainer(&source, &source.yaml()?)
     }
 }
 
-const TAKEN: &str = "LoraConfig(...) and TrainingArguments(...) in Python, adapter_config.json, and YAML of LLaMA-Factory and mlx-lm \
-    can be read";
+const TAKEN: &str = "LoraConfig(...) and TrainingArguments(...) in Python, adapter_config.json, and YAML or JSON of LLaMA-Factory, \
+    mlx-lm, axolotl, TRL and torchtune can be read";
+
+/// Imports a file of keys as that of the trainer whose keys it has.
+fn trainer(source: &Source<'_>, entries: &[Entry]) -> Result<Imported, RecipeError> {
+    let Some(detected) = detect::detect(entries) else { return flat(source, entries) };
+    let mut imported = match detected.format {
+        ImportFormat::LlamaFactory => llama_factory::import(source, entries),
+        ImportFormat::MlxLm => mlx_lm::import(source, entries),
+        ImportFormat::Axolotl => axolotl::import(source, entries),
+        ImportFormat::Trl => trl_yaml::import(source, entries),
+        ImportFormat::Torchtune => torchtune::import(source, entries),
+        ImportFormat::Recipe | ImportFormat::Python | ImportFormat::Json => flat(source, entries),
+    }?;
+    for (other, marks) in detected.others {
+        let message = format!(
+            "it was read as {}'s, and has keys of {other} too: {}",
+            detected.format.trainer(),
+            marks.join(", ")
+        );
+        imported.warnings.insert(0, source.locate_warning(None, Warning::new("", message)));
+    }
+    Ok(imported)
+}
 
 fn recipe((recipe, warnings): (Recipe, Vec<Warning>)) -> Imported {
     Imported { recipe, format: ImportFormat::Recipe, left_out: Vec::new(), warnings }
@@ -120,6 +166,16 @@ fn is_table(name: &str) -> bool {
 
 /// Imports keys of `LoraConfig` and `TrainingArguments` side by side. `adapter_config.json` is one case.
 fn flat(source: &Source<'_>, entries: &[Entry]) -> Result<Imported, RecipeError> {
+    let is_kept = |name: &str| {
+        name == "base_model_name_or_path"
+            || Table::ALL
+                .into_iter()
+                .any(|table| fields::find(table, name).is_some_and(|field| field.kind.is_kept()))
+    };
+    if !entries.iter().any(|entry| is_kept(&entry.name)) {
+        let error = RecipeError::new("", "there is no setting in it that is known").with_help(TAKEN);
+        return Err(source.locate(None, error));
+    }
     let mut collector = Collector::new(source);
     for Entry { name, at, node } in entries {
         match (name.as_str(), &node.value) {

@@ -1,6 +1,12 @@
-//! Parser of YAML to [`Node`]s, by the core schema of YAML 1.2: `1e-4` is a number, `yes` and `no` are words.
+//! Parser of YAML to [`Node`]s. Scalars are read as PyYAML reads them, by YAML 1.1 (`yes` is true, `1_000` a number), with the one
+//! exception of `1e-4`, which is a string there and which every trainer converts to a number.
 
-use saphyr_parser::{Event, Marker, Parser, ScalarStyle};
+mod brackets;
+mod scalar;
+
+use std::collections::HashMap;
+
+use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Tag};
 
 use super::{Entry, Node, Source, Value};
 use crate::RecipeError;
@@ -8,13 +14,26 @@ use crate::RecipeError;
 /// Maximum nesting depth: deeper than any configuration, and shallow enough for any stack.
 const MAX_DEPTH: usize = 64;
 
+/// Maximum number of values that aliases may add, so that a short text cannot stand for a long one.
+const MAX_COPIED: usize = 10_000;
+
 impl Source<'_> {
-    /// Reads the text as YAML: one mapping. Aliases are refused, so that a short text cannot stand for a long one.
+    /// Reads the text as YAML: one mapping. Aliases (`*name`) and merge keys (`<<`) are replaced by what they stand for.
     pub(crate) fn yaml(&self) -> Result<Vec<Entry>, RecipeError> {
+        let read = self.parse(self.text);
+        // PyYAML takes brackets whose lines are not indented, which YAML's grammar and this parser do not.
+        match (&read, brackets::joined(self.text)) {
+            (Err(_), Some(joined)) => self.parse(&joined).or(read),
+            _ => read,
+        }
+    }
+
+    /// Parses a text whose bytes stand at the same places as those of this one.
+    fn parse(&self, text: &str) -> Result<Vec<Entry>, RecipeError> {
         let lines: Vec<usize> =
-            std::iter::once(0).chain(self.text.match_indices('\n').map(|(at, _)| at + 1)).collect();
-        let mut walk = Walk { source: self, lines, open: Vec::new(), root: None };
-        for event in Parser::new_from_str(self.text) {
+            std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
+        let mut walk = Walk { text, lines, open: Vec::new(), root: None, anchors: HashMap::new(), copied: 0 };
+        for event in Parser::new_from_str(text) {
             let (event, span) = event.map_err(|error| {
                 let at = walk.byte(error.marker());
                 self.syntax_error(Some(at), "YAML", error.info())
@@ -30,23 +49,40 @@ impl Source<'_> {
     }
 }
 
-/// A mapping or sequence that has not ended yet.
-enum Open {
-    List(usize, Vec<Node>),
-    Table(usize, Vec<Entry>, Option<(String, usize)>),
+/// A mapping or sequence that has not ended yet, with the number of its anchor (0 without).
+struct Open {
+    start: usize,
+    anchor: usize,
+    items: Items,
+}
+
+enum Items {
+    List(Vec<Node>),
+    Table(Vec<Entry>, Option<Key>),
+}
+
+struct Key {
+    name: String,
+    at: usize,
+    /// Whether it is the merge key, `<<` without quotes.
+    merges: bool,
 }
 
 struct Walk<'a> {
-    source: &'a Source<'a>,
+    text: &'a str,
     /// Index of the first byte of each line.
     lines: Vec<usize>,
     open: Vec<Open>,
     root: Option<Node>,
+    /// Values with an anchor (`&name`), by its number.
+    anchors: HashMap<usize, Node>,
+    /// Number of values that aliases have added.
+    copied: usize,
 }
 
 impl Walk<'_> {
     fn byte(&self, marker: &Marker) -> usize {
-        let text = self.source.text;
+        let text = self.text;
         let start = self.lines.get(marker.line().saturating_sub(1)).copied().unwrap_or(text.len());
         let line = text.get(start..).unwrap_or_default();
         line.char_indices().nth(marker.col()).map_or(text.len(), |(at, _)| start + at)
@@ -54,53 +90,83 @@ impl Walk<'_> {
 
     fn event(&mut self, event: Event<'_>, at: usize, end: usize) -> Result<(), String> {
         match event {
-            Event::Alias(_) => Err("aliases (*name) are not read; write the value out".into()),
-            Event::Scalar(text, style, ..) => {
-                if let Some(Open::Table(_, _, key @ None)) = self.open.last_mut() {
-                    *key = Some((text.into_owned(), at));
+            Event::Alias(anchor) => {
+                let node = self.alias(anchor, at..end.max(at))?;
+                self.put(node, 0)
+            }
+            Event::Scalar(text, style, anchor, tag) => {
+                if let Some(Open { items: Items::Table(_, key @ None), .. }) = self.open.last_mut() {
+                    let merges = style == ScalarStyle::Plain && text == "<<";
+                    *key = Some(Key { name: text.into_owned(), at, merges });
                     return Ok(());
                 }
-                let value = match style {
-                    ScalarStyle::Plain => plain(&text),
+                let value = match (style, tag.as_deref().and_then(core_tag)) {
+                    (_, Some("str")) => Value::Text(text.into_owned()),
+                    (_, Some("!")) => Value::Other("a value with a tag (!name)"),
+                    (ScalarStyle::Plain, _) | (_, Some(_)) => scalar::plain(&text),
                     _ => Value::Text(text.into_owned()),
                 };
-                self.put(Node { span: at..end.max(at), value })
+                self.put(Node { span: at..end.max(at), value }, anchor)
             }
-            Event::SequenceStart(..) => self.begin(Open::List(at, Vec::new())),
-            Event::MappingStart(..) => self.begin(Open::Table(at, Vec::new(), None)),
+            Event::SequenceStart(anchor, _) => {
+                self.begin(Open { start: at, anchor, items: Items::List(Vec::new()) })
+            }
+            Event::MappingStart(anchor, _) => {
+                self.begin(Open { start: at, anchor, items: Items::Table(Vec::new(), None) })
+            }
             Event::SequenceEnd | Event::MappingEnd => {
-                let node = match self.open.pop() {
-                    Some(Open::List(start, list)) => {
-                        Node { span: start..end.max(start), value: Value::List(list) }
-                    }
-                    Some(Open::Table(start, entries, _)) => {
-                        Node { span: start..end.max(start), value: Value::Table(entries) }
-                    }
-                    None => return Err("a bracket too many".into()),
+                let Some(Open { start, anchor, items }) = self.open.pop() else {
+                    return Err("a bracket too many".into());
                 };
-                self.put(node)
+                let value = match items {
+                    Items::List(list) => Value::List(list),
+                    Items::Table(entries, _) => Value::Table(merged(entries)),
+                };
+                self.put(Node { span: start..end.max(start), value }, anchor)
             }
             _ => Ok(()),
         }
     }
 
+    /// Returns the value that an alias stands for, at the alias's place.
+    fn alias(&mut self, anchor: usize, span: std::ops::Range<usize>) -> Result<Node, String> {
+        let Some(node) = self.anchors.get(&anchor) else {
+            return Err("an alias (*name) stands before the end of what it names".into());
+        };
+        self.copied += count(node);
+        if self.copied > MAX_COPIED {
+            return Err(format!("its aliases (*name) stand for more than {MAX_COPIED} values"));
+        }
+        if self.open.len() + depth(node) > MAX_DEPTH {
+            return Err(too_deep());
+        }
+        Ok(Node { span, value: node.value.clone() })
+    }
+
     fn begin(&mut self, open: Open) -> Result<(), String> {
-        if let Some(Open::Table(_, _, None)) = self.open.last() {
+        if let Some(Open { items: Items::Table(_, None), .. }) = self.open.last() {
             return Err("a key is a word".into());
         }
         if self.open.len() >= MAX_DEPTH {
-            return Err(format!("it is nested more than {MAX_DEPTH} deep"));
+            return Err(too_deep());
         }
         self.open.push(open);
         Ok(())
     }
 
-    fn put(&mut self, node: Node) -> Result<(), String> {
-        match self.open.last_mut() {
-            Some(Open::List(_, list)) => list.push(node),
-            Some(Open::Table(_, entries, key)) => {
-                let (name, at) = key.take().ok_or("a key is a word")?;
-                entries.push(Entry { name, at, node });
+    fn put(&mut self, node: Node, anchor: usize) -> Result<(), String> {
+        if anchor > 0 {
+            self.anchors.insert(anchor, node.clone());
+        }
+        match self.open.last_mut().map(|open| &mut open.items) {
+            Some(Items::List(list)) => list.push(node),
+            Some(Items::Table(entries, key)) => {
+                let Key { name, at, merges } = key.take().ok_or("a key is a word")?;
+                if merges {
+                    merge(entries, node)?;
+                } else {
+                    entries.push(Entry { name, at, node });
+                }
             }
             None if self.root.is_some() => return Err("one document is read, and there are more".into()),
             None => self.root = Some(node),
@@ -109,23 +175,68 @@ impl Walk<'_> {
     }
 }
 
-/// Reads a scalar without quotes.
-fn plain(text: &str) -> Value {
-    let digits = text.trim_start_matches(['-', '+']);
-    match text {
-        "" | "~" | "null" | "Null" | "NULL" => Value::Null,
-        "true" | "True" | "TRUE" => Value::Bool(true),
-        "false" | "False" | "FALSE" => Value::Bool(false),
-        // Rust would read "inf" and "nan" as numbers, which YAML does not.
-        _ if !digits.starts_with(|first: char| first.is_ascii_digit() || first == '.') => {
-            Value::Text(text.into())
+/// Name of an entry of a merged mapping, before the mapping's end tells which of them count. No key of YAML has a NUL.
+const MERGED: char = '\0';
+
+/// Adds the entries of one mapping, or of a list of them, of which the first has most weight, as merged.
+fn merge(entries: &mut Vec<Entry>, node: Node) -> Result<(), String> {
+    match node.value {
+        Value::Table(more) => {
+            entries.extend(
+                more.into_iter().map(|entry| Entry { name: format!("{MERGED}{}", entry.name), ..entry }),
+            );
+            Ok(())
         }
-        _ => match (text.parse::<i64>(), text.parse::<f64>()) {
-            (Ok(number), _) => Value::Int(number),
-            (_, Ok(number)) => Value::Float(number),
-            _ => Value::Text(text.into()),
-        },
+        Value::List(list) if list.iter().all(|node| matches!(node.value, Value::Table(_))) => {
+            list.into_iter().try_for_each(|node| merge(entries, node))
+        }
+        _ => Err("a merge key (<<) takes a mapping or a list of mappings".into()),
     }
+}
+
+/// Returns the entries of a mapping: its own, and of the merged ones those that it and earlier ones do not have.
+fn merged(entries: Vec<Entry>) -> Vec<Entry> {
+    if !entries.iter().any(|entry| entry.name.starts_with(MERGED)) {
+        return entries;
+    }
+    let (more, mut own): (Vec<_>, Vec<_>) =
+        entries.into_iter().partition(|entry| entry.name.starts_with(MERGED));
+    for mut entry in more {
+        entry.name.remove(0);
+        if !own.iter().any(|known| known.name == entry.name) {
+            own.push(entry);
+        }
+    }
+    own
+}
+
+/// Returns the name of a tag of YAML's own (`!!float`), or `!` for any other tag.
+fn core_tag(tag: &Tag) -> Option<&str> {
+    match (tag.handle.as_str(), tag.suffix.as_str()) {
+        ("tag:yaml.org,2002:" | "!!", name @ ("str" | "int" | "float" | "bool" | "null")) => Some(name),
+        ("" | "!", "") => Some("str"),
+        _ => Some("!"),
+    }
+}
+
+fn count(node: &Node) -> usize {
+    match &node.value {
+        Value::List(list) => 1 + list.iter().map(count).sum::<usize>(),
+        Value::Table(entries) => 1 + entries.iter().map(|entry| count(&entry.node)).sum::<usize>(),
+        _ => 1,
+    }
+}
+
+fn depth(node: &Node) -> usize {
+    match &node.value {
+        Value::List(list) => 1 + list.iter().map(depth).max().unwrap_or(0),
+        Value::Table(entries) => 1 + entries.iter().map(|entry| depth(&entry.node)).max().unwrap_or(0),
+        _ => 0,
+    }
+}
+
+fn too_deep() -> String {
+    format!("it is nested more than {MAX_DEPTH} deep")
 }
 
 #[cfg(test)]
@@ -139,24 +250,59 @@ mod tests {
     }
 
     #[test]
-    fn scalars_are_those_of_the_core_schema() {
-        let text = "a: 1e-4\nb: no\nc: \"1\"\nd: ~\ne: [1, -2.5, x]\nf: {g: True}\nh: q_proj,v_proj\n";
+    fn scalars_are_pyyaml_s() {
+        let text = "a: 1e-4\nb: no\nc: \"1\"\nd: ~\ne: [1, -2.5, x]\nf: {g: True}\nh: q_proj,v_proj\ni: 'yes'\nj: y\n\
+            k: 1_000\nl: 0x10\nm: 010\nn: On\no: .5\np: !!str 5\nq: !!float '2'\nr: 1.\n";
         let got = read(text).unwrap();
-        let want = serde_json::json!({"a": 1e-4, "b": "no", "c": "1", "d": null, "e": [1, -2.5, "x"],
-            "f": {"g": true}, "h": "q_proj,v_proj"});
+        let want = serde_json::json!({"a": 1e-4, "b": false, "c": "1", "d": null, "e": [1, -2.5, "x"],
+            "f": {"g": true}, "h": "q_proj,v_proj", "i": "yes", "j": "y", "k": 1000, "l": 16, "m": 8, "n": true,
+            "o": 0.5, "p": "5", "q": 2, "r": 1.0});
         for (name, value) in got {
             assert_eq!(value, want[&name], "{name}");
         }
     }
 
     #[test]
+    fn brackets_need_no_indentation() {
+        for (text, want) in [
+            ("a: [\n  x,\n  y\n]\nb: 1\n", serde_json::json!({"a": ["x", "y"], "b": 1})),
+            ("a: [\nx, # one, [two\ny\n]\nb: 1\n", serde_json::json!({"a": ["x", "y"], "b": 1})),
+            (
+                "c:\n  - d:\n      a: [\n        'x]',\n      ]\n      e: 1\n",
+                serde_json::json!({"c": [{"d": {"a": ["x]"], "e": 1}}]}),
+            ),
+            ("a: {\nx: \"}\",\ny: é\n}\n", serde_json::json!({"a": {"x": "}", "y": "é"}})),
+        ] {
+            let got: serde_json::Map<_, _> = read(text).unwrap_or_default().into_iter().collect();
+            assert_eq!(serde_json::Value::Object(got), want, "{text}: {:?}", read(text).err());
+        }
+    }
+
+    #[test]
+    fn aliases_and_merge_keys_are_what_they_stand_for() {
+        let text = "a: &x {r: 1, s: 2}\nb: *x\nc:\n  s: 3\n  <<: *x\nd: {<<: [*x, {s: 4, t: 5}]}\n<<: {e: &n 6}\nf: *n\n'<<': 7\n";
+        let got: serde_json::Map<_, _> = read(text).unwrap().into_iter().collect();
+        let want = serde_json::json!({"a": {"r": 1, "s": 2}, "b": {"r": 1, "s": 2}, "c": {"s": 3, "r": 1},
+            "d": {"r": 1, "s": 2, "t": 5}, "e": 6, "f": 6, "<<": 7});
+        assert_eq!(serde_json::Value::Object(got), want);
+        let mut bomb = String::from("a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]\n");
+        for level in 1..12 {
+            let aliases = vec![format!("*a{}", level - 1); 10].join(", ");
+            bomb.push_str(&format!("a{level}: &a{level} [{aliases}]\n"));
+        }
+        assert!(read(&bomb).unwrap_err().contains("aliases"));
+    }
+
+    #[test]
     fn what_is_no_configuration_is_an_error_with_a_place() {
         for (text, words) in [
-            ("a: &x [1]\nb: *x\n", "f.yaml:2:4: "),
+            ("a: 1\nb: *x\n", "f.yaml:2:"),
+            ("a: &x [*x]\n", "f.yaml:1:"),
             ("- 1\n", "a mapping of keys"),
             ("a: 1\n---\nb: 2\n", "one document"),
             ("a: [1\n", "f.yaml:"),
             ("[1]: 2\n", "a key is a word"),
+            ("<<: 2\n", "a merge key"),
         ] {
             let error = read(text).unwrap_err();
             assert!(error.contains(words), "{text:?}: {error}");

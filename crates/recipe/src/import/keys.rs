@@ -1,0 +1,335 @@
+//! Keys of another trainer's file: what becomes of each, and their values as the trainer reads them.
+
+use std::collections::HashMap;
+
+use super::collect::Collector;
+use super::node_of;
+use crate::fields::{self, Table, is_one_of};
+use crate::source::{Entry, Node, Source, Value};
+use crate::suggest::nearest;
+use crate::{Kind, RecipeError};
+
+/// What becomes of a key.
+#[derive(Clone, Copy)]
+pub(super) enum Fate {
+    /// The recipe has this setting, with the same values.
+    Take(Table, &'static str),
+    /// The recipe has no place for it. It is listed with the reason, unless it has one of these values (as JSON), with which it asks for
+    /// nothing.
+    List(&'static str, &'static [&'static str]),
+    /// A function of the trainer's importer reads it.
+    Read,
+}
+
+/// A trainer's keys by name.
+pub(super) type Known = &'static [(&'static str, Fate)];
+
+/// The keys of a mapping that have a value, in their order.
+pub(super) struct Keys<'e> {
+    entries: Vec<&'e Entry>,
+}
+
+impl<'e> Keys<'e> {
+    /// Takes the keys of a mapping. Leaves out those that are null, as a trainer then has its default. Lists those that are given again, of
+    /// which the last counts, and those with a placeholder.
+    pub(super) fn new(collector: &mut Collector<'_>, entries: &'e [Entry]) -> Self {
+        let mut kept = Vec::new();
+        let last: HashMap<&str, usize> =
+            entries.iter().enumerate().map(|(index, entry)| (entry.name.as_str(), index)).collect();
+        for (index, entry) in entries.iter().enumerate() {
+            match &entry.node.value {
+                _ if last.get(entry.name.as_str()) != Some(&index) => {
+                    collector.leave(&entry.name, entry.at, "it is given again, and the last one counts")
+                }
+                Value::Null => {}
+                _ if has_placeholder(&entry.node) => collector.leave(
+                    &entry.name,
+                    entry.at,
+                    "it has a placeholder ($...), and nothing is filled in here; write the value",
+                ),
+                _ => kept.push(entry),
+            }
+        }
+        Self { entries: kept }
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &'e Entry> {
+        self.entries.iter().copied()
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<&'e Entry> {
+        self.iter().find(|entry| entry.name == name)
+    }
+
+    pub(super) fn text(&self, name: &str) -> Option<&'e str> {
+        self.get(name).and_then(|entry| text(&entry.node))
+    }
+
+    pub(super) fn number(&self, name: &str) -> Option<f64> {
+        self.get(name).and_then(|entry| number(&entry.node))
+    }
+
+    pub(super) fn whole(&self, name: &str) -> Option<i64> {
+        self.get(name).and_then(|entry| whole(&entry.node))
+    }
+
+    /// Whether a key is true; not if it is absent.
+    pub(super) fn is_true(&self, name: &str) -> bool {
+        self.get(name).and_then(|entry| flag(&entry.node)) == Some(true)
+    }
+}
+
+/// Does what the table of a trainer says of a key. Returns whether the table has it.
+pub(super) fn known(collector: &mut Collector<'_>, known: Known, entry: &Entry) -> bool {
+    match known.iter().find(|(name, _)| *name == entry.name).map(|(_, fate)| *fate) {
+        Some(Fate::Take(_, "optim")) if is_other_adamw(&entry.node) => leave_other_adamw(collector, entry),
+        Some(Fate::Take(table, name)) => take_as(collector, table, name, entry),
+        Some(Fate::List(reason, unless)) => {
+            let says_nothing = entry.node.to_json().is_ok_and(|value| is_one_of(&value, unless));
+            if !says_nothing {
+                collector.leave(&entry.name, entry.at, reason);
+            }
+        }
+        Some(Fate::Read) => {}
+        None => return false,
+    }
+    true
+}
+
+/// Imports a setting of Transformers' `TrainingArguments`. Returns whether it is one.
+pub(super) fn transformers(collector: &mut Collector<'_>, entry: &Entry) -> bool {
+    let Entry { name, at, node } = entry;
+    let text = |word: &str| node_of(node, Value::Text(word.into()));
+    match (name.as_str(), flag(node)) {
+        ("group_by_length", Some(true)) => {
+            collector.take(Table::Training, "train_sampling_strategy", *at, &text("group_by_length"));
+        }
+        ("adafactor", Some(true)) => collector.take(Table::Training, "optim", *at, &text("adafactor")),
+        ("optim", _) if is_other_adamw(node) => leave_other_adamw(collector, entry),
+        _ if fields::find(Table::Training, name).is_some_and(is_transformers) => {
+            take(collector, Table::Training, name, *at, node);
+        }
+        _ => return false,
+    }
+    true
+}
+
+/// Whether a value names an AdamW whose state is kept in another way: in 8 bits, or in pages.
+fn is_other_adamw(node: &Node) -> bool {
+    let ways = ["8bit", "4bit", "fp8", "paged", "32bit"];
+    text(node).is_some_and(|name| {
+        name.contains("adamw") && ways.iter().any(|way| name.contains(way)) && !name.contains("galore")
+    })
+}
+
+fn leave_other_adamw(collector: &mut Collector<'_>, entry: &Entry) {
+    let name = text(&entry.node).unwrap_or_default();
+    let reason =
+        format!("{name} keeps AdamW's state in another way: AdamW with its state in float32 is taken");
+    collector.leave(&entry.name, entry.at, reason);
+}
+
+fn is_transformers(field: &fields::Field) -> bool {
+    field.upstream != fields::Field::OURS
+}
+
+/// Imports a setting of another name, like [`take`]. What is left out has the name of the file.
+pub(super) fn take_as(collector: &mut Collector<'_>, table: Table, name: &str, entry: &Entry) {
+    match fitted(table, name, &entry.node) {
+        Fitted::Nothing => {}
+        Fitted::AsItIs => collector.take_as(table, name, &entry.name, entry.at, &entry.node),
+        Fitted::Other(value) => {
+            collector.take_as(table, name, &entry.name, entry.at, &node_of(&entry.node, value));
+        }
+    }
+}
+
+/// Imports a setting, whose value may be written as another type than it is, as the trainers' parsers allow: `"1e-4"`, `8.0`, `"true"`.
+pub(super) fn take(collector: &mut Collector<'_>, table: Table, name: &str, at: usize, node: &Node) {
+    match fitted(table, name, node) {
+        Fitted::Nothing => {}
+        Fitted::AsItIs => collector.take(table, name, at, node),
+        Fitted::Other(value) => collector.take(table, name, at, &node_of(node, value)),
+    }
+}
+
+/// A value as a setting's type asks for it.
+enum Fitted {
+    /// The value says nothing: an empty name or list.
+    Nothing,
+    AsItIs,
+    Other(Value),
+}
+
+fn fitted(table: Table, name: &str, node: &Node) -> Fitted {
+    let kind = fields::find(table, name).map(|field| field.kind);
+    let value = match (kind, &node.value) {
+        (Some(Kind::Int { .. }), Value::Text(_) | Value::Float(_)) => whole(node).map(Value::Int),
+        (Some(Kind::Number(_)), Value::Text(_)) => number(node).map(Value::Float),
+        (Some(Kind::Bool), Value::Text(_) | Value::Int(_)) => flag(node).map(Value::Bool),
+        (Some(Kind::Text), Value::Int(number)) => Some(Value::Text(number.to_string())),
+        (Some(Kind::Text), Value::Bool(flag)) => Some(Value::Text(flag.to_string())),
+        // An empty path or name is none to every trainer.
+        (Some(Kind::Text | Kind::Names | Kind::Targets), Value::Text(text)) if text.trim().is_empty() => {
+            return Fitted::Nothing;
+        }
+        (Some(Kind::Names | Kind::Targets | Kind::Indices), Value::List(list)) if list.is_empty() => {
+            return Fitted::Nothing;
+        }
+        _ => None,
+    };
+    value.map_or(Fitted::AsItIs, Fitted::Other)
+}
+
+/// Lists a key that the trainer does not have either, as far as this importer knows.
+pub(super) fn unknown(collector: &mut Collector<'_>, trainer: &str, known: Known, entry: &Entry) {
+    let settings = fields::of(Table::Training).iter().map(|field| field.name);
+    let reason = match nearest(&entry.name, known.iter().map(|(name, _)| *name).chain(settings)) {
+        Some(near) => format!("{trainer} has no such key; is {near:?} meant?"),
+        None => format!("{trainer} has no such key that is known here"),
+    };
+    collector.leave(&entry.name, entry.at, reason);
+}
+
+/// Imports the model's name, with its revision if that is not `main`.
+pub(super) fn model(collector: &mut Collector<'_>, keys: &Keys<'_>, model: &str, revision: &str) {
+    if let Some(entry) = keys.get(revision).filter(|entry| text(&entry.node).is_none()) {
+        collector.leave(revision, entry.at, "it takes the name of a branch, a tag or a commit");
+    }
+    let Some(named) = keys.get(model) else {
+        if let Some(entry) = keys.get(revision) {
+            collector.leave(revision, entry.at, "no model is named");
+        }
+        return;
+    };
+    let (Some(name), Some(branch)) = (text(&named.node), keys.text(revision)) else {
+        return take(collector, Table::Model, "model_name_or_path", named.at, &named.node);
+    };
+    let is_id = name.split('/').count() == 2 && !name.starts_with(['.', '/', '~']) && !name.contains('@');
+    let whole = match (branch, is_id) {
+        ("main" | "", _) => name.into(),
+        (_, true) => format!("{name}@{branch}"),
+        _ => {
+            let at = keys.get(revision).map_or(named.at, |entry| entry.at);
+            collector.leave(revision, at, "a folder has no revisions");
+            name.into()
+        }
+    };
+    take(collector, Table::Model, "model_name_or_path", named.at, &node_of(&named.node, Value::Text(whole)));
+}
+
+/// Sets that everything of a row is learnt, prompts too.
+pub(super) fn learn_everything(collector: &mut Collector<'_>) {
+    for name in ["assistant_only_loss", "completion_only_loss"] {
+        collector.imply(Table::Data, name, false);
+    }
+}
+
+/// Says that a trainer computes in bfloat16 where no key of the precision is given; a run here does not unless it is told to.
+pub(super) fn remark_bf16(collector: &mut Collector<'_>, keys: &Keys<'_>, trainer: &str, precision: &[&str]) {
+    if !precision.iter().any(|name| keys.get(name).is_some()) {
+        let message = format!(
+            "{trainer} computes in bfloat16 where the device has it, as the file does not say otherwise: write bf16 = true under [training] \
+             for that"
+        );
+        collector.remark("bf16", message);
+    }
+}
+
+/// Returns the error for a file whose run is of a kind that does not exist here, so that nothing is imported by halves.
+pub(super) fn refused(source: &Source<'_>, entry: &Entry, what: &str, help: &str) -> RecipeError {
+    let error = RecipeError::new(&entry.name, format!("{what} is not trained here, so nothing was imported"));
+    source.locate(Some(entry.at), error.with_help(help))
+}
+
+pub(super) fn text(node: &Node) -> Option<&str> {
+    match &node.value {
+        Value::Text(text) => Some(text.as_str()),
+        _ => None,
+    }
+}
+
+/// Returns a number, which may be written as a string.
+pub(super) fn number(node: &Node) -> Option<f64> {
+    match &node.value {
+        Value::Int(number) => Some(*number as f64),
+        Value::Float(number) => Some(*number),
+        Value::Text(text) => text.trim().parse().ok().filter(|number: &f64| number.is_finite()),
+        _ => None,
+    }
+}
+
+/// Returns an integer, which may be written as a string or with decimals that are zero.
+pub(super) fn whole(node: &Node) -> Option<i64> {
+    match &node.value {
+        Value::Int(number) => Some(*number),
+        _ => number(node)
+            .filter(|number| number.fract() == 0.0 && number.abs() < 9e15)
+            .map(|number| number as i64),
+    }
+}
+
+pub(super) fn flag(node: &Node) -> Option<bool> {
+    match &node.value {
+        Value::Bool(flag) => Some(*flag),
+        Value::Int(0) => Some(false),
+        Value::Int(1) => Some(true),
+        Value::Text(text) => match text.to_ascii_lowercase().as_str() {
+            "true" | "yes" | "on" | "1" => Some(true),
+            "false" | "no" | "off" | "0" => Some(false),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// Returns the names of a list, or of a text in which commas separate them. None if something else stands in the list.
+pub(super) fn names(node: &Node) -> Vec<String> {
+    let trimmed = |name: &str| name.trim().to_owned();
+    let names: Vec<String> = match &node.value {
+        Value::Text(text) => text.split(',').map(trimmed).collect(),
+        Value::List(list) => {
+            let names: Option<Vec<String>> = list.iter().map(|node| text(node).map(trimmed)).collect();
+            names.unwrap_or_default()
+        }
+        _ => Vec::new(),
+    };
+    names.into_iter().filter(|name| !name.is_empty()).collect()
+}
+
+/// Makes a list of names at the place of a value.
+pub(super) fn list_of(node: &Node, names: &[String]) -> Node {
+    node_of(node, Value::List(names.iter().map(|name| node_of(node, Value::Text(name.clone()))).collect()))
+}
+
+/// Makes a table at the place of a value.
+pub(super) fn table_of(node: &Node, at: usize, entries: &[(&str, Value)]) -> Node {
+    let entry = |(name, value): &(&str, Value)| Entry {
+        name: (*name).to_owned(),
+        at,
+        node: node_of(node, value.clone()),
+    };
+    node_of(node, Value::Table(entries.iter().map(entry).collect()))
+}
+
+/// Whether a name ends like a file of rows.
+pub(super) fn is_data_file(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    let name = name.trim_end_matches(".gz").trim_end_matches(".zst");
+    let endings = [".jsonl", ".json", ".ndjson", ".csv", ".tsv", ".txt", ".parquet", ".arrow"];
+    endings.iter().any(|ending| name.ends_with(ending))
+}
+
+/// Whether a name is a path rather than an id of the hub.
+pub(super) fn is_path(name: &str) -> bool {
+    is_data_file(name) || name.starts_with(['.', '/', '~']) || name.ends_with('/') || name.contains('\\')
+}
+
+fn has_placeholder(node: &Node) -> bool {
+    match &node.value {
+        Value::Text(text) => text.contains("${") || text.starts_with('$'),
+        Value::List(list) => list.iter().any(has_placeholder),
+        Value::Table(entries) => entries.iter().any(|entry| has_placeholder(&entry.node)),
+        _ => false,
+    }
+}
