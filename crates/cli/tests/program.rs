@@ -341,56 +341,6 @@ fn a_link_is_the_recipe() {
 }
 
 #[test]
-fn the_page_is_served_with_its_types_and_nothing_else() {
-    use std::{
-        io::{BufRead as _, BufReader, Read as _, Write as _},
-        net::TcpStream,
-        process::Stdio,
-    };
-    let folder = tempfile::tempdir().unwrap();
-    lorelei(&["serve", "--dir", &folder.path().display().to_string()])
-        .refused(&["index.html", "cargo xtask web"]);
-    let dist = folder.path().join("dist");
-    fs::create_dir(&dist).unwrap();
-    fs::write(dist.join("index.html"), "<!doctype html>").unwrap();
-    fs::write(dist.join("a.wasm"), b"\0asm").unwrap();
-    fs::write(dist.join("a.wasm.br"), "compressed").unwrap();
-    fs::write(folder.path().join("secret.txt"), "secret").unwrap();
-    let mut serve = common::program();
-    serve.args(["serve", "--port", "0", "--dir"]).arg(&dist).stdout(Stdio::piped());
-    let mut serve = serve.spawn().unwrap();
-    let mut line = String::new();
-    BufReader::new(serve.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    let address = line.trim().trim_start_matches("http://").trim_end_matches('/').to_owned();
-    let ask = |path: &str, accept: &str| {
-        let mut stream = TcpStream::connect(&address).unwrap();
-        let head = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nAccept-Encoding: {accept}\r\n");
-        write!(stream, "{head}Connection: close\r\n\r\n").unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        answer
-    };
-    let answers = ["/", "/?x=1", "/a.wasm", "/../secret.txt", "/%2e%2e/secret.txt", "/none"]
-        .map(|path| ask(path, "identity"));
-    let compressed = ask("/a.wasm", "gzip, br");
-    serve.kill().unwrap();
-    serve.wait().unwrap();
-    let [index, query, wasm, up, coded, none] = answers;
-    assert!(index.starts_with("HTTP/1.1 200") && index.contains("text/html; charset=utf-8"), "{index}");
-    assert!(index.ends_with("<!doctype html>") && query.ends_with("<!doctype html>"), "{query}");
-    assert!(wasm.contains("application/wasm") && wasm.contains("nosniff"), "{wasm}");
-    assert!(wasm.ends_with("\0asm") && !wasm.contains("content-encoding"), "{wasm}");
-    assert!(
-        compressed.contains("content-encoding: br") && compressed.contains("application/wasm"),
-        "{compressed}"
-    );
-    assert!(compressed.ends_with("compressed"), "{compressed}");
-    for refused in [up, coded, none] {
-        assert!(refused.starts_with("HTTP/1.1 404") && !refused.contains("secret"), "{refused}");
-    }
-}
-
-#[test]
 fn generate_and_chat_speak_with_and_without_an_adapter() {
     let run = Run::new();
     run.train(&["training.max_steps=2"]).ok();

@@ -102,3 +102,26 @@ fn an_adapter_by_a_regex_with_look_around_is_used() {
     fs::write(regex.join("adapter_config.json"), config.to_string()).unwrap();
     assert_eq!(forward(folder.path(), &regex).0, plain);
 }
+
+#[test]
+fn layers_are_counted_from_the_last_one_and_saved_as_peft_knows_them() {
+    let run = Run::new();
+    let set = ["lora.target_modules=[\"q_proj\"]", "lora.layers_to_transform=[-1, 0]"];
+    run.train(&set).ok();
+    let config = fs::read_to_string(run.output().join("adapter_config.json")).unwrap();
+    let config: serde_json::Value = serde_json::from_str(&config).unwrap();
+    let numbers: Vec<usize> = serde_json::from_value(config["layers_to_transform"].clone()).unwrap();
+    let [0, last] = numbers[..] else { panic!("{numbers:?}") };
+    let params = Said::of(run.command("params", &set).output().unwrap()).ok().out;
+    for (layer, count) in [(0, 2), (1, 0), (last, 2)] {
+        assert_eq!(
+            params.matches(&format!("layers.{layer}.self_attn.q_proj.lora_")).count(),
+            count,
+            "{params}"
+        );
+    }
+    run.train(&["lora.layers_to_transform=[-99]"]).refused(&["lora.layers_to_transform", "-99"]);
+    let beyond = Run::new();
+    let said = beyond.train(&["lora.layers_to_transform=[0, 99]"]).ok();
+    assert!(said.err.contains("lora.layers_to_transform: \"99\" matches none of"), "{}", said.err);
+}
