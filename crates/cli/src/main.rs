@@ -18,6 +18,7 @@ mod disk;
 mod file_system;
 mod generation;
 mod hub;
+mod interrupt;
 mod model_folder;
 mod planned;
 mod prepared;
@@ -83,6 +84,8 @@ fn main() -> miette::Result<()> {
     unsafe {
         device::set_runtime_dir();
     }
+    // A limit that cannot be lifted is met when a file is written.
+    let _ = interrupt::survive_size_limits();
     // Paths and names are not wrapped, so that they can be copied and searched for.
     miette::set_hook(Box::new(|_| Box::new(miette::MietteHandlerOpts::new().wrap_lines(false).build())))?;
     tracing_subscriber::fmt()

@@ -11,7 +11,7 @@ use lorelei_session::{
     storage,
 };
 use lorelei_train::{Finished, Job, train};
-use miette::Result;
+use miette::{Result, miette};
 
 use crate::{
     data_files, disk,
@@ -73,13 +73,16 @@ impl Prepared {
         Ok(Self { job, tokenizer, recipe, terminal, labels, base_is_on_hub })
     }
 
-    /// Trains, and saves the result with the recipe.
+    /// Trains, and saves the result with the recipe. A run that was interrupted has saved a checkpoint and no result.
     ///
     /// # Errors
     ///
     /// If the run fails.
     pub fn train(&mut self) -> Result<Finished> {
         let finished = pollster::block_on(train(&mut self.job, &mut self.terminal)).map_err(report)?;
+        if finished.interrupted {
+            return Ok(finished);
+        }
         let run = FinishedRun {
             recipe: &self.recipe,
             is_adapter: self.job.lora.is_some(),
@@ -97,7 +100,8 @@ impl Prepared {
     /// If there are no validation rows, or the device fails.
     pub fn evaluate(&self) -> Result<f64> {
         let evaluation = lorelei_train::evaluate(&self.job, &self.terminal, 0, 0.0);
-        Ok(pollster::block_on(evaluation).map_err(report)?.loss())
+        let evaluation = pollster::block_on(evaluation).map_err(report)?;
+        evaluation.map(|evaluation| evaluation.loss()).ok_or_else(|| miette!("interrupted"))
     }
 
     /// Prints the rules of thumb that the run does not follow.

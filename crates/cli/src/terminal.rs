@@ -13,7 +13,7 @@ use lorelei_session::LOG_FILE;
 use lorelei_train::{Evaluation, Event, Host, LogLine, SaveError, Signal};
 use miette::{Context, IntoDiagnostic, Result};
 
-use crate::{checkpoint, claim::Claim, disk, report, tensorboard::EventFile, tui::Tui};
+use crate::{checkpoint, claim::Claim, disk, interrupt::Interrupt, report, tensorboard::EventFile, tui::Tui};
 
 /// Reads the lines of a log. A torn last line, as of a run that is still going or was cut off, is skipped.
 ///
@@ -39,6 +39,8 @@ pub struct Terminal {
     without_bar: bool,
     /// The curves in place of the bar, with `--tui`.
     tui: Option<Tui>,
+    /// Signals that end the run; `None` if nothing listens for them.
+    interrupt: Option<Interrupt>,
     /// The claim on `output`, held until the run ends.
     _claim: Claim,
 }
@@ -73,6 +75,7 @@ impl Terminal {
             events: None,
             without_bar: false,
             tui: None,
+            interrupt: None,
             _claim: claim,
         })
     }
@@ -88,6 +91,17 @@ impl Terminal {
             ReportTo::None => Ok(()),
             ReportTo::Tensorboard => self.report_to_tensorboard(&logging_dir(&recipe.training)),
         }
+    }
+
+    /// Lets signals interrupt the run from now on. Returns the signal that came, once one has.
+    ///
+    /// # Errors
+    ///
+    /// If the system does not allow it.
+    pub fn listen(&mut self) -> Result<Interrupt> {
+        let interrupt = Interrupt::listen().into_diagnostic().wrap_err("cannot listen for signals")?;
+        self.interrupt = Some(interrupt.clone());
+        Ok(interrupt)
     }
 
     /// Shows the curves in place of a bar.
@@ -248,9 +262,14 @@ impl Host for Terminal {
 
     async fn next_step(&mut self) -> Signal {
         match self.tui.as_mut().is_some_and(Tui::is_over) {
+            _ if self.is_interrupted() => Signal::Interrupt,
             true => Signal::Stop,
             false => Signal::Continue,
         }
+    }
+
+    fn is_interrupted(&self) -> bool {
+        self.interrupt.as_ref().is_some_and(Interrupt::is_set)
     }
 
     fn seconds(&self) -> f64 {

@@ -193,4 +193,7 @@ pub struct Finished {
     pub memory_bytes: u64,
     /// Whether the host asked to stop before the last step.
     pub stopped: bool,
+    /// Whether the host interrupted the run: it has a checkpoint and no result.
+    #[serde(default)]
+    pub interrupted: bool,
 }

@@ -12,7 +12,7 @@ use crate::{
     objectives::Measure,
 };
 
-/// Computes the loss on the validation rows and the objective's metrics. The loss is that of Transformers' `Trainer.evaluate`: the mean over
+/// Computes the loss on the validation rows and the objective's metrics. Returns `None` if the host interrupts it. The loss is that of Transformers' `Trainer.evaluate`: the mean over
 /// rows of the mean loss of the row's batch. `dataloader_drop_last` leaves out a last batch that is not full, as there.
 ///
 /// # Errors
@@ -23,7 +23,7 @@ pub async fn evaluate(
     host: &impl Host,
     step: usize,
     epoch: f64,
-) -> Result<Evaluation, TrainError> {
+) -> Result<Option<Evaluation>, TrainError> {
     let began = host.seconds();
     let (mut sum, mut counted) = (0f64, 0usize);
     let all: Vec<usize> = (0..job.validation.len()).collect();
@@ -34,6 +34,9 @@ pub async fn evaluate(
         return Err(all_dropped(all.len(), size));
     }
     for rows in &batches {
+        if host.is_interrupted() {
+            return Ok(None);
+        }
         if let Some(loss) = batch_loss(job, rows, &mut *measure, step).await? {
             sum += loss * rows.len() as f64;
             counted += rows.len();
@@ -45,13 +48,13 @@ pub async fn evaluate(
     let eval_loss = sum / counted as f64;
     let eval_runtime = host.seconds() - began;
     let metrics = [(Metric::LOSS, eval_loss)].into_iter().chain(measure.values(eval_loss));
-    Ok(Evaluation {
+    Ok(Some(Evaluation {
         step,
         epoch,
         eval_runtime,
         eval_samples_per_second: counted as f64 / eval_runtime.max(1e-9),
         metrics: metrics.map(|(metric, value)| (format!("eval_{}", metric.name), value)).collect(),
-    })
+    }))
 }
 
 /// Creates the error for validation rows that do not fill one batch.

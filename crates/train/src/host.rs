@@ -13,6 +13,8 @@ pub enum Signal {
     Continue,
     /// The run ends here, and its result is saved.
     Stop,
+    /// The run is interrupted: a checkpoint is saved, from which it is resumed to the same numbers, and no result.
+    Interrupt,
 }
 
 /// The place that a run takes place in: a process with a file system, or a browser's worker.
@@ -32,6 +34,12 @@ pub trait Host {
     /// meanwhile.
     fn next_step(&mut self) -> impl Future<Output = Signal> {
         async { Signal::Continue }
+    }
+
+    /// Whether the run is to be interrupted ([`Signal::Interrupt`]). Asked between the micro-batches of a step and of an evaluation, which are given
+    /// up then.
+    fn is_interrupted(&self) -> bool {
+        false
     }
 
     /// Writes files into `directory` inside `output_dir`, or into `output_dir` itself if `directory` is empty. Writes all files or, if one

@@ -29,9 +29,11 @@ pub(crate) struct StepSettings<'s> {
     pub(crate) loss_scale: Option<&'s mut LossScale>,
     /// Whether the device's memory is measured.
     pub(crate) measures_memory: bool,
+    /// Whether the step is to be given up, which is asked before each micro-batch.
+    pub(crate) is_interrupted: &'s dyn Fn() -> bool,
 }
 
-/// Takes a step.
+/// Takes a step. Returns `None` if the step was given up, which leaves model and optimizer as they were.
 ///
 /// The loss is summed over the supervised rows of all micro-batches and divided by their number, as Transformers does
 /// (`num_items_in_batch`).
@@ -40,8 +42,8 @@ pub(crate) async fn optimizer_step(
     optimizer: &mut Optimizer,
     batches: &[Batch],
     settings: StepSettings<'_>,
-) -> Result<StepOutcome, TrainError> {
-    let StepSettings { step, learning_rate, loss_scale, measures_memory } = settings;
+) -> Result<Option<StepOutcome>, TrainError> {
+    let StepSettings { step, learning_rate, loss_scale, measures_memory, is_interrupted } = settings;
     let scale = loss_scale.as_ref().map_or(1.0, |scale| scale.scale);
     let supervisions: Vec<Supervision> =
         batches.iter().map(|batch| job.objective.supervision(&job.model, batch)).collect();
@@ -49,6 +51,10 @@ pub(crate) async fn optimizer_step(
     let divisor = (items as f64 / scale) as f32;
     let (mut total, mut device_memory): (Option<Tensor<1>>, u64) = (None, 0);
     for (micro, (batch, supervision)) in batches.iter().zip(&supervisions).enumerate() {
+        if is_interrupted() {
+            optimizer.skip();
+            return Ok(None);
+        }
         if supervision.rows.is_empty() {
             continue;
         }
@@ -72,7 +78,7 @@ pub(crate) async fn optimizer_step(
         None => optimizer.step(&mut job.model, learning_rate, &norm, 1.0),
         Some(loss_scale) => scaled_update(job, optimizer, loss_scale, learning_rate, &norm, step).await?,
     }
-    Ok(StepOutcome { loss, grad_norm: norm / scale, device_memory })
+    Ok(Some(StepOutcome { loss, grad_norm: norm / scale, device_memory }))
 }
 
 /// Returns the loss of a micro-batch divided by `divisor`, `[1]`, and the gradients.

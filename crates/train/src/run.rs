@@ -7,8 +7,8 @@ use lorelei_models::Regularization;
 use lorelei_recipe::StepPlan;
 
 use crate::{
-    Checkpoint, Event, Finished, Host, Job, LossScale, Metric, Notice, Optimizer, Sampled, Saved, Signal,
-    Started, StepLog, TrainError, TrainerState,
+    Checkpoint, Event, Finished, Host, Job, LossScale, Metric, Notice, Optimizer, Sample, Sampled, Saved,
+    Signal, Started, StepLog, TrainError, TrainerState,
     device::{read_finite, read_number, reserved_bytes},
     evaluate,
     evaluate::all_dropped,
@@ -42,8 +42,12 @@ pub struct Run<'r, H> {
     began: f64,
     loss_total: f64,
     token_total: usize,
+    /// Number of the last step after which a checkpoint was saved, by this run or the one before.
+    saved: usize,
     /// Whether the host asked to stop.
     stopped: bool,
+    /// Whether the host interrupted the run.
+    interrupted: bool,
     /// Whether the run ends early because the metric no longer improves.
     is_enough: bool,
 }
@@ -143,25 +147,43 @@ impl<'r, H: Host> Run<'r, H> {
             done: first,
             began,
             token_total: 0,
+            saved: first,
             stopped: false,
+            interrupted: false,
             is_enough: false,
         };
         if run.job.arguments.eval_on_start && first == 0 && !run.job.validation.is_empty() {
             run.evaluate().await?;
+        }
+        // The run before was interrupted in this evaluation.
+        if first > 0 && run.is_eval_step() && !run.state.has_evaluation(first) {
+            run.evaluate().await?;
+            if run.is_save_step() {
+                run.save().await?;
+            }
         }
         Ok(run)
     }
 
     /// Whether another step follows. Asks the host, which may delay its answer.
     pub async fn goes_on(&mut self) -> bool {
-        if self.is_enough || self.done as u64 >= self.plan.total_steps {
+        if self.interrupted || self.is_enough || self.done as u64 >= self.plan.total_steps {
             return false;
         }
-        self.stopped = self.host.next_step().await == Signal::Stop;
-        !self.stopped
+        match self.host.next_step().await {
+            Signal::Continue => {}
+            Signal::Stop => self.stopped = true,
+            Signal::Interrupt => self.interrupted = true,
+        }
+        !self.stopped && !self.interrupted
     }
 
-    /// Takes an optimizer step.
+    /// Whether the host interrupted the run: nothing follows but [`Self::interrupt`].
+    pub fn is_interrupted(&self) -> bool {
+        self.interrupted
+    }
+
+    /// Takes an optimizer step, or gives it up if the host interrupts the run.
     ///
     /// # Errors
     ///
@@ -173,13 +195,19 @@ impl<'r, H: Host> Run<'r, H> {
         let skipped = self.skipped_steps();
         let learning_rate = self.plan.learning_rate(step - skipped.min(step - 1));
         let counted = gpu::counters();
+        let host = &*self.host;
         let settings = StepSettings {
             step,
             learning_rate,
             loss_scale: self.loss_scale.as_mut(),
             measures_memory: self.plan.is_logging_step(step),
+            is_interrupted: &|| host.is_interrupted(),
         };
         let outcome = optimizer_step(self.job, &mut self.optimizer, &batches, settings).await?;
+        let Some(outcome) = outcome else {
+            self.interrupted = true;
+            return Ok(());
+        };
         let now = gpu::counters();
         let counters =
             (now.launches > counted.launches).then(|| (now.flops - counted.flops, now.bytes - counted.bytes));
@@ -202,22 +230,23 @@ impl<'r, H: Host> Run<'r, H> {
 
     /// Whether the last step is logged.
     pub fn is_logging_step(&self) -> bool {
-        self.plan.is_logging_step(self.done as u64)
+        !self.interrupted && self.plan.is_logging_step(self.done as u64)
     }
 
     /// Whether an evaluation follows the last step.
     pub fn is_eval_step(&self) -> bool {
-        self.plan.is_eval_step(self.done as u64) && !self.job.validation.is_empty()
+        !self.interrupted && self.plan.is_eval_step(self.done as u64) && !self.job.validation.is_empty()
     }
 
     /// Whether the sample prompt is answered after the last step.
     pub fn is_sample_step(&self) -> bool {
-        self.job.sample.as_ref().is_some_and(|sample| self.done.is_multiple_of(sample.every.max(1)))
+        let is_due = |sample: &Sample| self.done.is_multiple_of(sample.every.max(1));
+        !self.interrupted && self.job.sample.as_ref().is_some_and(is_due)
     }
 
     /// Whether a checkpoint is saved after the last step.
     pub fn is_save_step(&self) -> bool {
-        self.plan.is_save_step(self.done as u64)
+        !self.interrupted && self.plan.is_save_step(self.done as u64)
     }
 
     /// Reports the steps since the last report.
@@ -269,6 +298,10 @@ impl<'r, H: Host> Run<'r, H> {
     pub async fn evaluate(&mut self) -> Result<(), TrainError> {
         let began = self.host.seconds();
         let evaluation = evaluate(self.job, self.host, self.done, self.epoch()).await?;
+        let Some(evaluation) = evaluation else {
+            self.interrupted = true;
+            return Ok(());
+        };
         let rows = self.job.validation.len();
         let is_enough = self.state.evaluated(&evaluation, &self.job.arguments, self.best_metric, rows);
         self.host.event(&Event::Evaluated(evaluation));
@@ -326,9 +359,24 @@ impl<'r, H: Host> Run<'r, H> {
         files.extend(state_files(model, &self.optimizer, &self.best, step, &trainer_state).await?);
         self.host.save(&directory, files).await?;
         self.host.event(&Event::Saved(Saved { step, directory: directory.clone() }));
+        self.saved = step;
         self.rotate(&directory).await;
         self.pause(began);
         Ok(())
+    }
+
+    /// Ends an interrupted run with a checkpoint, from which it is resumed to the same numbers. Before the first step there is nothing to save.
+    ///
+    /// # Errors
+    ///
+    /// The errors of [`Self::save`].
+    pub async fn interrupt(mut self) -> Result<Finished, TrainError> {
+        if self.done > self.saved {
+            self.save().await?;
+        }
+        let interval_loss = read_finite("the loss", self.interval.loss.take(), self.done).await?;
+        self.loss_total += interval_loss;
+        Ok(self.finished())
     }
 
     /// Finishes the run: restores the best values, with `load_best_model_at_end`, and saves the result into `output_dir`.
@@ -344,18 +392,23 @@ impl<'r, H: Host> Run<'r, H> {
         let files = adapter_files(self.job, &self.optimizer, steps).await?;
         self.host.save("", files).await?;
         self.host.event(&Event::Saved(Saved { step: steps, directory: String::new() }));
+        let finished = self.finished();
+        self.host.event(&Event::Finished(finished));
+        Ok(finished)
+    }
+
+    fn finished(&self) -> Finished {
         let train_runtime = self.host.seconds() - self.began;
-        let counted = steps.saturating_sub(self.state.sums.counted_from).max(1);
-        let finished = Finished {
-            steps,
+        let counted = self.done.saturating_sub(self.state.sums.counted_from).max(1);
+        Finished {
+            steps: self.done,
             train_loss: self.loss_total / counted as f64,
             train_runtime,
             tokens_per_second: self.token_total as f64 / train_runtime.max(1e-9),
             memory_bytes: self.host.memory_bytes(),
             stopped: self.stopped,
-        };
-        self.host.event(&Event::Finished(finished));
-        Ok(finished)
+            interrupted: self.interrupted,
+        }
     }
 
     fn load_best(&mut self) {

@@ -91,6 +91,12 @@ impl TrainerState {
         }));
     }
 
+    /// Whether an evaluation after `step` is in the history.
+    pub(crate) fn has_evaluation(&self, step: usize) -> bool {
+        let of_step = |line: &HistoryLine| matches!(line, HistoryLine::Evaluation(line) if line.step == step);
+        self.log_history.iter().rev().any(of_step)
+    }
+
     /// Appends an evaluation to the history, and compares it with the best by `metric`. Returns whether the run ends early.
     pub(crate) fn evaluated(
         &mut self,

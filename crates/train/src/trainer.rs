@@ -2,7 +2,8 @@
 
 use crate::{Finished, Host, Job, Run, TrainError};
 
-/// Trains to the end, or until the host asks to stop, and saves the result into `output_dir`.
+/// Trains to the end, or until the host asks to stop, and saves the result into `output_dir`. If the host interrupts the run, saves a checkpoint
+/// instead.
 ///
 /// # Errors
 ///
@@ -24,5 +25,8 @@ pub async fn train(job: &mut Job, host: &mut impl Host) -> Result<Finished, Trai
             run.save().await?;
         }
     }
-    run.finish().await
+    match run.is_interrupted() {
+        true => run.interrupt().await,
+        false => run.finish().await,
+    }
 }

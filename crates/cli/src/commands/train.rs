@@ -43,7 +43,40 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     if arguments.tui {
         prepared.terminal.with_curves()?;
     }
-    prepared.train()?;
+    // What takes long before this has nothing to save: there, a signal ends the program at once.
+    let interrupt = prepared.terminal.listen()?;
+    let finished = prepared.train()?;
+    if finished.interrupted {
+        say!("{}", interrupted(finished.steps));
+        drop(prepared);
+        std::process::exit(interrupt.exit_code());
+    }
     say!("saved in {}", prepared.terminal.output().display());
     Ok(())
+}
+
+/// Says how an interrupted run is resumed.
+fn interrupted(steps: usize) -> String {
+    if steps == 0 {
+        return "interrupted before the first step: there is nothing to save".into();
+    }
+    const FLAG: &str = "--resume-from-checkpoint";
+    let mut words: Vec<String> = std::env::args().skip(1).collect();
+    // A checkpoint that was named is older than the one that was just saved.
+    if let Some(at) = words.iter().position(|word| word == FLAG) {
+        let has_value = words.get(at + 1).is_some_and(|word| !word.starts_with('-'));
+        words.drain(at..=at + usize::from(has_value));
+    }
+    words.retain(|word| !word.starts_with("--resume-from-checkpoint="));
+    let words = words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ");
+    format!("interrupted after step {steps}. Go on with\n    lorelei {words} {FLAG}")
+}
+
+/// Quotes a word for a shell where it needs that.
+fn quoted(word: &str) -> String {
+    let is_plain = |letter: char| letter.is_alphanumeric() || "-_./=:,@+%".contains(letter);
+    match !word.is_empty() && word.chars().all(is_plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
+    }
 }

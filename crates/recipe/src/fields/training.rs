@@ -46,7 +46,7 @@ pub(super) const OTHERS: &[Field] = others! { Training;
     batch_eval_metrics: "false", Ignored(METRICS), "Metrics after every batch.";
     save_only_model: "false", Refused("a checkpoint always has what resuming needs"), "Save no optimizer state.";
     save_on_each_node: "false", Ignored(ONE_DEVICE), "Save on every machine.";
-    enable_jit_checkpoint: "false", Refused("a checkpoint on SIGTERM is not there yet"), "Save on SIGTERM.";
+    enable_jit_checkpoint: "false", Ignored("a checkpoint is saved on SIGTERM and Ctrl-C in any case"), "Save on SIGTERM.";
     push_to_hub: "false", Refused("nothing is uploaded; upload the folder with the hub's own tool"), "Upload checkpoints.";
     hub_token: "null", Ignored(HUB), "The token for uploads.";
     hub_private_repo: "null", Ignored(HUB), "Upload to a private repository.";
