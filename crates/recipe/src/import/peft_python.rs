@@ -13,7 +13,7 @@ use std::rc::Rc;
 
 use super::collect::Collector;
 use super::python::notebook::Notebook;
-use super::python::value::{Call, Val, What};
+use super::python::value::{Argument, Call, Val, What};
 use super::{ImportFormat, Imported, python};
 use crate::fields::Table;
 use crate::source::Source;
@@ -21,6 +21,9 @@ use crate::{RecipeError, Warning};
 
 use adapter::Adapter;
 pub(super) use names::is_wanted;
+
+/// Most calls that are compared with each other.
+const MAX_CALLS: usize = 400;
 
 /// The tool that a script is for: its defaults count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +66,9 @@ impl Found<'_> {
             Some(Kind::Element(base, _)) => base.call().cloned(),
             _ => None,
         };
+        let templated = val.call().filter(|call| call.last() == "get_chat_template");
+        let given = templated.and_then(|call| call.argument("tokenizer", Some(0)));
+        let val = given.map_or(val, |argument| &argument.item.val);
         let Some(load) = load(val).filter(|call| call.last() == "from_pretrained") else { return false };
         let models = if self.made.loads.is_empty() { &self.loads } else { &self.made.loads };
         if models.iter().any(|model| Rc::ptr_eq(model, &load)) {
@@ -73,6 +79,15 @@ impl Found<'_> {
         let is_same = |other: &Val| own.as_ref().is_some_and(|own| own.same(other));
         models.iter().filter_map(|model| named(model)).any(|name| is_same(&name))
             || self.made.name.as_ref().is_some_and(is_same)
+    }
+
+    /// Notes that it is not certain what the trainer is given, and that the calls in the text are taken instead.
+    fn note_uncertain(&self, collector: &mut Collector<'_>, name: &str, argument: &Argument) {
+        let shown = settings::source_of(self.text, &argument.item.span);
+        let message = format!(
+            "the trainer is given {shown}, which is not certain: what else the text has for {name} is taken"
+        );
+        collector.note(name, argument.at, message);
     }
 
     /// Notes that a call which is taken may not run.
@@ -144,13 +159,15 @@ fn script(
     if !names::may_be_run(source.text) {
         return Ok(None);
     }
-    let script = python::read(source.text, cells).map_err(|at| {
+    let mut script = python::read(source.text, cells).map_err(|at| {
         let message = "a bracket is not closed, or the nesting is too deep to be read";
         source.locate(Some(at), RecipeError::new("", message))
     })?;
     if !script.calls.iter().any(|call| names::is_run(call.last())) {
         return Ok(None);
     }
+    let more = script.calls.len() > MAX_CALLS;
+    script.calls.truncate(MAX_CALLS);
     let trainers: Vec<&Rc<Call>> =
         script.calls.iter().filter(|call| names::trainer(call.last()).is_some()).collect();
     refuse(source, &script.calls, &trainers)?;
@@ -159,6 +176,10 @@ fn script(
     let found = find(source.text, &script.calls, trainer);
     for (at, error) in script.errors.iter().take(3) {
         collector.leave("this line", *at, format!("it is not valid Python: {error}"));
+    }
+    if more {
+        let message = format!("only the first {MAX_CALLS} calls that describe a run were read");
+        collector.note_whole("calls", message);
     }
     for (cell, magic) in passed_over {
         let message = format!("cell {cell} begins with %%{magic} and is not Python: it was passed over");
@@ -170,7 +191,10 @@ fn script(
         collector.accept();
     }
     let mut imported = collector.finish(ImportFormat::Python)?;
-    imported.left_out.sort_by_key(|warning| (warning.line, warning.column));
+    for all in [&mut imported.left_out, &mut imported.warnings] {
+        all.sort_by_key(|warning| (warning.line, warning.column));
+        all.dedup();
+    }
     Ok(Some(imported))
 }
 
@@ -185,8 +209,12 @@ fn refuse(source: &Source<'_>, calls: &[Rc<Call>], trainers: &[&Rc<Call>]) -> Re
         let is_method = !reason.contains("adapter");
         // Beside a trainer that is known, it is another stage of the script; beside a LoraConfig, another choice.
         if is_method && trainers.is_empty() || !is_method && !has_adapter {
-            let message = format!("{}: {reason}", call.last());
-            return Err(source.locate(Some(call.at), RecipeError::new("", message)));
+            let message = format!("{} cannot be imported: {reason}", call.last());
+            let error = RecipeError::new("", message).with_help(match is_method {
+                true => "to learn the good answers alone, give them as completions and use SFTTrainer",
+                false => "use LoraConfig",
+            });
+            return Err(source.locate(Some(call.at), error));
         }
     }
     Ok(())
@@ -240,14 +268,17 @@ fn take(collector: &mut Collector<'_>, found: &Found<'_>) {
     model::import(collector, found);
     model::quantization(collector, found);
     rows::import(collector, found);
+    for call in found.arguments.iter().filter(|call| call.is_parsed.get()) {
+        let message = format!(
+            "{} is made from the script's command line: what is not in the file has its default",
+            call.last()
+        );
+        collector.note(call.last(), call.at, message);
+    }
     if !found.arguments_are_known {
         let argument = found.trainer.as_ref().and_then(|trainer| trainer.argument("args", Some(1)));
         if let Some(argument) = argument {
-            let shown = settings::source_of(found.text, &argument.item.span);
-            let message = format!(
-                "the trainer is given {shown}, which is not certain: what the text has of such arguments is taken"
-            );
-            collector.note("args", argument.at, message);
+            found.note_uncertain(collector, "args", argument);
         }
     }
     if matches!(adapter, Adapter::None) && collector.taken(Table::Training, "finetuning_type").is_none() {

@@ -136,6 +136,11 @@ pub(super) fn import(collector: &mut Collector<'_>, found: &Found<'_>, adapter: 
     match adapter {
         Adapter::Lora { calls, until } => {
             found.note_branch(collector, calls);
+            let given = found.trainer.as_ref().and_then(|trainer| trainer.argument("peft_config", None));
+            if let Some(argument) = given.filter(|argument| candidates(&argument.item.val, calls).is_empty())
+            {
+                found.note_uncertain(collector, "peft_config", argument);
+            }
             for setting in agreed(calls, &[], *until) {
                 setting.take(collector, text, Table::Lora, &setting.name.clone());
             }
@@ -206,7 +211,14 @@ pub(super) fn checkpointing(collector: &mut Collector<'_>, text: &str, setting: 
             let off = Node { span, value: Value::Bool(false) };
             collector.take(Table::Training, "gradient_checkpointing", setting.at, &off);
         }
-        Ok(Node { span, .. }) => {
+        Ok(Node { span, value }) => {
+            if value != Value::Text("unsloth".into()) {
+                collector.note(
+                    &setting.name,
+                    setting.at,
+                    "whichever way is named, gradient_checkpointing = true is written",
+                );
+            }
             let on = Node { span, value: Value::Bool(true) };
             collector.take(Table::Training, "gradient_checkpointing", setting.at, &on);
         }

@@ -113,6 +113,9 @@ pub(super) fn import(collector: &mut Collector<'_>, found: &Found<'_>) {
             named(collector, found, &setting);
             return;
         }
+        if found.made.loads.is_empty() && !found.loads.is_empty() {
+            found.note_uncertain(collector, "model", argument);
+        }
         if found.made.loads.is_empty() && found.loads.is_empty() {
             let shown = super::settings::source_of(found.text, &argument.item.span);
             collector.leave(
@@ -192,7 +195,20 @@ pub(super) fn init_arguments(collector: &mut Collector<'_>, found: &Found<'_>, s
 fn load_argument(collector: &mut Collector<'_>, found: &Found<'_>, setting: &Setting) {
     match &*setting.name {
         "dtype" | "torch_dtype" => setting.take(collector, found.text, Table::Model, "dtype"),
-        "revision" => {}
+        "revision" => {
+            let name =
+                collector.taken(Table::Model, "model_name_or_path").and_then(serde_json::Value::as_str);
+            // It is written behind the model's name.
+            let is_written = setting.text().is_some_and(|own| {
+                own == "main" || name.is_some_and(|name| name.ends_with(&format!("@{own}")))
+            });
+            if !is_written && !setting.is(&[Value::Null]) {
+                let reason = setting.node(found.text).err().unwrap_or_else(|| {
+                    "the model's name is not known to be a hub's; write owner/name@revision".into()
+                });
+                collector.leave("revision", setting.at, reason);
+            }
+        }
         "quantization_config" | "load_in_4bit" | "load_in_8bit" | "load_in_16bit" | "load_in_fp8" => {
             setting.leave(collector, &[Value::Null, Value::Bool(false)], QUANTIZED);
         }
@@ -227,15 +243,13 @@ fn load(collector: &mut Collector<'_>, found: &Found<'_>, calls: &[Rc<Call>]) {
                     "whether every weight is trained is not certain",
                 ),
             },
-            "use_gradient_checkpointing" if is_unsloth => {
-                let given = found
-                    .wrapped
-                    .iter()
-                    .any(|call| call.argument("use_gradient_checkpointing", None).is_some());
-                if !given {
-                    adapter::checkpointing(collector, found.text, setting);
+            "use_gradient_checkpointing" if is_unsloth => match found.wrapped.is_empty() {
+                true => adapter::checkpointing(collector, found.text, setting),
+                false => {
+                    let usual = [Value::Bool(true), Value::Text("unsloth".into())];
+                    setting.leave(collector, &usual, "that of get_peft_model counts");
                 }
-            }
+            },
             // Silence is for what torch does; Unsloth's are listed.
             name if is_unsloth && SILENT.contains(&name) => {
                 setting.leave(

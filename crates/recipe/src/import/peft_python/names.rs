@@ -139,7 +139,7 @@ pub(super) fn refused(name: &str) -> Option<String> {
     let method = name.strip_suffix("Trainer").or_else(|| name.strip_suffix("Config"))?;
     let (_, from) = REFUSED.iter().find(|(known, _)| *known == method)?;
     Some(format!(
-        "it learns from {from}, which Lorelei does not; it trains on texts, chats and prompts with completions (SFT), and classifiers"
+        "it learns from {from}; Lorelei trains on texts, chats and prompts with completions (SFT), and trains classifiers"
     ))
 }
 

@@ -145,12 +145,17 @@ pub(super) fn import(collector: &mut Collector<'_>, found: &Found<'_>) {
         }
     }
     let is_unclear = train.is_none() || train_rows.is_none();
+    let is_only = found.calls.iter().filter(|call| is_load(call)).count() == 1;
     for call in found.calls.iter().filter(|call| is_load(call)) {
         if used.iter().any(|used| Rc::ptr_eq(used, call)) {
             continue;
         }
         match is_unclear && eval_rows.is_none() {
-            true => alone(collector, found, call),
+            true if call.certain || is_only => alone(collector, found, call),
+            true => {
+                let reason = "it is one of several, in a branch or in a function that nothing here calls: name the file as train_file";
+                collector.leave(call.last(), call.at, reason);
+            }
             false => {
                 collector.leave(call.last(), call.at, "these are not the rows that the trainer is given")
             }

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use super::super::collect::Collector;
 use super::super::node_of;
+use super::super::python::value::What;
 use super::names::SFT;
 use super::settings::{Setting, agreed, node};
 use super::{Found, Tool, candidates};
@@ -243,7 +244,6 @@ fn collator(collector: &mut Collector<'_>, setting: &Setting) {
 
 /// Lists the callbacks that are not there.
 fn callbacks(collector: &mut Collector<'_>, found: &Found<'_>, setting: &Setting) {
-    use super::super::python::value::What;
     let What::List(list) = &setting.item.val.what else {
         return collector.leave("callbacks", setting.at, "only EarlyStoppingCallback is there");
     };
@@ -303,6 +303,13 @@ fn defaults(collector: &mut Collector<'_>, found: &Found<'_>) {
         return;
     }
     collector.imply(Table::Data, "assistant_only_loss", false);
+    if found.arguments.is_empty()
+        && found.trainer.is_some()
+        && let Some(What::Text(name)) = found.made.name.as_ref().map(|name| &name.what)
+    {
+        let name = name.rsplit('/').next().unwrap_or_default();
+        collector.imply(Table::Training, "output_dir", format!("{name}-SFT"));
+    }
     let has_own_config = found.arguments.iter().any(|call| !SFT.contains(&call.last()));
     if has_own_config || !found.arguments_are_known {
         return;
@@ -406,7 +413,8 @@ pub(super) fn arguments_of(found: &mut Found<'_>) {
         Some(None) if found.trainer.as_ref().is_some_and(|trainer| !trainer.is_open()) => {}
         Some(Some(argument)) => {
             let of_argument = candidates(&argument.item.val, &all);
-            found.arguments_are_known = !of_argument.is_empty() || !argument.item.val.is_unknown();
+            found.arguments_are_known =
+                !of_argument.is_empty() || matches!(argument.item.val.what, What::None);
             found.arguments = if of_argument.is_empty() { all.clone() } else { of_argument };
         }
         _ => found.arguments.clone_from(&all),

@@ -284,6 +284,9 @@ impl<'a> Run<'a> {
                 Some(Kind::Import(name)) => self.record(name.clone(), None, at, Vec::new()),
                 _ => Val::UNKNOWN,
             };
+            if let Some(call) = val.call() {
+                call.is_parsed.set(true);
+            }
             items.push(Item { val, span: at..at });
         }
         if !arguments.is_empty() {

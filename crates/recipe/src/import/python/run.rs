@@ -589,6 +589,7 @@ impl<'a> Run<'a> {
             order: self.order,
             arguments,
             certain: self.is_certain(),
+            is_parsed: Default::default(),
             changes: Default::default(),
         });
         self.calls.push(call.clone());

@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::rc::Rc;
 
 /// Largest number of values in a list or dictionary, all levels together, and longest text in bytes: names could double them forever.
-pub(super) const MAX_SIZE: usize = 4096;
+pub(super) const MAX_SIZE: usize = 1024;
 /// Largest depth of lists and dictionaries, and of objects that are made from objects.
 pub(super) const MAX_DEPTH: usize = 48;
 
@@ -117,6 +117,8 @@ pub(in crate::import) struct Call {
     pub(in crate::import) arguments: Vec<Argument>,
     /// Whether the run passes here for certain: the call is in no branch or loop, nor in a function that is not called.
     pub(in crate::import) certain: bool,
+    /// Whether a parser makes the object from the script's command line.
+    pub(in crate::import) is_parsed: Cell<bool>,
     /// Attributes that are set on what the call returns.
     pub(in crate::import) changes: RefCell<Vec<Change>>,
 }
