@@ -58,6 +58,19 @@ impl Found<'_> {
         self.calls.iter().filter(move |call| call.last() == name)
     }
 
+    /// Whether a parser of the script makes a class of a library from the command line.
+    fn is_parsed(&self, class: &str) -> bool {
+        use python::value::Kind;
+        let is_class = |val: &Val| matches!(val.kind(), Some(Kind::Import(name)) if name.rsplit('.').next() == Some(class));
+        let parsers = self.calls_of("TrlParser").chain(self.calls_of("HfArgumentParser"));
+        parsers.filter_map(|parser| parser.argument("dataclass_types", Some(0))).any(|argument| {
+            match &argument.item.val.what {
+                What::List(list) => list.items.iter().any(|item| is_class(&item.val)),
+                _ => is_class(&argument.item.val),
+            }
+        })
+    }
+
     /// Whether a tokenizer is the model's own: it is loaded with the model, or by the same name.
     fn is_own_tokenizer(&self, val: &Val) -> bool {
         use python::value::Kind;
@@ -260,7 +273,7 @@ fn take(collector: &mut Collector<'_>, found: &Found<'_>) {
     if found.trainer.as_ref().is_none_or(|trainer| trainer.certain) {
         found.note_branch(collector, &found.arguments);
     }
-    training::unsloth_functions(collector, found);
+    training::functions(collector, found);
     training::import(collector, found);
     training::early_stopping(collector, found);
     let adapter = adapter::find(found);

@@ -229,16 +229,18 @@ pub(super) fn checkpointing(collector: &mut Collector<'_>, text: &str, setting: 
 /// Reads the adapter of TRL's `ModelConfig`, whose defaults are not PEFT's.
 fn model_config(collector: &mut Collector<'_>, found: &Found<'_>, call: &Rc<Call>) {
     let config = call.argument("model_args", Some(0)).and_then(|argument| argument.item.val.call().cloned());
-    let Some(config) = config.filter(|config| config.last() == "ModelConfig") else {
+    let config = config.filter(|config| config.last() == "ModelConfig");
+    if config.is_none() && !found.is_parsed("ModelConfig") {
         let reason =
             "what it returns is not certain, and nothing is executed; write the adapter under [lora]";
         return collector.leave("get_peft_config", call.at, reason);
-    };
-    for setting in agreed(std::slice::from_ref(&config), &[], None) {
+    }
+    for setting in config.iter().flat_map(|config| agreed(std::slice::from_ref(config), &[], None)) {
         if let Some((_, ours)) = MODEL_CONFIG.iter().find(|(theirs, _)| *theirs == &*setting.name) {
             setting.take(collector, found.text, Table::Lora, ours);
         }
     }
+    collector.imply(Table::Lora, "task_type", "CAUSAL_LM");
     collector.imply(Table::Lora, "r", 16);
     collector.imply(Table::Lora, "lora_alpha", 32);
     collector.imply(Table::Lora, "lora_dropout", 0.05);

@@ -226,7 +226,9 @@ fn load(collector: &mut Collector<'_>, found: &Found<'_>, calls: &[Rc<Call>]) {
     let Some(first) = calls.first() else { return };
     let is_unsloth = first.name.contains(".Fast") || first.name.starts_with("Fast");
     let positions: &[&str] = if is_unsloth { UNSLOTH } else { &["pretrained_model_name_or_path"] };
-    let all = agreed(calls, positions, None);
+    let mut all = agreed(calls, positions, None);
+    // The revision goes behind the name.
+    all.sort_by_key(|setting| &*setting.name == "revision");
     let revision = all.iter().find(|setting| &*setting.name == "revision").and_then(|setting| setting.text());
     for setting in &all {
         match &*setting.name {

@@ -110,6 +110,10 @@ const OTHERS: &[&str] = &[
     "get_peft_config",
     "add_adapter",
     "create_loraplus_optimizer",
+    "setup_chat_format",
+    "clone_chat_template",
+    "HfArgumentParser",
+    "TrlParser",
 ];
 
 /// Whether a call of this name, the last part of a dotted one, is read.

@@ -119,10 +119,14 @@ pub(super) fn import(collector: &mut Collector<'_>, found: &Found<'_>) {
             format!("where the rows of {shown} come from is not certain; write the file as validation_file"),
         );
     }
+    let is_rest = match (&train_rows, &eval_rows) {
+        (Some(train), Some(eval)) => is_other_part(train, eval) || is_rest(collector, train, eval),
+        _ => false,
+    };
     if let Some(rows) = &train_rows {
         used.push(rows.load.clone());
         steps(collector, rows);
-        file(collector, found, rows, "train_file");
+        file(collector, found, rows, "train_file", !is_rest);
         if let Some((call, part)) = &rows.held
             && part == "train"
         {
@@ -133,15 +137,11 @@ pub(super) fn import(collector: &mut Collector<'_>, found: &Found<'_>) {
         if !used.iter().any(|used| Rc::ptr_eq(used, &rows.load)) {
             used.push(rows.load.clone());
         }
-        match &train_rows {
-            Some(train) if is_other_part(train, rows) => {}
-            Some(train) if is_rest(collector, train, rows) => {}
-            _ => {
-                if train_rows.is_none() {
-                    steps(collector, rows);
-                }
-                file(collector, found, rows, "validation_file");
+        if !is_rest {
+            if train_rows.is_none() {
+                steps(collector, rows);
             }
+            file(collector, found, rows, "validation_file", true);
         }
     }
     let is_unclear = train.is_none() || train_rows.is_none();
@@ -172,7 +172,13 @@ fn alone(collector: &mut Collector<'_>, found: &Found<'_>, call: &Rc<Call>) {
         Rows { load: call.clone(), split: split.map(str::to_owned), held: None, steps: Vec::new() };
     let What::Dict(dict) = files.map_or(&What::None, |files| &files.item.val.what) else {
         let is_held_out = split.is_some_and(|split| !split.starts_with("train"));
-        return file(collector, found, &rows, if is_held_out { "validation_file" } else { "train_file" });
+        return file(
+            collector,
+            found,
+            &rows,
+            if is_held_out { "validation_file" } else { "train_file" },
+            true,
+        );
     };
     let named: Vec<String> =
         dict.entries.iter().filter_map(|(name, _)| Some(name.as_deref()?.to_owned())).collect();
@@ -181,7 +187,7 @@ fn alone(collector: &mut Collector<'_>, found: &Found<'_>, call: &Rc<Call>) {
     {
         if let Some(name) = named.iter().find(|name| theirs.contains(&name.as_str())) {
             rows.split = Some(name.clone());
-            file(collector, found, &rows, ours);
+            file(collector, found, &rows, ours, true);
         }
     }
 }
@@ -300,8 +306,8 @@ fn held_out(collector: &mut Collector<'_>, found: &Found<'_>, call: &Rc<Call>) {
     }
 }
 
-/// Reads the file of a dataset.
-fn file(collector: &mut Collector<'_>, found: &Found<'_>, rows: &Rows, ours: &str) {
+/// Reads the file of a dataset. `lists_part` lists a split that is a part of the file.
+fn file(collector: &mut Collector<'_>, found: &Found<'_>, rows: &Rows, ours: &str, lists_part: bool) {
     let call = &rows.load;
     if call.last() != "load_dataset" {
         let positions: &[&str] = &["path_or_paths"];
@@ -353,7 +359,7 @@ fn file(collector: &mut Collector<'_>, found: &Found<'_>, rows: &Rows, ours: &st
         },
         _ => take_file(collector, found, ours, files),
     }
-    if let Some(split) = rows.split.as_deref().filter(|split| split.contains(['[', '+'])) {
+    if let Some(split) = rows.split.as_deref().filter(|split| lists_part && split.contains(['[', '+'])) {
         let at = named("split").map_or(call.at, |setting| setting.at);
         let reason = format!(
             "{split:?} is a part of the rows, and the whole file is taken here; validation_split_percentage holds a part out"

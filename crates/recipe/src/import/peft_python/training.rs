@@ -5,7 +5,7 @@ use std::rc::Rc;
 use super::super::collect::Collector;
 use super::super::node_of;
 use super::super::python::value::What;
-use super::names::SFT;
+use super::names::{SETTERS, SFT};
 use super::settings::{Setting, agreed, node};
 use super::{Found, Tool, candidates};
 use crate::fields::{self, Table};
@@ -126,7 +126,11 @@ pub(super) fn import(collector: &mut Collector<'_>, found: &Found<'_>) {
             trainer_argument(collector, found, &setting);
         }
     }
-    let all = agreed(&found.arguments, &["output_dir"], None);
+    let mut all = agreed(&found.arguments, &["output_dir"], None);
+    if found.calls.iter().any(|call| is_setter(found, call)) {
+        let doubt = "a method such as set_training sets several settings afterwards";
+        all.iter_mut().for_each(|setting| setting.doubt = Some(doubt.into()));
+    }
     let packs =
         all.iter().find(|setting| &*setting.name == "packing").map(|setting| setting.item.val.clone());
     for setting in &all {
@@ -143,6 +147,13 @@ pub(super) fn import(collector: &mut Collector<'_>, found: &Found<'_>) {
         }
     }
     defaults(collector, found);
+}
+
+/// Whether a call is a method that sets several of the run's arguments: `args.set_training(...)`.
+fn is_setter(found: &Found<'_>, call: &super::Call) -> bool {
+    let of = call.base.as_ref().and_then(|base| base.call());
+    SETTERS.contains(&call.last())
+        && of.is_some_and(|of| found.arguments.iter().any(|own| Rc::ptr_eq(own, of)))
 }
 
 /// Reads an argument of a trainer.
@@ -311,8 +322,14 @@ fn defaults(collector: &mut Collector<'_>, found: &Found<'_>) {
         collector.imply(Table::Training, "output_dir", format!("{name}-SFT"));
     }
     let has_own_config = found.arguments.iter().any(|call| !SFT.contains(&call.last()));
-    if has_own_config || !found.arguments_are_known {
+    let is_parsed = found.arguments.is_empty() && found.is_parsed("SFTConfig");
+    if has_own_config || !found.arguments_are_known && !is_parsed {
         return;
+    }
+    if is_parsed && let Some(trainer) = &found.trainer {
+        let message =
+            "SFTConfig is made from the script's command line: what is not in the file has its default";
+        collector.note("SFTConfig", trainer.at, message);
     }
     let given = |name: &str| found.arguments.iter().any(|call| call.argument(name, None).is_some());
     let at = found.arguments.first().or(found.trainer.as_ref()).map_or(0, |call| call.at);
@@ -375,8 +392,8 @@ pub(super) fn early_stopping(collector: &mut Collector<'_>, found: &Found<'_>) {
     }
 }
 
-/// Reads `train_on_responses_only(trainer, ...)` and `get_chat_template(tokenizer, ...)` of Unsloth.
-pub(super) fn unsloth_functions(collector: &mut Collector<'_>, found: &Found<'_>) {
+/// Reads `train_on_responses_only(trainer, ...)`, `get_chat_template(tokenizer, ...)` and other functions that change a run.
+pub(super) fn functions(collector: &mut Collector<'_>, found: &Found<'_>) {
     if let Some(call) = found.calls_of("train_on_responses_only").next() {
         let node = Node { span: call.at..call.at, value: Value::Bool(true) };
         for name in ["assistant_only_loss", "completion_only_loss"] {
@@ -386,8 +403,10 @@ pub(super) fn unsloth_functions(collector: &mut Collector<'_>, found: &Found<'_>
                        completions of prompts are learnt; rows of text alone are learnt whole, so give such rows as messages";
         collector.note("train_on_responses_only", call.at, message);
     }
-    for call in found.calls_of("get_chat_template").take(1) {
-        collector.leave("get_chat_template", call.at, "the model's own chat template is used");
+    for name in ["get_chat_template", "setup_chat_format", "clone_chat_template"] {
+        for call in found.calls_of(name).take(1) {
+            collector.leave(name, call.at, "the model's own chat template is used");
+        }
     }
     for call in found.calls_of("create_loraplus_optimizer") {
         for setting in agreed(std::slice::from_ref(call), &["model", "optimizer_cls", "lr"], None) {

@@ -58,6 +58,9 @@ pub(super) struct Function<'a> {
     def: &'a StmtFunctionDef,
     scope: usize,
     has_run: bool,
+    /// What it returns, once it has run.
+    result: Val,
+    /// What its `return` statements give so far.
     returns: Vec<Val>,
 }
 
@@ -333,7 +336,13 @@ impl<'a> Run<'a> {
             self.eval(&decorator.expression);
         }
         let number = self.functions.len();
-        self.functions.push(Function { def, scope: self.current, has_run: false, returns: Vec::new() });
+        self.functions.push(Function {
+            def,
+            scope: self.current,
+            has_run: false,
+            result: Val::UNKNOWN,
+            returns: Vec::new(),
+        });
         self.bind(def.name.as_str(), Val::object(Kind::Function(number)));
     }
 
@@ -606,14 +615,13 @@ impl<'a> Run<'a> {
     ) -> Val {
         let Some(function) = self.functions.get_mut(number) else { return Val::UNKNOWN };
         if function.has_run {
-            return returned(&function.returns);
+            return function.result.clone();
         }
         if self.nested_calls >= MAX_CALLS {
             return Val::UNKNOWN;
         }
         function.has_run = true;
         let (def, parent) = (function.def, function.scope);
-        // A generator's or coroutine's body runs later.
         let values = self.parameters(&def.parameters, arguments, receiver);
         let scope = self.scopes.len();
         self.scopes.push(Scope {
@@ -628,11 +636,18 @@ impl<'a> Run<'a> {
         for (name, val) in values {
             self.bind(name, val);
         }
-        self.body(&def.body);
+        let leaves = self.body(&def.body);
         self.running.pop();
         self.nested_calls -= 1;
         self.current = outer;
-        returned(&self.functions[number].returns)
+        let function = &mut self.functions[number];
+        if !leaves {
+            function.returns.push(What::None.into());
+        }
+        if !def.is_async {
+            function.result = returned(std::mem::take(&mut function.returns));
+        }
+        function.result.clone()
     }
 
     /// Matches the arguments of a call with the parameters of a function.
@@ -798,16 +813,15 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Returns what a function returns for certain: an object, or several.
-fn returned(returns: &[Val]) -> Val {
+/// Returns what a function returns, if that is an object or several: other results are not followed.
+fn returned(returns: Vec<Val>) -> Val {
     let is_object = |val: &Val| match &val.what {
         What::List(list) => list.items.iter().any(|item| item.val.is_object()),
         _ => val.is_object(),
     };
-    match returns {
-        [one] if is_object(one) => one.clone(),
-        [_, ..] => merged(returns.to_vec()),
-        [] => Val::UNKNOWN,
+    match merged(returns) {
+        val if is_object(&val) => val,
+        _ => Val::UNKNOWN,
     }
 }
 
