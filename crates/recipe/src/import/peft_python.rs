@@ -131,8 +131,7 @@ fn candidates(val: &Val, all: &[Rc<Call>]) -> Vec<Rc<Call>> {
 /// # Errors
 /// If it trains in a way that Lorelei does not have, or is nested too deeply to be read.
 pub(super) fn import(source: &Source<'_>) -> Result<Option<Imported>, RecipeError> {
-    let whole = [0..source.text.len()];
-    script(source, &whole, &[])
+    script(source, std::slice::from_ref(&(0..source.text.len())), &[])
 }
 
 /// Imports a notebook. Places are cells and lines in them.

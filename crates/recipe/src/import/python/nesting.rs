@@ -91,6 +91,7 @@ fn is_deep(text: &str) -> bool {
             | TokenKind::IpyEscapeCommand
             | TokenKind::Colon
             | TokenKind::Equal
+            | TokenKind::Unknown
             | TokenKind::Indent
             | TokenKind::Dedent => {}
             TokenKind::Comma => {
