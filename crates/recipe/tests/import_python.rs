@@ -675,6 +675,38 @@ fn a_value_is_taken_only_where_it_is_certain() {
         ),
         ("@dataclass\nclass C:\n  n: int\n  lr: float = 1e-3\nc = C(5, 2e-3)", "c.lr", Some(2e-3)),
         ("@dataclass\nclass C:\n  n: int\n  lr: float = 1e-3\nc = C(5, **x)", "c.lr", None),
+        (
+            "@dataclass\nclass C:\n  lr: float = 1e-3\n  def __post_init__(self):\n    self.lr = 2e-3\nc = C()",
+            "c.lr",
+            Some(2e-3),
+        ),
+        (
+            "@dataclass\nclass C:\n  lr: float = 1e-3\n  def __post_init__(self):\n    self.lr *= 2\nc = C()",
+            "c.lr",
+            None,
+        ),
+        ("class C(BaseSettings):\n  lr: float = 1e-3\nc = C()", "c.lr", None),
+        (
+            "p = ArgumentParser()\np.add_argument('--lr', default=1e-3)\na = p.parse_args()",
+            "a.lr",
+            Some(1e-3),
+        ),
+        (
+            "p = ArgumentParser()\np.add_argument('--lr', default=1e-3)\na = p.parse_args([])",
+            "a.lr",
+            Some(1e-3),
+        ),
+        (
+            "p = ArgumentParser()\np.add_argument('--lr', default=1e-3)\na = p.parse_args(['--lr', '5'])",
+            "a.lr",
+            None,
+        ),
+        ("p = ArgumentParser()\np.add_argument('--lr')\na = p.parse_args()", "a.lr", None),
+        (
+            "p = ArgumentParser()\np.add_argument('--lr', default=1e-3)\na, b = p.parse_known_args()\na.lr = 2e-3",
+            "a.lr",
+            Some(2e-3),
+        ),
         ("def f(lr): pass", "lr", None),
         ("n = 8", "1e-3 * n / 2", Some(4e-3)),
         ("", "1e-3 if 3 > 2 else 1", Some(1e-3)),

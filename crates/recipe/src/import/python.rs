@@ -7,6 +7,7 @@ mod bindings;
 mod call;
 mod eval;
 mod fold;
+mod functions;
 mod nesting;
 pub(super) mod notebook;
 mod run;

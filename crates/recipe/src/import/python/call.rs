@@ -257,9 +257,9 @@ impl<'a> Run<'a> {
                 Val::UNKNOWN
             }
             "add_argument_group" | "add_mutually_exclusive_group" => base.clone(),
-            "parse_args" => Val::object(Kind::Fields(Rc::new(parser.copied()))),
+            "parse_args" => Val::object(Kind::Fields(Rc::new(parsed(parser, arguments)))),
             "parse_known_args" => {
-                let known = Val::object(Kind::Fields(Rc::new(parser.copied())));
+                let known = Val::object(Kind::Fields(Rc::new(parsed(parser, arguments))));
                 let item = |val| Item { val, span: 0..0 };
                 Val::list(vec![item(known), item(Val::UNKNOWN)], true)
             }
@@ -269,7 +269,10 @@ impl<'a> Run<'a> {
 
     /// Creates the instances that `HfArgumentParser` or `TrlParser` returns, from their classes' defaults.
     fn parsed_dataclasses(&mut self, parser: &Call, name: &str, arguments: &[Argument], at: usize) -> Val {
-        if !matches!(name, "parse_args_into_dataclasses" | "parse_args_and_config") {
+        let gives_arguments = arguments
+            .iter()
+            .any(|argument| matches!(argument.name.as_deref(), None | Some("args" | "args_filename" | "**")));
+        if gives_arguments || !matches!(name, "parse_args_into_dataclasses" | "parse_args_and_config") {
             return Val::UNKNOWN;
         }
         let Some(classes) = parser.argument("dataclass_types", Some(0)) else { return Val::UNKNOWN };
@@ -314,6 +317,21 @@ fn callee(val: &Val) -> Callee {
             _ => Callee::Unknown,
         },
     }
+}
+
+/// Returns the fields of argparse's namespace: the defaults, if no arguments are given in the script itself.
+fn parsed(parser: &Fields, arguments: &[Argument]) -> Fields {
+    let fields = parser.copied();
+    let is_empty = |what: &What| match what {
+        What::None => true,
+        What::List(list) => list.items.is_empty(),
+        What::Text(text) => text.is_empty(),
+        _ => false,
+    };
+    if !arguments.iter().all(|argument| is_empty(&argument.item.val.what)) {
+        fields.lost.set(true);
+    }
+    fields
 }
 
 fn is_dataclass_parser(call: &Call) -> bool {
