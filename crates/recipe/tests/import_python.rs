@@ -817,6 +817,21 @@ Trainer(get_peft_model(n.to('cuda'), b), two, train_dataset=y)
 }
 
 #[test]
+fn without_an_adapter_every_weight_is_trained_where_the_model_is_known() {
+    for (model, kind) in [
+        ("'m'", "full"),
+        ("AutoModelForCausalLM.from_pretrained('m')", "full"),
+        ("PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained('m'), 'a')", "lora"),
+        ("get_peft_model(m, config)", "lora"),
+        ("model", "lora"),
+        ("build()", "lora"),
+    ] {
+        let imported = import(&format!("SFTTrainer(model={model}, args=SFTConfig('o', max_steps=3))"));
+        assert_eq!(imported.recipe.training.finetuning_type.name(), kind, "{model}");
+    }
+}
+
+#[test]
 fn a_method_that_is_not_there_is_refused_by_name_and_never_half_taken() {
     for (text, name) in [
         ("DPOTrainer(model='m', args=DPOConfig('o'), peft_config=LoraConfig(r=4))", "DPOConfig"),

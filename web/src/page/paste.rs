@@ -1,7 +1,7 @@
 //! Recipes from pasted text: Python, `adapter_config.json`, or another trainer's YAML.
 
 use leptos::prelude::*;
-use lorelei_recipe::Imported;
+use lorelei_recipe::{Imported, Warning};
 
 use super::notice::Place;
 use super::state::Page;
@@ -16,7 +16,12 @@ pub fn paste(page: Page) -> impl IntoView {
         Ok(imported) => {
             page.notices.clear(Place::Recipe);
             let warnings = imported.left_out.iter().chain(&imported.warnings);
-            left_out.set(warnings.map(|warning| format!("{}: {}", warning.line, warning.message)).collect());
+            // A notebook's warnings name the cell and the line themselves.
+            let told = |warning: &Warning| match warning.line {
+                0 => warning.to_string(),
+                line => format!("{line}: {}", warning.message),
+            };
+            left_out.set(warnings.map(told).collect());
             let mut recipe = imported.recipe;
             page.form.recipe.with_untracked(|old| {
                 // A text that names no data keeps the data that was chosen.

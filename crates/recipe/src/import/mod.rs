@@ -1,4 +1,4 @@
-//! Import of a recipe from other formats: a piece of Python, PEFT's `adapter_config.json`, a YAML file of
+//! Import of a recipe from other formats: a piece of Python or a notebook, PEFT's `adapter_config.json`, a YAML file of
 //! LLaMA-Factory or mlx-lm. Settings that cannot be imported are listed with the reason; nothing is dropped silently.
 
 mod collect;
@@ -24,7 +24,7 @@ const MAX_NOTEBOOK: usize = 64 << 20;
 pub enum ImportFormat {
     /// Lorelei's own recipe, in TOML or JSON.
     Recipe,
-    /// Python with `LoraConfig(...)`, `TrainingArguments(...)`, `SFTConfig(...)`.
+    /// Python, or a notebook, with `LoraConfig(...)`, `TrainingArguments(...)`, `SFTTrainer(...)`.
     Python,
     /// `adapter_config.json`, or other JSON with keys of `LoraConfig` and `TrainingArguments`.
     Json,
@@ -117,7 +117,7 @@ impl Imported {
     }
 }
 
-const TAKEN: &str = "LoraConfig(...) and TrainingArguments(...) in Python, adapter_config.json, and YAML of LLaMA-Factory and mlx-lm \
+const TAKEN: &str = "LoraConfig(...) and TrainingArguments(...) in Python or a notebook, adapter_config.json, and YAML of LLaMA-Factory and mlx-lm \
     can be read";
 
 /// Reads the code of a text that is a Jupyter notebook. Its outputs may be long, and are passed over.

@@ -120,8 +120,10 @@ pub(super) fn find(found: &Found<'_>) -> Adapter {
     let may_have_one = found.calls_of("get_peft_model").next().is_some()
         || found.calls_of("add_adapter").next().is_some()
         || found.calls.iter().any(|call| call.last() == "from_pretrained" && call.name.contains("Peft"));
+    // A model that another part of the script makes may have an adapter.
+    let is_known = found.made.name.is_some() || !found.made.loads.is_empty();
     match &found.trainer {
-        Some(trainer) if !is_open(trainer) && !may_have_one => Adapter::None,
+        Some(trainer) if is_known && !is_open(trainer) && !may_have_one => Adapter::None,
         _ => Adapter::Unknown,
     }
 }
