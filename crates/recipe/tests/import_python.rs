@@ -589,7 +589,7 @@ fn the_magics_of_a_notebook_are_passed_over_and_places_are_cells() {
                 "{name}, cell 3, line 3: learning_rate was left out: rate() has no value that is certain"
             ),
             format!("{name}, cell 6, line 1: lora_alpha was left out: é has no value"),
-            format!("{name}, cell 5, line 1: this line was left out: it is not valid Python"),
+            format!("{name}, cell 5, line 1: this is not valid Python"),
             "cell 4 begins with %%bash".into(),
         ] {
             assert!(all.iter().any(|line| line.contains(&words)), "{words} in {all:#?}");
@@ -851,6 +851,18 @@ fn a_method_that_is_not_there_is_refused_by_name_and_never_half_taken() {
     let both = import("SFTTrainer(model='m', peft_config=LoraConfig(r=4))\nDPOTrainer(model='o')\n");
     assert_eq!(both.recipe.lora.r, 4);
     assert!(left_out(&both).contains(&(2, "DPOTrainer")));
+}
+
+#[test]
+fn what_is_not_valid_python_is_warned_of_and_the_rest_is_read() {
+    let text = "    config = LoraConfig(r=3)\n    args = TrainingArguments(\n        'o',\n        seed=7,\n";
+    let imported = import(text);
+    assert_eq!((imported.recipe.lora.r, imported.recipe.training.seed), (3, 7));
+    let all: Vec<String> = imported.warnings.iter().map(ToString::to_string).collect();
+    assert!(all.len() == 1 && all[0].contains("f.py:5:1: this is not valid Python"), "{all:?}");
+    let old = import("print 'two'\nLoraConfig(r=3 lora_alpha=4)\nTrainingArguments('o', seed=7)\n");
+    assert_eq!(old.recipe.training.seed, 7);
+    assert!(old.warnings.iter().any(|warning| warning.line == 2), "{:?}", old.warnings);
 }
 
 #[test]

@@ -40,7 +40,10 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let imported = Imported::from_text(&text, &name).map_err(|error| shown(error, &text))?;
     eprintln!("{name} was read as {}", imported.format.name());
     if !imported.left_out.is_empty() {
-        eprintln!("Left out, so that the recipe has its default or nothing for it ({}):", imported.left_out.len());
+        eprintln!(
+            "Left out, so that the recipe has its default or nothing for it ({}):",
+            imported.left_out.len()
+        );
     }
     for left_out in &imported.left_out {
         eprintln!("{left_out}");

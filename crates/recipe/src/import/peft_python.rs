@@ -186,8 +186,13 @@ fn script(
     let trainer = trainers.iter().find(|call| call.certain).or(trainers.first()).map(|call| (*call).clone());
     let mut collector = Collector::new(source);
     let found = find(source.text, &script.calls, trainer);
-    for (at, error) in script.errors.iter().take(3) {
-        collector.leave("this line", *at, format!("it is not valid Python: {error}"));
+    // A piece that is pasted with its indentation is Python for that.
+    let is_indented = source.text.trim_start_matches(['\n', '\r']).starts_with([' ', '\t']);
+    let errors =
+        script.errors.iter().filter(|(_, error)| !(is_indented && error == "Unexpected indentation"));
+    for (at, error) in errors.take(3) {
+        let message = format!("this is not valid Python ({error}): what stands here may be missing or wrong");
+        collector.note("syntax", *at, message);
     }
     if more {
         let message = format!("only the first {MAX_CALLS} calls that describe a run were read");
