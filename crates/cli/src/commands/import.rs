@@ -14,7 +14,7 @@ use crate::{disk, recipe_file::shown, report};
 /// Arguments of `lorelei import`.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// Python with LoraConfig(...) and TrainingArguments(...), adapter_config.json, or YAML or JSON of LLaMA-Factory, mlx-lm, axolotl, TRL or
+    /// Python or a notebook for PEFT, Transformers, TRL or Unsloth, adapter_config.json, or YAML or JSON of LLaMA-Factory, mlx-lm, axolotl, TRL or
     /// torchtune; - reads from standard input. Nothing is executed.
     file: PathBuf,
     /// Write the recipe here instead of printing it.
@@ -39,6 +39,12 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     read.into_diagnostic().wrap_err_with(|| format!("cannot read {name}"))?;
     let imported = Imported::from_text(&text, &name).map_err(|error| shown(error, &text))?;
     eprintln!("{name} was read as {}", imported.format.name());
+    if !imported.left_out.is_empty() {
+        eprintln!(
+            "Left out, so that the recipe has its default or nothing for it ({}):",
+            imported.left_out.len()
+        );
+    }
     for left_out in &imported.left_out {
         eprintln!("{left_out}");
     }

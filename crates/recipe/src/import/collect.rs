@@ -15,11 +15,24 @@ pub(super) struct Collector<'a> {
     places: Vec<(String, usize)>,
     left_out: Vec<Warning>,
     warnings: Vec<Warning>,
+    is_accepted: bool,
 }
 
 impl<'a> Collector<'a> {
     pub(super) fn new(source: &'a Source<'a>) -> Self {
-        Self { source, whole: Map::new(), places: Vec::new(), left_out: Vec::new(), warnings: Vec::new() }
+        Self {
+            source,
+            whole: Map::new(),
+            places: Vec::new(),
+            left_out: Vec::new(),
+            warnings: Vec::new(),
+            is_accepted: false,
+        }
+    }
+
+    /// Says that the text describes a run, even if none of its settings is known.
+    pub(super) fn accept(&mut self) {
+        self.is_accepted = true;
     }
 
     /// Imports a setting, or lists it as left out with the reason. Ignores a value that is absent, or refused and at its default.
@@ -72,6 +85,11 @@ impl<'a> Collector<'a> {
         }
     }
 
+    /// Replaces a value that was imported, or sets it.
+    pub(super) fn replace(&mut self, table: Table, name: &str, value: impl Into<Json>) {
+        self.insert(table, name, value.into());
+    }
+
     fn insert(&mut self, table: Table, name: &str, value: Json) {
         let section = self.whole.entry(table.name()).or_insert_with(|| Json::Object(Map::new()));
         if let Json::Object(section) = section {
@@ -118,7 +136,7 @@ impl<'a> Collector<'a> {
 
     /// Returns the recipe. Leaves out a setting that contradicts the others.
     pub(super) fn finish(mut self, format: ImportFormat) -> Result<Imported, RecipeError> {
-        if self.places.is_empty() {
+        if self.places.is_empty() && !self.is_accepted {
             let error = RecipeError::new("", "there is no setting in it that is known").with_help(TAKEN);
             return Err(self.source.locate(None, error));
         }

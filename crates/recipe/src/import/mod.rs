@@ -1,4 +1,4 @@
-//! Import of a recipe from other formats: a piece of Python, PEFT's `adapter_config.json`, a YAML or JSON file of
+//! Import of a recipe from other formats: a piece of Python or a notebook, PEFT's `adapter_config.json`, a YAML or JSON file of
 //! LLaMA-Factory, mlx-lm, axolotl, TRL or torchtune. Settings that cannot be imported are listed with the reason; nothing is dropped silently.
 
 mod axolotl;
@@ -9,7 +9,6 @@ mod llama_factory;
 mod mlx_lm;
 mod peft_python;
 mod python;
-mod python_tokens;
 mod torchtune;
 mod trl_yaml;
 
@@ -22,12 +21,15 @@ use collect::Collector;
 /// Maximum length of a text, in bytes.
 const MAX_TEXT: usize = 1 << 20;
 
+/// Maximum length of a notebook with its outputs, in bytes.
+const MAX_NOTEBOOK: usize = 64 << 20;
+
 /// Format that was detected for a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ImportFormat {
     /// Lorelei's own recipe, in TOML or JSON.
     Recipe,
-    /// Python with `LoraConfig(...)`, `TrainingArguments(...)`, `SFTConfig(...)`.
+    /// Python, or a notebook, with `LoraConfig(...)`, `TrainingArguments(...)`, `SFTTrainer(...)`.
     Python,
     /// `adapter_config.json`, or other JSON with keys of `LoraConfig` and `TrainingArguments`.
     Json,
@@ -92,6 +94,14 @@ impl Imported {
     pub fn from_text(text: &str, file_name: &str) -> Result<Imported, RecipeError> {
         let source = Source::new(file_name, text);
         let refuse = |message: String| source.locate(None, RecipeError::new("", message).with_help(TAKEN));
+        if let Some(notebook) = notebook(&source)? {
+            return match peft_python::import_notebook(file_name, &notebook)? {
+                Some(imported) => Ok(imported),
+                None => Err(refuse(
+                    "there is no LoraConfig(...) or TrainingArguments(...) in its code cells".into(),
+                )),
+            };
+        }
         if text.len() > MAX_TEXT {
             return Err(refuse(format!(
                 "the text is {} bytes long; at most {MAX_TEXT} are read",
@@ -131,7 +141,7 @@ impl Imported {
     }
 }
 
-const TAKEN: &str = "LoraConfig(...) and TrainingArguments(...) in Python, adapter_config.json, and YAML or JSON of LLaMA-Factory, \
+const TAKEN: &str = "LoraConfig(...) and TrainingArguments(...) in Python or a notebook, adapter_config.json, and YAML or JSON of LLaMA-Factory, \
     mlx-lm, axolotl, TRL and torchtune can be read";
 
 /// Imports a file of keys as that of the trainer whose keys it has.
@@ -154,6 +164,32 @@ fn trainer(source: &Source<'_>, entries: &[Entry]) -> Result<Imported, RecipeErr
         imported.warnings.insert(0, source.locate_warning(None, Warning::new("", message)));
     }
     Ok(imported)
+}
+
+/// Reads the code of a text that is a Jupyter notebook. Its outputs may be long, and are passed over.
+fn notebook(source: &Source<'_>) -> Result<Option<python::notebook::Notebook>, RecipeError> {
+    let is_named = source.file.ends_with(".ipynb");
+    let is_json = source.text.trim_start().starts_with('{');
+    if !is_json || !is_named && !source.text.contains("\"nbformat\"") {
+        return Ok(None);
+    }
+    let refuse = |message: String| source.locate(None, RecipeError::new("", message));
+    if source.text.len() > MAX_NOTEBOOK {
+        return Err(refuse(format!(
+            "the notebook is {} bytes long; at most {MAX_NOTEBOOK} are read",
+            source.text.len()
+        )));
+    }
+    match python::notebook::read(source.text) {
+        Ok(notebook) if notebook.text.len() > MAX_TEXT => Err(refuse(format!(
+            "the notebook's code is {} bytes long; at most {MAX_TEXT} are read",
+            notebook.text.len()
+        ))),
+        Ok(notebook) => Ok(Some(notebook)),
+        Err(_) if !is_named => Ok(None),
+        Err(error) => Err(refuse(format!("this is no notebook that can be read: {error}"))
+            .with_help("save it in Jupyter's format 4, or as a Python script")),
+    }
 }
 
 fn recipe((recipe, warnings): (Recipe, Vec<Warning>)) -> Imported {
