@@ -65,6 +65,20 @@ pub enum Row {
 
 const FORMS: &str = "messages, conversations, prompt + completion, instruction + output, input_ids, tokens + tags, text + label or text";
 
+/// Names of the fields that a row is found by.
+const KNOWN: [&str; 10] = [
+    "messages",
+    "conversations",
+    "prompt",
+    "completion",
+    "instruction",
+    "output",
+    "input_ids",
+    "tokens",
+    "text",
+    "tags",
+];
+
 impl Row {
     /// Approximate number of bytes of text.
     pub(crate) fn size(&self) -> usize {
@@ -180,6 +194,14 @@ pub(crate) fn from_fields(fields: Map<String, Value>, columns: &Columns) -> Resu
             }
             _ => Row::Text(text),
         });
+    }
+    // A field that is there and has no value is the likeliest mistake.
+    if let Some(name) = KNOWN.into_iter().find(|name| fields.contains_key(*name)) {
+        let value = if fields.get(name).is_some_and(Value::is_null) { "null" } else { "empty" };
+        return Err(bad(
+            format!("no known field has a value: {name} is {value}"),
+            "give it a value, or delete the row",
+        ));
     }
     Err(bad(
         format!("no known field: looked for {FORMS}; found {}", names(&fields)),
