@@ -11,7 +11,7 @@ use crate::error::{DataError, DataErrorKind};
 use crate::tokenizer::Tokenizer;
 
 /// Maximum number of turns of a conversation that are found by renderings up to them. Their cost grows with its square.
-const MAX_RENDERED_TURNS: usize = 64;
+const MAX_RENDERED_TURNS: usize = 256;
 
 /// Maximum number of generation prompts that are rendered for a conversation: one for each role before an assistant's turn.
 const MAX_PROMPTS: usize = 8;
@@ -123,15 +123,31 @@ impl<'c> AssistantSpans<'c> {
         Ok(spans)
     }
 
-    /// Returns a turn with what the template writes behind the last one.
+    /// Returns a turn with the end token that the template writes behind the last one.
     fn extended(&self, turn: Range<usize>) -> Range<usize> {
         let is_last = !self.rendered.turns.iter().flatten().any(|other| other.start >= turn.end);
-        turn.start..if is_last { self.rendered.text.len() } else { turn.end }
+        let rest = self.rendered.text[turn.end..].trim();
+        let is_end = rest.is_empty() || self.tokenizer.is_special(rest);
+        turn.start..if is_last && is_end { self.rendered.text.len() } else { turn.end }
     }
 
     /// Returns the bytes that are learnt of an assistant's turn.
     fn turn(&mut self, index: usize) -> Result<Range<usize>, DataError> {
         let Some(turn) = self.rendered.turns[index].clone() else { return self.rendered_turn(index) };
+        // A template may write what a tool answers into the turn that calls it.
+        if let Some(answer) = self.conversation.messages.get(index + 1)
+            && answer.role != "assistant"
+            && !answer.content.trim().is_empty()
+            && self.rendered.turns[index + 1].is_none()
+        {
+            let words = answer.content.split(|letter: char| !letter.is_alphanumeric());
+            let text = &self.rendered.text[turn.clone()];
+            let is_inside = words.filter(|word| !word.is_empty()).any(|word| text.contains(word));
+            let found = self.rendered_turn(index);
+            if found.is_ok() || is_inside {
+                return found;
+            }
+        }
         let turn = self.extended(turn);
         match self.begin(index, &turn) {
             Some(begin) => Ok(begin..turn.end),
@@ -208,9 +224,11 @@ impl<'c> AssistantSpans<'c> {
         Some(self.whole_tokens(prompt, common_prefix(prompt, text)))
     }
 
-    /// Moves `end` in `text` to the beginning of a special token that it would cut.
+    /// Moves `end` in `text` to the beginning of a special token, or of anything in angle brackets, that it would cut.
     fn whole_tokens(&self, text: &str, end: usize) -> usize {
-        self.tokenizer.special_token_at(text, end).unwrap_or(end)
+        let end = self.tokenizer.special_token_at(text, end).unwrap_or(end);
+        let open = text[..end].rfind('<').filter(|open| !text[*open..end].contains('>'));
+        open.filter(|_| text[end..].contains('>')).unwrap_or(end)
     }
 
     /// Returns the bytes of an assistant's turn by what a rendering up to it adds to one of the messages before it.

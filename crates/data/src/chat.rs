@@ -10,6 +10,7 @@ use serde_json::{Map, Value as Json};
 use crate::clock;
 use crate::error::{DataError, DataErrorKind};
 use crate::python_json::tojson;
+use crate::template_changes::calls;
 use crate::template_marks::{self, Turn};
 
 /// One turn of a conversation.
@@ -164,6 +165,8 @@ impl ChatTemplate {
         environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
         environment.set_fuel(Some(FUEL));
         environment.add_filter("tojson", tojson);
+        // In Python, none is not iterable, and what is undefined is.
+        environment.add_test("iterable", |value: &Value| !value.is_none() && value.try_iter().is_ok());
         environment.add_function("raise_exception", |message: String| -> Result<Value, Error> {
             Err(Error::new(ErrorKind::InvalidOperation, message).with_source(Raised))
         });
@@ -258,10 +261,16 @@ impl ChatTemplate {
         };
         let rendered = render(&self.none_content).or_else(|error| {
             // A template may ask for none in one place and take a text for granted in another.
-            let is_none = |message: &Message| message.content_is_none;
-            match self.none_content.is_none() && conversation.messages.iter().take(turns).any(is_none) {
-                true => render(&Value::from("")).map_err(|_| error),
-                false => Err(error),
+            let is_none = |message: &&Message| message.content_is_none;
+            let without_text: Vec<&Message> =
+                conversation.messages.iter().take(turns).filter(is_none).collect();
+            if !self.none_content.is_none() || without_text.is_empty() {
+                return Err(error);
+            }
+            let mut names = without_text.iter().flat_map(|message| calls(message));
+            match render(&Value::from("")) {
+                Ok(text) if names.all(|name| text.contains(name)) => Ok(text),
+                _ => Err(error),
             }
         });
         rendered.map_err(|error| template_error(&error))

@@ -111,7 +111,7 @@ fn words(message: &Message) -> &str {
 }
 
 /// Returns the names of the functions that a turn calls.
-fn calls(message: &Message) -> impl Iterator<Item = &str> {
+pub(crate) fn calls(message: &Message) -> impl Iterator<Item = &str> {
     let list = message.fields.get("tool_calls").and_then(Value::as_array).into_iter().flatten();
     let names = list.map(|call| call.get("function").unwrap_or(call));
     names.chain(message.fields.get("function_call")).filter_map(|call| call.get("name")?.as_str())

@@ -19,6 +19,9 @@ const TURN: &str = "lorelei_turn";
 /// Name of the function that marks the end of a loop over turns.
 const LOOP_END: &str = "lorelei_loop_end";
 
+/// Name of a function that does nothing with its argument.
+const READ: &str = "lorelei_read";
+
 /// Marks around the rendered text of a `{% generation %}` block. Unicode reserves these characters for use inside a program.
 const BEGIN: char = '\u{FDD0}';
 const END: char = '\u{FDD1}';
@@ -64,22 +67,26 @@ pub(crate) fn add_functions(environment: &mut Environment<'static>) {
         let text = caller.call(state, &[])?;
         Ok(Value::from_safe_string(format!("{BEGIN}{text}{END}")))
     });
-    environment.add_function(TURN, |state: &mut State, number: u32, captured: bool, of: Rest<Value>| {
+    let turn = |state: &mut State, number: u32, captured: bool, of: Rest<Value>, _caller: Kwargs| {
+        // A call block passes its body, too.
         let Some(turn) = of.iter().find_map(|value| value.downcast_object_ref::<Turn>()) else {
             return Value::from("");
         };
         state.set_temp(&format!("{TURN}{number}"), Value::from(true));
         let captured = if captured { "!" } else { "" };
         Value::from_safe_string(format!("{TURN_MARK}{number}.{}{captured}{CLOSE}", turn.index))
-    });
-    environment.add_function(LOOP_END, |state: &mut State, number: u32, _of: Rest<Value>| {
+    };
+    let loop_end = |state: &mut State, number: u32, _caller: Kwargs| {
         match state.set_temp(&format!("{TURN}{number}"), Value::from(false)) {
             Some(began) if began.is_true() => {
                 Value::from_safe_string(format!("{LOOP_MARK}{number}{CLOSE}"))
             }
             _ => Value::from(""),
         }
-    });
+    };
+    environment.add_function(READ, |_value: &Value| Value::from(()));
+    environment.add_function(TURN, turn);
+    environment.add_function(LOOP_END, loop_end);
 }
 
 /// The source of a template with calls of the functions that write marks.
@@ -98,6 +105,8 @@ enum Block {
     Loop(u32),
     /// A block whose output is a value, which the template may inspect.
     Captured,
+    /// A `{% generation %}` block, which becomes a captured one.
+    Generation,
 }
 
 /// Adds calls to the source of a template. White space around the tags stays what it was: each call takes over what the tag before it says of the
@@ -124,26 +133,27 @@ pub(crate) fn instrument(source: &str) -> Instrumented {
             "generation" => {
                 plain = tag.renamed(&format!("call {GENERATION}()"));
                 out.generates = true;
-                open.push(Block::Captured);
+                open.push(Block::Generation);
             }
             "endgeneration" => {
                 plain = tag.renamed("endcall");
-                close(&mut open, |block| block == Block::Captured);
+                close(&mut open, |block| block == Block::Generation);
             }
             "for" => {
-                let captured = open.contains(&Block::Captured);
+                let captured = open.iter().any(|block| !matches!(block, Block::Loop(_)));
                 let names = targets(tag.rest);
                 behind = Some(format!("{TURN}({loops}, {captured}{names})"));
                 open.push(Block::Loop(loops));
                 loops += 1;
             }
             "endfor" => {
-                if let Some(Block::Loop(number)) = close(&mut open, |block| block != Block::Captured) {
+                if let Some(Block::Loop(number)) = close(&mut open, |block| matches!(block, Block::Loop(_))) {
                     behind = Some(format!("{LOOP_END}({number})"));
                 }
             }
             "macro" | "call" | "filter" => open.push(Block::Captured),
             "set" if !tag.rest.contains('=') => open.push(Block::Captured),
+            "set" if open.contains(&Block::Generation) => plain = tag.reading_namespace(),
             "endmacro" | "endcall" | "endfilter" | "endset" => {
                 close(&mut open, |block| block == Block::Captured);
             }
@@ -198,6 +208,19 @@ impl<'s> Tag<'s> {
     /// Returns the tag without its end.
     fn without_control(&self) -> &'s str {
         &self.piece[..self.piece.len() - "%}".len() - self.control.len()]
+    }
+
+    /// Returns a `set` tag with one before it that reads the namespace whose attribute is set: a block that becomes a call sees only those names of
+    /// the template that it reads.
+    fn reading_namespace(&self) -> String {
+        let target = self.rest.split('=').next().unwrap_or_default();
+        match target.split_once('.') {
+            None => self.piece.to_owned(),
+            Some((name, _)) => {
+                let begin = &self.piece[..self.without_control().len() - self.rest.len() - self.word.len()];
+                format!("{begin}do {READ}({}) %}}{{% set{}{}%}}", name.trim(), self.rest, self.control)
+            }
+        }
     }
 
     /// Returns the tag with another word.

@@ -385,6 +385,11 @@ impl Tokenizer {
         &self.special.stop_ids
     }
 
+    /// Whether a text is one special token.
+    pub(crate) fn is_special(&self, text: &str) -> bool {
+        self.inner.get_added_vocabulary().is_special_token(text)
+    }
+
     /// Returns the beginning of a special token that stands across the byte `at` of a text.
     pub(crate) fn special_token_at(&self, text: &str, at: usize) -> Option<usize> {
         let (before, after) = text.as_bytes().split_at_checked(at)?;
