@@ -238,12 +238,15 @@ impl<'c> AssistantSpans<'c> {
             return Err(self.hidden(&format!("messages[{index}]"), index));
         }
         let (messages, text) = (&self.conversation.messages, &self.rendered.text);
-        let prompt = self.tokenizer.render(self.conversation, index, true)?;
+        let render = |turns, prompt| self.tokenizer.render(self.conversation, turns, prompt).ok();
+        let prompt = render(index, true);
         let through = match index + 1 == messages.len() {
-            true => text.clone(),
-            false => self.tokenizer.render(self.conversation, index + 1, false)?,
+            true => Some(text.clone()),
+            false => render(index + 1, false),
         };
-        let span = span(text, &prompt, &through, &messages[index].content);
+        let renderings = prompt.zip(through);
+        let span =
+            renderings.and_then(|(prompt, through)| span(text, &prompt, &through, &messages[index].content));
         span.ok_or_else(|| self.hidden(&format!("messages[{index}]"), index))
     }
 

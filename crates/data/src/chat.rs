@@ -177,10 +177,8 @@ impl ChatTemplate {
         let instrumented = template_marks::instrument(&source);
         environment.add_template_owned(NAME, instrumented.plain).map_err(|error| template_error(&error))?;
         let marks_turns = environment.add_template_owned(MARKED, instrumented.marked).is_ok();
-        let mut variables: BTreeMap<String, Value> = special_tokens
-            .iter()
-            .map(|(name, token)| (name.clone(), Value::from(token.as_str())))
-            .collect();
+        let mut variables: BTreeMap<String, Value> =
+            special_tokens.iter().map(|(name, token)| (name.clone(), Value::from(token.as_str()))).collect();
         // Transformers always passes these, so a template may test them without `is defined`.
         variables.insert("tools".to_owned(), Value::from(()));
         variables.insert("documents".to_owned(), Value::from(()));
@@ -232,9 +230,22 @@ impl ChatTemplate {
                 return Ok(Rendered { text: found.text, generated, turns: found.turns });
             }
         }
-        let found = template_marks::read(&self.run(NAME, conversation, count, false)?, 0);
-        let generated = self.generates.then_some(found.generated);
-        Ok(Rendered { text: found.text, generated, turns: vec![None; count] })
+        if self.generates && conversation.has_marks() {
+            return Err(DataError::new(
+                DataErrorKind::BadRow,
+                "the conversation has one of the characters U+FDD0 to U+FDD4, which mark what is learnt in the template's output",
+                "remove them: Unicode reserves them for use inside programs",
+            ));
+        }
+        let text = self.run(NAME, conversation, count, false)?;
+        let turns = vec![None; count];
+        Ok(match self.generates {
+            false => Rendered { text, generated: None, turns },
+            true => {
+                let found = template_marks::read(&text, 0);
+                Rendered { text: found.text, generated: Some(found.generated), turns }
+            }
+        })
     }
 
     fn run(

@@ -213,11 +213,7 @@ impl<'t> Encoder<'t> {
         Ok(Example::learnt_from(ids, if self.completion_only_loss { prompt_ids.len() } else { 0 }))
     }
 
-    fn conversation(
-        &self,
-        conversation: &Conversation,
-        rendered: &Rendered,
-    ) -> Result<Example, DataError> {
+    fn conversation(&self, conversation: &Conversation, rendered: &Rendered) -> Result<Example, DataError> {
         let learnt = self.learnt_spans(conversation, rendered)?;
         let (ids, offsets) = self.tokenizer.encode_with_offsets(&rendered.text)?;
         let mut labels = Vec::with_capacity(ids.len());

@@ -26,26 +26,14 @@ const CLASSES: &[(&str, [Option<&str>; 4])] = &[
     ("BlenderbotTokenizer", [Some("<s>"), Some("</s>"), Some("<pad>"), Some("<unk>")]),
     ("CamembertTokenizer", [Some("<s>"), Some("</s>"), Some("<pad>"), Some("<unk>")]),
     ("CodeLlamaTokenizer", [Some("<s>"), Some("</s>"), None, Some("<unk>")]),
-    ("CohereTokenizer", [
-        Some("<BOS_TOKEN>"),
-        Some("<|END_OF_TURN_TOKEN|>"),
-        Some("<PAD>"),
-        Some("<UNK>"),
-    ]),
+    ("CohereTokenizer", [Some("<BOS_TOKEN>"), Some("<|END_OF_TURN_TOKEN|>"), Some("<PAD>"), Some("<UNK>")]),
     ("DebertaTokenizer", [Some("[CLS]"), Some("[SEP]"), Some("[PAD]"), Some("[UNK]")]),
     ("DebertaV2Tokenizer", [Some("[CLS]"), Some("[SEP]"), Some("[PAD]"), Some("[UNK]")]),
-    ("GPT2Tokenizer", [
-        Some("<|endoftext|>"),
-        Some("<|endoftext|>"),
-        None,
-        Some("<|endoftext|>"),
-    ]),
-    ("GPTNeoXTokenizer", [
-        Some("<|endoftext|>"),
-        Some("<|endoftext|>"),
-        Some("<|padding|>"),
-        Some("<|endoftext|>"),
-    ]),
+    ("GPT2Tokenizer", [Some("<|endoftext|>"), Some("<|endoftext|>"), None, Some("<|endoftext|>")]),
+    (
+        "GPTNeoXTokenizer",
+        [Some("<|endoftext|>"), Some("<|endoftext|>"), Some("<|padding|>"), Some("<|endoftext|>")],
+    ),
     ("GemmaTokenizer", [Some("<bos>"), Some("<eos>"), Some("<pad>"), Some("<unk>")]),
     ("LlamaTokenizer", [Some("<s>"), Some("</s>"), None, Some("<unk>")]),
     ("MPNetTokenizer", [Some("<s>"), Some("</s>"), Some("<pad>"), Some("[UNK]")]),
@@ -139,14 +127,21 @@ impl SpecialTokens {
         let named_end = by_name.get("eos_token").and_then(|token| tokenizer.token_to_id(token));
         let end = match named_end {
             Some(end) => Some(end),
-            None => stop_ids.iter().find_map(|id| Some((*id, tokenizer.id_to_token(*id)?))).map(|(id, token)| {
-                by_name.insert("eos_token".to_owned(), token);
-                id
-            }),
+            None => {
+                stop_ids.iter().find_map(|id| Some((*id, tokenizer.id_to_token(*id)?))).map(|(id, token)| {
+                    by_name.insert("eos_token".to_owned(), token);
+                    id
+                })
+            }
         };
         stop_ids.extend(end);
         let mut seen = Vec::with_capacity(stop_ids.len());
-        stop_ids.retain(|id| !seen.contains(id) && { seen.push(*id); true });
+        stop_ids.retain(|id| {
+            !seen.contains(id) && {
+                seen.push(*id);
+                true
+            }
+        });
         Ok(Self { by_name, stop_ids })
     }
 }

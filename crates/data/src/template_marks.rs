@@ -76,13 +76,11 @@ pub(crate) fn add_functions(environment: &mut Environment<'static>) {
         let captured = if captured { "!" } else { "" };
         Value::from_safe_string(format!("{TURN_MARK}{number}.{}{captured}{CLOSE}", turn.index))
     };
-    let loop_end = |state: &mut State, number: u32, _caller: Kwargs| {
-        match state.set_temp(&format!("{TURN}{number}"), Value::from(false)) {
-            Some(began) if began.is_true() => {
-                Value::from_safe_string(format!("{LOOP_MARK}{number}{CLOSE}"))
-            }
-            _ => Value::from(""),
-        }
+    let loop_end = |state: &mut State, number: u32, _caller: Kwargs| match state
+        .set_temp(&format!("{TURN}{number}"), Value::from(false))
+    {
+        Some(began) if began.is_true() => Value::from_safe_string(format!("{LOOP_MARK}{number}{CLOSE}")),
+        _ => Value::from(""),
     };
     environment.add_function(READ, |_value: &Value| Value::from(()));
     environment.add_function(TURN, turn);
@@ -265,7 +263,9 @@ fn code_length(source: &str, end: &str) -> Option<usize> {
             (Some(_), b'\\') => at += 1,
             (Some(open), _) if open == byte => quote = None,
             (Some(_), _) => {}
-            (None, _) if depth == 0 && bytes[at..].starts_with(end.as_bytes()) => return Some(at + end.len()),
+            (None, _) if depth == 0 && bytes[at..].starts_with(end.as_bytes()) => {
+                return Some(at + end.len());
+            }
             (None, b'\'' | b'"') => quote = Some(byte),
             (None, b'(' | b'[' | b'{') => depth += 1,
             (None, b')' | b']' | b'}') => depth = depth.saturating_sub(1),
@@ -279,7 +279,8 @@ fn code_length(source: &str, end: &str) -> Option<usize> {
 /// Returns the length of the text of a raw block.
 fn raw_length(source: &str) -> usize {
     let ends = source.match_indices("{%").map(|(at, _)| at);
-    let is_end = |at: &usize| source[at + 2..].trim_start_matches(['-', '+']).trim_start().starts_with("endraw");
+    let is_end =
+        |at: &usize| source[at + 2..].trim_start_matches(['-', '+']).trim_start().starts_with("endraw");
     ends.into_iter().find(is_end).unwrap_or(source.len())
 }
 

@@ -149,7 +149,8 @@ impl ModelSource {
         let mut config: serde_json::Map<String, serde_json::Value> = serde_json::from_str(config).ok()?;
         let named = |name: &str, template: &serde_json::Value| serde_json::json!({ "name": name, "template": template });
         let default = self.chat_template.clone().map(serde_json::Value::from);
-        let default = default.or_else(|| config.get("chat_template").filter(|value| value.is_string()).cloned());
+        let default =
+            default.or_else(|| config.get("chat_template").filter(|value| value.is_string()).cloned());
         let templates = default.iter().map(|default| named("default", default));
         let templates: Vec<_> = templates.chain([named("tool_use", &tools.as_str().into())]).collect();
         config.insert("chat_template".to_owned(), templates.into());

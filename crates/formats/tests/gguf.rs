@@ -150,6 +150,57 @@ fn the_tokenizer_encodes_and_decodes() {
 }
 
 #[test]
+fn named_chat_templates_are_a_list_as_in_a_folder() {
+    let with = |entries: &[(&'static str, Meta)]| {
+        let (mut metadata, tensors) = tiny_llama();
+        metadata.retain(|(key, _)| *key != "tokenizer.chat_template");
+        metadata.extend(entries.iter().cloned());
+        open(gguf(&metadata, &tensors)).hf_tokenizer().unwrap().1["chat_template"].clone()
+    };
+    let default = ("tokenizer.chat_template", Meta::Str("D"));
+    let tools = ("tokenizer.chat_template.tool_use", Meta::Str("T"));
+    let names = ("tokenizer.chat_templates", Meta::Strs(vec!["tool_use".to_owned()]));
+    let named = |name: &str, template: &str| json!({ "name": name, "template": template });
+    assert_eq!(
+        with(&[default.clone(), tools.clone(), names]),
+        json!([named("default", "D"), named("tool_use", "T")])
+    );
+    assert_eq!(with(&[tools]), json!([named("tool_use", "T")]));
+    assert_eq!(with(&[default]), "D");
+    assert_eq!(with(&[]), json!(null));
+    let wrong = open(tiny_with("tokenizer.chat_template.rag", Meta::U32(1))).hf_tokenizer().unwrap_err();
+    assert!(wrong.to_string().contains("tokenizer.chat_template.rag"), "{wrong}");
+}
+
+#[test]
+fn the_tokens_that_end_an_answer() {
+    let ends = |entries: &[(&'static str, Meta)]| {
+        let (mut metadata, tensors) = tiny_llama();
+        metadata.retain(|(key, _)| entries.iter().all(|(changed, _)| key != changed));
+        metadata.extend(entries.iter().cloned());
+        open(gguf(&metadata, &tensors)).hf_generation_config().unwrap()["eos_token_id"].clone()
+    };
+    let ordinary = ("tokenizer.ggml.token_type", Meta::I32s(vec![1; 8]));
+    // <|endoftext|> is a marker that ends an answer in any model of llama.cpp.
+    assert_eq!(ends(&[]), json!([2, 0]));
+    assert_eq!(ends(&[ordinary.clone()]), json!([2]));
+    let id = |which: &'static str, id: u32| (which, Meta::U32(id));
+    let named = [
+        id("tokenizer.ggml.eos_token_id", 0),
+        id("tokenizer.ggml.eot_token_id", 2),
+        id("tokenizer.ggml.eom_token_id", 7),
+        ordinary,
+    ];
+    assert_eq!(ends(&named), json!([0, 2, 7]));
+    let tokens = ["<|return|>", "<|call|>", "<|end|>", "a", "b", "ab", "Ġ", "<think>"];
+    let harmony = ("tokenizer.ggml.tokens", Meta::Strs(tokens.map(str::to_owned).to_vec()));
+    assert_eq!(ends(&[harmony, id("tokenizer.ggml.eos_token_id", 0)]), json!([0, 1]));
+    let far =
+        open(tiny_with("tokenizer.ggml.eot_token_id", Meta::U32(99))).hf_generation_config().unwrap_err();
+    assert!(far.to_string().contains("eot_token_id"), "{far}");
+}
+
+#[test]
 fn the_begin_token_comes_first_where_the_file_wants_it() {
     let model = open(tiny_with("tokenizer.ggml.add_bos_token", Meta::Bool(true)));
     let (tokenizer, config) = model.hf_tokenizer().unwrap();

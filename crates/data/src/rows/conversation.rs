@@ -180,7 +180,9 @@ fn is_masked(name: &str, turn: &Map<String, Value>) -> Result<bool, DataError> {
     match turn.get("train_detail").filter(|detail| detail.as_array().is_none_or(|list| !list.is_empty())) {
         None | Some(Value::Null) => Ok(masked),
         Some(_) => Err(bad(
-            format!("{name}.train_detail sets which characters of a turn are learnt; a turn is learnt whole or not"),
+            format!(
+                "{name}.train_detail sets which characters of a turn are learnt; a turn is learnt whole or not"
+            ),
             "remove it, and write \"train\": false where a turn is not learnt",
         )),
     }
@@ -209,9 +211,7 @@ fn from_openai(name: &str, item: &Value) -> Result<Message, DataError> {
     };
     let message = match item.get("content") {
         // An assistant's turn that only calls a tool has no content.
-        None | Some(Value::Null) if calls => {
-            Message { content_is_none: true, ..Message::new(role, "") }
-        }
+        None | Some(Value::Null) if calls => Message { content_is_none: true, ..Message::new(role, "") },
         None => return Err(bad(format!("{name} has no content"), HELP)),
         Some(Value::Array(parts)) => Message::new(role, join(&format!("{name}.content"), parts)?),
         Some(content) => Message::new(role, string(&format!("{name}.content"), content)?),

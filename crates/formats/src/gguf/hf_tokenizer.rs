@@ -150,7 +150,8 @@ impl<R: ReadAt> Gguf<R> {
     /// When the file holds no vocabulary or an inconsistent one.
     pub fn hf_generation_config(&self) -> Result<Value, FormatError> {
         let vocabulary = Vocabulary::read(self)?;
-        let mut ends: Vec<usize> = [vocabulary.eos, vocabulary.eot, vocabulary.eom].into_iter().flatten().collect();
+        let mut ends: Vec<usize> =
+            [vocabulary.eos, vocabulary.eot, vocabulary.eom].into_iter().flatten().collect();
         let has = |text: &str| vocabulary.tokens.iter().any(|token| token == text);
         // gpt-oss ends a message, not an answer, with <|end|>.
         let goes_on = |token: &str| token == "<|end|>" && has("<|return|>") && has("<|call|>");
@@ -161,7 +162,12 @@ impl<R: ReadAt> Gguf<R> {
             }
         }
         let mut seen = Vec::with_capacity(ends.len());
-        ends.retain(|id| !seen.contains(id) && { seen.push(*id); true });
+        ends.retain(|id| {
+            !seen.contains(id) && {
+                seen.push(*id);
+                true
+            }
+        });
         Ok(json!({ "bos_token_id": vocabulary.bos, "eos_token_id": ends, "pad_token_id": vocabulary.pad }))
     }
 
