@@ -35,7 +35,7 @@ const CLOSE: char = '\u{FDD4}';
 
 /// Whether a text has one of the characters that are reserved for marks.
 pub(crate) fn has_marks(text: &str) -> bool {
-    text.contains(|letter: char| ('\u{FDD0}'..='\u{FDD4}').contains(&letter))
+    !text.is_ascii() && text.contains(|letter: char| ('\u{FDD0}'..='\u{FDD4}').contains(&letter))
 }
 
 /// A message as a template sees it: a map that knows its place in the conversation.
@@ -116,7 +116,8 @@ pub(crate) fn instrument(source: &str) -> Instrumented {
         generates: false,
     };
     let mut open: Vec<Block> = Vec::new();
-    let mut loops = 0;
+    // What each loop assigns.
+    let mut loops: Vec<String> = Vec::new();
     let mut rest = source;
     while !rest.is_empty() {
         let (piece, after) = rest.split_at(piece_length(rest));
@@ -139,10 +140,10 @@ pub(crate) fn instrument(source: &str) -> Instrumented {
             }
             "for" => {
                 let captured = open.iter().any(|block| !matches!(block, Block::Loop(_)));
-                let names = targets(tag.rest);
-                behind = Some(format!("{TURN}({loops}, {captured}{names})"));
-                open.push(Block::Loop(loops));
-                loops += 1;
+                let (number, names) = (loops.len() as u32, targets(tag.rest));
+                behind = Some(format!("{TURN}({number}, {captured}{names})"));
+                open.push(Block::Loop(number));
+                loops.push(names);
             }
             "endfor" => {
                 if let Some(Block::Loop(number)) = close(&mut open, |block| matches!(block, Block::Loop(_))) {
@@ -152,6 +153,14 @@ pub(crate) fn instrument(source: &str) -> Instrumented {
             "macro" | "call" | "filter" => open.push(Block::Captured),
             "set" if !tag.rest.contains('=') => open.push(Block::Captured),
             "set" if open.contains(&Block::Generation) => plain = tag.reading_namespace(),
+            // A loop over numbers takes each message by its number.
+            "set" => {
+                if let Some(Block::Loop(number)) = open.last()
+                    && let Some(name) = loops.get(*number as usize).and_then(|names| taken(tag.rest, names))
+                {
+                    behind = Some(format!("{TURN}({number}, false, {name})"));
+                }
+            }
             "endmacro" | "endcall" | "endfilter" | "endset" => {
                 close(&mut open, |block| block == Block::Captured);
             }
@@ -237,6 +246,15 @@ fn targets(rest: &str) -> String {
     };
     let names = rest[..at].split([',', '(', ')']).map(str::trim).filter(is_name);
     names.map(|name| format!(", {name}")).collect()
+}
+
+/// Returns the name that `set` gives to an item of a list, `name = list[number]`, whose number is what a loop assigns.
+fn taken<'s>(rest: &'s str, assigned: &str) -> Option<&'s str> {
+    let (name, value) = rest.split_once('=')?;
+    let (list, number) = value.trim().strip_suffix(']')?.split_once('[')?;
+    let is_name = |text: &str| text.chars().all(|letter| letter.is_alphanumeric() || letter == '_');
+    let is_assigned = !assigned.is_empty() && assigned == format!(", {}", number.trim());
+    (is_assigned && is_name(list.trim()) && is_name(name.trim())).then(|| name.trim())
 }
 
 /// Returns the length of the first piece of a source: text up to a tag, or a tag, an expression or a comment whole.

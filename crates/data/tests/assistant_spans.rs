@@ -334,7 +334,7 @@ fn masking_takes_time_in_proportion_to_the_turns() {
     let tokenizer = with(SMOLLM2);
     let turn = |at: usize| {
         let words = format!("The number is {at}, and the river is the capital of the town.");
-        if at % 2 == 0 { user(&words) } else { assistant(&words) }
+        if at.is_multiple_of(2) { user(&words) } else { assistant(&words) }
     };
     let row = Row::Conversation((0..300).map(turn).collect::<Vec<_>>().into());
     let time = |assistant_only_loss: bool| {
@@ -353,10 +353,19 @@ fn masking_takes_time_in_proportion_to_the_turns() {
 }
 
 #[test]
+fn a_loop_over_the_numbers_of_the_messages() {
+    let template = "{% for i in range(messages | length) %}\n{% set m = messages[i] -%}\n{{ m.role }}: {{ m.content }}\n{% endfor %}{% if add_generation_prompt %}assistant: <think>{% endif %}";
+    let turn = |at: usize| if at.is_multiple_of(2) { user("x") } else { assistant("town") };
+    let tokenizer = with(template);
+    assert_eq!(of(&tokenizer, (0..800).map(turn).collect()).len(), 400);
+    assert_eq!(of(&tokenizer, vec![user("x"), assistant("a<"), user("y")]), ["a<\n"]);
+}
+
+#[test]
 fn many_turns_of_a_template_that_writes_none_of_them_in_a_loop() {
     let template = "{% for i in range(messages | length) %}{{ messages[i].role }}: {{ messages[i].content }}\n{% endfor %}{% if add_generation_prompt %}assistant: {% endif %}";
     let tokenizer = with(template);
-    let turn = |at: usize| if at % 2 == 0 { user("x") } else { assistant("town") };
+    let turn = |at: usize| if at.is_multiple_of(2) { user("x") } else { assistant("town") };
     let few = (0..6).map(turn).collect::<Vec<_>>();
     assert_eq!(of(&tokenizer, few), [" town\n"; 3]);
     let many = Conversation::from((0..2000).map(turn).collect::<Vec<_>>());

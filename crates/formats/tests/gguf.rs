@@ -183,7 +183,7 @@ fn the_tokens_that_end_an_answer() {
     let ordinary = ("tokenizer.ggml.token_type", Meta::I32s(vec![1; 8]));
     // <|endoftext|> is a marker that ends an answer in any model of llama.cpp.
     assert_eq!(ends(&[]), json!([2, 0]));
-    assert_eq!(ends(&[ordinary.clone()]), json!([2]));
+    assert_eq!(ends(std::slice::from_ref(&ordinary)), json!([2]));
     let id = |which: &'static str, id: u32| (which, Meta::U32(id));
     let named = [
         id("tokenizer.ggml.eos_token_id", 0),
