@@ -5,7 +5,7 @@ mod common;
 use common::{Meta, Tensor, f32_tensor, gguf, tiny_llama};
 use lorelei_formats::config::ModelConfig;
 use lorelei_formats::gguf::{GgmlType, Gguf, GgufArray, GgufModel, GgufValue};
-use lorelei_formats::{Dtype, ErrorKind, Place, StoredDtype, TensorSource};
+use lorelei_formats::{Dtype, ErrorKind, ModelSource, Place, StoredDtype, TensorSource};
 use proptest::prelude::*;
 use serde_json::json;
 use tokenizers::Tokenizer;
@@ -198,6 +198,30 @@ fn the_tokens_that_end_an_answer() {
     let far =
         open(tiny_with("tokenizer.ggml.eot_token_id", Meta::U32(99))).hf_generation_config().unwrap_err();
     assert!(far.to_string().contains("eot_token_id"), "{far}");
+}
+
+#[test]
+fn what_ends_an_answer_goes_with_a_converted_model() {
+    let source = ModelSource::from_gguf(tiny(), "tiny.gguf").unwrap();
+    let files = source.companions("float32").unwrap();
+    let file = |files: &[(String, Vec<u8>)], name: &str| -> serde_json::Value {
+        let (_, bytes) = files.iter().find(|(file, _)| file == name).unwrap();
+        serde_json::from_slice(bytes).unwrap()
+    };
+    assert_eq!(file(&files, "generation_config.json")["eos_token_id"], json!([2, 0]));
+    // Templates that have files of their own stand in the config where one of them is for tools.
+    let source = ModelSource {
+        special_tokens_map: Some("{\"eos_token\": \"<|im_end|>\"}".into()),
+        chat_template: Some("D".into()),
+        tool_use_template: Some("T".into()),
+        ..source
+    };
+    let files = source.companions("float32").unwrap();
+    let templates = &file(&files, "tokenizer_config.json")["chat_template"];
+    let named = |name: &str, template: &str| json!({ "name": name, "template": template });
+    assert_eq!(*templates, json!([named("default", "D"), named("tool_use", "T")]));
+    assert_eq!(file(&files, "special_tokens_map.json")["eos_token"], "<|im_end|>");
+    assert!(files.iter().all(|(name, _)| name != "chat_template.jinja"));
 }
 
 #[test]
