@@ -38,7 +38,7 @@ pub fn fetch(name: &str) -> Result<PathBuf> {
             })?;
         }
     }
-    for optional in ModelSource::OPTIONAL {
+    for optional in ModelSource::OPTIONAL.into_iter().chain([ModelSource::TOOL_USE]) {
         let _ = repo.get(optional);
     }
     Ok(config.parent().map(Path::to_owned).unwrap_or_default())

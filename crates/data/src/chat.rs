@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use minijinja::syntax::SyntaxConfig;
-use minijinja::value::Kwargs;
-use minijinja::{Environment, Error, ErrorKind, State, Value};
+use minijinja::{Environment, Error, ErrorKind, Value};
 use serde_json::{Map, Value as Json};
 
 use crate::clock;
 use crate::error::{DataError, DataErrorKind};
 use crate::python_json::tojson;
-use crate::tokenizer_config::TokenizerConfig;
+use crate::template_changes::calls;
+use crate::template_marks::{self, Turn};
 
 /// One turn of a conversation.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -20,26 +20,39 @@ pub struct Message {
     pub role: String,
     /// The text of the turn.
     pub content: String,
+    /// Whether the turn has no text at all (`"content": null`), as one that only calls tools: a template that asks for it sees none.
+    pub content_is_none: bool,
     /// Other fields that the template may read: `tool_calls`, `name`, `reasoning_content`, ...
     pub fields: Map<String, Json>,
+    /// Whether the turn is not to be learnt (`"weight": 0`, `"train": false`).
+    pub masked: bool,
 }
 
 impl Message {
     /// Creates a turn of `role` with the text `content`.
     pub fn new(role: impl Into<String>, content: impl Into<String>) -> Self {
-        Self { role: role.into(), content: content.into(), fields: Map::new() }
+        Self { role: role.into(), content: content.into(), ..Self::default() }
     }
 
-    fn value(&self) -> Value {
-        let own =
-            [("role", Value::from(self.role.as_str())), ("content", Value::from(self.content.as_str()))];
+    /// Returns the message as a template sees it. `none_content` is the value of a content that is none.
+    fn value(&self, index: usize, none_content: &Value) -> Value {
+        let content = match self.content_is_none {
+            true => none_content.clone(),
+            false => Value::from(self.content.as_str()),
+        };
+        let own = [("role", Value::from(self.role.as_str())), ("content", content)];
         let more = self.fields.iter().map(|(name, value)| (name.as_str(), of_json(value)));
         // Transformers passes a thought under the name that templates read and under gpt-oss's, whatever its name in the data is.
         let thought = REASONING_FIELDS.iter().find_map(|name| self.fields.get(*name)).map(of_json);
         let first = thought.iter().map(|thought| ("thinking", thought.clone()));
         let last = thought.iter().map(|thought| ("reasoning_content", thought.clone()));
         let pairs: Vec<_> = first.chain(own).chain(more).chain(last).collect();
-        Value::from_pairs(pairs)
+        Value::from_object(Turn { index, fields: Value::from_pairs(pairs) })
+    }
+
+    /// The thought that precedes the text, where it is a field of its own.
+    pub(crate) fn reasoning(&self) -> Option<&str> {
+        REASONING_FIELDS.iter().find_map(|name| self.fields.get(*name)?.as_str())
     }
 }
 
@@ -70,6 +83,28 @@ impl Conversation {
     pub(crate) fn size(&self) -> usize {
         self.messages.iter().map(|message| message.content.len()).sum()
     }
+
+    /// Whether a text of it has a character that marks use.
+    fn has_marks(&self) -> bool {
+        let fields = |message: &Message| message.fields.values().any(json_has_marks);
+        self.messages.iter().any(|message| {
+            template_marks::has_marks(&message.content)
+                || template_marks::has_marks(&message.role)
+                || fields(message)
+        }) || self.tools.as_ref().is_some_and(json_has_marks)
+            || self.variables.values().any(json_has_marks)
+    }
+}
+
+fn json_has_marks(value: &Json) -> bool {
+    match value {
+        Json::String(text) => template_marks::has_marks(text),
+        Json::Array(items) => items.iter().any(json_has_marks),
+        Json::Object(fields) => {
+            fields.iter().any(|(name, value)| template_marks::has_marks(name) || json_has_marks(value))
+        }
+        Json::Null | Json::Bool(_) | Json::Number(_) => false,
+    }
 }
 
 /// A rendered conversation.
@@ -79,6 +114,9 @@ pub(crate) struct Rendered {
     pub(crate) text: String,
     /// Bytes of the text that `{% generation %}` marks; `None` where the template has no such block.
     pub(crate) generated: Option<Vec<Range<usize>>>,
+    /// Bytes of each message's turn, from its header to its end token; `None` where the template does not write it in one piece, or in a loop over
+    /// the messages.
+    pub(crate) turns: Vec<Option<Range<usize>>>,
 }
 
 /// Limit of one rendering: about as many template instructions, and 64 bytes of text for each. Transformers' longest templates take a few thousand
@@ -86,6 +124,9 @@ pub(crate) struct Rendered {
 const FUEL: u64 = 2_000_000;
 
 const NAME: &str = "chat_template";
+
+/// Name of the same template with calls that mark the turns.
+const MARKED: &str = "marked_chat_template";
 
 /// The ChatML template, for a model that has none. A turn ends with the model's own end token where it has one, so that generation stops there.
 pub(crate) const DEFAULT_TEMPLATE: &str = "\
@@ -102,44 +143,50 @@ pub(crate) struct ChatTemplate {
     environment: Environment<'static>,
     variables: BTreeMap<String, Value>,
     /// Whether it has `{% generation %}` blocks.
-    marks: bool,
+    generates: bool,
+    /// Whether there is a form of it that marks the turns.
+    marks_turns: bool,
+    /// Value of a content that is none: none where the template asks for it, else an empty text, which no template takes for a word.
+    none_content: Value,
 }
 
 impl ChatTemplate {
-    /// Compiles `source`, which sees the config's special tokens by name and, with `adds_bos`, a variable of that name. `{% generation %}` blocks
+    /// Compiles `source`, which sees the special tokens by name and, with `adds_bos`, a variable of that name. `{% generation %}` blocks
     /// become calls of a function that marks the rendered text of the block. So white space and scopes are the same as in Transformers, where the
     /// block is a call, too.
-    pub(crate) fn compile(source: &str, config: &TokenizerConfig, adds_bos: bool) -> Result<Self, DataError> {
+    pub(crate) fn compile(
+        source: &str,
+        special_tokens: &BTreeMap<String, String>,
+        adds_bos: bool,
+    ) -> Result<Self, DataError> {
         let mut environment = Environment::new();
         let whitespace = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
         environment.set_syntax(whitespace.map_err(|error| template_error(&error))?);
         environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
         environment.set_fuel(Some(FUEL));
         environment.add_filter("tojson", tojson);
+        // In Python, none is not iterable, and what is undefined is.
+        environment.add_test("iterable", |value: &Value| !value.is_none() && value.try_iter().is_ok());
         environment.add_function("raise_exception", |message: String| -> Result<Value, Error> {
             Err(Error::new(ErrorKind::InvalidOperation, message).with_source(Raised))
         });
-        environment.add_function(GENERATION, |state: &mut State, options: Kwargs| -> Result<Value, Error> {
-            let caller: Value = options.get("caller")?;
-            let text = caller.call(state, &[])?;
-            Ok(Value::from_safe_string(format!("{BEGIN}{text}{END}")))
-        });
+        template_marks::add_functions(&mut environment);
         // Jinja2 does so with every template.
         let source = source.replace("\r\n", "\n").replace('\r', "\n");
-        let (source, marks) = with_generation_calls(&source);
-        environment.add_template_owned(NAME, source).map_err(|error| template_error(&error))?;
-        let mut variables: BTreeMap<String, Value> = config
-            .special_tokens
-            .iter()
-            .map(|(name, token)| (name.clone(), Value::from(token.as_str())))
-            .collect();
+        let none_content = if asks_for_none(&source) { Value::from(()) } else { Value::from("") };
+        let instrumented = template_marks::instrument(&source);
+        environment.add_template_owned(NAME, instrumented.plain).map_err(|error| template_error(&error))?;
+        let marks_turns = environment.add_template_owned(MARKED, instrumented.marked).is_ok();
+        let mut variables: BTreeMap<String, Value> =
+            special_tokens.iter().map(|(name, token)| (name.clone(), Value::from(token.as_str()))).collect();
         // Transformers always passes these, so a template may test them without `is defined`.
         variables.insert("tools".to_owned(), Value::from(()));
         variables.insert("documents".to_owned(), Value::from(()));
         if adds_bos {
             variables.insert("adds_bos".to_owned(), Value::from(true));
         }
-        let template = Self { environment, variables, marks };
+        let generates = instrumented.generates;
+        let template = Self { environment, variables, generates, marks_turns, none_content };
         Ok(match clock::now() {
             Some(now) => template.with_now(now),
             None => template,
@@ -161,26 +208,93 @@ impl ChatTemplate {
         conversation: &Conversation,
         turns: usize,
         add_generation_prompt: bool,
-    ) -> Result<Rendered, DataError> {
-        let mut context = self.variables.clone();
-        let variables = conversation.variables.iter();
-        context.extend(variables.map(|(name, value)| (name.clone(), of_json(value))));
-        if let Some(tools) = &conversation.tools {
-            context.insert("tools".to_owned(), of_json(tools));
-        }
-        let messages: Vec<Value> = conversation.messages.iter().take(turns).map(Message::value).collect();
-        context.insert("messages".to_owned(), Value::from(messages));
-        context.insert("add_generation_prompt".to_owned(), Value::from(add_generation_prompt));
-        let text = self
-            .environment
-            .get_template(NAME)
-            .and_then(|template| template.render(Value::from(context)))
-            .map_err(|error| template_error(&error))?;
-        Ok(match self.marks {
-            true => without_marks(&text),
-            false => Rendered { text, generated: None },
+    ) -> Result<String, DataError> {
+        let text = self.run(NAME, conversation, turns, add_generation_prompt)?;
+        Ok(match self.generates {
+            true => template_marks::read(&text, 0).text,
+            false => text,
         })
     }
+
+    /// Renders a whole conversation, and finds the text of its turns.
+    pub(crate) fn render_marked(&self, conversation: &Conversation) -> Result<Rendered, DataError> {
+        let count = conversation.messages.len();
+        // A text with the characters of the marks is only rendered.
+        let can_mark = self.marks_turns && !conversation.has_marks();
+        let marked = can_mark.then(|| self.run(MARKED, conversation, count, false)).transpose();
+        // The marked form needs a little more fuel than the template itself, which must decide alone.
+        if let Ok(Some(marked)) = marked {
+            let found = template_marks::read(&marked, count);
+            if !found.captured || self.render(conversation, count, false)? == found.text {
+                let generated = self.generates.then_some(found.generated);
+                return Ok(Rendered { text: found.text, generated, turns: found.turns });
+            }
+        }
+        if self.generates && conversation.has_marks() {
+            return Err(DataError::new(
+                DataErrorKind::BadRow,
+                "the conversation has one of the characters U+FDD0 to U+FDD4, which mark what is learnt in the template's output",
+                "remove them: Unicode reserves them for use inside programs",
+            ));
+        }
+        let text = self.run(NAME, conversation, count, false)?;
+        let turns = vec![None; count];
+        Ok(match self.generates {
+            false => Rendered { text, generated: None, turns },
+            true => {
+                let found = template_marks::read(&text, 0);
+                Rendered { text: found.text, generated: Some(found.generated), turns }
+            }
+        })
+    }
+
+    fn run(
+        &self,
+        name: &str,
+        conversation: &Conversation,
+        turns: usize,
+        add_generation_prompt: bool,
+    ) -> Result<String, DataError> {
+        let render = |none_content: &Value| {
+            let mut context = self.variables.clone();
+            let variables = conversation.variables.iter();
+            context.extend(variables.map(|(name, value)| (name.clone(), of_json(value))));
+            if let Some(tools) = &conversation.tools {
+                context.insert("tools".to_owned(), of_json(tools));
+            }
+            let messages = conversation.messages.iter().take(turns).enumerate();
+            let messages: Vec<Value> =
+                messages.map(|(index, message)| message.value(index, none_content)).collect();
+            context.insert("messages".to_owned(), Value::from(messages));
+            context.insert("add_generation_prompt".to_owned(), Value::from(add_generation_prompt));
+            let template = self.environment.get_template(name)?;
+            template.render(Value::from(context))
+        };
+        let rendered = render(&self.none_content).or_else(|error| {
+            // A template may ask for none in one place and take a text for granted in another.
+            let is_none = |message: &&Message| message.content_is_none;
+            let without_text: Vec<&Message> =
+                conversation.messages.iter().take(turns).filter(is_none).collect();
+            if !self.none_content.is_none() || without_text.is_empty() {
+                return Err(error);
+            }
+            let mut names = without_text.iter().flat_map(|message| calls(message));
+            match render(&Value::from("")) {
+                Ok(text) if names.all(|name| text.contains(name)) => Ok(text),
+                _ => Err(error),
+            }
+        });
+        rendered.map_err(|error| template_error(&error))
+    }
+}
+
+/// Whether a template asks whether a message's content is none.
+fn asks_for_none(source: &str) -> bool {
+    const QUESTIONS: [&str; 5] = ["is none", "is not none", "is None", "== none", "!= none"];
+    source.match_indices("content").any(|(at, word)| {
+        let rest = source[at + word.len()..].trim_start_matches(['\'', '"', ']', ')', ' ']);
+        QUESTIONS.iter().any(|question| rest.starts_with(question))
+    })
 }
 
 /// Converts JSON to the value that a template sees.
@@ -228,65 +342,4 @@ fn template_error(error: &Error) -> DataError {
         _ => (format!("the chat template{line}: {detail}"), "correct the template, or give another one"),
     };
     DataError::new(DataErrorKind::Template, problem, help)
-}
-
-/// Name of the function that marks the assistant's text in a template.
-const GENERATION: &str = "lorelei_generation";
-
-/// Marks around the rendered text of a `{% generation %}` block. No text has these two characters: Unicode reserves them for use inside a program.
-const BEGIN: char = '\u{FDD0}';
-const END: char = '\u{FDD1}';
-
-/// Removes the marks from a rendering and returns their places. A block inside a block is a part of it.
-fn without_marks(marked: &str) -> Rendered {
-    let mut text = String::with_capacity(marked.len());
-    let mut generated: Vec<Range<usize>> = Vec::new();
-    let (mut depth, mut start) = (0usize, 0);
-    for piece in marked.split_inclusive([BEGIN, END]) {
-        let Some(words) = piece.strip_suffix(BEGIN) else {
-            match piece.strip_suffix(END) {
-                Some(words) => {
-                    text.push_str(words);
-                    depth = depth.saturating_sub(1);
-                    if depth == 0 && start < text.len() {
-                        generated.push(start..text.len());
-                    }
-                }
-                None => text.push_str(piece),
-            }
-            continue;
-        };
-        text.push_str(words);
-        if depth == 0 {
-            start = text.len();
-        }
-        depth += 1;
-    }
-    Rendered { text, generated: Some(generated) }
-}
-
-/// Writes `{% generation %}` as a `{% call %}` and its end as `endcall`. Returns whether there was one.
-fn with_generation_calls(source: &str) -> (String, bool) {
-    let mut out = String::with_capacity(source.len());
-    let mut rest = source;
-    let mut found = false;
-    while let Some(at) = rest.find("{%") {
-        let inside = &rest[at + 2..];
-        let tag = inside.trim_start_matches(['-', '+']).trim_start();
-        let word = tag.split(|letter: char| !(letter.is_alphanumeric() || letter == '_')).next();
-        let lead = inside.len() - tag.len();
-        out.push_str(&rest[..at + 2 + lead]);
-        match word {
-            Some("generation") => out.push_str(&format!("call {GENERATION}()")),
-            Some("endgeneration") => out.push_str("endcall"),
-            _ => {
-                rest = tag;
-                continue;
-            }
-        }
-        found = true;
-        rest = &tag[word.map_or(0, str::len)..];
-    }
-    out.push_str(rest);
-    (out, found)
 }

@@ -4,11 +4,13 @@ use std::ops::Range;
 
 use lorelei_recipe::{DataSection, TruncationSide};
 
+use crate::assistant_spans::AssistantSpans;
 use crate::chat::{Conversation, Rendered};
 use crate::error::{DataError, DataErrorKind};
 use crate::example::{Example, IGNORE_INDEX};
 use crate::labels::Labels;
 use crate::rows::Row;
+use crate::template_changes::TemplateChanges;
 use crate::tokenizer::Tokenizer;
 
 /// Maximum number of special tokens that a tokenizer puts around a text.
@@ -21,6 +23,15 @@ pub(crate) struct Fitted {
     pub(crate) was_cut: bool,
     /// Number of targets before the cut.
     pub(crate) num_targets: usize,
+}
+
+/// A row's example, and what is to be said of it.
+pub(crate) struct EncodedRow {
+    pub(crate) fitted: Fitted,
+    /// Whether the row is text that is learnt up to its last token, or a turn's, and no end token is learnt there.
+    pub(crate) lacks_end: bool,
+    /// What the chat template did to the row's conversation.
+    pub(crate) changes: TemplateChanges,
 }
 
 /// Encodes rows with one tokenizer.
@@ -78,36 +89,54 @@ impl<'t> Encoder<'t> {
     /// - Conversation: it is rendered by the chat template. The bytes that `{% generation %}` marks are learnt where the template has such blocks.
     ///   Else each assistant turn is learnt from the end of its generation prompt to the end of the turn, its end token included. Everything is
     ///   learnt with `assistant_only_loss = false`. If the first turns are a prompt, everything after them is learnt (`completion_only_loss`).
+    ///   Turns with `weight = 0` or `train = false` are never learnt.
     /// - Tokens: they are taken unchanged.
     ///
     /// A token id or label outside the vocabulary and a row without tokens are errors. The caller has to check whether anything is left to learn
     /// ([`Example::num_targets`]).
     pub fn encode(&self, row: &Row) -> Result<Example, DataError> {
-        Ok(self.fit(row)?.example)
+        Ok(self.fit(row)?.fitted.example)
     }
 
     /// Like [`Self::encode`], but also returns whether the row was cut.
-    pub(crate) fn fit(&self, row: &Row) -> Result<Fitted, DataError> {
+    pub(crate) fn fit(&self, row: &Row) -> Result<EncodedRow, DataError> {
         if let Some(labels) = self.labels {
             let fitted = labels.encode(row, self.tokenizer, self.max_length, self.truncation_side)?;
             self.check_ids(&fitted.example)?;
-            return Ok(fitted);
+            return Ok(EncodedRow { fitted, lacks_end: false, changes: TemplateChanges::default() });
         }
-        let mut example = self.encode_whole(row)?;
+        let (mut example, changes) = self.encode_whole(row)?;
         let num_targets = example.num_targets();
         let was_cut = example.input_ids.len() > self.max_length;
         example.truncate(self.max_length, self.truncation_side);
-        Ok(Fitted { example, was_cut, num_targets })
+        let lacks_end = self.lacks_end(&example);
+        Ok(EncodedRow { fitted: Fitted { example, was_cut, num_targets }, lacks_end, changes })
     }
 
-    fn encode_whole(&self, row: &Row) -> Result<Example, DataError> {
+    /// Whether the last stretch that is learnt has no token that ends an answer.
+    fn lacks_end(&self, example: &Example) -> bool {
+        let ends = self.tokenizer.stop_ids();
+        let labels = example.labels().iter().rev();
+        let mut stretch = labels
+            .skip_while(|label| **label == IGNORE_INDEX)
+            .take_while(|label| **label != IGNORE_INDEX)
+            .peekable();
+        stretch.peek().is_some() && !stretch.any(|label| ends.iter().any(|end| i64::from(*end) == *label))
+    }
+
+    fn encode_whole(&self, row: &Row) -> Result<(Example, TemplateChanges), DataError> {
+        let mut changes = TemplateChanges::default();
         let example = match row {
             Row::Text(text) | Row::Stream { text, .. } | Row::Labelled { text, text_pair: None, .. } => {
                 self.text(text)?
             }
             Row::Labelled { text, text_pair: Some(pair), .. } => self.text(&format!("{text}\n{pair}"))?,
             Row::PromptCompletion { prompt, completion } => self.prompt_completion(prompt, completion)?,
-            Row::Conversation(conversation) => self.conversation(conversation)?,
+            Row::Conversation(conversation) => {
+                let rendered = self.tokenizer.render_marked(conversation)?;
+                changes = TemplateChanges::of(conversation, &rendered.text);
+                self.conversation(conversation, &rendered)?
+            }
             Row::Tokens { input_ids, labels } => Example::tokens(input_ids.clone(), labels.clone()),
             Row::Words { words, .. } => self.text(&words.join(" "))?,
         };
@@ -115,7 +144,7 @@ impl<'t> Encoder<'t> {
             return Err(empty());
         }
         self.check_vocabulary(&example)?;
-        Ok(example)
+        Ok((example, changes))
     }
 
     fn check_vocabulary(&self, example: &Example) -> Result<(), DataError> {
@@ -199,9 +228,8 @@ impl<'t> Encoder<'t> {
         Ok(Example::learnt_from(ids, if self.completion_only_loss { prompt_ids.len() } else { 0 }))
     }
 
-    fn conversation(&self, conversation: &Conversation) -> Result<Example, DataError> {
-        let rendered = self.tokenizer.render(conversation, conversation.messages.len(), false)?;
-        let learnt = self.learnt_spans(conversation, &rendered)?;
+    fn conversation(&self, conversation: &Conversation, rendered: &Rendered) -> Result<Example, DataError> {
+        let learnt = self.learnt_spans(conversation, rendered)?;
         let (ids, offsets) = self.tokenizer.encode_with_offsets(&rendered.text)?;
         let mut labels = Vec::with_capacity(ids.len());
         let mut done = 0;
@@ -209,105 +237,31 @@ impl<'t> Encoder<'t> {
             // A token of only spaces may have an empty range. It stands for the bytes before it.
             let range = if offset.is_empty() { done.min(offset.start)..offset.end } else { offset.clone() };
             done = done.max(offset.end);
-            labels.push(if learnt.iter().any(|span| overlap(span, &range)) {
-                i64::from(id)
-            } else {
-                IGNORE_INDEX
-            });
+            // The spans are in order.
+            let first = learnt.partition_point(|span| span.end <= range.start);
+            let is_learnt = learnt.get(first).is_some_and(|span| overlap(span, &range));
+            labels.push(if is_learnt { i64::from(id) } else { IGNORE_INDEX });
         }
         Ok(Example::tokens(ids, labels))
     }
 
-    /// Returns the byte ranges of the rendered text that are learnt.
+    /// Returns the byte ranges of the rendered text that are learnt, in order.
     fn learnt_spans(
         &self,
         conversation: &Conversation,
         rendered: &Rendered,
     ) -> Result<Vec<Range<usize>>, DataError> {
-        let all = rendered.text.len();
-        match conversation.given {
-            0 if !self.assistant_only_loss => Ok(std::iter::once(0..all).collect()),
-            0 => match &rendered.generated {
-                Some(generated) => Ok(generated.clone()),
-                None => self.assistant_spans(conversation, &rendered.text),
-            },
-            _ if !self.completion_only_loss => Ok(std::iter::once(0..all).collect()),
-            given => {
-                // A prompt that ends in the assistant's own words is continued without a new turn.
-                let last = conversation.messages.get(given - 1);
-                let goes_on = last.is_some_and(|message| message.role == "assistant");
-                let prompt = self.tokenizer.render(conversation, given, !goes_on)?.text;
-                if !rendered.text.starts_with(&prompt) {
-                    return Err(hidden("the completion", "the prompt"));
-                }
-                Ok(std::iter::once(prompt.len()..all).collect())
-            }
-        }
-    }
-
-    /// Returns the byte ranges of `text`, the whole rendering, that the assistant is to write.
-    fn assistant_spans(
-        &self,
-        conversation: &Conversation,
-        text: &str,
-    ) -> Result<Vec<Range<usize>>, DataError> {
-        let mut spans = Vec::new();
-        for (index, message) in conversation.messages.iter().enumerate() {
-            if message.role != "assistant" {
-                continue;
-            }
-            let render = |turns, prompt| Ok(self.tokenizer.render(conversation, turns, prompt)?.text);
-            let prompt: String = render(index, true)?;
-            let through = if index + 1 == conversation.messages.len() {
-                text.to_owned()
-            } else {
-                render(index + 1, false)?
-            };
-            let span = span(text, &prompt, &through, &message.content);
-            spans.push(span.ok_or_else(|| hidden(&format!("messages[{index}]"), "its generation prompt"))?);
-        }
+        let spans = AssistantSpans::new(self.tokenizer, conversation, rendered);
+        let mut spans = match (conversation.given, &rendered.generated) {
+            (0, _) if !self.assistant_only_loss => spans.all_from(0),
+            (0, Some(generated)) => spans.generated(generated),
+            (0, None) => spans.of_assistant(),
+            _ if !self.completion_only_loss => spans.all_from(0),
+            _ => spans.after_prompt(),
+        }?;
+        spans.sort_by_key(|span| (span.start, span.end));
         Ok(spans)
     }
-}
-
-fn hidden(what: &str, after: &str) -> DataError {
-    DataError::new(
-        DataErrorKind::Template,
-        format!(
-            "the chat template writes {what} otherwise in the whole conversation than as the last turn after {after}, \
-             so the assistant's words cannot be told from the rest"
-        ),
-        "use a template with {% generation %} or one that renders turn by turn, or rows with prompt and completion",
-    )
-}
-
-/// Finds a turn in `text`. `prompt` is the rendering up to the turn's generation prompt, `through` the rendering that ends with the turn.
-fn span(text: &str, prompt: &str, through: &str, content: &str) -> Option<Range<usize>> {
-    let turn = through.strip_prefix(prompt)?;
-    let rest = text.strip_prefix(prompt)?;
-    if rest.starts_with(turn) {
-        return Some(prompt.len()..through.len());
-    }
-    // Some templates write more in the last turn, such as a thought before its words. The rest of it that is found here is its end.
-    let contents = [content, content.trim()].into_iter().filter(|content| !content.is_empty());
-    let tail = match content.is_empty() {
-        // The turn is only a tool call.
-        true => 0,
-        false => {
-            contents.clone().find_map(|content| Some(turn.len() - turn.rfind(content)? - content.len()))?
-        }
-    };
-    let end = turn.char_indices().map(|(at, _)| &turn[at..]).find(|end| rest.starts_with(end));
-    if let Some(end) = end.filter(|end| end.len() > tail) {
-        return Some(prompt.len()..prompt.len() + end.len());
-    }
-    // Other templates write it elsewhere: search the words and the text after them.
-    contents.into_iter().find_map(|content| {
-        let after = turn.rfind(content)? + content.len();
-        let tail = &turn[after..];
-        let found = rest.find(&format!("{content}{tail}"))?;
-        Some(prompt.len()..prompt.len() + found + content.len() + tail.len())
-    })
 }
 
 fn overlap(span: &Range<usize>, token: &Range<usize>) -> bool {

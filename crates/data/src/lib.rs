@@ -5,10 +5,12 @@
 //! model's chat template), [`pack`] places several short ones in a row, [`sampling_order`] orders an epoch and [`collate`] pads rows to a rectangle.
 //! The crate depends on no tensor library, file system or browser: bytes come in through [`std::io::BufRead`], plain vectors go out.
 
+mod assistant_spans;
 mod batch;
 mod chat;
 mod clock;
 mod encode;
+mod end_tokens;
 mod error;
 mod example;
 mod held_rows;
@@ -24,6 +26,8 @@ mod rows;
 mod sampler;
 mod split;
 mod statistics;
+mod template_changes;
+mod template_marks;
 mod tokenizer;
 mod tokenizer_config;
 mod train_tokenizer;
@@ -43,5 +47,6 @@ pub use rows::Row;
 pub use sampler::{epoch_order, micro_batches, sampling_order};
 pub use split::{split, split_by};
 pub use statistics::{Bar, Statistics};
-pub use tokenizer::Tokenizer;
+pub use template_changes::TemplateChanges;
+pub use tokenizer::{Tokenizer, TokenizerFiles};
 pub use train_tokenizer::train_byte_level_bpe;

@@ -10,10 +10,11 @@ use std::{
 use lorelei_recipe::{DataSection, OnBadRow};
 
 use crate::{
-    encode::{Encoder, Fitted},
+    encode::{EncodedRow, Encoder, Fitted},
     error::{DataError, DataErrorKind},
     example::{Example, Target},
     rows::Row,
+    template_changes::TemplateChanges,
 };
 
 /// Maximum number of bad rows whose errors are kept; the others are only counted.
@@ -57,6 +58,10 @@ pub struct Encoded {
     pub duplicates: usize,
     /// Number of rows with a label that a language model does not learn.
     pub labelled: usize,
+    /// Number of examples of a language model that teach no end: no end token is learnt in the last part that is learnt.
+    pub without_end: usize,
+    /// What the chat template did to conversations other than writing them down.
+    pub changes: TemplateChanges,
     /// Number of rows that were left out because they cannot be used.
     pub bad: usize,
     /// Errors of the first hundred bad rows.
@@ -208,7 +213,7 @@ impl<'t> Loader<'t> {
         &mut self,
         place: &Place,
         row: &Row,
-        fitted: Option<Result<Fitted, DataError>>,
+        fitted: Option<Result<EncodedRow, DataError>>,
     ) -> Result<(), DataError> {
         if let Row::Stream { text, begins } = row {
             let piece = Example::learnt_from(self.encoder.tokenizer.encode(text, *begins)?, 0);
@@ -230,7 +235,9 @@ impl<'t> Loader<'t> {
             self.encoded.skipped.push(place.clone());
             return Ok(());
         }
-        let Fitted { example, was_cut, num_targets } = fitted?;
+        let EncodedRow { fitted, lacks_end, changes } = fitted?;
+        let Fitted { example, was_cut, num_targets } = fitted;
+        self.encoded.changes.add(&changes);
         self.encoded.truncated += usize::from(was_cut);
         if example.target.is_empty() {
             self.cut_away += usize::from(num_targets > 0);
@@ -238,6 +245,7 @@ impl<'t> Loader<'t> {
         } else if self.deduplicate && !self.seen.insert(hash(&example)) {
             self.encoded.duplicates += 1;
         } else {
+            self.encoded.without_end += usize::from(lacks_end);
             self.encoded.examples.push(example);
         }
         Ok(())
@@ -306,7 +314,7 @@ impl<'t> Loader<'t> {
 fn fit_all(
     encoder: &Encoder<'_>,
     rows: &[Result<(usize, Row), DataError>],
-) -> Vec<Option<Result<Fitted, DataError>>> {
+) -> Vec<Option<Result<EncodedRow, DataError>>> {
     let fit = |row: &Result<(usize, Row), DataError>| match row {
         Ok((_, row)) if !matches!(row, Row::Stream { .. }) => Some(encoder.fit(row)),
         _ => None,

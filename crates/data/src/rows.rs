@@ -203,9 +203,12 @@ pub(crate) fn from_fields(fields: Map<String, Value>, columns: &Columns) -> Resu
             _ => Row::Text(text),
         });
     }
-    if let Some(name) = FIELDS.into_iter().find(|name| fields.get(*name).is_some_and(Value::is_null)) {
+    // A field that is there and has no value is the likeliest mistake.
+    let is_bare = |name: &&str| fields.contains_key(*name) && get(&fields, name).is_none();
+    if let Some(name) = FIELDS.into_iter().find(is_bare) {
+        let value = if fields.get(name).is_some_and(Value::is_null) { "null" } else { "empty" };
         return Err(bad(
-            format!("{name} has no value; found {}", names(&fields)),
+            format!("no known field has a value: {name} is {value}; found {}", names(&fields)),
             "fill it, or leave the row out",
         ));
     }

@@ -9,14 +9,35 @@ use tokenizers::{
 };
 
 use crate::chat::{ChatTemplate, Conversation, DEFAULT_TEMPLATE, Message, Rendered};
+use crate::end_tokens::SpecialTokens;
 use crate::error::{DataError, DataErrorKind};
 use crate::tokenizer_config::TokenizerConfig;
+
+/// The files of a model that say how it reads and writes text. Only `tokenizer` must be there.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct TokenizerFiles<'f> {
+    /// Bytes of `tokenizer.json`.
+    pub tokenizer: &'f [u8],
+    /// Text of `tokenizer_config.json`.
+    pub tokenizer_config: Option<&'f str>,
+    /// Text of `special_tokens_map.json`.
+    pub special_tokens_map: Option<&'f str>,
+    /// Text of `chat_template.jinja`, which takes precedence over the template of `tokenizer_config.json`.
+    pub chat_template: Option<&'f str>,
+    /// Text of `additional_chat_templates/tool_use.jinja`, for conversations with tools.
+    pub tool_use_template: Option<&'f str>,
+    /// Text of `config.json`.
+    pub config: Option<&'f str>,
+    /// Text of `generation_config.json`.
+    pub generation_config: Option<&'f str>,
+}
 
 /// Converts text to token ids and back, by the model's own files.
 #[derive(Debug, Clone)]
 pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
     config: TokenizerConfig,
+    special: SpecialTokens,
     /// The chat template, compiled once. An error in it matters only when a conversation is rendered.
     chat: Result<ChatTemplate, DataError>,
     /// The template for conversations with tools, where the model has a separate one.
@@ -41,15 +62,32 @@ fn refused(problem: String, help: &str) -> DataError {
 }
 
 impl Tokenizer {
-    /// Builds a tokenizer from the contents of `tokenizer.json`, `tokenizer_config.json` and `chat_template.jinja` (which takes precedence over the
-    /// config's own `chat_template`). Truncation and padding in `tokenizer.json` are switched off: they are left over from whoever saved it, and the
-    /// recipe sets both.
+    /// Builds a tokenizer from the contents of `tokenizer.json`, `tokenizer_config.json` and `chat_template.jinja`, like [`Self::open`].
+    ///
+    /// # Errors
+    ///
+    /// The errors of [`Self::open`].
     pub fn from_files(
         tokenizer_json: &[u8],
         tokenizer_config_json: Option<&str>,
         chat_template: Option<&str>,
     ) -> Result<Self, DataError> {
-        let mut inner = tokenizers::Tokenizer::from_bytes(tokenizer_json).map_err(|error| {
+        Self::open(&TokenizerFiles {
+            tokenizer: tokenizer_json,
+            tokenizer_config: tokenizer_config_json,
+            chat_template,
+            ..TokenizerFiles::default()
+        })
+    }
+
+    /// Builds a tokenizer from a model's files. Truncation and padding in `tokenizer.json` are switched off: they are left over from whoever saved it,
+    /// and the recipe sets both.
+    ///
+    /// # Errors
+    ///
+    /// If `tokenizer.json` cannot be used, or another file is not a JSON object.
+    pub fn open(files: &TokenizerFiles<'_>) -> Result<Self, DataError> {
+        let mut inner = tokenizers::Tokenizer::from_bytes(files.tokenizer).map_err(|error| {
             refused(
                 format!("tokenizer.json cannot be read: {error}"),
                 "the file must be a Hugging Face fast tokenizer; download it again",
@@ -59,26 +97,30 @@ impl Tokenizer {
             .with_truncation(None)
             .map_err(|error| refused(format!("tokenizer.json: truncation: {error}"), ""))?;
         inner.with_padding(None);
-        let mut config = match tokenizer_config_json {
+        let mut config = match files.tokenizer_config {
             Some(json) => TokenizerConfig::parse(json)?,
             None => TokenizerConfig::default(),
         };
-        if let Some(template) = chat_template.filter(|template| !template.is_empty()) {
+        if let Some(template) = files.chat_template.filter(|template| !template.is_empty()) {
             config.chat_template = Some(template.to_owned());
             config.tool_use_template = None;
         }
-        let source = config.chat_template.as_deref().unwrap_or_default();
-        let tool_use =
-            config.tool_use_template.as_deref().map(|source| ChatTemplate::compile(source, &config, false));
+        if let Some(template) = files.tool_use_template.filter(|template| !template.is_empty()) {
+            config.tool_use_template = Some(template.to_owned());
+        }
+        let special = SpecialTokens::find(&mut inner, &config, files)?;
+        let compile = |source: &str| ChatTemplate::compile(source, &special.by_name, false);
         let mut tokenizer = Self {
             inner,
-            chat: ChatTemplate::compile(source, &config, false),
-            tool_use,
+            chat: compile(config.chat_template.as_deref().unwrap_or_default()),
+            tool_use: config.tool_use_template.as_deref().map(compile),
             config,
+            special: special.clone(),
             spaces_words: OnceLock::new(),
         };
         if tokenizer.uses_default_template() {
-            tokenizer.chat = ChatTemplate::compile(DEFAULT_TEMPLATE, &tokenizer.config, tokenizer.adds_bos());
+            let adds_bos = tokenizer.adds_bos();
+            tokenizer.chat = ChatTemplate::compile(DEFAULT_TEMPLATE, &special.by_name, adds_bos);
         }
         Ok(tokenizer)
     }
@@ -258,7 +300,7 @@ impl Tokenizer {
         conversation: &Conversation,
         add_generation_prompt: bool,
     ) -> Result<String, DataError> {
-        Ok(self.render(conversation, conversation.messages.len(), add_generation_prompt)?.text)
+        self.render(conversation, conversation.messages.len(), add_generation_prompt)
     }
 
     /// Renders the first `turns` of a conversation with its chat template.
@@ -267,12 +309,22 @@ impl Tokenizer {
         conversation: &Conversation,
         turns: usize,
         add_generation_prompt: bool,
-    ) -> Result<Rendered, DataError> {
+    ) -> Result<String, DataError> {
+        self.template(conversation)?.render(conversation, turns, add_generation_prompt)
+    }
+
+    /// Renders a conversation with its chat template, and finds the text of its turns.
+    pub(crate) fn render_marked(&self, conversation: &Conversation) -> Result<Rendered, DataError> {
+        self.template(conversation)?.render_marked(conversation)
+    }
+
+    /// The template for a conversation.
+    fn template(&self, conversation: &Conversation) -> Result<&ChatTemplate, DataError> {
         let chat = match &self.tool_use {
             Some(template) if conversation.tools.is_some() => template,
             _ => &self.chat,
         };
-        chat.as_ref().map_err(Clone::clone)?.render(conversation, turns, add_generation_prompt)
+        chat.as_ref().map_err(Clone::clone)
     }
 
     /// Encodes a user's message, up to the beginning of the assistant's answer.
@@ -301,7 +353,7 @@ impl Tokenizer {
     }
 
     fn special(&self, name: &str) -> Option<&str> {
-        self.config.special_tokens.get(name).map(String::as_str)
+        self.special.by_name.get(name).map(String::as_str)
     }
 
     fn token_id(&self, token: &str) -> Option<u32> {
@@ -326,6 +378,27 @@ impl Tokenizer {
     /// Id of the end-of-sequence token.
     pub fn eos_id(&self) -> Option<u32> {
         self.token_id(self.eos_token()?)
+    }
+
+    /// Ids that end an answer: every `eos_token_id` of the model's files, and the end token. Empty where the files name none.
+    pub fn stop_ids(&self) -> &[u32] {
+        &self.special.stop_ids
+    }
+
+    /// Whether a text is one special token.
+    pub(crate) fn is_special(&self, text: &str) -> bool {
+        self.inner.get_added_vocabulary().is_special_token(text)
+    }
+
+    /// Returns the beginning of a special token that stands across the byte `at` of a text.
+    pub(crate) fn special_token_at(&self, text: &str, at: usize) -> Option<usize> {
+        let (before, after) = text.as_bytes().split_at_checked(at)?;
+        let added = self.inner.get_added_tokens_decoder();
+        let across = |token: &tokenizers::AddedToken| {
+            let token = token.content.as_bytes();
+            (1..token.len()).find(|cut| before.ends_with(&token[..*cut]) && after.starts_with(&token[*cut..]))
+        };
+        added.values().filter_map(across).max().map(|cut| at - cut)
     }
 
     /// Padding token, or the end-of-sequence token where there is none.

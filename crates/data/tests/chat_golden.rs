@@ -37,8 +37,9 @@ struct Rendering {
 impl Case {
     fn conversation(&self) -> Conversation {
         let message = |fields: &Map<String, Value>| {
-            let text = |name: &str| fields[name].as_str().unwrap().to_owned();
+            let text = |name: &str| fields[name].as_str().unwrap_or_default().to_owned();
             let mut message = Message::new(text("role"), text("content"));
+            message.content_is_none = fields["content"].is_null();
             message.fields = fields.clone();
             message.fields.remove("role");
             message.fields.remove("content");
@@ -89,9 +90,27 @@ fn every_rendering_is_transformers_own() {
         let found =
             tokenizer(&template).apply_chat_template_to(&asked.conversation(), asked.add_generation_prompt);
         match (found, text, error) {
-            (Ok(found), Some(text), _) => assert_eq!(found, text, "{template} {case}"),
+            (Ok(found), Some(text), _) => {
+                assert_eq!(found, text, "{template} {case}");
+                // What is learnt is found in a rendering with marks, whose text is the same.
+                if !asked.add_generation_prompt && !text.is_empty() {
+                    let section = DataSection {
+                        assistant_only_loss: false,
+                        max_length: 1 << 20,
+                        ..DataSection::default()
+                    };
+                    let tokenizer = tokenizer(&template);
+                    let row = Row::Conversation(asked.conversation());
+                    let ids = Encoder::of_section(&tokenizer, &section).encode(&row).unwrap().input_ids;
+                    assert_eq!(tokenizer.decode(&ids, false).unwrap(), text, "{template} {case}");
+                }
+            }
+            // A content that is none is an empty text here where the template does not ask for it; there it may be an error.
+            (_, None, Some(_)) if case == "content_none" => {}
             (Err(found), None, Some(error)) => {
-                let raised = !error.contains("has no element");
+                let raised = !error.contains("has no ")
+                    && !error.contains("is undefined")
+                    && !error.starts_with("TypeError");
                 assert!(!raised || found.to_string().contains(&error), "{template} {case}: {found}");
             }
             (found, text, error) => panic!("{template} {case}: {found:?}, not {text:?} {error:?}"),
@@ -158,6 +177,45 @@ fn without_blocks_the_assistant_s_turns_are_found_by_what_comes_before_them() {
         words("two_turns"),
         "Two.<|im_end|>\n<think>\n\n</think>\n\nHello!\n\nWhat \"now\"? 好 <|im_end|>\n"
     );
+}
+
+/// TRL's training templates write the same text as the models' own, with marks around what is learnt.
+#[test]
+fn what_is_learnt_without_blocks_is_what_trl_marks() {
+    let Golden { cases, renderings } = golden();
+    let text_of = |name: &str, case: &str| {
+        let found = renderings.iter().find(|one| one.template == name && one.case == case);
+        found.and_then(|one| one.text.clone())
+    };
+    let mut seen = 0;
+    for Rendering { template, case, text, generated, .. } in &renderings {
+        let Some(name) = template.strip_suffix("_training.jinja") else { continue };
+        // Its marks of these include the prompt that the model is given: a header, or the beginning of a thought.
+        let given: &[&str] = match name {
+            "deepseek_r1_distill" => &["<｜Assistant｜>", "<｜tool▁outputs▁end｜>"],
+            "gptoss" => &["<|start|>assistant"],
+            "qwen3_5_think" => &["<think>\n"],
+            _ => &[],
+        };
+        let (name, asked) = (format!("{name}.jinja"), &cases[case]);
+        let (Some(generated), false) = (generated, asked.add_generation_prompt) else { continue };
+        if text.as_deref().is_none_or(str::is_empty)
+            || *text != text_of(&name, case)
+            || name.contains("glm4moe")
+        {
+            continue;
+        }
+        let tokenizer = tokenizer(&name);
+        let row = Row::Conversation(asked.conversation());
+        let example = Encoder::new(&tokenizer, 100_000).encode(&row).unwrap();
+        let bare = |text: &str| text.replace('\n', "");
+        let without =
+            |text: &str| given.iter().find_map(|given| text.strip_prefix(given)).unwrap_or(text).to_owned();
+        let marked: String = generated.iter().map(|text| without(text)).collect();
+        assert_eq!(bare(&learnt(&tokenizer, &example)), bare(&marked), "{name} {case}");
+        seen += 1;
+    }
+    assert!(seen > 40, "{seen}");
 }
 
 #[test]

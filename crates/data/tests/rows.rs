@@ -8,7 +8,7 @@ use common::{assistant, message, user};
 use lorelei_data::{Conversation, DataError, DataErrorKind, Message, Row, read_jsonl, read_rows};
 use lorelei_recipe::DataSection;
 use proptest::prelude::*;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 fn rows(bytes: &[u8]) -> Vec<Result<(usize, Row), DataError>> {
     read_jsonl(bytes, "train.jsonl").collect()
@@ -102,7 +102,11 @@ fn bad_rows_say_what_is_wrong() {
             "messages[0].content[0] is not text",
         ),
         ("{\"messages\": \"hello\"}", "messages is a string that is not JSON"),
-        ("{\"messages\": null}", "messages has no value"),
+        ("{\"messages\": null}", "messages is null"),
+        ("{\"text\": null}", "no known field has a value: text is null"),
+        ("{\"text\": null, \"label\": 1}", "text is null"),
+        ("{\"instruction\": null, \"output\": \"a\"}", "instruction is null"),
+        ("{\"messages\": \"\"}", "messages is empty"),
         ("{\"messages\": {}}", "messages must be an array, found an object"),
         ("{\"messages\": []}", "messages is empty"),
         ("{\"messages\": [{\"role\": \"user\"}]}", "messages[0] has no content"),
@@ -262,6 +266,73 @@ fn check(bytes: &[u8]) -> Result<(), TestCaseError> {
         }
     }
     Ok(())
+}
+
+/// Any JSON, with the names that rows and messages have.
+fn any_json() -> impl Strategy<Value = Value> {
+    let names = prop::sample::select(vec![
+        "role",
+        "content",
+        "from",
+        "value",
+        "text",
+        "type",
+        "weight",
+        "train",
+        "train_detail",
+        "tool_calls",
+        "function",
+        "name",
+    ]);
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        (-2i64..300).prop_map(Value::from),
+        prop::sample::select(vec![
+            "user",
+            "assistant",
+            "gpt",
+            "",
+            " ",
+            "é</think>",
+            "[1]",
+            "{}",
+            "[[",
+            "null"
+        ])
+        .prop_map(Value::from),
+    ];
+    leaf.prop_recursive(4, 24, 4, move |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            prop::collection::vec((names.clone(), inner), 0..4).prop_map(|fields| fields
+                .into_iter()
+                .map(|(name, value)| (name.to_owned(), value))
+                .collect()),
+        ]
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_value_of_a_known_field_panics(
+        fields in prop::collection::vec((prop::sample::select(vec![
+            "messages", "conversations", "history", "tools", "chat_template_kwargs", "input_ids", "labels", "attention_mask", "tokens",
+            "tags", "text", "text_pair", "label", "prompt", "completion", "instruction", "input", "output", "system",
+        ]), any_json()), 1..4),
+    ) {
+        let tokenizer = common::smol();
+        let line: Map<String, Value> = fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        let line = Value::Object(line).to_string();
+        for row in rows(line.as_bytes()) {
+            match row {
+                Ok((_, row)) => drop(lorelei_data::Encoder::new(&tokenizer, 64).encode(&row)),
+                Err(error) => prop_assert_eq!(error.line, Some(1)),
+            }
+        }
+    }
 }
 
 proptest! {

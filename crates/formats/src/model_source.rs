@@ -19,15 +19,30 @@ pub struct ModelSource {
     pub tokenizer: Option<Vec<u8>>,
     /// Text of `tokenizer_config.json`, if there is one.
     pub tokenizer_config: Option<String>,
+    /// Text of `special_tokens_map.json`, if there is one.
+    pub special_tokens_map: Option<String>,
+    /// Text of `generation_config.json`, if there is one.
+    pub generation_config: Option<String>,
     /// Text of `chat_template.jinja`, if there is one.
     pub chat_template: Option<String>,
+    /// Text of `additional_chat_templates/tool_use.jinja`, if there is one.
+    pub tool_use_template: Option<String>,
 }
 
 impl ModelSource {
     /// Name of a folder's index of shards; a model in one file has none.
     pub const INDEX: &str = "model.safetensors.index.json";
     /// Names of the files beside the weights that a folder may lack.
-    pub const OPTIONAL: [&str; 3] = ["tokenizer.json", "tokenizer_config.json", "chat_template.jinja"];
+    pub const OPTIONAL: [&str; 5] = [
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "special_tokens_map.json",
+        "generation_config.json",
+        "chat_template.jinja",
+    ];
+
+    /// Path of the chat template for conversations with tools, where it has a file of its own.
+    pub const TOOL_USE: &str = "additional_chat_templates/tool_use.jinja";
 
     /// Opens a Hugging Face folder. `open` opens one of its files by its plain name; errors use `folder` as the name of the folder.
     ///
@@ -66,7 +81,10 @@ impl ModelSource {
             config,
             tokenizer: bytes("tokenizer.json")?,
             tokenizer_config: text("tokenizer_config.json")?,
+            special_tokens_map: text("special_tokens_map.json")?,
+            generation_config: text("generation_config.json")?,
             chat_template: text("chat_template.jinja")?,
+            tool_use_template: text(Self::TOOL_USE)?,
         })
     }
 
@@ -78,11 +96,15 @@ impl ModelSource {
         let model = GgufModel::open(reader, file_name)?;
         let config = format!("{:#}\n", model.hf_config()?);
         let (tokenizer, tokenizer_config) = model.hf_tokenizer()?;
+        let generation_config = model.hf_generation_config()?;
         Ok(Self {
             config,
             tokenizer: Some(format!("{tokenizer:#}\n").into_bytes()),
             tokenizer_config: Some(format!("{tokenizer_config:#}\n")),
+            special_tokens_map: None,
+            generation_config: Some(format!("{generation_config:#}\n")),
             chat_template: None,
+            tool_use_template: None,
             tensors: Box::new(model),
         })
     }
@@ -111,9 +133,28 @@ impl ModelSource {
         let mut files = vec![("config.json".to_owned(), config.into_bytes())];
         let mut add = |name: &str, bytes: Option<Vec<u8>>| files.extend(bytes.map(|b| (name.to_owned(), b)));
         add("tokenizer.json", self.tokenizer.clone());
-        add("tokenizer_config.json", self.tokenizer_config.clone().map(String::into_bytes));
-        add("chat_template.jinja", self.chat_template.clone().map(String::into_bytes));
+        let named = self.with_named_templates();
+        let jinja = if named.is_some() { None } else { self.chat_template.clone() };
+        add("tokenizer_config.json", named.or_else(|| self.tokenizer_config.clone()).map(String::into_bytes));
+        add("special_tokens_map.json", self.special_tokens_map.clone().map(String::into_bytes));
+        add("generation_config.json", self.generation_config.clone().map(String::into_bytes));
+        add("chat_template.jinja", jinja.map(String::into_bytes));
         Ok(files)
+    }
+
+    /// Returns `tokenizer_config.json` with the chat templates that have files of their own, if one is for tools: companions stand beside each other.
+    fn with_named_templates(&self) -> Option<String> {
+        let tools = self.tool_use_template.as_ref()?;
+        let config = self.tokenizer_config.as_deref().unwrap_or("{}");
+        let mut config: serde_json::Map<String, serde_json::Value> = serde_json::from_str(config).ok()?;
+        let named = |name: &str, template: &serde_json::Value| serde_json::json!({ "name": name, "template": template });
+        let default = self.chat_template.clone().map(serde_json::Value::from);
+        let default =
+            default.or_else(|| config.get("chat_template").filter(|value| value.is_string()).cloned());
+        let templates = default.iter().map(|default| named("default", default));
+        let templates: Vec<_> = templates.chain([named("tool_use", &tools.as_str().into())]).collect();
+        config.insert("chat_template".to_owned(), templates.into());
+        Some(format!("{:#}\n", serde_json::Value::Object(config)))
     }
 }
 

@@ -5,7 +5,7 @@ mod common;
 use common::{Meta, Tensor, f32_tensor, gguf, tiny_llama};
 use lorelei_formats::config::ModelConfig;
 use lorelei_formats::gguf::{GgmlType, Gguf, GgufArray, GgufModel, GgufValue};
-use lorelei_formats::{Dtype, ErrorKind, Place, StoredDtype, TensorSource};
+use lorelei_formats::{Dtype, ErrorKind, ModelSource, Place, StoredDtype, TensorSource};
 use proptest::prelude::*;
 use serde_json::json;
 use tokenizers::Tokenizer;
@@ -147,6 +147,81 @@ fn the_tokenizer_encodes_and_decodes() {
     let ids = tokenizer.encode("<|im_start|>ab a<think><|im_end|>", true).unwrap();
     assert_eq!(ids.get_ids(), [1, 5, 6, 3, 7, 2]);
     assert_eq!(tokenizer.decode(ids.get_ids(), true).unwrap(), "ab a<think>");
+}
+
+#[test]
+fn named_chat_templates_are_a_list_as_in_a_folder() {
+    let with = |entries: &[(&'static str, Meta)]| {
+        let (mut metadata, tensors) = tiny_llama();
+        metadata.retain(|(key, _)| *key != "tokenizer.chat_template");
+        metadata.extend(entries.iter().cloned());
+        open(gguf(&metadata, &tensors)).hf_tokenizer().unwrap().1["chat_template"].clone()
+    };
+    let default = ("tokenizer.chat_template", Meta::Str("D"));
+    let tools = ("tokenizer.chat_template.tool_use", Meta::Str("T"));
+    let names = ("tokenizer.chat_templates", Meta::Strs(vec!["tool_use".to_owned()]));
+    let named = |name: &str, template: &str| json!({ "name": name, "template": template });
+    assert_eq!(
+        with(&[default.clone(), tools.clone(), names]),
+        json!([named("default", "D"), named("tool_use", "T")])
+    );
+    assert_eq!(with(&[tools]), json!([named("tool_use", "T")]));
+    assert_eq!(with(&[default]), "D");
+    assert_eq!(with(&[]), json!(null));
+    let wrong = open(tiny_with("tokenizer.chat_template.rag", Meta::U32(1))).hf_tokenizer().unwrap_err();
+    assert!(wrong.to_string().contains("tokenizer.chat_template.rag"), "{wrong}");
+}
+
+#[test]
+fn the_tokens_that_end_an_answer() {
+    let ends = |entries: &[(&'static str, Meta)]| {
+        let (mut metadata, tensors) = tiny_llama();
+        metadata.retain(|(key, _)| entries.iter().all(|(changed, _)| key != changed));
+        metadata.extend(entries.iter().cloned());
+        open(gguf(&metadata, &tensors)).hf_generation_config().unwrap()["eos_token_id"].clone()
+    };
+    let ordinary = ("tokenizer.ggml.token_type", Meta::I32s(vec![1; 8]));
+    // <|endoftext|> is a marker that ends an answer in any model of llama.cpp.
+    assert_eq!(ends(&[]), json!([2, 0]));
+    assert_eq!(ends(std::slice::from_ref(&ordinary)), json!([2]));
+    let id = |which: &'static str, id: u32| (which, Meta::U32(id));
+    let named = [
+        id("tokenizer.ggml.eos_token_id", 0),
+        id("tokenizer.ggml.eot_token_id", 2),
+        id("tokenizer.ggml.eom_token_id", 7),
+        ordinary,
+    ];
+    assert_eq!(ends(&named), json!([0, 2, 7]));
+    let tokens = ["<|return|>", "<|call|>", "<|end|>", "a", "b", "ab", "Ġ", "<think>"];
+    let harmony = ("tokenizer.ggml.tokens", Meta::Strs(tokens.map(str::to_owned).to_vec()));
+    assert_eq!(ends(&[harmony, id("tokenizer.ggml.eos_token_id", 0)]), json!([0, 1]));
+    let far =
+        open(tiny_with("tokenizer.ggml.eot_token_id", Meta::U32(99))).hf_generation_config().unwrap_err();
+    assert!(far.to_string().contains("eot_token_id"), "{far}");
+}
+
+#[test]
+fn what_ends_an_answer_goes_with_a_converted_model() {
+    let source = ModelSource::from_gguf(tiny(), "tiny.gguf").unwrap();
+    let files = source.companions("float32").unwrap();
+    let file = |files: &[(String, Vec<u8>)], name: &str| -> serde_json::Value {
+        let (_, bytes) = files.iter().find(|(file, _)| file == name).unwrap();
+        serde_json::from_slice(bytes).unwrap()
+    };
+    assert_eq!(file(&files, "generation_config.json")["eos_token_id"], json!([2, 0]));
+    // Templates that have files of their own stand in the config where one of them is for tools.
+    let source = ModelSource {
+        special_tokens_map: Some("{\"eos_token\": \"<|im_end|>\"}".into()),
+        chat_template: Some("D".into()),
+        tool_use_template: Some("T".into()),
+        ..source
+    };
+    let files = source.companions("float32").unwrap();
+    let templates = &file(&files, "tokenizer_config.json")["chat_template"];
+    let named = |name: &str, template: &str| json!({ "name": name, "template": template });
+    assert_eq!(*templates, json!([named("default", "D"), named("tool_use", "T")]));
+    assert_eq!(file(&files, "special_tokens_map.json")["eos_token"], "<|im_end|>");
+    assert!(files.iter().all(|(name, _)| name != "chat_template.jinja"));
 }
 
 #[test]

@@ -5,6 +5,13 @@ use lorelei_models::{Generation, Model, Sampling};
 
 use crate::Result;
 
+/// Returns the ids of the tokens that end an answer: every end token of `generation_config.json`, `config.json` and the tokenizer.
+pub fn end_ids(model: &Model, tokenizer: &Tokenizer) -> Vec<u32> {
+    let mut ends = tokenizer.stop_ids().to_vec();
+    ends.extend(model.config().eos_token_id.iter().filter(|id| !tokenizer.stop_ids().contains(id)));
+    ends
+}
+
 /// An answer that is being generated.
 #[derive(Debug)]
 pub struct Answer<'a> {
@@ -32,8 +39,7 @@ impl<'a> Answer<'a> {
         sampling: Sampling,
         stop: &'a [String],
     ) -> Result<Self> {
-        let mut ends = model.config().eos_token_id.clone();
-        ends.extend(tokenizer.eos_id());
+        let ends = end_ids(model, tokenizer);
         let generation = Generation::new(model, prompt, sampling)?;
         Ok(Self { generation, tokenizer, ends, stop, ids: Vec::new(), text: String::new(), ended: false })
     }

@@ -106,6 +106,7 @@ impl Dataset {
                 (encode(train)?, validation.map(encode).transpose()?, Some(labels))
             }
         };
+        request.say_of(host, [Some(&train.encoded), validation.as_ref().map(|split| &split.encoded)]);
         let mut errors = train.errors;
         let validation = validation.map(|split| {
             errors.extend(split.errors);
@@ -143,6 +144,21 @@ impl Dataset {
 impl DatasetRequest<'_> {
     fn encoder(&self) -> Encoder<'_> {
         Encoder::of_section(self.tokenizer, self.section).with_vocab_size(self.vocab_size)
+    }
+
+    /// Shows notices about a model without an end token, and about what its chat template does to conversations.
+    fn say_of(&self, host: &impl Host, encoded: [Option<&Encoded>; 2]) {
+        if self.task.classifies() {
+            return;
+        }
+        if self.tokenizer.eos_id().is_none() {
+            let message = "the model has no end token: neither its tokenizer's files, generation_config.json nor config.json name one that is \
+                           in the vocabulary. Rows of text do not teach where to end; set eos_token in tokenizer_config.json";
+            host.notice(Notice::new("no_end_token", message));
+        }
+        for sentence in encoded.into_iter().flatten().flat_map(|encoded| encoded.changes.sentences()) {
+            host.notice(Notice::new("template_changes", sentence));
+        }
     }
 
     fn loader<'e>(&self, encoder: Encoder<'e>) -> Loader<'e> {
@@ -269,6 +285,7 @@ pub fn first_examples<H: Host>(
         }
     }
     let (mut encoded, errors) = loader.finish_survey();
+    request.say_of(host, [Some(&encoded), None]);
     match errors.into_iter().next() {
         Some(error) if encoded.examples.is_empty() => Err(SessionError::Data(error)),
         _ => {

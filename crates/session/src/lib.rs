@@ -50,7 +50,7 @@ mod model;
 mod prepare;
 
 pub use adapter::{adapter_config, adapter_purpose, load_adapter};
-pub use answer::Answer;
+pub use answer::{Answer, end_ids};
 pub use card::model_card;
 pub use classify::classify;
 pub use dataset::{BadRows, Dataset, DatasetRequest, RunData, first_examples, padding};

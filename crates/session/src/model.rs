@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use burn::tensor::Device;
-use lorelei_data::Tokenizer;
+use lorelei_data::{Tokenizer, TokenizerFiles};
 use lorelei_formats::ModelSource;
 use lorelei_kernels::gpu;
 use lorelei_models::{Model, Purpose, Storage};
@@ -98,8 +98,15 @@ pub fn tokenizer(source: &ModelSource) -> Result<Tokenizer> {
         file: "tokenizer.json".into(),
         help: "add the file".into(),
     })?;
-    let (config, template) = (source.tokenizer_config.as_deref(), source.chat_template.as_deref());
-    Ok(Tokenizer::from_files(json, config, template)?)
+    Ok(Tokenizer::open(&TokenizerFiles {
+        tokenizer: json,
+        tokenizer_config: source.tokenizer_config.as_deref(),
+        special_tokens_map: source.special_tokens_map.as_deref(),
+        chat_template: source.chat_template.as_deref(),
+        tool_use_template: source.tool_use_template.as_deref(),
+        config: Some(&source.config),
+        generation_config: source.generation_config.as_deref(),
+    })?)
 }
 
 /// Whether a recipe's run keeps linear layers in the blocks of their GGUF file. A model that is fine-tuned whole cannot keep them, and the

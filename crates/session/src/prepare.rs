@@ -11,6 +11,7 @@ use lorelei_train::{Checkpoint, Job, Sample, base_dtype, objective};
 use crate::{
     Folder, Host, LoadedModel, Result, RunData, SessionError,
     adapter::{adapter_config, labels, load_adapter, set_adapter},
+    answer::end_ids,
     dataset::padding,
     model::keeps_packed,
 };
@@ -223,6 +224,6 @@ fn sample_of(model: &Model, tokenizer: &Tokenizer, sample: Option<SamplePrompt>)
         return Ok(None);
     };
     let prompt = tokenizer.encode_prompt(&prompt)?;
-    let stop = tokenizer.eos_id().into_iter().collect();
+    let stop = end_ids(model, tokenizer);
     Ok(Some(Sample { every, prompt, max_new_tokens, stop }))
 }

@@ -61,6 +61,9 @@ fn chinese(code: &str) -> Option<&'static str> {
             "适配器的设置 {setting} 无法识别，已忽略：在支持它的程序中，适配器的结果可能不同"
         }
         "unused_tensors" => "检查点中有 {count} 个张量未使用：{names}",
+        "no_end_token" => {
+            "模型没有结束符：分词器文件、generation_config.json 与 config.json 都没有指定词表中的结束符。文本样本不会教模型在哪里结束；请在 tokenizer_config.json 中设置 eos_token"
+        }
         "stopped_early" => "在第 {step} 步停止：eval_{metric} 已连续 {count} 次验证没有改进",
         "best_loaded" => "最好的是第 {step} 步的 eval_{metric} {value}：所学内容取自 {checkpoint}",
         "checkpoint_not_kept" => "第 {step} 步的检查点未能保存：{reason}。训练继续进行",

@@ -65,7 +65,7 @@ fn absolute(path: &Path) -> Result<PathBuf> {
 /// Returns the model's answer to `prompt` on one line, with the likeliest token each time.
 fn answer(model: &Model, tokenizer: &Tokenizer, prompt: &str) -> Result<String> {
     let ids = tokenizer.encode_prompt(prompt).map_err(report)?;
-    let stop: Vec<u32> = tokenizer.eos_id().into_iter().collect();
+    let stop = lorelei_session::end_ids(model, tokenizer);
     let ids = pollster::block_on(model.generate(&ids, MAX_NEW_TOKENS, &stop)).map_err(report)?;
     let text = tokenizer.decode(&ids, true).map_err(report)?;
     let ended = ids.len() < MAX_NEW_TOKENS;

@@ -22,8 +22,10 @@ const SPEAKERS: &[(&str, &str)] = &[
     ("model", "assistant"),
     ("bot", "assistant"),
     ("function_call", "assistant"),
+    ("tool_call", "assistant"),
     ("tool", "tool"),
     ("function_response", "tool"),
+    ("tool_response", "tool"),
     ("observation", "tool"),
 ];
 
@@ -148,7 +150,7 @@ fn parse_turns(name: &str, value: &Value) -> Result<Vec<Message>, DataError> {
 }
 
 fn from_sharegpt(name: &str, turn: &Map<String, Value>) -> Result<Message, DataError> {
-    let from = string(&format!("{name}.from"), &turn["from"])?;
+    let from = string(&format!("{name}.from"), turn.get("from").unwrap_or(&Value::Null))?;
     let Some((_, role)) = SPEAKERS.iter().find(|(speaker, _)| speaker.eq_ignore_ascii_case(&from)) else {
         let known: Vec<&str> = SPEAKERS.iter().map(|(speaker, _)| *speaker).collect();
         return Err(bad(format!("{name}.from is {from:?}; known are {}", known.join(", ")), ""));
@@ -156,7 +158,41 @@ fn from_sharegpt(name: &str, turn: &Map<String, Value>) -> Result<Message, DataE
     let value = turn.get("value").ok_or_else(|| {
         bad(format!("{name} has no value"), "write {\"from\": \"human\", \"value\": \"...\"}")
     })?;
-    Ok(Message::new(*role, string(&format!("{name}.value"), value)?))
+    let message = Message::new(*role, string(&format!("{name}.value"), value)?);
+    Ok(Message { masked: is_masked(name, turn)?, ..message })
+}
+
+/// Whether a turn is not to be learnt: `"weight": 0`, as OpenAI writes it, or `"train": false`, as axolotl does.
+fn is_masked(name: &str, turn: &Map<String, Value>) -> Result<bool, DataError> {
+    let mut masked = false;
+    for field in ["weight", "train", "training"] {
+        masked |= match turn.get(field) {
+            None | Some(Value::Null) => false,
+            Some(Value::Bool(learnt)) => !learnt,
+            Some(Value::Number(weight)) if weight.as_f64() == Some(0.0) => true,
+            Some(Value::Number(weight)) if weight.as_f64() == Some(1.0) => false,
+            Some(other) => {
+                let problem = format!("{name}.{field} is {}", short(other));
+                return Err(bad(problem, "write 0 or false for a turn that is not learnt, else 1 or true"));
+            }
+        };
+    }
+    match turn.get("train_detail").filter(|detail| detail.as_array().is_none_or(|list| !list.is_empty())) {
+        None | Some(Value::Null) => Ok(masked),
+        Some(_) => Err(bad(
+            format!(
+                "{name}.train_detail sets which characters of a turn are learnt; a turn is learnt whole or not"
+            ),
+            "remove it, and write \"train\": false where a turn is not learnt",
+        )),
+    }
+}
+
+fn short(value: &Value) -> String {
+    match value {
+        Value::Number(number) => number.to_string(),
+        other => kind(other).to_owned(),
+    }
 }
 
 fn from_openai(name: &str, item: &Value) -> Result<Message, DataError> {
@@ -169,16 +205,19 @@ fn from_openai(name: &str, item: &Value) -> Result<Message, DataError> {
         .filter(|(field, value)| !matches!(field.as_str(), "role" | "content") && !value.is_null())
         .map(|(field, value)| (field.clone(), value.clone()))
         .collect();
-    let calls = fields.get("tool_calls").and_then(Value::as_array).is_some_and(|calls| !calls.is_empty());
-    let mut message = match item.get("content") {
+    let calls = match fields.get("tool_calls") {
+        Some(Value::Array(calls)) => !calls.is_empty(),
+        _ => fields.contains_key("function_call"),
+    };
+    let message = match item.get("content") {
         // An assistant's turn that only calls a tool has no content.
-        None | Some(Value::Null) if calls => Message::new(role, ""),
+        None | Some(Value::Null) if calls => Message { content_is_none: true, ..Message::new(role, "") },
         None => return Err(bad(format!("{name} has no content"), HELP)),
         Some(Value::Array(parts)) => Message::new(role, join(&format!("{name}.content"), parts)?),
         Some(content) => Message::new(role, string(&format!("{name}.content"), content)?),
     };
-    message.fields = fields;
-    Ok(message)
+    let masked = item.as_object().map_or(Ok(false), |turn| is_masked(name, turn))?;
+    Ok(Message { masked, fields, ..message })
 }
 
 /// Joins `[{"type": "text", "text": "..."}]` to one text.

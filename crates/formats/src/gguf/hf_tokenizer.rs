@@ -16,6 +16,34 @@ const CONTROL: i64 = 3;
 /// `tokenizer.ggml.token_type` of added tokens that are text, such as `<think>`.
 const USER_DEFINED: i64 = 4;
 
+/// Key of the chat template. Named ones have their name behind it.
+const CHAT_TEMPLATE: &str = "tokenizer.chat_template";
+
+/// Markers that end an answer, as llama.cpp lists them (`llama_vocab::impl::load`).
+const END_MARKERS: [&str; 21] = [
+    "<|eot_id|>",
+    "<|im_end|>",
+    "<|end|>",
+    "<|return|>",
+    "<|call|>",
+    "<|flush|>",
+    "<|calls|>",
+    "<end_of_turn>",
+    "<|endoftext|>",
+    "</s>",
+    "<|eom_id|>",
+    "<EOT>",
+    "_<EOT>",
+    "[EOT]",
+    "[EOS]",
+    "<|end_of_text|>",
+    "<end_of_utterance>",
+    "<eos>",
+    "<turn|>",
+    "<|tool_response>",
+    "<｜end▁of▁sentence｜>",
+];
+
 impl<R: ReadAt> Gguf<R> {
     /// Returns `tokenizer.json` and `tokenizer_config.json`, for the tokenizers library and for Transformers.
     ///
@@ -83,8 +111,8 @@ impl<R: ReadAt> Gguf<R> {
                 config.insert(name.to_owned(), vocabulary.tokens[id].as_str().into());
             }
         }
-        if let Some(template) = self.optional("tokenizer.chat_template", GgufValue::as_str, "text")? {
-            config.insert("chat_template".to_owned(), template.into());
+        if let Some(templates) = self.chat_templates()? {
+            config.insert("chat_template".to_owned(), templates);
         }
         config.insert("clean_up_tokenization_spaces".to_owned(), false.into());
         if let Ok(architecture) = self.architecture() {
@@ -95,6 +123,52 @@ impl<R: ReadAt> Gguf<R> {
         }
         config.insert("tokenizer_class".to_owned(), "PreTrainedTokenizerFast".into());
         Ok(Value::Object(config))
+    }
+
+    /// Returns the chat template, or a list of named ones as `tokenizer_config.json` has them.
+    fn chat_templates(&self) -> Result<Option<Value>, FormatError> {
+        let default = self.optional(CHAT_TEMPLATE, GgufValue::as_str, "text")?;
+        let mut list: Vec<Value> =
+            default.iter().map(|template| json!({ "name": "default", "template": template })).collect();
+        for key in self.metadata().keys() {
+            if let Some(name) = key.strip_prefix(CHAT_TEMPLATE).and_then(|rest| rest.strip_prefix('.')) {
+                let template = self.required(key, GgufValue::as_str, "text")?;
+                list.push(json!({ "name": name, "template": template }));
+            }
+        }
+        Ok(match (default, list.len()) {
+            (_, 0) => None,
+            (Some(default), 1) => Some(default.into()),
+            _ => Some(Value::Array(list)),
+        })
+    }
+
+    /// Returns `generation_config.json`: the ids of every token that ends an answer, as llama.cpp finds them. They are the end tokens of a text, a turn
+    /// and a message that the metadata name, and the markers that end an answer in the models that llama.cpp knows.
+    ///
+    /// # Errors
+    /// When the file holds no vocabulary or an inconsistent one.
+    pub fn hf_generation_config(&self) -> Result<Value, FormatError> {
+        let vocabulary = Vocabulary::read(self)?;
+        let mut ends: Vec<usize> =
+            [vocabulary.eos, vocabulary.eot, vocabulary.eom].into_iter().flatten().collect();
+        let has = |text: &str| vocabulary.tokens.iter().any(|token| token == text);
+        // gpt-oss ends a message, not an answer, with <|end|>.
+        let goes_on = |token: &str| token == "<|end|>" && has("<|return|>") && has("<|call|>");
+        for (id, token) in vocabulary.tokens.iter().enumerate() {
+            let is_end = vocabulary.kind(id) == CONTROL && END_MARKERS.contains(&token.as_str());
+            if is_end && !goes_on(token) {
+                ends.push(id);
+            }
+        }
+        let mut seen = Vec::with_capacity(ends.len());
+        ends.retain(|id| {
+            !seen.contains(id) && {
+                seen.push(*id);
+                true
+            }
+        });
+        Ok(json!({ "bos_token_id": vocabulary.bos, "eos_token_id": ends, "pad_token_id": vocabulary.pad }))
     }
 
     fn byte_level(&self, vocabulary: &Vocabulary<'_>) -> Result<Kind, FormatError> {
@@ -267,6 +341,10 @@ struct Vocabulary<'a> {
     types: Option<&'a [i32]>,
     bos: Option<usize>,
     eos: Option<usize>,
+    /// End of a turn.
+    eot: Option<usize>,
+    /// End of a message after which the assistant goes on, as after a tool's answer.
+    eom: Option<usize>,
     cls: Option<usize>,
     sep: Option<usize>,
     mask: Option<usize>,
@@ -316,6 +394,8 @@ impl<'a> Vocabulary<'a> {
             types,
             bos,
             eos,
+            eot: id("eot")?,
+            eom: id("eom")?,
             cls,
             sep,
             mask: id("mask")?,

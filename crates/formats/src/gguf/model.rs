@@ -157,6 +157,14 @@ impl<R: ReadAt> GgufModel<R> {
         self.gguf.hf_tokenizer()
     }
 
+    /// Returns `generation_config.json` of [`Gguf::hf_generation_config`].
+    ///
+    /// # Errors
+    /// The errors of [`Gguf::hf_generation_config`].
+    pub fn hf_generation_config(&self) -> Result<serde_json::Value, FormatError> {
+        self.gguf.hf_generation_config()
+    }
+
     /// Returns the metadata key of this architecture that ends in `name`.
     pub(super) fn key(&self, name: &str) -> String {
         format!("{}.{name}", self.architecture.name())

@@ -131,6 +131,13 @@ fn rows(train: &Encoded) {
             percent(train.truncated as f64 / train.rows as f64)
         );
     }
+    if train.without_end > 0 {
+        say!(
+            "without end {}, {} of the rows: no end token is learnt at the end of what is learnt, so they do not teach where to stop",
+            train.without_end,
+            percent(train.without_end as f64 / train.rows as f64)
+        );
+    }
 }
 
 fn lengths(statistics: &Statistics, recipe: &Recipe) {
