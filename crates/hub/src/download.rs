@@ -159,7 +159,7 @@ impl Transfer<'_> {
                         done = 0;
                     }
                     // A part that does not begin where it was to begin is of no use, and one that begins anew is.
-                    match opened.head.range.is_some() && done == 0 {
+                    match opened.head.is_part && done == 0 {
                         true => {
                             io::Error::other("the hub sent another part of the file than it was asked for")
                         }
@@ -200,7 +200,10 @@ impl Transfer<'_> {
                 "the file has changed on the hub in the meantime: run this again".into(),
             ));
         }
-        let Some(range) = head.range else { return Ok(done == 0) };
+        if !head.is_part {
+            return Ok(done == 0);
+        }
+        let Some(range) = head.range else { return Ok(false) };
         let size = self.announced.size;
         let is_rest = range.first == done
             && range.total.is_none_or(|total| size.is_none_or(|size| size == total))

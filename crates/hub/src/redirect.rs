@@ -70,9 +70,11 @@ fn origin(address: &Uri) -> Option<(String, String, u16)> {
         "http" => 80,
         _ => return None,
     };
-    let port = match address.authority()?.port() {
-        Some(port) => port.as_str().parse().ok()?,
-        None => usual,
+    let authority = address.authority()?;
+    // `http` takes a port that is none, such as 99999, for no port.
+    let port = match authority.as_str().rsplit('@').next()?.strip_prefix(authority.host())? {
+        "" => usual,
+        port => port.strip_prefix(':')?.parse().ok()?,
     };
     Some((scheme, address.host()?.to_ascii_lowercase(), port))
 }

@@ -53,7 +53,9 @@ pub struct Head {
     tag: Option<String>,
     linked_size: Option<u64>,
     size: Option<u64>,
-    /// Part that follows, where it is one.
+    /// Whether a part of the file follows.
+    pub is_part: bool,
+    /// Which one, where the answer says it.
     pub range: Option<ContentRange>,
 }
 
@@ -94,10 +96,11 @@ impl Head {
         self.linked_size = self.linked_size.or(linked_size);
         if is_last {
             add(&mut self.tag, "etag");
+            self.is_part = response.status().as_u16() == 206;
             self.range = text(headers, "content-range").and_then(ContentRange::parse);
-            self.size = match response.status().as_u16() {
-                206 => self.range.and_then(|range| range.total),
-                _ => response.body().content_length(),
+            self.size = match self.is_part {
+                true => self.range.and_then(|range| range.total),
+                false => response.body().content_length(),
             };
         }
     }
