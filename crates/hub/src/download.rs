@@ -14,6 +14,7 @@ use crate::{
     checksum::{self, Checksum},
     error::Problem,
     names::EntityTag,
+    range::ContentRange,
     repository::{Event, Repository},
     transport::{Attempts, Opened, Reply},
 };
@@ -203,12 +204,8 @@ impl Transfer<'_> {
         if !head.is_part {
             return Ok(done == 0);
         }
-        let Some(range) = head.range else { return Ok(false) };
-        let size = self.announced.size;
-        let is_rest = range.first == done
-            && range.total.is_none_or(|total| size.is_none_or(|size| size == total))
-            && size.is_none_or(|size| range.last < size);
-        Ok(is_rest && done > 0)
+        let goes_on = |range: ContentRange| range.goes_on(done, self.announced.size);
+        Ok(done > 0 && head.range.is_some_and(goes_on))
     }
 
     fn copy(&self, opened: &mut Opened, file: &mut File, done: &mut u64) -> Result<End, Problem> {

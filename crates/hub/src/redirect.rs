@@ -34,14 +34,15 @@ pub fn next_address(
         );
     };
     let quoted: String = location.split('?').next().unwrap_or_default().chars().take(200).collect();
-    if followed >= MOST {
-        return refused(format!(
-            "more than {MOST} redirections, the last to {quoted:?}: they may go on for ever"
-        ));
-    }
     let Some(address) = resolved(from, location) else {
         return refused(format!("a redirection to {quoted:?}, which is no address of http or https"));
     };
+    if followed >= MOST {
+        let last = shown(&address);
+        return refused(format!(
+            "more than {MOST} redirections, the last to {last}: they may go on for ever"
+        ));
+    }
     if from.scheme_str() == Some("https") && address.scheme_str() != Some("https") {
         return refused(format!("a redirection to {quoted:?}, which is not encrypted: it is not followed"));
     }

@@ -4,7 +4,7 @@ use std::{env, fs, path::PathBuf, time::Duration};
 
 use ureq::http::{HeaderValue, Uri};
 
-use crate::{answer::Login, error::Problem, redirect, retry::Backoff};
+use crate::{answer::Login, error::Problem, range::LONGEST_UNANNOUNCED, redirect, retry::Backoff};
 
 /// Address of the hub where `HF_ENDPOINT` names none.
 const ENDPOINT: &str = "https://huggingface.co";
@@ -144,7 +144,7 @@ impl Settings {
                 silence: seconds("HF_HUB_DOWNLOAD_TIMEOUT", 30)?,
             },
             backoff: Backoff::default(),
-            longest_unannounced: 256 << 20,
+            longest_unannounced: LONGEST_UNANNOUNCED,
             proxies: proxies(&set),
             certificates: set("SSL_CERT_FILE").or_else(|| set("REQUESTS_CA_BUNDLE")).map(PathBuf::from),
         })

@@ -16,6 +16,7 @@ use crate::{
     answer::{Answer, Meaning},
     error::Problem,
     names::{self, EntityTag},
+    range::ContentRange,
     redirect,
     settings::Settings,
 };
@@ -57,29 +58,6 @@ pub struct Head {
     pub is_part: bool,
     /// Which one, where the answer says it.
     pub range: Option<ContentRange>,
-}
-
-/// The part of a file that an answer contains.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ContentRange {
-    /// Its first byte.
-    pub first: u64,
-    /// Its last byte.
-    pub last: u64,
-    /// Size of the whole.
-    pub total: Option<u64>,
-}
-
-impl ContentRange {
-    /// Parses `bytes 0-9/100`, or `bytes 0-9/*`.
-    fn parse(value: &str) -> Option<Self> {
-        let (range, total) = value.trim().strip_prefix("bytes ")?.split_once('/')?;
-        let (first, last) = range.trim().split_once('-')?;
-        let total = if total.trim() == "*" { None } else { Some(total.trim().parse().ok()?) };
-        let range = Self { first: first.parse().ok()?, last: last.parse().ok()?, total };
-        let is_inside = range.first <= range.last && total.is_none_or(|total| range.last < total);
-        is_inside.then_some(range)
-    }
 }
 
 impl Head {
@@ -363,21 +341,4 @@ fn agent(settings: &Settings, proxy: Option<Proxy>) -> Result<Agent, Problem> {
 
 fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     headers.get(name)?.to_str().ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ranges_are_read() {
-        let range = |first, last, total| Some(ContentRange { first, last, total });
-        assert_eq!(ContentRange::parse("bytes 3-9/10"), range(3, 9, Some(10)));
-        assert_eq!(ContentRange::parse("bytes 3-9/*"), range(3, 9, None));
-        for bad in
-            ["", "bytes */10", "bytes 3-10/10", "bytes 9-3/10", "items 0-1/2", "bytes 0-1", "bytes -1-2/3"]
-        {
-            assert_eq!(ContentRange::parse(bad), None, "{bad}");
-        }
-    }
 }
