@@ -1,6 +1,12 @@
 //! Settings, from the variables that `huggingface_hub` reads (its `constants.py` and `utils/_auth.py`).
 
-use std::{env, fs, path::PathBuf, time::Duration};
+use std::{
+    cell::RefCell,
+    env::{self, VarError},
+    fs,
+    path::PathBuf,
+    time::Duration,
+};
 
 use ureq::http::{HeaderValue, Uri};
 
@@ -56,7 +62,7 @@ pub struct Timeouts {
     pub connect: Duration,
     /// Until the head of an answer is there.
     pub answer: Duration,
-    /// Between two pieces of a file. A file as a whole may take hours.
+    /// Between two pieces of a file, where it is not less than the time for an answer. A file as a whole may take hours.
     pub silence: Duration,
 }
 
@@ -99,7 +105,17 @@ impl Settings {
     ///
     /// If a variable has a value that cannot be used, or the token's file cannot be read.
     pub fn from_env() -> Result<Self, Problem> {
-        Self::from_variables(&|name| env::var(name).ok(), env::home_dir())
+        let unreadable = RefCell::new(None);
+        let variable = |name: &str| match env::var(name) {
+            Ok(value) => Some(value),
+            Err(VarError::NotPresent) => None,
+            Err(VarError::NotUnicode(value)) => {
+                unreadable.replace(Some(setting(name, &value.to_string_lossy(), "is not UTF-8".into())));
+                None
+            }
+        };
+        let settings = Self::from_variables(&variable, env::home_dir());
+        unreadable.take().map_or(settings, Err)
     }
 
     /// Reads the settings from variables, of which an empty one counts as unset. `home` is the user's folder.
@@ -125,24 +141,22 @@ impl Settings {
             true => None,
             false => token(&set, token_path)?,
         };
-        let seconds = |name: &'static str, usual: u64| -> Result<Duration, Problem> {
-            let Some(value) = set(name) else { return Ok(Duration::from_secs(usual)) };
+        let seconds = |name: &'static str, usual: Duration| -> Result<Duration, Problem> {
+            let Some(value) = set(name) else { return Ok(usual) };
             let whole = value.trim().parse::<u32>();
             let whole = whole.map_err(|_| setting(name, &value, "is no number of seconds".into()))?;
             // As there, 0 means what is usual.
-            Ok(Duration::from_secs(if whole == 0 { usual } else { whole.into() }))
+            Ok(if whole == 0 { usual } else { Duration::from_secs(whole.into()) })
         };
+        let silence = seconds("HF_HUB_DOWNLOAD_TIMEOUT", Duration::from_secs(30))?;
+        let answer = seconds("HF_HUB_ETAG_TIMEOUT", silence)?;
         Ok(Self {
             endpoint: endpoint(set("HF_ENDPOINT"))?,
             token,
             cache: cache.map_or_else(|| hf_home.join("hub"), path),
             offline: offline(&set),
             symlinks: !is_true("HF_HUB_DISABLE_SYMLINKS"),
-            timeouts: Timeouts {
-                connect: Duration::from_secs(10),
-                answer: seconds("HF_HUB_ETAG_TIMEOUT", 30)?,
-                silence: seconds("HF_HUB_DOWNLOAD_TIMEOUT", 30)?,
-            },
+            timeouts: Timeouts { connect: Duration::from_secs(10), answer, silence },
             backoff: Backoff::default(),
             longest_unannounced: LONGEST_UNANNOUNCED,
             proxies: proxies(&set),
@@ -303,6 +317,8 @@ mod tests {
         let seconds = |variables: &[(&str, &str)]| settings(variables).map(|settings| settings.timeouts);
         assert_eq!(seconds(&[("HF_HUB_ETAG_TIMEOUT", "7")]).unwrap().answer.as_secs(), 7);
         assert_eq!(seconds(&[("HF_HUB_DOWNLOAD_TIMEOUT", "0")]).unwrap().silence.as_secs(), 30);
+        let both = seconds(&[("HF_HUB_DOWNLOAD_TIMEOUT", "5")]).unwrap();
+        assert_eq!((both.answer.as_secs(), both.silence.as_secs()), (5, 5));
         let wrong = seconds(&[("HF_HUB_DOWNLOAD_TIMEOUT", "ten")]).unwrap_err().to_string();
         assert!(wrong.contains("HF_HUB_DOWNLOAD_TIMEOUT") && wrong.contains("ten"), "{wrong}");
     }

@@ -199,7 +199,7 @@ fn a_busy_hub_is_asked_five_times() {
 fn silence_ends() {
     let long = Duration::from_millis(900);
     let (server, case) = config(move |_| Answer { silence: (long, Duration::ZERO), ..Answer::new(200) });
-    let begun = Instant::now();
+    let (begun, case) = (Instant::now(), case.impatient());
     case.refused("config.json", &["tried 5 times"]);
     assert_eq!(server.requests().len(), 5);
     assert!(begun.elapsed() < Duration::from_secs(4));
@@ -208,12 +208,12 @@ fn silence_ends() {
         1 => Answer { silence: (Duration::ZERO, long), ..polite(request) },
         _ => polite(request),
     });
-    case.ok("config.json");
+    case.impatient().ok("config.json");
     assert_eq!(server.requests()[1].range(), Some("bytes=11-"));
     // Nobody listens there.
     let case = Case::new("http://127.0.0.1:9");
     case.refused("config.json", &["127.0.0.1:9", "cannot be reached", "online", "tried 5 times"]);
-    let case = Case::new("http://hub.invalid");
+    let case = Case::new("http://hub.invalid").impatient();
     case.refused("config.json", &["hub.invalid", "cannot be reached"]);
     // A server of something else.
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -223,7 +223,7 @@ fn silence_ends() {
             let _ = std::io::Write::write_all(&mut stream, b"220 mail ESMTP\r\n");
         }
     });
-    Case::new(&address).refused("config.json", &["cannot be reached"]);
+    Case::new(&address).impatient().refused("config.json", &["cannot be reached"]);
 }
 
 #[test]

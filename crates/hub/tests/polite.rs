@@ -193,6 +193,61 @@ fn several_at_once_fetch_a_file_once() {
     case.stays_inside();
 }
 
+/// Fetches the weights from the hub, and into the cache, that the environment names.
+#[test]
+#[ignore = "a process that other tests start"]
+fn a_process_of_its_own() {
+    let variable = |name: &str| std::env::var(name).unwrap();
+    let mut case = Case::new(&variable("TEST_HUB"));
+    case.settings.cache = variable("TEST_CACHE").into();
+    let path = case.get(WEIGHTS).unwrap().unwrap();
+    assert_eq!(fs::read(path).unwrap(), contents(WEIGHTS).unwrap());
+}
+
+fn process(case: &Case) -> std::process::Child {
+    let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "a_process_of_its_own", "--ignored"]).stdout(std::process::Stdio::null());
+    command.env("TEST_HUB", &case.settings.endpoint).env("TEST_CACHE", &case.settings.cache);
+    command.spawn().unwrap()
+}
+
+#[test]
+fn a_killed_process_leaves_what_others_go_on_with() {
+    let server = Server::open(|request| {
+        let mut answer = polite(request);
+        if request.path.starts_with("/stored/") && request.count == 1 {
+            answer.silence.1 = Duration::from_secs(60);
+        }
+        answer
+    });
+    let case = Case::new(&server.address);
+    let part = case.model().join("blobs").join(format!("{}.incomplete", sha256(&contents(WEIGHTS).unwrap())));
+    let mut first = process(&case);
+    while fs::metadata(&part).map_or(0, |part| part.len()) < 150_000 {
+        assert!(first.try_wait().unwrap().is_none(), "it has ended");
+        thread::sleep(Duration::from_millis(5));
+    }
+    // The others wait for the lock, which ends with the process.
+    let mut others = [process(&case), process(&case)];
+    thread::sleep(Duration::from_millis(200));
+    assert!(others.iter_mut().all(|other| other.try_wait().unwrap().is_none()));
+    assert!(!case.repository(None).is_cached(WEIGHTS));
+    first.kill().unwrap();
+    first.wait().unwrap();
+    for mut other in others {
+        assert!(other.wait().unwrap().success());
+    }
+    let ranges: Vec<_> = server
+        .requests()
+        .iter()
+        .filter(|request| request.path.starts_with("/stored/"))
+        .filter_map(|request| request.range().map(str::to_owned))
+        .collect();
+    assert_eq!(ranges, ["bytes=150000-"]);
+    assert_eq!(case.blobs(), [sha256(&contents(WEIGHTS).unwrap())]);
+    case.stays_inside();
+}
+
 #[test]
 fn without_requests_the_cache_alone_is_asked() {
     let server = Server::open(polite);

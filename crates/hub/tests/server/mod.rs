@@ -246,8 +246,9 @@ impl Case {
         let milliseconds = Duration::from_millis;
         settings.endpoint = address.to_owned();
         settings.cache = folder.path().join("hub");
+        // So long only where nothing is to come: a busy machine is slow.
         settings.timeouts =
-            Timeouts { connect: milliseconds(500), answer: milliseconds(200), silence: milliseconds(200) };
+            Timeouts { connect: milliseconds(5000), answer: milliseconds(5000), silence: milliseconds(5000) };
         settings.backoff = Backoff {
             first: milliseconds(2),
             longest: milliseconds(10),
@@ -255,6 +256,13 @@ impl Case {
             ..Backoff::default()
         };
         Self { folder, settings, heard: RefCell::default() }
+    }
+
+    /// Lets a hub be silent for no longer than 200 milliseconds.
+    pub fn impatient(mut self) -> Self {
+        let short = Duration::from_millis(200);
+        self.settings.timeouts = Timeouts { connect: short, answer: short, silence: short };
+        self
     }
 
     pub fn repository(&self, revision: Option<&str>) -> Repository<'_> {
