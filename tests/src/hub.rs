@@ -20,10 +20,14 @@ pub struct Shelf {
     pub files: BTreeMap<String, Vec<u8>>,
     /// Files that are answered with an error of this status.
     pub refused: BTreeMap<String, u16>,
+    /// Files whose next request is answered with an error of this status.
+    pub busy: BTreeMap<String, u16>,
     /// Files whose next transfer breaks off half-way.
     pub cut: BTreeSet<String>,
     /// Files whose last byte is changed in the next transfer.
     pub damaged: BTreeSet<String>,
+    /// Files whose last byte is changed in every transfer.
+    pub spoiled: BTreeSet<String>,
     /// Requests so far: the path, and the `Range` of each.
     pub requests: Vec<(String, Option<String>)>,
 }
@@ -136,6 +140,9 @@ impl Shelf {
         if let Some(status) = self.refused.get(&key) {
             return nothing(*status);
         }
+        if let Some(status) = self.busy.remove(&key) {
+            return nothing(status);
+        }
         let Some(file) = self.files.get(&key) else { return nothing(404) };
         if stored.is_none() && is_large(&key) {
             return (302, format!("location: /stored/{key}\r\n{COMMIT}"), Vec::new(), 0);
@@ -148,7 +155,7 @@ impl Shelf {
         let mut file = file.clone();
         // Like below, a request for the first byte only is not affected.
         if range.is_none_or(|range| range != "bytes=0-0")
-            && self.damaged.remove(&key)
+            && (self.damaged.remove(&key) || self.spoiled.contains(&key))
             && let Some(last) = file.last_mut()
         {
             *last ^= 1;

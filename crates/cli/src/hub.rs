@@ -1,136 +1,93 @@
 //! A model's files from a hub, in the cache that all of the hub's tools share.
 
-use std::{
-    env,
-    fs::{self, File},
-    path::{Path, PathBuf},
-};
+use std::{cell::RefCell, fs, path::PathBuf};
 
-use hf_hub::{
-    Cache, Repo, RepoType,
-    api::sync::{ApiBuilder, ApiRepo},
-};
-use lorelei_formats::{ModelSource, is_sha256, sha256, shard_names};
+use indicatif::{ProgressBar, ProgressStyle};
+use lorelei_formats::{ModelSource, shard_names};
+use lorelei_hub::{Event, Repository, Settings};
 use lorelei_recipe::id_and_revision;
-use miette::{IntoDiagnostic, Result, miette};
+use miette::{IntoDiagnostic, Result};
 
 use crate::report;
+
+/// Name of the weights of a model that is one file.
+const WEIGHTS: &str = "model.safetensors";
 
 /// Fetches the files that are not in the cache and returns their folder. With `HF_HUB_OFFLINE`, no request is made.
 ///
 /// # Errors
 ///
-/// If the hub does not have the model or cannot be reached, or a file arrived damaged.
+/// If the hub does not have the model, refuses it or cannot be reached, or a file arrived damaged.
 pub fn fetch(name: &str) -> Result<PathBuf> {
-    let repo = Repository::new(name)?;
-    let config = repo.get("config.json")?;
-    match repo.get(ModelSource::INDEX) {
-        Ok(index) => {
+    let (id, revision) = id_and_revision(name);
+    let settings = Settings::from_env().map_err(report)?;
+    let bar = RefCell::new(Bar::default());
+    let hear = |event: &Event<'_>| bar.borrow_mut().hear(name, event);
+    let repository = Repository::open(&settings, id, revision, hear).map_err(report)?;
+    repository.needed("config.json").map_err(report)?;
+    // Most models are one file and have no index.
+    let index = match repository.is_cached(WEIGHTS) {
+        true => None,
+        false => repository.get(ModelSource::INDEX).map_err(report)?,
+    };
+    let weights = match index {
+        Some(index) => {
             let index = fs::read_to_string(index).into_diagnostic()?;
-            for name in shard_names(&index, ModelSource::INDEX).map_err(report)? {
-                repo.get(&name)?;
-            }
+            shard_names(&index, ModelSource::INDEX).map_err(report)?
         }
-        // Most models have no index: they are one file.
-        Err(no_index) => {
-            repo.get("model.safetensors").map_err(|error| {
-                miette!("{error}; nor can model.safetensors.index.json be had: {no_index}")
-            })?;
-        }
+        None => vec![WEIGHTS.to_owned()],
+    };
+    for file in weights {
+        repository.needed(&file).map_err(report)?;
     }
-    for optional in ModelSource::OPTIONAL.into_iter().chain([ModelSource::TOOL_USE]) {
-        let _ = repo.get(optional);
+    for file in ModelSource::OPTIONAL.into_iter().chain([ModelSource::TOOL_USE]) {
+        repository.optional(file).map_err(report)?;
     }
-    Ok(config.parent().map(Path::to_owned).unwrap_or_default())
+    Ok(repository.folder().unwrap_or_default())
 }
 
-/// A model's place on the hub and in the cache.
-struct Repository<'n> {
-    name: &'n str,
-    cache: Cache,
-    repo: Repo,
-    /// `None` where no request to the hub is allowed.
-    online: Option<ApiRepo>,
-}
+/// The bar of the file that is being fetched.
+#[derive(Default)]
+struct Bar(Option<ProgressBar>);
 
-impl<'n> Repository<'n> {
-    fn new(name: &'n str) -> Result<Self> {
-        let (id, revision) = id_and_revision(name);
-        let revision = revision.unwrap_or("main").to_owned();
-        let repo = Repo::with_revision(id.to_owned(), RepoType::Model, revision);
-        let cache = match set("HF_HUB_CACHE") {
-            Some(folder) => Cache::new(folder.into()),
-            None => Cache::from_env(),
-        };
-        let online = match is_offline() {
-            true => None,
-            false => {
-                let mut builder = ApiBuilder::from_cache(cache.clone());
-                if let Some(endpoint) = set("HF_ENDPOINT") {
-                    builder = builder.with_endpoint(endpoint);
+impl Bar {
+    fn hear(&mut self, model: &str, event: &Event<'_>) {
+        match event {
+            Event::Progress { file, done, total } => {
+                let bar = self.0.get_or_insert_with(|| bar(file));
+                if let Some(total) = total {
+                    bar.set_length(*total);
                 }
-                // The token of a user who has logged in is in HF_HOME, wherever the cache is.
-                builder = builder.with_token(set("HF_TOKEN").or_else(|| Cache::from_env().token()));
-                // A transfer that breaks off is resumed where it was.
-                let api = builder.with_retries(5).build();
-                let api = api.map_err(|error| miette!("the hub's cache cannot be used: {error}"))?;
-                Some(api.repo(repo.clone()))
+                bar.set_position(*done);
             }
-        };
-        Ok(Self { name, cache, repo, online })
-    }
-
-    /// Returns the path of a file in the cache, fetching the file where it is not there.
-    fn get(&self, file: &str) -> Result<PathBuf> {
-        let name = self.name;
-        if let Some(path) = self.cached(file) {
-            return Ok(path);
+            Event::Stored { .. } => {
+                if let Some(bar) = self.0.take() {
+                    bar.finish();
+                }
+            }
+            Event::Retry { file, reason, wait } => {
+                self.say(&format!("{model}: {file}: {reason}; the next attempt is in {:.0} s", wait.as_secs_f64().ceil()));
+            }
+            Event::Waiting { file } => self.say(&format!("{model}: {file}: another process fetches it; waiting for that")),
+            Event::Unknown { file } => self.say(&format!(
+                "warning: {model}: {file} is not in the cache, the hub may not be asked, and so the model is taken to have none"
+            )),
         }
-        let Some(online) = &self.online else {
-            return Err(miette!(
-                "{name}: {file} is not in the cache {}, and HF_HUB_OFFLINE is set: unset it, or fetch the model first",
-                self.cache.path().display()
-            ));
-        };
-        let path = online.download(file).map_err(|error| miette!("{name} on the hub: {file}: {error}"))?;
-        check(&path).map_err(|problem| miette!("{name}: {file} {problem}"))?;
-        Ok(path)
     }
 
-    fn cached(&self, file: &str) -> Option<PathBuf> {
-        let cache = self.cache.repo(self.repo.clone());
-        // The folder of a commit has the commit's name; other tools create it without a reference to it.
-        let of_commit =
-            || self.cache.path().join(self.repo.folder_name()).join("snapshots").join(self.repo.revision());
-        cache.get(file).or_else(|| Some(of_commit().join(file)).filter(|path| path.exists()))
+    fn say(&self, line: &str) {
+        match &self.0 {
+            Some(bar) => bar.suspend(|| eprintln!("{line}")),
+            None => eprintln!("{line}"),
+        }
     }
 }
 
-/// Compares a fetched file with the checksum that is its name on the hub. A damaged file is removed.
-fn check(path: &Path) -> Result<(), String> {
-    // The checksum is the name of the file that a symbolic link leads to. It is not known on a system without links.
-    let Ok(blob) = fs::canonicalize(path) else { return Ok(()) };
-    let expected = blob.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    if !is_sha256(&expected) {
-        return Ok(());
+fn bar(file: &str) -> ProgressBar {
+    let bar = ProgressBar::no_length().with_message(file.to_owned());
+    let style = "{msg} {bar:30} {bytes}/{total_bytes} {bytes_per_sec} [{eta} left]";
+    match ProgressStyle::with_template(style) {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
     }
-    let found = File::open(&blob).and_then(|file| sha256(&file));
-    let found = found.map_err(|error| format!("cannot be read back: {error}"))?;
-    if found.eq_ignore_ascii_case(&expected) {
-        return Ok(());
-    }
-    let _ = (fs::remove_file(path), fs::remove_file(&blob));
-    Err(format!(
-        "arrived damaged (its SHA-256 is {found}, the hub's {expected}) and was removed: run this again to fetch it anew"
-    ))
-}
-
-/// Returns whether the environment forbids requests to the hub, by the rules of `huggingface_hub`.
-fn is_offline() -> bool {
-    let is_true = |value: String| ["1", "ON", "YES", "TRUE"].contains(&value.to_uppercase().as_str());
-    set("HF_HUB_OFFLINE").is_some_and(is_true) || set("TRANSFORMERS_OFFLINE").is_some_and(is_true)
-}
-
-fn set(name: &str) -> Option<String> {
-    env::var(name).ok().filter(|value| !value.is_empty())
 }

@@ -144,82 +144,103 @@ export async function fetchBeside(name) {
   return new Uint8Array(await response.arrayBuffer());
 }
 
-/**
- * Fetches a file into the store, or the rest of it where a part is there. `progress(done, total)` hears of it. A connection that
- * breaks and a server that is busy are tried again, with longer and longer waits. Resolves to whether the server has the file.
- */
-export async function fetchToStore(url, path, progress) {
-  if (await storeFile(path)) return true;
-  for (let attempt = 1; ; attempt++) {
-    try {
-      return await fetchRest(url, path, progress);
-    } catch (error) {
-      if (!error.passes || attempt === ATTEMPTS) throw error;
-      await sleep(500 * 2 ** attempt);
-    }
+/** Renames a stored file, in place of one that has the name already. */
+export async function storeRename(path, name) {
+  const names = parts(path);
+  const old = names.pop();
+  const directory = await folder(names, false);
+  const handle = await directory.getFileHandle(old);
+  if (handle.move) {
+    await handle.move(name);
+  } else {
+    await storeWrite([...names, name].join("/"), await handle.getFile());
+    await directory.removeEntry(old);
   }
 }
 
-const ATTEMPTS = 4;
+/** How long a server may be silent, in milliseconds. A file as a whole may take hours. */
+const SILENCE = 30_000;
 
-/** An error that may be gone on another attempt. */
-const passing = (message) => Object.assign(new Error(message), { passes: true });
-
-const REASONS = {
-  401: " (the model does not exist, or needs a login: pick its files from your disk instead)",
-  403: " (no access: pick the model's files from your disk instead)",
-  429: " (too many requests: wait a little, then load it again to go on from there)",
-};
-
-async function fetchRest(url, path, progress) {
-  const partial = `${path}.part`;
-  const begun = (await storeFile(partial))?.size ?? 0;
-  const response = await fetch(url, begun ? { headers: { range: `bytes=${begun}-` } } : {}).catch((error) => {
-    throw passing(`${url} cannot be reached (${error.message}): is the address right, and are you online?`);
-  });
-  if (response.status === 404) return false;
-  if (response.status === 416) {
-    await storeDelete(partial);
-    throw passing(`${url} has changed`);
-  }
-  if (!response.ok) {
-    const message = `HTTP ${response.status}${REASONS[response.status] ?? ""} for ${url}`;
-    throw response.status === 429 || response.status >= 500 ? passing(message) : new Error(message);
-  }
-  const resumed = response.status === 206;
-  let done = resumed ? begun : 0;
-  const total = done + Number(response.headers.get("content-length") ?? 0);
-  const broke = (reason) =>
-    passing(`the connection broke at ${done} of ${total} bytes of ${url}${reason}: load it again to go on from there`);
-  const names = parts(partial);
-  const name = names.pop();
-  const directory = await folder(names, true);
-  const handle = await directory.getFileHandle(name, { create: true });
-  const access = await handle.createSyncAccessHandle();
+/**
+ * Asks for a file, or for its bytes from `from` on. Resolves when the head of the answer is there, to the answer: `head` is the JSON of a `Head`. What
+ * it means is decided in Rust. `closeUrl` ends it, read or not.
+ */
+export async function openUrl(url, from) {
+  const abort = new AbortController();
+  let timer = 0;
+  const isHeard = () => {
+    clearTimeout(timer);
+    timer = setTimeout(() => abort.abort(new Error(`silent for ${SILENCE / 1000} seconds`)), SILENCE);
+  };
+  const close = () => {
+    clearTimeout(timer);
+    abort.abort();
+  };
+  isHeard();
   try {
-    if (!resumed) access.truncate(0);
-    const reader = response.body.getReader();
-    for (;;) {
-      const { value, done: ended } = await reader.read().catch((error) => {
-        throw broke(` (${error.message})`);
-      });
-      if (ended) break;
-      access.write(value, { at: done });
-      done += value.length;
-      progress(done, total);
+    const headers = from ? { range: `bytes=${from}-` } : {};
+    const response = await fetch(url, { headers, signal: abort.signal });
+    isHeard();
+    const value = (name) => response.headers.get(name);
+    // The length is that of what is sent; the browser unpacks it.
+    const length = value("content-encoding") ? null : value("content-length");
+    const head = JSON.stringify({
+      status: response.status,
+      error_code: value("x-error-code"),
+      error_message: value("x-error-message"),
+      retry_after: value("retry-after"),
+      rate_limit: value("ratelimit"),
+      content_range: value("content-range"),
+      content_length: length === null ? null : Number(length),
+    });
+    return { head, response, isHeard, close };
+  } catch (error) {
+    close();
+    throw error;
+  }
+}
+
+/** Ends an answer. */
+export function closeUrl(opened) {
+  opened.close();
+}
+
+/**
+ * Writes an answer's body into a stored file from byte `at` on, and cuts off what was there. `progress(done)` hears of it. Resolves to the JSON of an
+ * `End`; a storage that cannot be written is an exception.
+ */
+export async function readInto(opened, path, at, longest, progress) {
+  const names = parts(path);
+  const name = names.pop();
+  const handle = await (await folder(names, true)).getFileHandle(name, { create: true });
+  const access = await handle.createSyncAccessHandle();
+  const end = { done: at, broken: null, is_longer: false };
+  try {
+    access.truncate(at);
+    const reader = opened.response.body?.getReader();
+    while (reader) {
+      let piece;
+      try {
+        piece = await reader.read();
+      } catch (error) {
+        end.broken = String(error?.message ?? error);
+        break;
+      }
+      opened.isHeard();
+      if (piece.done) break;
+      if (end.done + piece.value.length > longest) {
+        end.is_longer = true;
+        break;
+      }
+      access.write(piece.value, { at: end.done });
+      end.done += piece.value.length;
+      progress(end.done);
     }
     access.flush();
   } finally {
     access.close();
   }
-  if (done < total && !response.headers.get("content-encoding")) throw broke("");
-  if (handle.move) {
-    await handle.move(parts(path).pop());
-  } else {
-    await storeWrite(path, await handle.getFile());
-    await storeDelete(partial);
-  }
-  return true;
+  return JSON.stringify(end);
 }
 
 let release = null;

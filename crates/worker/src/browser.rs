@@ -1,6 +1,8 @@
 //! Rust's bindings to `browser.js`.
 
 use js_sys::{Function, Promise, Uint8Array};
+use lorelei_hub::answer::Answer;
+use serde::Deserialize;
 use wasm_bindgen::{JsCast as _, prelude::*};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{Blob, File};
@@ -28,8 +30,14 @@ extern "C" {
     fn store_delete(path: &str) -> Promise;
     #[wasm_bindgen(js_name = storeEstimate)]
     fn store_estimate() -> Promise;
-    #[wasm_bindgen(js_name = fetchToStore)]
-    fn fetch_to_store(url: &str, path: &str, progress: &Function) -> Promise;
+    #[wasm_bindgen(js_name = storeRename)]
+    fn store_rename(path: &str, name: &str) -> Promise;
+    #[wasm_bindgen(js_name = openUrl)]
+    fn open_url(url: &str, from: f64) -> Promise;
+    #[wasm_bindgen(js_name = closeUrl)]
+    fn close_url(opened: &JsValue);
+    #[wasm_bindgen(js_name = readInto)]
+    fn read_into(opened: &JsValue, path: &str, at: f64, longest: f64, progress: &Function) -> Promise;
     #[wasm_bindgen(js_name = fetchBeside)]
     fn fetch_beside_promise(name: &str) -> Promise;
     #[wasm_bindgen(js_name = lockRun)]
@@ -129,11 +137,101 @@ pub async fn estimate() -> Result<(u64, u64), String> {
     Ok((number("quota"), number("usage")))
 }
 
-/// Fetches a file into the storage, or the rest of it where a part is there. Returns whether the server has the file.
-pub async fn fetch(url: &str, path: &str, progress: impl FnMut(f64, f64) + 'static) -> Result<bool, String> {
-    let progress = Closure::<dyn FnMut(f64, f64)>::new(progress);
-    let fetched = fetch_to_store(url, path, progress.as_ref().unchecked_ref());
-    Ok(awaited(fetched).await?.is_truthy())
+/// Gives a stored file another name in its folder, in place of the file that has it.
+pub async fn rename(path: &str, name: &str) -> Result<(), String> {
+    awaited(store_rename(path, name)).await.map(drop)
+}
+
+/// The head of a server's answer. A page sees those headers of another origin that it exposes.
+#[derive(Debug, Deserialize)]
+pub struct Head {
+    status: u16,
+    error_code: Option<String>,
+    error_message: Option<String>,
+    retry_after: Option<String>,
+    rate_limit: Option<String>,
+    content_range: Option<String>,
+    /// Number of bytes that are sent.
+    pub content_length: Option<f64>,
+}
+
+impl Head {
+    /// Returns the parts that say what the answer means.
+    pub fn answer(&self) -> Answer<'_> {
+        Answer {
+            status: self.status,
+            error_code: self.error_code.as_deref(),
+            error_message: self.error_message.as_deref(),
+            retry_after: self.retry_after.as_deref(),
+            rate_limit: self.rate_limit.as_deref(),
+        }
+    }
+
+    /// Whether the answer contains a part of the file, and not the whole.
+    pub fn is_part(&self) -> bool {
+        self.status == 206
+    }
+
+    /// Returns which part it contains, where the page may see that.
+    pub fn content_range(&self) -> Option<&str> {
+        self.content_range.as_deref()
+    }
+}
+
+/// How the reading of an answer ended.
+#[derive(Debug, Deserialize)]
+pub struct End {
+    /// Number of bytes of the file that are stored.
+    pub done: f64,
+    /// Why the connection broke, where it did.
+    pub broken: Option<String>,
+    /// Whether there was more than was to be accepted.
+    pub is_longer: bool,
+}
+
+/// A server's answer, which is closed when it is dropped.
+#[derive(Debug)]
+pub struct Opened {
+    handle: JsValue,
+    /// Its head.
+    pub head: Head,
+}
+
+impl Opened {
+    /// Asks for a file, or for its bytes from `from` on.
+    ///
+    /// # Errors
+    ///
+    /// If the server cannot be reached.
+    pub async fn get(url: &str, from: f64) -> Result<Self, String> {
+        let handle = awaited(open_url(url, from)).await?;
+        let head = js_sys::Reflect::get(&handle, &"head".into()).map_err(words)?;
+        let head = serde_json::from_str(&head.as_string().unwrap_or_default());
+        Ok(Self { handle, head: head.map_err(|error| error.to_string())? })
+    }
+
+    /// Writes the body into a stored file from byte `at` on, in place of what is there. At most `longest` bytes are stored.
+    ///
+    /// # Errors
+    ///
+    /// If the storage cannot be written.
+    pub async fn read_into(
+        &self,
+        path: &str,
+        at: f64,
+        longest: f64,
+        progress: impl FnMut(f64) + 'static,
+    ) -> Result<End, String> {
+        let progress = Closure::<dyn FnMut(f64)>::new(progress);
+        let end = read_into(&self.handle, path, at, longest, progress.as_ref().unchecked_ref());
+        serde_json::from_str(&text(end).await?).map_err(|error| error.to_string())
+    }
+}
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        close_url(&self.handle);
+    }
 }
 
 /// Returns the size of this module's memory in bytes.

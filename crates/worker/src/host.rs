@@ -14,7 +14,7 @@ use web_sys::File;
 
 use crate::{
     blob::{BlobReader, BlobStream},
-    browser, host_error, port, store,
+    browser, host_error, hub, port,
     store::StoredCheckpoint,
 };
 
@@ -39,7 +39,7 @@ impl Host for Browser {
             ModelChoice::Builtin { name } => builtin(name).await,
             ModelChoice::Files => chosen(&self.files),
             ModelChoice::Hub { id, revision, endpoint } => {
-                let files = store::hub(id, revision, endpoint).await.map_err(host_error)?;
+                let files = hub::files(id, revision, endpoint).await.map_err(host_error)?;
                 // The name that a recipe gives the model.
                 let name = if revision == MAIN { id.clone() } else { format!("{id}@{revision}") };
                 Ok(OpenedModel { source: folder(&name, &files)?, name, is_on_hub: true })

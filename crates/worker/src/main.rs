@@ -18,6 +18,8 @@ mod export;
 #[cfg(target_family = "wasm")]
 mod host;
 #[cfg(target_family = "wasm")]
+mod hub;
+#[cfg(target_family = "wasm")]
 mod model;
 #[cfg(target_family = "wasm")]
 mod page_host;
