@@ -6,7 +6,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use lorelei_formats::{ModelSource, shard_names};
 use lorelei_hub::{Event, Repository, Settings};
 use lorelei_recipe::id_and_revision;
-use miette::{IntoDiagnostic, Result};
+use miette::{Context, IntoDiagnostic, Result};
 
 use crate::report;
 
@@ -32,8 +32,9 @@ pub fn fetch(name: &str) -> Result<PathBuf> {
     };
     let weights = match index {
         Some(index) => {
-            let index = fs::read_to_string(index).into_diagnostic()?;
-            shard_names(&index, ModelSource::INDEX).map_err(report)?
+            let text = fs::read_to_string(&index).into_diagnostic();
+            let text = text.wrap_err_with(|| format!("cannot read {}", index.display()))?;
+            shard_names(&text, &format!("{name}: {}", ModelSource::INDEX)).map_err(report)?
         }
         None => vec![WEIGHTS.to_owned()],
     };

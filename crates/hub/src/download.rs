@@ -35,7 +35,7 @@ pub fn fetch(repository: &Repository<'_>, file: &str) -> Result<Option<PathBuf>,
     let address = repository.address(file)?;
     let notice = |reason: &str, wait| repository.say(&Event::Retry { file, reason, wait });
     let mut attempts = Attempts::new(repository.settings, &notice);
-    let opened = match repository.transport.get(&address, 0, &mut attempts)? {
+    let opened = match repository.transport()?.get(&address, 0, &mut attempts)? {
         Reply::File(opened) => opened,
         Reply::Absent { commit } => {
             repository.note_absence(commit, file);
@@ -84,8 +84,8 @@ pub fn fetch(repository: &Repository<'_>, file: &str) -> Result<Option<PathBuf>,
     Ok(Some(path))
 }
 
-struct Transfer<'t> {
-    repository: &'t Repository<'t>,
+struct Transfer<'t, 'r> {
+    repository: &'t Repository<'r>,
     file: &'t str,
     announced: &'t Announced,
     part: &'t Path,
@@ -98,7 +98,7 @@ enum End {
     Broken(io::Error),
 }
 
-impl Transfer<'_> {
+impl Transfer<'_, '_> {
     /// Fetches the contents into the part, and returns the name to store them by. What is damaged is fetched anew once.
     fn whole(&mut self, mut opened: Option<Box<Opened>>, may_resume: bool) -> Result<String, Problem> {
         if !may_resume {
@@ -151,7 +151,9 @@ impl Transfer<'_> {
         while opened.is_some() || self.announced.size != Some(done) {
             let reply = match opened.take() {
                 Some(opened) => Reply::File(opened),
-                None => self.repository.transport.get(&self.announced.address, done, &mut self.attempts)?,
+                None => {
+                    self.repository.transport()?.get(&self.announced.address, done, &mut self.attempts)?
+                }
             };
             let broken = match reply {
                 Reply::File(mut opened) => {

@@ -1,6 +1,10 @@
 //! A model on a hub, file by file.
 
-use std::{cell::RefCell, path::PathBuf, time::Duration};
+use std::{
+    cell::{OnceCell, RefCell},
+    path::PathBuf,
+    time::Duration,
+};
 
 use ureq::http::Uri;
 
@@ -55,7 +59,8 @@ pub enum Event<'e> {
 pub struct Repository<'r> {
     pub(crate) settings: &'r Settings,
     pub(crate) cache: RepoCache,
-    pub(crate) transport: Transport<'r>,
+    /// Made for the first request: files that are in the cache need none.
+    transport: OnceCell<Transport<'r>>,
     id: String,
     revision: String,
     commit: RefCell<Option<String>>,
@@ -67,7 +72,7 @@ impl<'r> Repository<'r> {
     ///
     /// # Errors
     ///
-    /// If the id or the revision is not one, or the settings cannot be used.
+    /// If the id or the revision is not one.
     pub fn open(
         settings: &'r Settings,
         id: &str,
@@ -79,7 +84,7 @@ impl<'r> Repository<'r> {
             let revision = names::revision(revision.unwrap_or("main"))?.to_owned();
             let cache = RepoCache::new(settings, owner, name);
             let commit = RefCell::new(cache.commit_of(&revision));
-            let transport = Transport::new(settings, id)?;
+            let transport = OnceCell::new();
             let (id, listener) = (id.to_owned(), Box::new(listener));
             Ok(Self { settings, cache, transport, id, revision, commit, listener })
         };
@@ -196,6 +201,15 @@ impl<'r> Repository<'r> {
         if let Some(commit) = pinned.or(commit) {
             self.cache.note_absence(&commit, file);
         }
+    }
+
+    /// Returns what asks the hub.
+    pub(crate) fn transport(&self) -> Result<&Transport<'r>, Problem> {
+        if let Some(transport) = self.transport.get() {
+            return Ok(transport);
+        }
+        let transport = Transport::new(self.settings, &self.id)?;
+        Ok(self.transport.get_or_init(|| transport))
     }
 
     pub(crate) fn say(&self, event: &Event<'_>) {

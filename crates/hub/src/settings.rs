@@ -160,7 +160,7 @@ impl Settings {
             backoff: Backoff::default(),
             longest_unannounced: LONGEST_UNANNOUNCED,
             proxies: proxies(&set),
-            certificates: set("SSL_CERT_FILE").or_else(|| set("REQUESTS_CA_BUNDLE")).map(PathBuf::from),
+            certificates: set("SSL_CERT_FILE").map(PathBuf::from),
         })
     }
 

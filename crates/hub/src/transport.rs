@@ -321,6 +321,13 @@ fn agent(settings: &Settings, proxy: Option<Proxy>) -> Result<Agent, Problem> {
                 _ => None,
             })
             .collect();
+        if certificates.is_empty() {
+            return Err(Problem::Setting {
+                variable: "SSL_CERT_FILE".into(),
+                value: path.display().to_string(),
+                problem: "is no file of certificates (PEM)".into(),
+            });
+        }
         tls = tls.root_certs(RootCerts::new_with_certs(&certificates));
     }
     let config = Agent::config_builder()

@@ -360,8 +360,23 @@ fn proxies_are_asked_for_the_hub() {
     case.settings.proxies.none_for = "127.0.0.1".into();
     case.ok("config.json");
     case.settings.proxies.https = Some(("not a proxy".into(), "HTTPS_PROXY".into()));
-    let open = lorelei_hub::Repository::open(&case.settings, ID, None, |_| ()).unwrap_err();
-    assert!(matches!(open.problem, Problem::Setting { .. }) && open.to_string().contains("HTTPS_PROXY"));
+    let unusable = |case: &Case, variable: &str| {
+        let error = case.get("tokenizer.json").unwrap_err();
+        assert!(
+            matches!(error.problem, Problem::Setting { .. }) && error.to_string().contains(variable),
+            "{error}"
+        );
+    };
+    unusable(&case, "HTTPS_PROXY");
+    case.settings.proxies.https = None;
+    let certificates = case.folder.path().join("certificates.pem");
+    fs::write(&certificates, "none").unwrap();
+    case.settings.certificates = Some(certificates.clone());
+    unusable(&case, "SSL_CERT_FILE");
+    fs::remove_file(&certificates).unwrap();
+    assert!(case.get("tokenizer.json").unwrap_err().to_string().contains("certificates.pem"));
+    // What is in the cache needs none of it.
+    case.ok("config.json");
 }
 
 #[test]
