@@ -161,3 +161,26 @@ fn what_the_hub_does_not_give_is_said_with_its_name() {
     ok(&output);
     assert!(String::from_utf8_lossy(&output.stderr).contains("503"));
 }
+
+#[test]
+fn an_adapter_is_fetched_by_its_id() {
+    let adapter = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/llama/adapter");
+    let files = ["adapter_config.json", "adapter_model.safetensors"];
+    let hub = Hub::open(
+        files.map(|name| (format!("lorelei/adapter/{name}"), fs::read(adapter.join(name)).unwrap())),
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let set = ["model.model_name_or_path", "model.adapter_name_or_path"];
+    let run = |id: &str| {
+        let mut command = command(&hub.address, folder.path(), "none");
+        let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/llama");
+        for (name, value) in set.into_iter().zip([model.display().to_string(), id.to_owned()]) {
+            command.args(["--set", &format!("{name}={value}")]);
+        }
+        command.output().unwrap()
+    };
+    // The recipe has rank 8 by default, and the adapter has 4.
+    let said = ok(&run("lorelei/adapter"));
+    assert!(said.contains("self_attn.q_proj.lora_A.weight [4, 64]"), "{said}");
+    refused(&run("lorelei/none"), &["lorelei/none"]);
+}

@@ -1,13 +1,25 @@
 //! PEFT adapters' folders, for commands that use an adapter.
 
-use std::path::Path;
+use std::path::PathBuf;
 
 use lorelei_models::{Model, Purpose};
 use lorelei_protocol::Notice;
 use lorelei_recipe::{FinetuningType, Recipe, TaskType};
 use miette::{Result, miette};
 
-use crate::{file_system::DiskFolder, report};
+use crate::{file_system::DiskFolder, hub, report};
+
+/// Opens the folder of an adapter by its path or hub id.
+///
+/// # Errors
+///
+/// If the hub does not have the adapter, refuses it or cannot be reached.
+pub fn open(name: &str) -> Result<DiskFolder> {
+    match hub::is_id(name) {
+        true => hub::fetch_adapter(name).map(DiskFolder),
+        false => Ok(DiskFolder(PathBuf::from(name))),
+    }
+}
 
 /// Returns the purpose that a PEFT adapter's folder was trained for.
 ///
@@ -15,7 +27,7 @@ use crate::{file_system::DiskFolder, report};
 ///
 /// If the folder cannot be read.
 pub fn purpose(folder: &str) -> Result<Purpose> {
-    pollster::block_on(lorelei_session::adapter_purpose(&DiskFolder::from(Path::new(folder)))).map_err(report)
+    pollster::block_on(lorelei_session::adapter_purpose(&open(folder)?)).map_err(report)
 }
 
 /// Refuses an adapter that does not generate text.
@@ -42,7 +54,7 @@ pub fn effective(mut recipe: Recipe) -> Result<Recipe> {
         (&recipe.model.adapter_name_or_path, recipe.training.finetuning_type)
     {
         let task_type = recipe.lora.task_type;
-        let folder = DiskFolder::from(Path::new(folder));
+        let folder = open(folder)?;
         recipe.lora = pollster::block_on(lorelei_session::adapter_config(&folder)).map_err(report)?.lora;
         recipe.lora.task_type = task_type;
     }
@@ -55,7 +67,7 @@ pub fn effective(mut recipe: Recipe) -> Result<Recipe> {
 ///
 /// If it cannot be read or does not fit.
 pub fn load(model: &mut Model, folder: &str) -> Result<()> {
-    let folder = DiskFolder::from(Path::new(folder));
+    let folder = open(folder)?;
     let notice = |notice: Notice| eprintln!("warning: {}", notice.message);
     pollster::block_on(lorelei_session::load_adapter(model, &folder, notice)).map_err(report)?;
     Ok(())

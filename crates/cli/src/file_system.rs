@@ -9,7 +9,7 @@ use lorelei_protocol::Notice;
 use lorelei_recipe::{DataSection, HostKind};
 use lorelei_session::{ExampleSink, Folder, Host, OpenedModel, Result, RowFile, SessionError};
 
-use crate::{data_files, source, spilled_examples::SpilledExamples};
+use crate::{adapter, data_files, source, spilled_examples::SpilledExamples};
 
 /// The file system.
 #[derive(Debug, Clone, Copy)]
@@ -44,7 +44,7 @@ impl Host for FileSystem {
     }
 
     async fn adapter(&self, name: &str) -> Result<DiskFolder> {
-        Ok(DiskFolder(PathBuf::from(name)))
+        adapter::open(name).map_err(host_error)
     }
 
     fn notice(&self, notice: Notice) {

@@ -1,8 +1,13 @@
-//! A model's files from a hub, in the cache that all of the hub's tools share.
+//! Files of models and adapters from a hub, in the cache that all of the hub's tools share.
 
-use std::{cell::RefCell, fs, path::PathBuf};
+use std::{
+    cell::RefCell,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use indicatif::{ProgressBar, ProgressStyle};
+use lorelei_data::LABELS_FILE;
 use lorelei_formats::{ModelSource, shard_names};
 use lorelei_hub::{Event, Repository, Settings};
 use lorelei_recipe::id_and_revision;
@@ -13,17 +18,50 @@ use crate::report;
 /// Name of the weights of a model that is one file.
 const WEIGHTS: &str = "model.safetensors";
 
-/// Fetches the files that are not in the cache and returns their folder. With `HF_HUB_OFFLINE`, no request is made.
+/// Files of an adapter, and those that it may lack.
+const ADAPTER: ([&str; 2], [&str; 2]) =
+    (["adapter_config.json", "adapter_model.safetensors"], [LABELS_FILE, "recipe.toml"]);
+
+/// Whether a name that no folder or file has is taken for a hub id: `owner/name`, or `owner/name@revision`.
+pub fn is_id(name: &str) -> bool {
+    let is_id = id_and_revision(name).0.split('/').count() == 2 && !name.starts_with(['.', '/']);
+    is_id && !name.starts_with("builtin:") && !Path::new(name).exists()
+}
+
+/// Fetches an adapter's files that are not in the cache and returns their folder.
+///
+/// # Errors
+///
+/// The errors of [`fetch`].
+pub fn fetch_adapter(name: &str) -> Result<PathBuf> {
+    with_repository(name, |repository| {
+        let (needed, optional) = ADAPTER;
+        needed.into_iter().try_for_each(|file| repository.needed(file).map(drop)).map_err(report)?;
+        optional.into_iter().try_for_each(|file| repository.optional(file).map(drop)).map_err(report)
+    })
+}
+
+/// Fetches a model's files that are not in the cache and returns their folder. With `HF_HUB_OFFLINE`, no request is made.
 ///
 /// # Errors
 ///
 /// If the hub does not have the model, refuses it or cannot be reached, or a file arrived damaged.
 pub fn fetch(name: &str) -> Result<PathBuf> {
+    with_repository(name, |repository| fetch_model(repository, name))
+}
+
+/// Opens a repository, shows the progress of what `fetch` fetches, and returns the folder.
+fn with_repository(name: &str, fetch: impl FnOnce(&Repository<'_>) -> Result<()>) -> Result<PathBuf> {
     let (id, revision) = id_and_revision(name);
     let settings = Settings::from_env().map_err(report)?;
     let bar = RefCell::new(Bar::default());
     let hear = |event: &Event<'_>| bar.borrow_mut().hear(name, event);
     let repository = Repository::open(&settings, id, revision, hear).map_err(report)?;
+    fetch(&repository)?;
+    Ok(repository.folder().unwrap_or_default())
+}
+
+fn fetch_model(repository: &Repository<'_>, name: &str) -> Result<()> {
     repository.needed("config.json").map_err(report)?;
     // Most models are one file and have no index.
     let index = match repository.is_cached(WEIGHTS) {
@@ -44,7 +82,7 @@ pub fn fetch(name: &str) -> Result<PathBuf> {
     for file in ModelSource::OPTIONAL.into_iter().chain([ModelSource::TOOL_USE]) {
         repository.optional(file).map_err(report)?;
     }
-    Ok(repository.folder().unwrap_or_default())
+    Ok(())
 }
 
 /// The bar of the file that is being fetched.

@@ -7,7 +7,6 @@ use lorelei_data::Tokenizer;
 use lorelei_formats::{ModelConfig, ModelSource};
 use lorelei_kernels::gpu;
 use lorelei_models::{Model, Purpose, Storage};
-use lorelei_recipe::id_and_revision;
 use lorelei_session::{LoadedModel, OpenedModel};
 use miette::{Context, IntoDiagnostic, Result, miette};
 
@@ -31,19 +30,13 @@ pub fn open(name: &str) -> Result<ModelSource> {
     } else if name.starts_with("builtin:") {
         let known = lorelei_builtin::MODELS.join(", ");
         Err(miette!("there is no {name}; built in: {known}. Or name a folder, a .gguf file or a hub id"))
-    } else if is_on_hub(name) {
+    } else if hub::is_id(name) {
         folder(&hub::fetch(name)?)
     } else {
         Err(miette!(
             "there is no model at {name}: it is neither a folder, a .gguf file nor a hub id (owner/name, or owner/name@revision)"
         ))
     }
-}
-
-/// Whether [`open`] takes a model's name for a hub id, which it does where no folder or file has that name.
-fn is_on_hub(name: &str) -> bool {
-    let is_id = id_and_revision(name).0.split('/').count() == 2 && !name.starts_with(['.', '/']);
-    is_id && !name.starts_with("builtin:") && !Path::new(name).exists()
 }
 
 fn folder(path: &Path) -> Result<ModelSource> {
@@ -66,7 +59,7 @@ pub fn opened(name: &str) -> Result<OpenedModel> {
 ///
 /// If [`open`] fails.
 pub fn opened_as(place: &str, name: &str) -> Result<OpenedModel> {
-    Ok(OpenedModel { source: open(place)?, name: base_name(name), is_on_hub: is_on_hub(name) })
+    Ok(OpenedModel { source: open(place)?, name: base_name(name), is_on_hub: hub::is_id(name) })
 }
 
 /// Returns the base's name for `adapter_config.json`. A relative path that contains `@`, as a hub id with a revision does, begins with `./` there.

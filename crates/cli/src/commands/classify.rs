@@ -54,7 +54,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         return Err(miette!("{} was not trained to classify; see `lorelei generate`", arguments.adapter));
     }
     adapter::load(&mut model, &arguments.adapter)?;
-    let labels = labels(Path::new(&arguments.adapter), task, model.config().num_labels)?;
+    let folder = adapter::open(&arguments.adapter)?.0;
+    let labels = labels(&folder, task, model.config().num_labels)?;
     if arguments.text_pair.is_some() && task == Task::TokenClassification {
         return Err(miette!(
             "--text-pair is for a classifier of texts: {} classifies the words of one text; give the second text as a text \
@@ -62,7 +63,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             arguments.adapter
         ));
     }
-    let DataSection { max_length, truncation_side, .. } = section(Path::new(&arguments.adapter));
+    let DataSection { max_length, truncation_side, .. } = section(&folder);
     let max_length = arguments.max_length.map_or(max_length, |length| length as usize);
     let pair = arguments.text_pair.as_deref();
     let say_of = |text: &str| {
