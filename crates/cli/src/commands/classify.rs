@@ -81,7 +81,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     };
     for text in &arguments.text {
         match text.as_str() {
-            "-" => each_line(std::io::stdin().lock(), &say_of)?,
+            "-" => each_line(std::io::stdin().lock(), say_of)?,
             text => say_of(text)?,
         }
     }
