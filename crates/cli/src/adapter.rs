@@ -68,7 +68,7 @@ pub fn effective(mut recipe: Recipe) -> Result<Recipe> {
 /// If it cannot be read or does not fit.
 pub fn load(model: &mut Model, folder: &str) -> Result<()> {
     let folder = open(folder)?;
-    let notice = |notice: Notice| eprintln!("warning: {}", notice.message);
+    let notice = |notice: Notice| say_err!("warning: {}", notice.message);
     pollster::block_on(lorelei_session::load_adapter(model, &folder, notice)).map_err(report)?;
     Ok(())
 }

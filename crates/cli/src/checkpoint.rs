@@ -30,7 +30,7 @@ pub fn last(output_dir: &Path) -> Result<PathBuf> {
     while let Some((_, folder)) = found.pop() {
         match is_whole(&folder) {
             Ok(()) => return Ok(folder),
-            Err(error) => eprintln!("warning: {} is passed over: {error:#}", folder.display()),
+            Err(error) => say_err!("warning: {} is passed over: {error:#}", folder.display()),
         }
     }
     Err(miette!(

@@ -15,14 +15,14 @@ const SHOWN: usize = 8;
 
 /// Warns of rows that were cut or left out.
 pub fn warn(path: &str, encoded: &Encoded, max_length: usize) {
-    let warn = |words: String| eprintln!("warning: {path}: {words}");
+    let warn = |words: String| say_err!("warning: {path}: {words}");
     if encoded.truncated > 0 {
         warn(format!("{} rows were cut at max_length = {max_length}", encoded.truncated));
     }
     if encoded.bad > 0 {
         warn(format!("{} rows cannot be used and are left out", encoded.bad));
         for error in encoded.errors.iter().take(SHOWN) {
-            eprintln!("  {error}");
+            say_err!("  {error}");
         }
     }
     if encoded.duplicates > 0 {

@@ -152,7 +152,7 @@ fn choose(name: &str) -> Result<Device> {
     };
     let device = open(kind).map_err(|error| miette!("--device {name} cannot be opened: {error}"))?;
     if let Some(warning) = pollster::block_on(lorelei_kernels::gpu::set_up(&device, is_software)) {
-        eprintln!("warning: {warning}");
+        say_err!("warning: {warning}");
     }
     Ok(device)
 }

@@ -48,7 +48,7 @@ impl Host for FileSystem {
     }
 
     fn notice(&self, notice: Notice) {
-        eprintln!("warning: {}", notice.message);
+        say_err!("warning: {}", notice.message);
     }
 }
 

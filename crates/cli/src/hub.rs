@@ -116,8 +116,8 @@ impl Bar {
 
     fn say(&self, line: &str) {
         match &self.0 {
-            Some(bar) => bar.suspend(|| eprintln!("{line}")),
-            None => eprintln!("{line}"),
+            Some(bar) => bar.suspend(|| say_err!("{line}")),
+            None => say_err!("{line}"),
         }
     }
 }

@@ -29,7 +29,7 @@ impl Interrupt {
         if self.0.swap(signal, Ordering::Relaxed) != 0 {
             std::process::exit(128 + signal);
         }
-        eprintln!("{SAVING}");
+        say_err!("{SAVING}");
     }
 
     /// Whether a signal came.

@@ -8,6 +8,14 @@ macro_rules! say {
     }};
 }
 
+/// Prints a line on standard error. Where that is gone, as after the end of a terminal, the line is lost and nothing else happens.
+macro_rules! say_err {
+    ($($words:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stderr(), $($words)*);
+    }};
+}
+
 mod adapter;
 mod checkpoint;
 mod claim;

@@ -43,7 +43,7 @@ impl Planned {
             }
             Some(_) | None => {
                 for warning in trainable.unmatched(&modules) {
-                    eprintln!("warning: {warning}");
+                    say_err!("warning: {warning}");
                 }
                 Ok((modules, trainable))
             }

@@ -108,7 +108,7 @@ impl Prepared {
     pub fn print_hints(&self) {
         let plan = StepPlan::new(self.job.train.len(), &self.recipe.training).ok();
         for Hint { key, message, source } in hints(&self.recipe, plan.as_ref()) {
-            eprintln!("hint: {key}: {message} ({source})");
+            say_err!("hint: {key}: {message} ({source})");
         }
     }
 }

@@ -54,7 +54,7 @@ pub fn parse(text: &str, name: &str, json: bool, set: &[String]) -> Result<Recip
     }
     recipe.validate().map_err(report)?;
     for warning in warnings {
-        eprintln!("warning: {warning}");
+        say_err!("warning: {warning}");
     }
     Ok(recipe)
 }

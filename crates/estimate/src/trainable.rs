@@ -116,12 +116,12 @@ impl Trainable {
         let layers = layer_count(modules);
         let lora = lora.with_default_targets(model_type)?.with_layers_counted(layers)?;
         check_saved_names(&lora, modules)?;
-        let ends = Ends::new(&lora, modules);
+        let tied = TiedPair::new(&lora, modules);
         let mut trainings = Vec::with_capacity(modules.len());
         for module in modules {
             let whole = trains_with_head(module, missing.contains(&module.path))
-                || ends.chosen(module, |module| is_saved(&lora, &module.path));
-            let is_target = ends.chosen(module, |module| is_target(&lora, module));
+                || tied.chosen(module, |module| is_saved(&lora, &module.path));
+            let is_target = tied.chosen(module, |module| is_target(&lora, module));
             let adapter = if whole || !is_target { None } else { Some(adapter_rank(&lora, module)?) };
             let bias = match lora.bias {
                 Bias::None => false,
@@ -132,16 +132,15 @@ impl Trainable {
             trainings.push(ModuleTraining { adapter, whole, bias });
         }
         let tokens = trainable_tokens(&lora, modules, &trainings)?;
-        Ok(Self { modules: trainings, tokens, keeps_tied: ends.keeps_tied(), lora: Some(lora) })
+        Ok(Self { modules: trainings, tokens, keeps_tied: tied.is_kept(), lora: Some(lora) })
     }
 
     /// Returns the last parts of the names of the modules that get an adapter, each once, as PEFT writes them into `target_modules`: embedding and
     /// head first.
     pub fn target_modules(&self, modules: &[Module]) -> Vec<String> {
-        let is_end = |module: &Module| matches!(module.role, Role::Embedding | Role::LmHead);
         let adapted = || modules.iter().zip(&self.modules).filter(|(_, training)| training.adapter.is_some());
-        let ends = adapted().filter(|(module, _)| is_end(module));
-        let blocks = adapted().filter(|(module, _)| !is_end(module));
+        let ends = adapted().filter(|(module, _)| module.role.is_embedding_or_head());
+        let blocks = adapted().filter(|(module, _)| !module.role.is_embedding_or_head());
         let mut names = Vec::new();
         for (module, _) in ends.chain(blocks) {
             if !names.iter().any(|name| name == module.last_name()) {
@@ -156,7 +155,6 @@ impl Trainable {
         let each = || modules.iter().zip(&self.modules);
         let own = |(module, training)| own_parameters(module, training);
         let Some(lora) = &self.lora else { return each().flat_map(own).collect() };
-        let is_end = |module: &Module| matches!(module.role, Role::Embedding | Role::LmHead);
         let adapters = |(module, training): (&Module, &ModuleTraining)| match training.adapter {
             Some(rank) => adapter_parameters(lora, module, rank),
             None => Vec::new(),
@@ -165,8 +163,8 @@ impl Trainable {
             training.whole && matches!(module.role, Role::Pooler | Role::Classifier)
         };
         let mut parameters: Vec<ParameterShape> =
-            each().filter(|(module, _)| !is_end(module)).flat_map(adapters).collect();
-        parameters.extend(each().filter(|(module, _)| is_end(module)).flat_map(adapters));
+            each().filter(|(module, _)| !module.role.is_embedding_or_head()).flat_map(adapters).collect();
+        parameters.extend(each().filter(|(module, _)| module.role.is_embedding_or_head()).flat_map(adapters));
         parameters.extend(each().filter(|each| !saved_head(each)).flat_map(own));
         parameters.extend(self.token_parameters(modules));
         parameters.extend(each().filter(saved_head).flat_map(own));
@@ -266,9 +264,9 @@ fn layer_count(modules: &[Module]) -> usize {
 
 /// Embedding and head that `ensure_weight_tying` keeps tied. PEFT keeps them so if the model ties them and the embedding has the usual name; for others
 /// it warns and lets them part.
-struct Ends<'m>(Option<[&'m Module; 2]>);
+struct TiedPair<'m>(Option<[&'m Module; 2]>);
 
-impl<'m> Ends<'m> {
+impl<'m> TiedPair<'m> {
     fn new(lora: &LoraConfig, modules: &'m [Module]) -> Self {
         let find = |role: Role| modules.iter().find(|module| module.role == role);
         let ends = find(Role::Embedding).zip(find(Role::LmHead));
@@ -276,7 +274,7 @@ impl<'m> Ends<'m> {
         Self(tied.filter(|_| lora.ensure_weight_tying).map(|(embedding, head)| [embedding, head]))
     }
 
-    fn keeps_tied(&self) -> bool {
+    fn is_kept(&self) -> bool {
         self.0.is_some()
     }
 

@@ -4,11 +4,7 @@
 use std::collections::BTreeMap;
 
 use burn::tensor::Tensor;
-use lorelei_formats::{
-    AdapterPart,
-    config::{Module, Role},
-    peft,
-};
+use lorelei_formats::{AdapterPart, config::Role, peft};
 
 use crate::{AdapterValues, Model, ModelError, Parameter, modules::ModuleMut};
 
@@ -27,9 +23,8 @@ impl Model {
     ) -> Result<BaseWeights, ModelError> {
         let modules = self.modules.clone();
         let trains: Vec<String> = self.parameter_names().into_iter().map(|(name, _)| name).collect();
-        let is_end = |module: &&Module| matches!(module.role, Role::Embedding | Role::LmHead);
         let mut taken = BaseWeights::new();
-        for module in modules.iter().filter(is_end) {
+        for module in modules.iter().filter(|module| module.role.is_embedding_or_head()) {
             for name in peft::base_weights(&module.path) {
                 let Some((shape, _)) = values.get(&name).filter(|_| !trains.contains(&name)) else {
                     continue;

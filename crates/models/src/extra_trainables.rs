@@ -56,8 +56,7 @@ impl Model {
         let each = || modules.iter().zip(&trainable.modules);
         let was_tied = self.extra_trainables.was_tied;
         self.extra_trainables = ExtraTrainables { was_tied, ..ExtraTrainables::default() };
-        let is_end = |module: &Module| matches!(module.role, Role::Embedding | Role::LmHead);
-        if each().any(|(module, training)| is_end(module) && training.whole) {
+        if each().any(|(module, training)| module.role.is_embedding_or_head() && training.whole) {
             self.in_one_piece(&self.path_of(Role::Embedding))?;
             if !trainable.keeps_tied {
                 self.untie();

@@ -12,8 +12,10 @@ use crate::{
     objectives::Measure,
 };
 
-/// Computes the loss on the validation rows and the objective's metrics. Returns `None` if the host interrupts it. The loss is that of Transformers' `Trainer.evaluate`: the mean over
-/// rows of the mean loss of the row's batch. `dataloader_drop_last` leaves out a last batch that is not full, as there.
+/// Computes the loss on the validation rows and the objective's metrics. Returns `None` if the host interrupts it.
+///
+/// The loss is that of Transformers' `Trainer.evaluate`: the mean over rows of the mean loss of the row's batch. `dataloader_drop_last` leaves out a last
+/// batch that is not full, as there.
 ///
 /// # Errors
 ///

@@ -72,7 +72,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             ("/adapter on", Some(_)) => on = true,
             ("/adapter off", Some(_)) => on = false,
             ("/adapter on" | "/adapter off", None) => {
-                eprintln!("there is no adapter: name one with --adapter")
+                say_err!("there is no adapter: name one with --adapter")
             }
             (words, adapted) => {
                 turns.push(turn("user", words));
@@ -80,7 +80,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
                 let ids = tokenizer.encode(&text, false).map_err(report)?;
                 let model = adapted.as_ref().filter(|_| on).unwrap_or(&base);
                 let answer = arguments.generation.generate(model, &tokenizer, &ids)?;
-                eprintln!("({} tokens, {:.1} tokens/s)", answer.tokens, answer.tokens_per_second);
+                say_err!("({} tokens, {:.1} tokens/s)", answer.tokens, answer.tokens_per_second);
                 turns.push(turn("assistant", &answer.text));
             }
         }

@@ -64,7 +64,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let with = if arguments.adapter.is_some() { "with the adapter" } else { "the model" };
     answers.push((with, arguments.generation.generate(&model, &tokenizer, &ids)?));
     for (who, answer) in answers {
-        eprintln!("{who}: {} tokens, {:.1} tokens/s", answer.tokens, answer.tokens_per_second);
+        say_err!("{who}: {} tokens, {:.1} tokens/s", answer.tokens, answer.tokens_per_second);
     }
     Ok(())
 }

@@ -38,18 +38,18 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     };
     read.into_diagnostic().wrap_err_with(|| format!("cannot read {name}"))?;
     let imported = Imported::from_text(&text, &name).map_err(|error| shown(error, &text))?;
-    eprintln!("{name} was read as {}", imported.format.name());
+    say_err!("{name} was read as {}", imported.format.name());
     if !imported.left_out.is_empty() {
-        eprintln!(
+        say_err!(
             "Left out, so that the recipe has its default or nothing for it ({}):",
             imported.left_out.len()
         );
     }
     for left_out in &imported.left_out {
-        eprintln!("{left_out}");
+        say_err!("{left_out}");
     }
     for warning in &imported.warnings {
-        eprintln!("warning: {warning}");
+        say_err!("warning: {warning}");
     }
     let recipe = imported.recipe.to_toml();
     let Some(path) = &arguments.output else {

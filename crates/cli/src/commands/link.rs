@@ -23,7 +23,7 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<()> {
     let recipe = arguments.recipe.read()?;
     for setting in recipe.unhonoured(HostKind::Page) {
-        eprintln!("warning: {}", setting.message());
+        say_err!("warning: {}", setting.message());
     }
     say!("{}#{}", arguments.page, lorelei_recipe::encode_link(&recipe));
     Ok(())

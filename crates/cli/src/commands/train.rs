@@ -61,7 +61,8 @@ fn interrupted(steps: usize) -> String {
         return "interrupted before the first step: there is nothing to save".into();
     }
     const FLAG: &str = "--resume-from-checkpoint";
-    let mut words: Vec<String> = std::env::args().skip(1).collect();
+    let words = std::env::args_os().skip(1);
+    let mut words: Vec<String> = words.map(|word| word.to_string_lossy().into_owned()).collect();
     // A checkpoint that was named is older than the one that was just saved.
     if let Some(at) = words.iter().position(|word| word == FLAG) {
         let has_value = words.get(at + 1).is_some_and(|word| !word.starts_with('-'));

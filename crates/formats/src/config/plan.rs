@@ -229,6 +229,11 @@ impl Module {
 }
 
 impl Role {
+    /// Whether the module is the embedding of tokens or the language model's head.
+    pub fn is_embedding_or_head(self) -> bool {
+        matches!(self, Self::Embedding | Self::LmHead)
+    }
+
     /// Returns the input of a linear layer of a block, or `None` for other modules.
     pub fn input(self) -> Option<Input> {
         match self {

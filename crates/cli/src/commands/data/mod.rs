@@ -43,7 +43,7 @@ fn tokenizer(recipe: &Recipe) -> Result<(Tokenizer, usize, Task)> {
     let source = source::open(recipe.model.name().map_err(report)?)?;
     let tokenizer = source::tokenizer(&source)?;
     if tokenizer.uses_default_template() {
-        eprintln!("note: the model has no chat template: conversations are written as ChatML");
+        say_err!("note: the model has no chat template: conversations are written as ChatML");
     }
     let config = source.model_config().map_err(report)?;
     let task = Purpose::of(recipe).task(&config);

@@ -64,10 +64,10 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let encoded = first(&recipe, &tokenizer, vocab_size, task, arguments.rows as usize)?;
     let color = arguments.color.is_on();
     for error in &encoded.errors {
-        eprintln!("bad row: {error}");
+        say_err!("bad row: {error}");
     }
     for place in &encoded.skipped {
-        eprintln!("{place}: nothing to learn, left out");
+        say_err!("{place}: nothing to learn, left out");
     }
     for (number, example) in encoded.examples.iter().enumerate() {
         let tokens = shown(example, &tokenizer);

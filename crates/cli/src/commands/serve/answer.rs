@@ -89,7 +89,7 @@ pub async fn answer(State(site): State<Arc<Site>>, method: Method, headers: Head
 fn refused(host: &str) -> Response {
     let host: String = host.chars().filter(|letter| letter.is_ascii_graphic()).take(100).collect();
     let message = format!(
-        "this server is not asked for as {host:?}: start it with --allow-host {host} if that is one of its names"
+        "this server does not answer to the name {host:?}: start it with --allow-host {host} if it is one of its names"
     );
     (StatusCode::MISDIRECTED_REQUEST, message).into_response()
 }
