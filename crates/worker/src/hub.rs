@@ -185,7 +185,7 @@ fn mismatch(file: Option<&File>, checksum: Option<&Checksum>) -> Result<Option<S
 }
 
 /// An attempt that failed and may succeed later.
-struct Passing {
+struct Transient {
     reason: String,
     /// The wait that the server asks for.
     wait: Option<std::time::Duration>,
@@ -198,14 +198,14 @@ async fn fetch(url: &str, path: &str, page: &str, expected: &Expected, file: &st
     let stored = async || Ok::<_, String>(browser::file(&part).await?.map_or(0.0, |part| part.size()));
     let (mut failed, mut furthest) = (0, stored().await?);
     loop {
-        let Passing { reason, wait } = match attempt(url, &part, page, expected, file).await? {
+        let Transient { reason, wait } = match attempt(url, &part, page, expected, file).await? {
             Ok(is_there) => {
                 if is_there {
                     browser::rename(&part, path.rsplit('/').next().unwrap_or_default()).await?;
                 }
                 return Ok(is_there);
             }
-            Err(passing) => passing,
+            Err(transient) => transient,
         };
         // An attempt that has brought something is none that failed.
         let done = stored().await?;
@@ -224,8 +224,8 @@ async fn attempt(
     page: &str,
     expected: &Expected,
     file: &str,
-) -> Result<Result<bool, Passing>, String> {
-    let passing = |reason| Ok(Err(Passing { reason, wait: None }));
+) -> Result<Result<bool, Transient>, String> {
+    let transient = |reason| Ok(Err(Transient { reason, wait: None }));
     let mut begun = browser::file(part).await?.map_or(0.0, |part| part.size());
     if begun > 0.0 && expected.size.is_some_and(|size| begun as u64 >= size) {
         if expected.size == Some(begun as u64) {
@@ -237,7 +237,7 @@ async fn attempt(
     let opened = match Opened::get(url, begun).await {
         Ok(opened) => opened,
         Err(error) => {
-            return passing(format!(
+            return transient(format!(
                 "{url} cannot be reached ({error}): is the address right, and are you online?"
             ));
         }
@@ -248,10 +248,10 @@ async fn attempt(
         Meaning::Absent => return Ok(Ok(false)),
         Meaning::OutOfRange => {
             browser::delete(part).await?;
-            return passing(format!("{url} has changed"));
+            return transient(format!("{url} has changed"));
         }
         Meaning::Busy { wait, refusal } => {
-            return Ok(Err(Passing { reason: refusal.words(page, &Login::Impossible), wait }));
+            return Ok(Err(Transient { reason: refusal.words(page, &Login::Impossible), wait }));
         }
         Meaning::Refused(refusal) => return Err(refusal.words(page, &Login::Impossible)),
         Meaning::Elsewhere => return Err(format!("{url}: a redirection that the browser does not follow")),
@@ -262,7 +262,7 @@ async fn attempt(
         range.is_none_or(|range| range.is_some_and(|range| range.goes_on(begun as u64, expected.size)));
     if head.is_part() && !(begun > 0.0 && goes_on) {
         browser::delete(part).await?;
-        return passing(format!("{url}: the hub sent another part of the file than it was asked for"));
+        return transient(format!("{url}: the hub sent another part of the file than it was asked for"));
     }
     let at = if head.is_part() { begun } else { 0.0 };
     let announced = head.content_length.map(|length| at + length);
@@ -291,7 +291,7 @@ async fn attempt(
     }
     let broke = |reason: &str| {
         let (done, total) = (end.done, size.map(|size| format!(" of {size}")).unwrap_or_default());
-        passing(format!(
+        transient(format!(
             "the connection broke at {done}{total} bytes of {url}{reason}: load it again to go on from there"
         ))
     };
