@@ -29,7 +29,6 @@
 //! ```
 
 pub mod adapter;
-mod checksum;
 pub mod config;
 mod dtype;
 mod error;
@@ -45,7 +44,6 @@ mod safetensors_write;
 mod tensor_source;
 
 pub use adapter::{Adapter, AdapterTensor, read_adapter_bytes, write_adapter};
-pub use checksum::{is_sha256, sha256};
 pub use config::ModelConfig;
 pub use dtype::Dtype;
 pub use error::{ErrorKind, FormatError, Place};
