@@ -52,6 +52,6 @@ pub use model_source::ModelSource;
 pub use peft::{AdapterPart, parameter_key, parameter_name, parse_adapter_key};
 pub use read_at::ReadAt;
 pub use safetensors::SafetensorsFile;
-pub use safetensors_sharded::{ShardedSafetensors, shard_names};
+pub use safetensors_sharded::ShardedSafetensors;
 pub use safetensors_write::{SafetensorsWriter, TensorData, TensorSpec, to_bytes};
 pub use tensor_source::{StoredDtype, TensorInfo, TensorSource};
