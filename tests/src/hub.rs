@@ -8,7 +8,7 @@ use std::{
     thread,
 };
 
-use lorelei_formats::sha256;
+use lorelei_hub::checksum::{git_sha1, sha256};
 
 /// The header with the commit of every revision.
 const COMMIT: &str = "x-repo-commit: 0123456789abcdef0123456789abcdef01234567\r\n";
@@ -105,8 +105,10 @@ impl Shelf {
     fn listing(&self, model: &str) -> (u16, String, Vec<u8>, usize) {
         let name = |(key, bytes): (&String, &Vec<u8>)| {
             let mut file = serde_json::json!({ "rfilename": key.strip_prefix(model)?.strip_prefix('/')? });
-            if is_large(key) {
-                file["lfs"] = serde_json::json!({ "sha256": sha256(bytes).ok()?, "size": bytes.len() });
+            file["size"] = bytes.len().into();
+            match is_large(key) {
+                true => file["lfs"] = serde_json::json!({ "sha256": sha256(bytes), "size": bytes.len() }),
+                false => file["blobId"] = git_sha1(bytes).into(),
             }
             Some(file)
         };
@@ -143,13 +145,15 @@ impl Shelf {
         if let Some(status) = self.busy.remove(&key) {
             return nothing(status);
         }
-        let Some(file) = self.files.get(&key) else { return nothing(404) };
+        let Some(file) = self.files.get(&key) else {
+            return (404, format!("x-error-code: EntryNotFound\r\n{COMMIT}"), Vec::new(), 0);
+        };
         if stored.is_none() && is_large(&key) {
             return (302, format!("location: /stored/{key}\r\n{COMMIT}"), Vec::new(), 0);
         }
         let tag = match is_large(&key) {
-            true => sha256(file).unwrap_or_default(),
-            false => format!("{:x}", file.len()),
+            true => sha256(file),
+            false => git_sha1(file),
         };
         let etag = format!("etag: \"{tag}\"\r\naccept-ranges: bytes\r\n{COMMIT}");
         let mut file = file.clone();

@@ -74,6 +74,8 @@ async fn a_model_from_a_hub_survives_a_broken_connection_and_is_kept() {
     let files = |model: &'static str| tiny().map(move |(name, bytes)| (format!("{model}/{name}"), bytes));
     let hub = Hub::open(files("lorelei/tiny").chain(files("lorelei/other")));
     hub.shelf.lock().unwrap().cut.insert("lorelei/tiny/model.safetensors".into());
+    let template = "additional_chat_templates/tool_use.jinja";
+    hub.shelf.lock().unwrap().files.insert(format!("lorelei/tiny/{template}"), b"{{ tools }}".to_vec());
     let browser = Browser::open(1200, 900).await;
     let load = async |id: &str| {
         open(&browser, "").await;
@@ -87,6 +89,7 @@ async fn a_model_from_a_hub_survives_a_broken_connection_and_is_kept() {
     let weights: Vec<_> = requests.iter().filter(|(path, _)| path.starts_with("/stored/")).collect();
     assert_eq!(weights.len(), 2, "{requests:?}");
     assert!(weights[1].1.as_deref().is_some_and(|range| range.starts_with("bytes=") && range != "bytes=0-"));
+    assert!(requests.iter().any(|(path, _)| path.ends_with(template)), "{requests:?}");
     browser.wait("model-cached", 30, |cached| cached.contains("lorelei/tiny/main")).await;
 
     // The second load fetches nothing.
@@ -100,8 +103,20 @@ async fn a_model_from_a_hub_survives_a_broken_connection_and_is_kept() {
     browser.fill("model-hub-id", "lorelei/other").await;
     browser.click("model-hub-load").await;
     browser.wait("model-error", 60, |error| error.contains("arrived damaged")).await;
+    // What was stored before is fetched anew where the hub has another file by now.
+    let config = "lorelei/other/config.json";
+    hub.shelf.lock().unwrap().files.get_mut(config).unwrap().push(b'\n');
     browser.click("model-hub-load").await;
     browser.wait("model-name", 120, |name| name == "lorelei/other@v2").await;
+    let requests = hub.shelf.lock().unwrap().requests.clone();
+    let is_config = |path: &str| path.starts_with("/lorelei/other/") && path.ends_with("/config.json");
+    assert_eq!(requests.iter().filter(|(path, _)| is_config(path)).count(), 2, "{requests:?}");
+
+    // A revision may be a path.
+    browser.fill("model-hub-revision", "refs/pr/1").await;
+    browser.click("model-hub-load").await;
+    browser.wait("model-name", 120, |name| name == "lorelei/other@refs/pr/1").await;
+    browser.wait("model-cached", 30, |cached| cached.contains("lorelei/other/refs/pr/1")).await;
 
     // A file that the hub refuses is reported, and the loaded model is kept.
     hub.shelf.lock().unwrap().refused.insert("lorelei/closed/config.json".into(), 401);
@@ -113,14 +128,13 @@ async fn a_model_from_a_hub_survives_a_broken_connection_and_is_kept() {
 
     // Stored models can be deleted.
     let label = "[...document.querySelectorAll('[data-testid=model-cached] button')].pop().click()";
-    browser
-        .wait("model-cached", 30, |cached| cached.contains("tiny/main") && cached.contains("other/v2"))
-        .await;
-    browser.run(label).await;
-    browser
-        .wait("model-cached", 30, |cached| cached.contains("tiny/main") != cached.contains("other/v2"))
-        .await;
-    browser.run(label).await;
+    let stored = ["tiny/main", "other/v2", "other/refs/pr/1"];
+    browser.wait("model-cached", 30, |cached| stored.iter().all(|name| cached.contains(name))).await;
+    for left in [2, 1, 0] {
+        browser.run(label).await;
+        let count = |cached: &str| stored.iter().filter(|name| cached.contains(**name)).count();
+        browser.wait("model-cached", 30, |cached| count(cached) == left).await;
+    }
     browser.wait("model-cached", 30, str::is_empty).await;
     // The browser's own messages about the answers are no errors of the page.
     let console = browser.console().await;

@@ -8,15 +8,12 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressStyle};
 use lorelei_data::LABELS_FILE;
-use lorelei_formats::{ModelSource, shard_names};
+use lorelei_formats::ModelSource;
 use lorelei_hub::{Event, Repository, Settings};
 use lorelei_recipe::id_and_revision;
 use miette::{Context, IntoDiagnostic, Result};
 
 use crate::report;
-
-/// Name of the weights of a model that is one file.
-const WEIGHTS: &str = "model.safetensors";
 
 /// Files of an adapter, and those that it may lack.
 const ADAPTER: ([&str; 2], [&str; 2]) =
@@ -64,22 +61,20 @@ fn with_repository(name: &str, fetch: impl FnOnce(&Repository<'_>) -> Result<()>
 fn fetch_model(repository: &Repository<'_>, name: &str) -> Result<()> {
     repository.needed("config.json").map_err(report)?;
     // Most models are one file and have no index.
-    let index = match repository.is_cached(WEIGHTS) {
+    let index = match repository.is_cached(ModelSource::WEIGHTS) {
         true => None,
         false => repository.get(ModelSource::INDEX).map_err(report)?,
     };
-    let weights = match index {
-        Some(index) => {
-            let text = fs::read_to_string(&index).into_diagnostic();
-            let text = text.wrap_err_with(|| format!("cannot read {}", index.display()))?;
-            shard_names(&text, &format!("{name}: {}", ModelSource::INDEX)).map_err(report)?
-        }
-        None => vec![WEIGHTS.to_owned()],
+    let read = |index: PathBuf| {
+        let text = fs::read_to_string(&index).into_diagnostic();
+        text.wrap_err_with(|| format!("cannot read {}", index.display()))
     };
-    for file in weights {
+    let index = index.map(read).transpose()?;
+    let index_file = format!("{name}: {}", ModelSource::INDEX);
+    for file in ModelSource::weight_files(index.as_deref(), &index_file).map_err(report)? {
         repository.needed(&file).map_err(report)?;
     }
-    for file in ModelSource::OPTIONAL.into_iter().chain([ModelSource::TOOL_USE]) {
+    for file in ModelSource::OPTIONAL {
         repository.optional(file).map_err(report)?;
     }
     Ok(())

@@ -29,7 +29,6 @@
 //! ```
 
 pub mod adapter;
-mod checksum;
 pub mod config;
 mod dtype;
 mod error;
@@ -45,7 +44,6 @@ mod safetensors_write;
 mod tensor_source;
 
 pub use adapter::{Adapter, AdapterTensor, read_adapter_bytes, write_adapter};
-pub use checksum::{is_sha256, sha256};
 pub use config::ModelConfig;
 pub use dtype::Dtype;
 pub use error::{ErrorKind, FormatError, Place};
@@ -54,6 +52,6 @@ pub use model_source::ModelSource;
 pub use peft::{AdapterPart, parameter_key, parameter_name, parse_adapter_key};
 pub use read_at::ReadAt;
 pub use safetensors::SafetensorsFile;
-pub use safetensors_sharded::{ShardedSafetensors, shard_names};
+pub use safetensors_sharded::ShardedSafetensors;
 pub use safetensors_write::{SafetensorsWriter, TensorData, TensorSpec, to_bytes};
 pub use tensor_source::{StoredDtype, TensorInfo, TensorSource};

@@ -4,6 +4,7 @@ use std::io::{self, ErrorKind};
 
 use crate::{
     FormatError, GgufModel, ModelConfig, Place, ReadAt, SafetensorsFile, ShardedSafetensors, TensorSource,
+    safetensors_sharded::shard_names,
 };
 
 /// Size of the longest text file that is read, in bytes: far more than any `config.json` or `tokenizer.json` has.
@@ -32,19 +33,32 @@ pub struct ModelSource {
 impl ModelSource {
     /// Name of a folder's index of shards; a model in one file has none.
     pub const INDEX: &str = "model.safetensors.index.json";
-    /// Names of the files beside the weights that a folder may lack.
-    pub const OPTIONAL: [&str; 5] = [
+    /// Name of the one file of weights of a model without an index.
+    pub const WEIGHTS: &str = "model.safetensors";
+    /// Path of the chat template for conversations with tools, where it has a file of its own.
+    pub const TOOL_USE: &str = "additional_chat_templates/tool_use.jinja";
+    /// Names of the files beside `config.json` and the weights, which a folder may lack.
+    pub const OPTIONAL: [&str; 6] = [
         "tokenizer.json",
         "tokenizer_config.json",
         "special_tokens_map.json",
         "generation_config.json",
         "chat_template.jinja",
+        Self::TOOL_USE,
     ];
 
-    /// Path of the chat template for conversations with tools, where it has a file of its own.
-    pub const TOOL_USE: &str = "additional_chat_templates/tool_use.jinja";
+    /// Returns the names of a model's files of weights. `index` is the text of its index, if it has one; errors use `index_file` as its name.
+    ///
+    /// # Errors
+    /// When the index is not valid, or a name in it could lead out of the folder.
+    pub fn weight_files(index: Option<&str>, index_file: &str) -> Result<Vec<String>, FormatError> {
+        match index {
+            Some(index) => shard_names(index, index_file),
+            None => Ok(vec![Self::WEIGHTS.to_owned()]),
+        }
+    }
 
-    /// Opens a Hugging Face folder. `open` opens one of its files by its plain name; errors use `folder` as the name of the folder.
+    /// Opens a Hugging Face folder. `open` opens one of its files by its path there; errors use `folder` as the name of the folder.
     ///
     /// # Errors
     /// When there is no `config.json` or there are no weights, or a file cannot be read or is not of the type that its name implies.
@@ -71,9 +85,8 @@ impl ModelSource {
         let tensors: Box<dyn TensorSource> = match text(Self::INDEX)? {
             Some(index) => Box::new(ShardedSafetensors::open(&index, place(Self::INDEX), &open)?),
             None => {
-                let name = "model.safetensors";
-                let file = open(name).map_err(|error| failed(name, error))?;
-                Box::new(SafetensorsFile::open(file, place(name))?)
+                let file = open(Self::WEIGHTS).map_err(|error| failed(Self::WEIGHTS, error))?;
+                Box::new(SafetensorsFile::open(file, place(Self::WEIGHTS))?)
             }
         };
         Ok(Self {

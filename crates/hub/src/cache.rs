@@ -17,6 +17,8 @@ use crate::{
 
 /// Time between two looks at a lock that another process holds.
 const LOCK_POLL: Duration = Duration::from_millis(100);
+/// Number of times that a lock is taken anew because its file is another one by then. On a file system that numbers its files anew, it always is.
+const LOCK_ROUNDS: usize = 10;
 
 /// A model's part of the cache. All names are checked before they get here ([`names`]).
 #[derive(Debug)]
@@ -129,27 +131,37 @@ impl RepoCache {
 
     /// Waits for the lock of contents that several processes may fetch, which `huggingface_hub` takes too. `waiting` is called once where another process
     /// has it. Returns `None` where the file system has no locks.
-    pub fn lock(&self, name: &str, mut waiting: impl FnMut()) -> Result<Option<File>, Problem> {
+    pub fn lock(&self, name: &str, waiting: impl FnMut()) -> Result<Option<File>, Problem> {
         let path = self.locks.join(format!("{name}.lock"));
         in_folder(&path)?;
-        let mut has_waited = false;
-        loop {
-            let file = File::options().create(true).truncate(false).write(true).open(&path);
-            let file = file.map_err(Problem::storage("written", &path))?;
-            match file.try_lock() {
-                Ok(()) if is_at(&file, &path) => return Ok(Some(file)),
-                // Another process has removed the file in between; the lock would lock nobody out.
-                Ok(()) => continue,
-                Err(TryLockError::WouldBlock) => {
-                    if !has_waited {
-                        waiting();
-                    }
-                    has_waited = true;
-                    thread::sleep(LOCK_POLL);
+        locked(&path, is_at, waiting)
+    }
+}
+
+/// Waits for the lock of the file at `path`. `is_at` says whether the locked file is still the one there; one that never is is taken as it is.
+fn locked(
+    path: &Path,
+    is_at: impl Fn(&File, &Path) -> bool,
+    mut waiting: impl FnMut(),
+) -> Result<Option<File>, Problem> {
+    let (mut has_waited, mut rounds) = (false, 0);
+    loop {
+        let file = File::options().create(true).truncate(false).write(true).open(path);
+        let file = file.map_err(Problem::storage("written", path))?;
+        match file.try_lock() {
+            Ok(()) if rounds == LOCK_ROUNDS || is_at(&file, path) => return Ok(Some(file)),
+            // Another process has removed the file in between; the lock would lock nobody out.
+            Ok(()) => rounds += 1,
+            Err(TryLockError::WouldBlock) => {
+                if !has_waited {
+                    waiting();
                 }
-                Err(TryLockError::Error(_)) => return Ok(None),
+                has_waited = true;
             }
+            Err(TryLockError::Error(_)) => return Ok(None),
         }
+        drop(file);
+        thread::sleep(LOCK_POLL);
     }
 }
 
@@ -194,4 +206,33 @@ fn is_at(file: &File, path: &Path) -> bool {
 #[cfg(not(unix))]
 fn is_at(_: &File, _: &Path) -> bool {
     true
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{cell::Cell, time::Instant};
+
+    use super::*;
+
+    /// Takes a lock whose file is another one for the first `rounds` times. Returns how often that was looked at.
+    fn looks(rounds: usize) -> usize {
+        let folder = tempfile::tempdir().unwrap();
+        let looks = Cell::new(0);
+        let is_at = |_: &File, _: &Path| {
+            looks.set(looks.get() + 1);
+            looks.get() > rounds
+        };
+        let begun = Instant::now();
+        let lock = locked(&folder.path().join("x.lock"), is_at, || panic!("nobody else has it")).unwrap();
+        assert!(lock.is_some());
+        assert!(begun.elapsed() >= LOCK_POLL * rounds.min(LOCK_ROUNDS) as u32, "it does not wait in between");
+        looks.get()
+    }
+
+    #[test]
+    fn a_lock_whose_file_is_never_the_same_is_not_waited_for_without_end() {
+        assert_eq!(looks(0), 1);
+        assert_eq!(looks(2), 3);
+        assert_eq!(looks(usize::MAX), LOCK_ROUNDS);
+    }
 }

@@ -94,6 +94,16 @@ impl fmt::Display for Mismatch {
     }
 }
 
+/// Returns the SHA-256 by which a hub names a large file.
+pub fn sha256(contents: &[u8]) -> String {
+    digits(&Sha256::digest(contents))
+}
+
+/// Returns the SHA-1 by which git, and so a hub, names a small file.
+pub fn git_sha1(contents: &[u8]) -> String {
+    digits(&git_blob(contents.len() as u64).chain_update(contents).finalize())
+}
+
 /// Begins the SHA-1 by which git names a file of `length` bytes; the contents are to follow.
 pub(crate) fn git_blob(length: u64) -> Sha1 {
     Sha1::new_with_prefix(format!("blob {length}\0"))
@@ -122,6 +132,8 @@ mod tests {
         assert_eq!(check("22596363B3DE40B06F981FB85D82312E8C0ED511", hello), Ok(()));
         assert_eq!(check("a948904f2f0f479b8f8197694b30184b0d2ed1c1cd2a1ec0fb85d299a192a447", hello), Ok(()));
         assert_eq!(check("e69de29bb2d1d6434b8b29ae775ad8c2e48c5391", b""), Ok(()));
+        assert_eq!(git_sha1(hello), "3b18e512dba79e4c8300dd08aeb37f8e728b8dad");
+        assert_eq!(sha256(hello), "a948904f2f0f479b8f8197694b30184b0d2ed1c1cd2a1ec0fb85d299a192a447");
         let damaged = check("3b18e512dba79e4c8300dd08aeb37f8e728b8dad", b"hello wOrld\n").unwrap_err();
         assert!(damaged.contains("SHA-1") && damaged.contains("3b18e512"), "{damaged}");
         for other in ["", "abc", "d41d8cd98f00b204e9800998ecf8427e", &"g".repeat(40), "65a1-1f"] {

@@ -117,6 +117,20 @@ pub fn encoded_segment(name: &str) -> String {
     encoded(name, |_| false)
 }
 
+/// Returns the name that [`encoded_segment`] or [`encoded_path`] has encoded. `None` where it is not encoded so.
+pub fn decoded(encoded: &str) -> Option<String> {
+    let mut parts = encoded.split('%');
+    let mut bytes = parts.next()?.as_bytes().to_vec();
+    for part in parts {
+        let (digits, rest) = part.split_at_checked(2)?;
+        // A sign is no digit.
+        let is_hexadecimal = digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+        bytes.push(u8::from_str_radix(digits, 16).ok().filter(|_| is_hexadecimal)?);
+        bytes.extend(rest.as_bytes());
+    }
+    String::from_utf8(bytes).ok()
+}
+
 fn encoded(name: &str, is_kept: impl Fn(u8) -> bool) -> String {
     let mut encoded = String::with_capacity(name.len());
     for byte in name.bytes() {
@@ -238,5 +252,19 @@ mod tests {
     fn addresses_are_encoded() {
         assert_eq!(encoded_path("a b/模.json"), "a%20b/%E6%A8%A1.json");
         assert_eq!(encoded_segment("refs/pr/1?#%"), "refs%2Fpr%2F1%3F%23%25");
+        assert_eq!(decoded("refs%2Fpr%2f1"), Some("refs/pr/1".into()));
+        for bad in ["%", "a%2", "%zz", "%+1", "%FF", "%1é", "%é"] {
+            assert_eq!(decoded(bad), None, "{bad}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn what_is_encoded_is_one_segment_and_is_decoded_to_itself(name in ".*") {
+            let encoded = encoded_segment(&name);
+            proptest::prop_assert!(encoded.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~%".contains(&byte)));
+            proptest::prop_assert_eq!(decoded(&encoded), Some(name.clone()));
+            proptest::prop_assert_eq!(decoded(&encoded_path(&name)), Some(name));
+        }
     }
 }

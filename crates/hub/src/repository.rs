@@ -195,10 +195,13 @@ impl<'r> Repository<'r> {
         Ok(commit.to_owned())
     }
 
-    /// Notes that the model has no such file.
+    /// Notes that the model has no such file, where the answer names the commit that has none. Any server on the way answers 404 too, and what is noted
+    /// is never asked for again.
     pub(crate) fn note_absence(&self, commit: Option<String>, file: &str) {
+        let Some(commit) = commit else { return };
         let pinned = self.commit.borrow().clone();
-        if let Some(commit) = pinned.or(commit) {
+        let asked = pinned.unwrap_or_else(|| self.revision.clone());
+        if asked == commit || !names::is_commit(&asked) {
             self.cache.note_absence(&commit, file);
         }
     }

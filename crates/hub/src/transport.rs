@@ -153,7 +153,7 @@ fn jitter() -> f64 {
 
 enum Failure {
     /// It may be gone on another attempt.
-    Passing(String),
+    Transient(String),
     Final(Problem),
 }
 
@@ -204,7 +204,7 @@ impl<'s> Transport<'s> {
                 Ok(Followed::Busy(asked, reason)) => {
                     attempts.again(asked, &reason).map_err(Problem::Refused)?
                 }
-                Err(Failure::Passing(reason)) => {
+                Err(Failure::Transient(reason)) => {
                     attempts.again(None, &reason).map_err(Problem::Unreachable)?
                 }
                 Err(Failure::Final(problem)) => return Err(problem),
@@ -304,7 +304,7 @@ fn failure(address: &Uri, by_proxy: bool, error: ureq::Error) -> Failure {
         ureq::Error::LargeResponseHeader(..) | ureq::Error::BadUri(_) | ureq::Error::Http(_) => {
             Failure::Final(Problem::Answer(format!("{address}: {error}")))
         }
-        error => Failure::Passing(format!(
+        error => Failure::Transient(format!(
             "{address} cannot be reached ({error}){way}: is the address right, and are you online? With HF_HUB_OFFLINE=1, only the cache is asked"
         )),
     }

@@ -127,6 +127,36 @@ fn storage_that_has_lost_a_file_is_no_absence() {
 }
 
 #[test]
+fn an_absence_is_noted_where_the_answer_names_the_commit() {
+    let other = "e".repeat(40);
+    for (commit, is_noted) in [(Some(COMMIT), true), (Some(other.as_str()), false), (None, false)] {
+        let named = commit.map(str::to_owned);
+        let server = Server::open(move |request| match (polite(request), &named) {
+            (answer @ Answer { status: 404, .. }, Some(commit)) => answer.with("X-Repo-Commit", commit),
+            (answer @ Answer { status: 404, .. }, None) => answer.without("X-Repo-Commit"),
+            (answer, _) => answer,
+        });
+        // At the commit of another file, and at one that is asked for by its own name.
+        for revision in [None, Some(COMMIT)] {
+            let case = Case::new(&server.address);
+            let repository = case.repository(revision);
+            if revision.is_none() {
+                repository.needed("config.json").unwrap();
+            }
+            let before = server.requests_for("chat_template.jinja").len();
+            assert_eq!(repository.get("chat_template.jinja").unwrap(), None);
+            let noted = case.model().join(".no_exist");
+            assert_eq!(noted.join(COMMIT).join("chat_template.jinja").is_file(), is_noted, "{commit:?}");
+            assert!(!noted.join(&other).exists());
+            // What is not noted is asked for again. A commit of which nothing is there is not known to be one.
+            assert_eq!(repository.get("chat_template.jinja").unwrap(), None);
+            let asked = server.requests_for("chat_template.jinja").len() - before;
+            assert_eq!(asked, if is_noted && revision.is_none() { 1 } else { 2 }, "{commit:?} {revision:?}");
+        }
+    }
+}
+
+#[test]
 fn only_absence_is_absence() {
     for code in [None, Some("EntryNotFound")] {
         let (_, case) = config(move |_| {

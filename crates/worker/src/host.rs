@@ -42,7 +42,7 @@ impl Host for Browser {
                 let files = hub::files(id, revision, endpoint).await.map_err(host_error)?;
                 // The name that a recipe gives the model.
                 let name = if revision == MAIN { id.clone() } else { format!("{id}@{revision}") };
-                Ok(OpenedModel { source: folder(&name, &files)?, name, is_on_hub: true })
+                Ok(OpenedModel { source: folder(&name, files)?, name, is_on_hub: true })
             }
         }
     }
@@ -102,14 +102,18 @@ fn chosen(files: &[File]) -> Result<OpenedModel> {
             let name = file.name();
             (name.clone(), ModelSource::from_gguf(BlobReader::new(file.clone()), &name)?)
         }
-        None => (files.first().map(folder_name).unwrap_or_default(), folder("", files)?),
+        None => {
+            let named = files.iter().map(|file| (file.name(), file.clone()));
+            (files.first().map(folder_name).unwrap_or_default(), folder("", named)?)
+        }
     };
     Ok(OpenedModel { name, is_on_hub: false, source })
 }
 
-fn folder(name: &str, files: &[File]) -> Result<ModelSource> {
+/// Opens files, each with its path in the model's folder, which a [`File`] does not know.
+fn folder(name: &str, files: impl IntoIterator<Item = (String, File)>) -> Result<ModelSource> {
     let files: BTreeMap<String, BlobReader> =
-        files.iter().map(|file| (file.name(), BlobReader::new(file.clone()))).collect();
+        files.into_iter().map(|(path, file)| (path, BlobReader::new(file))).collect();
     let open = |name: &str| files.get(name).cloned().ok_or_else(|| io::Error::from(io::ErrorKind::NotFound));
     Ok(ModelSource::from_folder(name, open)?)
 }

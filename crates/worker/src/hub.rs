@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use lorelei_formats::{ModelSource, ReadAt as _, shard_names};
+use lorelei_formats::{ModelSource, ReadAt as _};
 use lorelei_hub::{
     answer::{Login, Meaning},
     checksum::Checksum,
@@ -24,28 +24,33 @@ const LISTING: &str = "hub.json";
 /// Number of bytes that are read at a time, to check them.
 const PIECE: u64 = 1 << 20;
 
-/// Returns a model's files, fetching from a hub those that are not stored.
+/// Returns a model's files by their paths in the model, fetching from a hub those that are not stored.
 ///
 /// # Errors
 ///
 /// If the hub refuses a file or cannot be reached, a file arrived damaged, or the storage is full.
-pub async fn files(id: &str, revision: &str, endpoint: &str) -> Result<Vec<File>, String> {
+pub async fn files(id: &str, revision: &str, endpoint: &str) -> Result<Vec<(String, File)>, String> {
     let model = Model::open(id, revision, endpoint).await?;
-    let mut files = vec![model.needed("config.json").await?];
-    match model.get(ModelSource::INDEX).await? {
-        Some(index) => {
+    let mut files = Vec::new();
+    let mut add = |path: &str, file: File| files.push((path.to_owned(), file));
+    add("config.json", model.needed("config.json").await?);
+    let index = match model.get(ModelSource::INDEX).await? {
+        Some(file) => {
             let path = format!("{}/{}", model.folder, ModelSource::INDEX);
             let bytes = browser::read(&path).await?.unwrap_or_default();
-            let names = shard_names(&String::from_utf8_lossy(&bytes), ModelSource::INDEX);
-            for name in names.map_err(|error| error.to_string())? {
-                files.push(model.needed(&name).await?);
-            }
-            files.push(index);
+            add(ModelSource::INDEX, file);
+            Some(String::from_utf8_lossy(&bytes).into_owned())
         }
-        None => files.push(model.needed("model.safetensors").await?),
+        None => None,
+    };
+    let weights = ModelSource::weight_files(index.as_deref(), ModelSource::INDEX);
+    for path in weights.map_err(|error| error.to_string())? {
+        add(&path, model.needed(&path).await?);
     }
-    for optional in ModelSource::OPTIONAL {
-        files.extend(model.get(optional).await?);
+    for path in ModelSource::OPTIONAL {
+        if let Some(file) = model.get(path).await? {
+            add(path, file);
+        }
     }
     Ok(files)
 }
@@ -70,6 +75,19 @@ struct Expected {
     size: Option<u64>,
 }
 
+impl Expected {
+    /// Whether the size of a file, where it is known, is the expected one.
+    fn has_size_of(&self, file: &File) -> bool {
+        self.size.is_none_or(|size| size as f64 == file.size())
+    }
+
+    /// Whether a file is the expected one for certain, which only a checksum tells.
+    fn is_surely(&self, file: &File) -> Result<bool, String> {
+        let has_checksum = self.checksum.is_some() && self.has_size_of(file);
+        Ok(has_checksum && mismatch(Some(file), self.checksum.as_ref())?.is_none())
+    }
+}
+
 impl Model {
     async fn open(id: &str, revision: &str, endpoint: &str) -> Result<Self, String> {
         let (owner, name) = names::owner_and_name(id).map_err(|error| error.to_string())?;
@@ -83,21 +101,11 @@ impl Model {
         let revision = names::encoded_segment(revision);
         let url = format!("{endpoint}/api/models/{}/revision/{revision}?blobs=true", names::encoded_path(id));
         // The list is stored like the files: a stored model needs no network.
-        let path = format!("{folder}/{LISTING}");
-        // It is made anew for each request: what is left of one is not the rest of another.
-        browser::delete(&part(&path)).await?;
-        let is_there = browser::file(&path).await?.is_some()
-            || fetch(&url, &path, &page, &Expected::default(), LISTING)
-                .await
-                .map_err(|error| format!("{id}: {error}"))?;
-        let listed = match is_there {
-            true => Listed::read(&browser::read(&path).await?.unwrap_or_default()),
-            false => None,
+        let stored = browser::read(&format!("{folder}/{LISTING}")).await?;
+        let listed = match stored.as_deref().and_then(Listed::read) {
+            Some(listed) => Some(listed),
+            None => Listed::fetch(&url, &folder, &page).await.map_err(|error| format!("{id}: {error}"))?,
         };
-        if is_there && listed.is_none() {
-            // An answer that is no list is not kept.
-            browser::delete(&path).await?;
-        }
         let commit = listed.as_ref().and_then(|listed| listed.commit.clone());
         let revision = commit.as_deref().map_or(revision, names::encoded_segment);
         Ok(Self { id: id.to_owned(), page, folder, revision, listed })
@@ -123,7 +131,10 @@ impl Model {
         };
         let path = format!("{}/{file}", self.folder);
         if let Some(kept) = browser::file(&path).await? {
-            return Ok(Some(kept));
+            if expected.has_size_of(&kept) {
+                return Ok(Some(kept));
+            }
+            browser::delete(&path).await?;
         }
         let url = format!("{}/resolve/{}/{}", self.page, self.revision, names::encoded_path(file));
         // A part that was left by another visit may be that of another file by now.
@@ -185,7 +196,7 @@ fn mismatch(file: Option<&File>, checksum: Option<&Checksum>) -> Result<Option<S
 }
 
 /// An attempt that failed and may succeed later.
-struct Passing {
+struct Transient {
     reason: String,
     /// The wait that the server asks for.
     wait: Option<std::time::Duration>,
@@ -198,14 +209,14 @@ async fn fetch(url: &str, path: &str, page: &str, expected: &Expected, file: &st
     let stored = async || Ok::<_, String>(browser::file(&part).await?.map_or(0.0, |part| part.size()));
     let (mut failed, mut furthest) = (0, stored().await?);
     loop {
-        let Passing { reason, wait } = match attempt(url, &part, page, expected, file).await? {
+        let Transient { reason, wait } = match attempt(url, &part, page, expected, file).await? {
             Ok(is_there) => {
                 if is_there {
                     browser::rename(&part, path.rsplit('/').next().unwrap_or_default()).await?;
                 }
                 return Ok(is_there);
             }
-            Err(passing) => passing,
+            Err(transient) => transient,
         };
         // An attempt that has brought something is none that failed.
         let done = stored().await?;
@@ -224,8 +235,8 @@ async fn attempt(
     page: &str,
     expected: &Expected,
     file: &str,
-) -> Result<Result<bool, Passing>, String> {
-    let passing = |reason| Ok(Err(Passing { reason, wait: None }));
+) -> Result<Result<bool, Transient>, String> {
+    let transient = |reason| Ok(Err(Transient { reason, wait: None }));
     let mut begun = browser::file(part).await?.map_or(0.0, |part| part.size());
     if begun > 0.0 && expected.size.is_some_and(|size| begun as u64 >= size) {
         if expected.size == Some(begun as u64) {
@@ -237,7 +248,7 @@ async fn attempt(
     let opened = match Opened::get(url, begun).await {
         Ok(opened) => opened,
         Err(error) => {
-            return passing(format!(
+            return transient(format!(
                 "{url} cannot be reached ({error}): is the address right, and are you online?"
             ));
         }
@@ -248,10 +259,10 @@ async fn attempt(
         Meaning::Absent => return Ok(Ok(false)),
         Meaning::OutOfRange => {
             browser::delete(part).await?;
-            return passing(format!("{url} has changed"));
+            return transient(format!("{url} has changed"));
         }
         Meaning::Busy { wait, refusal } => {
-            return Ok(Err(Passing { reason: refusal.words(page, &Login::Impossible), wait }));
+            return Ok(Err(Transient { reason: refusal.words(page, &Login::Impossible), wait }));
         }
         Meaning::Refused(refusal) => return Err(refusal.words(page, &Login::Impossible)),
         Meaning::Elsewhere => return Err(format!("{url}: a redirection that the browser does not follow")),
@@ -262,7 +273,7 @@ async fn attempt(
         range.is_none_or(|range| range.is_some_and(|range| range.goes_on(begun as u64, expected.size)));
     if head.is_part() && !(begun > 0.0 && goes_on) {
         browser::delete(part).await?;
-        return passing(format!("{url}: the hub sent another part of the file than it was asked for"));
+        return transient(format!("{url}: the hub sent another part of the file than it was asked for"));
     }
     let at = if head.is_part() { begun } else { 0.0 };
     let announced = head.content_length.map(|length| at + length);
@@ -291,7 +302,7 @@ async fn attempt(
     }
     let broke = |reason: &str| {
         let (done, total) = (end.done, size.map(|size| format!(" of {size}")).unwrap_or_default());
-        passing(format!(
+        transient(format!(
             "the connection broke at {done}{total} bytes of {url}{reason}: load it again to go on from there"
         ))
     };
@@ -309,6 +320,32 @@ struct Listed {
 }
 
 impl Listed {
+    /// Fetches the list of a model's files into their folder. `None` where the hub has no lists. Files that are stored from an earlier list, and are not
+    /// those of this one, are deleted before it has its name: it holds for all files beside it.
+    async fn fetch(url: &str, folder: &str, page: &str) -> Result<Option<Self>, String> {
+        let path = format!("{folder}/{LISTING}.new");
+        // It is made anew for each request: what is left of one is not the rest of another.
+        browser::delete(&part(&path)).await?;
+        if !fetch(url, &path, page, &Expected::default(), LISTING).await? {
+            return Ok(None);
+        }
+        let Some(listed) = Self::read(&browser::read(&path).await?.unwrap_or_default()) else {
+            // An answer that is no list is not kept.
+            browser::delete(&path).await?;
+            return Ok(None);
+        };
+        for (file, expected) in listed.files.iter().filter(|(file, _)| names::file_name(file).is_ok()) {
+            let stored = format!("{folder}/{file}");
+            if let Some(kept) = browser::file(&stored).await?
+                && !expected.is_surely(&kept)?
+            {
+                browser::delete(&stored).await?;
+            }
+        }
+        browser::rename(&path, LISTING).await?;
+        Ok(Some(listed))
+    }
+
     /// Parses a hub's answer. Returns `None` where it is no list of files.
     fn read(answer: &[u8]) -> Option<Self> {
         let answer: serde_json::Value = serde_json::from_slice(answer).ok()?;

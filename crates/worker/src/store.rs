@@ -1,42 +1,45 @@
 //! The page's files in the browser's storage: fetched models, and the checkpoint of a run that may be interrupted.
 //!
-//! The paths are `models/<owner>@<name>@<revision>/<file>`, `run/checkpoint-<step>/<file>` and `run/run.json`. The last one names the valid
+//! The paths are `models/<owner>@<name>@<revision>/<file>` (the revision encoded as in an address: it may be `refs/pr/1`), `run/checkpoint-<step>/<file>` and `run/run.json`. The last one names the valid
 //! checkpoint and is written last: a tab that dies while it saves leaves the checkpoint before.
 
+use lorelei_hub::names;
 use lorelei_protocol::{CachedModel, InterruptedRun};
 use lorelei_session::{Folder, SessionError};
 
 use crate::{browser, device, host_error};
 
 const RUN: &str = "run/run.json";
-/// Separator of the parts of a model's name; it occurs in no owner, name or revision.
+/// Separator of the parts of a model's folder; it occurs in no owner, name or encoded revision.
 const SEPARATOR: &str = "@";
 
-/// Returns the models that are stored, in whole or in part.
+/// Returns the models that are stored, in whole or in part, by their names: `owner/name/revision`.
 pub async fn models() -> Result<Vec<CachedModel>, String> {
     let models = browser::list("models").await?;
-    Ok(models
-        .into_iter()
-        .map(|(name, size)| CachedModel { name: name.replace(SEPARATOR, "/"), size })
-        .collect())
+    let named = |folder: String| {
+        let name = folder.replace(SEPARATOR, "/");
+        names::decoded(&name).unwrap_or(name)
+    };
+    Ok(models.into_iter().map(|(folder, size)| CachedModel { name: named(folder), size }).collect())
 }
 
 /// Deletes a model and sends the page the list of those that are left.
 pub async fn delete_model(name: &str) -> Result<(), String> {
-    let parts = name.split('/').map(plain).collect::<Result<Vec<_>, _>>()?;
-    browser::delete(&format!("models/{}", parts.join(SEPARATOR))).await?;
+    let mut parts = name.splitn(3, '/');
+    let mut part = || parts.next().unwrap_or_default();
+    browser::delete(&model_folder(part(), part(), part())?).await?;
     device::capabilities().await
 }
 
 /// Returns the folder of a model's files.
 pub fn model_folder(owner: &str, name: &str, revision: &str) -> Result<String, String> {
-    let parts = [plain(owner)?, plain(name)?, plain(revision)?];
+    let parts = [plain(owner)?, plain(name)?, plain(&names::encoded_segment(revision))?];
     Ok(format!("models/{}", parts.join(SEPARATOR)))
 }
 
 /// Returns a name that cannot lead out of its folder.
 fn plain(name: &str) -> Result<String, String> {
-    let allowed = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_');
+    let allowed = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_' | '~' | '%');
     match !name.is_empty() && !name.contains("..") && name.chars().all(allowed) {
         true => Ok(name.to_owned()),
         false => Err(format!(

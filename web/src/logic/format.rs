@@ -66,7 +66,8 @@ pub fn percent(part: f64, whole: f64) -> String {
 /// Splits the name of a stored model, `owner/name/revision` or `owner/name@revision`, into the hub's id and the revision.
 pub fn id_and_revision(name: &str) -> (&str, &str) {
     let second_slash = name.match_indices('/').nth(1).map(|(at, _)| at);
-    let cut = name.find('@').or(second_slash);
+    // A revision may contain either.
+    let cut = name.find('@').into_iter().chain(second_slash).min();
     cut.map_or((name, "main"), |at| (&name[..at], &name[at + 1..]))
 }
 
@@ -99,6 +100,8 @@ mod tests {
     fn a_stored_model_is_an_id_and_a_revision() {
         assert_eq!(id_and_revision("a/b@v1"), ("a/b", "v1"));
         assert_eq!(id_and_revision("a/b/refs/pr/1"), ("a/b", "refs/pr/1"));
+        assert_eq!(id_and_revision("a/b@refs/pr/1"), ("a/b", "refs/pr/1"));
+        assert_eq!(id_and_revision("a/b/v@1"), ("a/b", "v@1"));
         assert_eq!(id_and_revision("a/b"), ("a/b", "main"));
     }
 }
