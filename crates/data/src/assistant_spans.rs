@@ -4,7 +4,7 @@
 //! prompt to the end of the turn. That takes one rendering of the conversation, and one of its beginning for each role that precedes an assistant.
 //! Else a turn is what a rendering up to it adds to one of the messages before it, which takes two renderings a turn.
 
-use std::ops::Range;
+use std::{collections::HashSet, ops::Range};
 
 use crate::chat::{Conversation, Message, Rendered};
 use crate::error::{DataError, DataErrorKind};
@@ -28,6 +28,8 @@ pub(crate) struct AssistantSpans<'c> {
     prompts: Vec<(&'c str, Option<String>)>,
     /// Number of turns that were found by rendering up to them.
     rendered_turns: usize,
+    /// Byte at which the last turn of the text begins.
+    last_start: Option<usize>,
 }
 
 impl<'c> AssistantSpans<'c> {
@@ -36,7 +38,8 @@ impl<'c> AssistantSpans<'c> {
         conversation: &'c Conversation,
         rendered: &'c Rendered,
     ) -> Self {
-        Self { tokenizer, conversation, rendered, prompts: Vec::new(), rendered_turns: 0 }
+        let last_start = rendered.turns.iter().flatten().map(|turn| turn.start).max();
+        Self { tokenizer, conversation, rendered, prompts: Vec::new(), rendered_turns: 0, last_start }
     }
 
     /// Returns the bytes of the assistant's turns, without those that are masked.
@@ -125,10 +128,12 @@ impl<'c> AssistantSpans<'c> {
 
     /// Returns a turn with the end token that the template writes behind the last one.
     fn extended(&self, turn: Range<usize>) -> Range<usize> {
-        let is_last = !self.rendered.turns.iter().flatten().any(|other| other.start >= turn.end);
-        let rest = self.rendered.text[turn.end..].trim();
-        let is_end = rest.is_empty() || self.tokenizer.is_special(rest);
-        turn.start..if is_last && is_end { self.rendered.text.len() } else { turn.end }
+        let is_last = self.last_start.is_none_or(|start| start < turn.end);
+        let is_end = || {
+            let rest = self.rendered.text[turn.end..].trim();
+            rest.is_empty() || self.tokenizer.is_special(rest)
+        };
+        turn.start..if is_last && is_end() { self.rendered.text.len() } else { turn.end }
     }
 
     /// Returns the bytes that are learnt of an assistant's turn.
@@ -140,11 +145,8 @@ impl<'c> AssistantSpans<'c> {
             && !answer.content.trim().is_empty()
             && self.rendered.turns[index + 1].is_none()
         {
-            let words = answer.content.split(|letter: char| !letter.is_alphanumeric());
-            let text = &self.rendered.text[turn.clone()];
-            let is_inside = words.filter(|word| !word.is_empty()).any(|word| text.contains(word));
             let found = self.rendered_turn(index);
-            if found.is_ok() || is_inside {
+            if found.is_ok() || shares_a_word(&self.rendered.text[turn.clone()], &answer.content) {
                 return found;
             }
         }
@@ -290,6 +292,32 @@ fn common_prefix(one: &str, other: &str) -> usize {
     letters.take_while(|(one, other)| one == other).map(|(letter, _)| letter.len_utf8()).sum()
 }
 
+/// Whether two texts have a word in common.
+fn shares_a_word(one: &str, other: &str) -> bool {
+    let words =
+        |text| str::split(text, |letter: char| !letter.is_alphanumeric()).filter(|word| !word.is_empty());
+    let known: HashSet<&str> = words(one).collect();
+    words(other).any(|word| known.contains(word))
+}
+
+/// Returns the number of bytes of the longest end of `text` with which `next` begins, by the prefix function of `next` (Knuth, Morris and Pratt,
+/// 1977). The time grows with the length of `text`, however often its letters repeat.
+fn overlap(text: &str, next: &str) -> usize {
+    let next = &next.as_bytes()[..next.len().min(text.len())];
+    // For each beginning of `next`, the length of its longest proper end that is a beginning of `next`.
+    let mut borders = vec![0; next.len()];
+    let longer = |borders: &[usize], mut length: usize, byte: u8| {
+        while length > 0 && next.get(length) != Some(&byte) {
+            length = borders[length - 1];
+        }
+        length + usize::from(next.get(length) == Some(&byte))
+    };
+    for at in 1..next.len() {
+        borders[at] = longer(&borders, borders[at - 1], next[at]);
+    }
+    text.bytes().fold(0, |length, byte| longer(&borders, length, byte))
+}
+
 /// Finds a turn in `text`. `prompt` is the rendering up to the turn's generation prompt, `through` the rendering that ends with the turn.
 fn span(text: &str, prompt: &str, through: &str, content: &str) -> Option<Range<usize>> {
     let turn = through.strip_prefix(prompt)?;
@@ -306,9 +334,9 @@ fn span(text: &str, prompt: &str, through: &str, content: &str) -> Option<Range<
             contents.clone().find_map(|content| Some(turn.len() - turn.rfind(content)? - content.len()))?
         }
     };
-    let end = turn.char_indices().map(|(at, _)| &turn[at..]).find(|end| rest.starts_with(end));
-    if let Some(end) = end.filter(|end| end.len() > tail) {
-        return Some(prompt.len()..prompt.len() + end.len());
+    let overlap = overlap(turn, rest);
+    if overlap > tail {
+        return Some(prompt.len()..prompt.len() + overlap);
     }
     // Other templates write it elsewhere: search the words and the text after them.
     contents.into_iter().find_map(|content| {
@@ -317,4 +345,70 @@ fn span(text: &str, prompt: &str, through: &str, content: &str) -> Option<Range<
         let found = rest.find(&format!("{content}{tail}"))?;
         Some(prompt.len()..prompt.len() + found + content.len() + tail.len())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::{AssistantSpans, overlap};
+    use crate::{
+        chat::{Conversation, Message},
+        tokenizer::Tokenizer,
+    };
+
+    #[test]
+    fn many_turns_take_no_time() {
+        let json = serde_json::json!({
+            "version": "1.0",
+            "added_tokens": [{"id": 1, "content": "<|im_end|>", "single_word": false, "lstrip": false, "rstrip": false,
+                "normalized": false, "special": true}],
+            "model": {"type": "BPE", "vocab": {"a": 0, "<|im_end|>": 1}, "merges": []},
+        });
+        let json = json.to_string();
+        let tokenizer = Tokenizer::from_files(json.as_bytes(), None, None).unwrap();
+        let words = "The river is the capital of the town. ".repeat(3);
+        let turn =
+            |at: usize| Message::new(if at.is_multiple_of(2) { "user" } else { "assistant" }, words.as_str());
+        let conversation = Conversation::from((0..20_000).map(turn).collect::<Vec<_>>());
+        let rendered = tokenizer.render_marked(&conversation).unwrap();
+        let began = Instant::now();
+        let spans = AssistantSpans::new(&tokenizer, &conversation, &rendered).of_assistant().unwrap();
+        assert!(began.elapsed().as_secs() < 5, "{:?}", began.elapsed());
+        assert_eq!(spans.len(), 10_000);
+    }
+
+    #[test]
+    fn the_overlap_is_the_longest_end_that_is_a_beginning() {
+        let by_definition = |text: &str, next: &str| {
+            let mut ends = text.char_indices().map(|(at, _)| &text[at..]);
+            ends.find(|end| next.starts_with(end)).map_or(0, str::len)
+        };
+        let seed =
+            std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos() as u64;
+        println!("seed {seed}");
+        let mut state = seed | 1;
+        let mut text = || {
+            let mut draw = |below: u64| {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                (state >> 33) % below
+            };
+            let letters = draw(9);
+            (0..letters).map(|_| ['a', 'b', '\u{e9}', '\u{ea}'][draw(4) as usize % 4]).collect::<String>()
+        };
+        for _ in 0..20_000 {
+            let (one, other) = (text(), text());
+            assert_eq!(overlap(&one, &other), by_definition(&one, &other), "{one:?} {other:?}");
+        }
+    }
+
+    #[test]
+    fn a_repeated_letter_takes_no_time() {
+        let text = format!("{}b", "a".repeat(1_000_000));
+        let next = format!("{}c", "a".repeat(1_000_000));
+        let began = Instant::now();
+        assert_eq!(overlap(&text, &next), 0);
+        assert_eq!(overlap(&text[..1_000_000], &next), 1_000_000);
+        assert!(began.elapsed().as_secs() < 10, "{:?}", began.elapsed());
+    }
 }

@@ -1,6 +1,6 @@
 //! Finds a model's special tokens as Transformers' `AutoTokenizer` finds them, and the tokens that end an answer as `generate` finds them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use serde_json::{Map, Value};
 use tokenizers::AddedToken;
@@ -16,6 +16,8 @@ pub(crate) struct SpecialTokens {
     pub(crate) by_name: BTreeMap<String, String>,
     /// Ids that end an answer, without repeats: those of `generation_config.json`, or else of `config.json`, and the end token.
     pub(crate) stop_ids: Vec<u32>,
+    /// Number of bytes of the longest special token of the tokenizer.
+    pub(crate) longest: usize,
 }
 
 /// Classes of tokenizers in Transformers with the tokens that they have where the files name none: beginning, end, padding, unknown.
@@ -97,7 +99,7 @@ impl SpecialTokens {
         let model = parse(files.config, "config.json")?;
         let generation = parse(files.generation_config, "generation_config.json")?;
 
-        add(tokenizer, config.added_tokens.iter().flatten().cloned())?;
+        add(tokenizer, config.added_tokens.iter().flatten().cloned(), "tokenizer_config.json")?;
         let mut named = config.special_tokens.clone();
         for (name, token) in map {
             match config.added_tokens {
@@ -118,7 +120,7 @@ impl SpecialTokens {
             named.into_iter().filter_map(|(name, token)| Some((name, token?))).collect();
         let known = by_name.values().filter(|token| tokenizer.token_to_id(token).is_some());
         let known: Vec<AddedToken> = known.map(|token| AddedToken::from(token.clone(), true)).collect();
-        add(tokenizer, known.into_iter())?;
+        add(tokenizer, known.into_iter(), "tokenizer_config.json or special_tokens_map.json")?;
 
         let mut stop_ids = ids(generation.get("eos_token_id"));
         if stop_ids.is_empty() {
@@ -135,14 +137,12 @@ impl SpecialTokens {
             }
         };
         stop_ids.extend(end);
-        let mut seen = Vec::with_capacity(stop_ids.len());
-        stop_ids.retain(|id| {
-            !seen.contains(id) && {
-                seen.push(*id);
-                true
-            }
-        });
-        Ok(Self { by_name, stop_ids })
+        let mut seen = HashSet::new();
+        stop_ids.retain(|id| seen.insert(*id));
+        let added = tokenizer.get_added_tokens_decoder();
+        let special = added.values().filter(|token| token.special);
+        let longest = special.map(|token| token.content.len()).max().unwrap_or(0);
+        Ok(Self { by_name, stop_ids, longest })
     }
 }
 
@@ -163,14 +163,15 @@ fn defaults(
     named.filter_map(|(name, token)| Some((name, (*token)?)))
 }
 
-/// Adds tokens that the tokenizer does not have as added tokens yet.
+/// Adds the tokens of a file that the tokenizer does not have as added tokens yet.
 fn add(
     tokenizer: &mut tokenizers::Tokenizer,
     tokens: impl Iterator<Item = AddedToken>,
+    file: &str,
 ) -> Result<(), DataError> {
     let known = tokenizer.get_added_tokens_decoder();
-    let is_known = |token: &AddedToken| known.values().any(|added| added.content == token.content);
-    let missing: Vec<AddedToken> = tokens.filter(|token| !is_known(token)).collect();
+    let known: HashSet<&str> = known.values().map(|added| added.content.as_str()).collect();
+    let missing: Vec<AddedToken> = tokens.filter(|token| !known.contains(token.content.as_str())).collect();
     // The order gives new tokens their ids.
     for alike in missing.chunk_by(|one, other| one.special == other.special) {
         let result = match alike.iter().all(|token| token.special) {
@@ -180,7 +181,7 @@ fn add(
         result.map_err(|error| {
             DataError::new(
                 DataErrorKind::Tokenizer,
-                format!("the tokenizer refuses an added token of tokenizer_config.json: {error}"),
+                format!("the tokenizer refuses an added token of {file}: {error}"),
                 "",
             )
         })?;

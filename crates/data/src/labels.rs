@@ -14,9 +14,9 @@ use crate::{
     tokenizer::{Surrounded, Tokenizer},
 };
 
-use found::{Found, NO_LABEL, binary, classes_of_tokens};
+use found::{Found, NO_LABEL, binary, classes_of_tokens, is_sentiment};
 pub use names::ClassNames;
-use names::{name, whole};
+use names::{integer_text, name, whole};
 
 /// Labels of a data set: Transformers' `problem_type`, and the names of the classes. Two are equal if these are: how the rows write their labels
 /// makes no difference.
@@ -107,10 +107,11 @@ impl Labels {
                 .to_owned();
         };
         let listed = if self.is_listed() { format!(": {}", self.listed()) } else { String::new() };
-        let is_mood = self.names() == ["-1", "0", "1"] || self.names() == ["-1", "1"];
+        let numbers = names.iter().map(|name| integer_text(name)).collect::<Option<_>>();
+        let is_sentiment = numbers.is_some_and(|numbers| is_sentiment(&numbers));
         let remark = match self {
             Labels::MultiHot(_) => " (each label lists a 0 or a 1 for every class)",
-            Labels::Classes(_) | Labels::Tags(_) if is_mood => {
+            Labels::Classes(_) | Labels::Tags(_) if is_sentiment => {
                 " (-1 is a class here: beside 0 and 1 alone it does not stand for no label)"
             }
             _ => "",
@@ -520,7 +521,13 @@ mod tests {
         assert_eq!(of(&[-100, 4, 7]), classes(&["4", "7"]));
         assert_eq!(of(&[-1, 1]), classes(&["-1", "1"]));
         assert_eq!(of(&[-1, 0, 1]), classes(&["-1", "0", "1"]));
-        assert!(of(&[-1, 0, 1]).summary().contains("-1 is a class here"));
+        for sentiment in [&[-1i64, 0, 1] as &[i64], &[-1, 1], &[-100, -1, 0, 1]] {
+            assert!(of(sentiment).summary().contains("-1 is a class here"), "{sentiment:?}");
+        }
+        assert_eq!(of(&[-100, -1, 0, 1]), classes(&["-1", "0", "1"]));
+        for other in [&[-1i64, 0, 1, 2] as &[i64], &[-2, -1, 1], &[0, 1]] {
+            assert!(!of(other).summary().contains("is a class"), "{other:?}");
+        }
         assert_eq!(of(&[-1, 0]), classes(&["-1", "0"]));
         assert_eq!(of(&[-2, -1, 0, 1, 2]), classes(&["-2", "-1", "0", "1", "2"]));
         // A validation row of a set whose training rows all have a label.

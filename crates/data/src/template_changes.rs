@@ -1,4 +1,4 @@
-//! What a chat template does to a conversation other than writing it down: it may lose a system prompt, move it, or leave out thoughts and calls.
+//! What a chat template does to a conversation other than writing it down: it may lose a system prompt, move it, or leave out reasoning and calls.
 
 use serde_json::Value;
 
@@ -11,8 +11,8 @@ pub struct TemplateChanges {
     pub system_lost: usize,
     /// Rows whose system prompt stands behind a message that it precedes.
     pub system_moved: usize,
-    /// Rows of which a message's thought is not in the text.
-    pub thoughts_dropped: usize,
+    /// Rows of which a message's reasoning is not in the text.
+    pub reasoning_dropped: usize,
     /// Rows of which a tool call is not in the text.
     pub calls_dropped: usize,
     /// Rows of which the words of a user or an assistant are not in the text.
@@ -23,15 +23,17 @@ impl TemplateChanges {
     /// Compares a conversation with its rendering.
     pub(crate) fn of(conversation: &Conversation, text: &str) -> Self {
         let messages = &conversation.messages;
-        let has = |words: &str| words.trim().is_empty() || holds(text, words.trim());
-        let any = |is_lost: &dyn Fn(&Message) -> bool| usize::from(messages.iter().any(is_lost));
-        let is_system = |message: &Message| matches!(message.role.as_str(), "system" | "developer");
+        let of_role = |roles: [&'static str; 2]| {
+            messages.iter().filter(move |message| roles.contains(&message.role.as_str()))
+        };
+        let system = of_role(["system", "developer"]).map(|message| message.content.as_str());
+        let speech = of_role(["user", "assistant"]).map(answer);
         Self {
-            system_lost: any(&|message| is_system(message) && !has(&message.content)),
+            system_lost: usize::from(!has_all(text, system)),
             system_moved: usize::from(is_moved(messages, text)),
-            thoughts_dropped: any(&|message| !thoughts(message).all(has)),
-            calls_dropped: any(&|message| !calls(message).all(has)),
-            words_dropped: usize::from(!has_words(messages, text)),
+            reasoning_dropped: usize::from(!has_all(text, messages.iter().flat_map(reasoning))),
+            calls_dropped: usize::from(!has_all(text, messages.iter().flat_map(calls))),
+            words_dropped: usize::from(!has_all(text, speech)),
         }
     }
 
@@ -39,7 +41,7 @@ impl TemplateChanges {
     pub(crate) fn add(&mut self, other: &Self) {
         self.system_lost += other.system_lost;
         self.system_moved += other.system_moved;
-        self.thoughts_dropped += other.thoughts_dropped;
+        self.reasoning_dropped += other.reasoning_dropped;
         self.calls_dropped += other.calls_dropped;
         self.words_dropped += other.words_dropped;
     }
@@ -49,7 +51,7 @@ impl TemplateChanges {
         let kinds = [
             (self.system_lost, "loses the system prompt"),
             (self.system_moved, "moves the system prompt behind a later message"),
-            (self.thoughts_dropped, "leaves out a thought"),
+            (self.reasoning_dropped, "leaves out reasoning"),
             (self.calls_dropped, "leaves out a tool call"),
             (self.words_dropped, "leaves out or rewrites words of a message"),
         ];
@@ -60,28 +62,32 @@ impl TemplateChanges {
     }
 }
 
-/// Whether the text has the words of every user and assistant. Each is first searched behind the one before it, so that the time is that of one
-/// reading.
-fn has_words(messages: &[Message], text: &str) -> bool {
-    let is_speech = |message: &&Message| matches!(message.role.as_str(), "user" | "assistant");
-    let mut rest = text;
-    messages.iter().filter(is_speech).map(|message| words(message).trim()).all(|words| {
-        match rest.split_once(words) {
-            Some((_, after)) => {
-                rest = after;
-                true
-            }
-            None => holds(text, words),
-        }
-    })
-}
+/// Maximum number of words of a conversation that are searched in the whole text because they do not follow the words before them. More are taken
+/// to be there.
+const MAX_SEARCHES: usize = 256;
 
-/// Whether the text has some words, as they are or as JSON writes them.
-fn holds(text: &str, words: &str) -> bool {
-    text.contains(words) || {
-        let quoted = Value::from(words).to_string();
-        text.contains(quoted.trim_matches('"'))
-    }
+/// Whether the text has all these words, as they are or as JSON writes them. Each is first searched behind the one before it, and as that one was
+/// written, so that the time is that of one reading.
+fn has_all<'w>(text: &str, words: impl Iterator<Item = &'w str>) -> bool {
+    let (mut rest, mut is_quoted, mut searches) = (text, false, 0);
+    words.map(str::trim).filter(|words| !words.is_empty()).all(|words| {
+        let json = Value::from(words).to_string();
+        let quoted = json.trim_matches('"');
+        let (expected, other) = if is_quoted { (quoted, words) } else { (words, quoted) };
+        if let Some((_, after)) = rest.split_once(expected) {
+            rest = after;
+            return true;
+        }
+        searches += 1;
+        if searches > MAX_SEARCHES {
+            return true;
+        }
+        if let Some((_, after)) = rest.split_once(other) {
+            (rest, is_quoted) = (after, !is_quoted);
+            return true;
+        }
+        text.contains(words) || text.contains(quoted)
+    })
 }
 
 /// Whether the first system prompt stands behind the words of a message that follows it.
@@ -97,16 +103,16 @@ fn is_moved(messages: &[Message], text: &str) -> bool {
         && place(system).zip(place(next)).is_some_and(|(system, next)| system > next)
 }
 
-/// Returns the thoughts of an assistant's turn: a field of its own, or the beginning of its text.
-fn thoughts(message: &Message) -> impl Iterator<Item = &str> {
-    let of_text = message.content.split_once("</think>").map(|(thought, _)| thought);
-    let of_text = of_text.map(|thought| thought.trim_start().trim_start_matches("<think>"));
+/// Returns the reasoning of an assistant's turn: a field of its own, or the beginning of its text.
+fn reasoning(message: &Message) -> impl Iterator<Item = &str> {
+    let of_text = message.content.split_once("</think>").map(|(reasoning, _)| reasoning);
+    let of_text = of_text.map(|reasoning| reasoning.trim_start().trim_start_matches("<think>"));
     let of_text = of_text.filter(|_| message.role == "assistant");
     message.reasoning().into_iter().chain(of_text)
 }
 
-/// Returns the words of a message without the thought before them.
-fn words(message: &Message) -> &str {
+/// Returns the words of a message without the reasoning before them.
+fn answer(message: &Message) -> &str {
     message.content.rsplit("</think>").next().unwrap_or_default()
 }
 
@@ -115,4 +121,36 @@ pub(crate) fn calls(message: &Message) -> impl Iterator<Item = &str> {
     let list = message.fields.get("tool_calls").and_then(Value::as_array).into_iter().flatten();
     let names = list.map(|call| call.get("function").unwrap_or(call));
     names.chain(message.fields.get("function_call")).filter_map(|call| call.get("name")?.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use serde_json::Value;
+
+    use super::has_all;
+
+    #[test]
+    fn all_words_are_found_wherever_they_stand() {
+        let text = "one \\\"two\\\" three\nfour";
+        for words in [vec!["one", "\"two\"", "three\nfour"], vec!["four", " ", "\"two\"", "one", "one"]] {
+            assert!(has_all(text, words.iter().copied()), "{words:?}");
+            assert!(!has_all(text, words.iter().copied().chain(["five"])));
+            assert!(!has_all(text, ["five"].into_iter().chain(words)));
+        }
+    }
+
+    #[test]
+    fn thousands_of_words_are_found_in_no_time() {
+        let words: Vec<String> = (0..20_000).map(|at| format!("{at:05}\n{}", "river ".repeat(20))).collect();
+        let written = |texts: &[String]| texts.join(" / ");
+        let quoted: Vec<String> = words.iter().map(|words| Value::from(words.trim()).to_string()).collect();
+        let reversed: Vec<String> = words.iter().rev().cloned().collect();
+        for text in [written(&words), written(&quoted), written(&reversed)] {
+            let began = Instant::now();
+            assert!(has_all(&text, words.iter().map(String::as_str)));
+            assert!(began.elapsed().as_secs() < 10, "{:?}", began.elapsed());
+        }
+    }
 }

@@ -387,7 +387,7 @@ impl Tokenizer {
 
     /// Whether a text is one special token.
     pub(crate) fn is_special(&self, text: &str) -> bool {
-        self.inner.get_added_vocabulary().is_special_token(text)
+        text.len() <= self.special.longest && self.inner.get_added_vocabulary().is_special_token(text)
     }
 
     /// Returns the beginning of a special token that stands across the byte `at` of a text.

@@ -136,7 +136,7 @@ fn a_system_prompt_that_the_template_moves_or_loses_is_said() {
 }
 
 #[test]
-fn thoughts_calls_and_words_that_the_template_leaves_out_are_counted() {
+fn reasoning_calls_and_words_that_the_template_leaves_out_are_counted() {
     let tokenizer = with(THINKS);
     let lines = concat!(
         r#"{"messages": [{"role": "user", "content": "x"}, {"role": "assistant", "content": "<think>Hm.</think>y"}]}"#,
@@ -146,7 +146,7 @@ fn thoughts_calls_and_words_that_the_template_leaves_out_are_counted() {
         r#"{"messages": [{"role": "user", "content": "x"}, {"role": "assistant", "content": null, "tool_calls": [{"function": {"name": "cab", "arguments": {}}}]}]}"#,
     );
     let changes = load(&tokenizer, &DataSection::default(), lines).unwrap().changes;
-    assert_eq!((changes.thoughts_dropped, changes.calls_dropped, changes.words_dropped), (2, 1, 0));
+    assert_eq!((changes.reasoning_dropped, changes.calls_dropped, changes.words_dropped), (2, 1, 0));
     let short = with(
         "{% for m in messages %}{{ m.role }}:{{ m.content[:3] }}\n{% endfor %}{% if add_generation_prompt %}assistant:{% endif %}",
     );
@@ -350,6 +350,33 @@ fn masking_takes_time_in_proportion_to_the_turns() {
     let (masked, whole) = (time(true), time(false));
     assert!(masked < 2 * whole, "{masked:?} with a mask, {whole:?} without");
     assert_eq!(learnt(&tokenizer, &row).len(), 150);
+}
+
+#[test]
+fn words_that_json_quotes_or_that_stand_elsewhere_are_found() {
+    // A template that writes every text as JSON, and one that writes the turns the other way round.
+    let quotes = with("{% for m in messages %}{{ m.role }}:{{ m | tojson }}\n{% endfor %}");
+    let turns = with("{% for m in messages | reverse %}{{ m.role }}:{{ m.content }}\n{% endfor %}");
+    let row = |middle: &str| {
+        let message = |role: &str, content: &str| serde_json::json!({"role": role, "content": content});
+        let messages = [
+            message("system", "Be \"kind\"."),
+            message("user", "one\ntwo"),
+            message("assistant", middle),
+            message("user", "the \"town\""),
+            message("assistant", "end"),
+        ];
+        serde_json::json!({"messages": messages}).to_string()
+    };
+    for tokenizer in [quotes, turns] {
+        let section = DataSection { assistant_only_loss: false, ..DataSection::default() };
+        let changes = load(&tokenizer, &section, &row("a \\ b\n\"c\"")).unwrap().changes;
+        assert_eq!((changes.system_lost, changes.words_dropped, changes.calls_dropped), (0, 0, 0));
+    }
+    let short = with("{% for m in messages %}{{ m.role }}:{{ m.content[:12] | tojson }}\n{% endfor %}");
+    let section = DataSection { assistant_only_loss: false, ..DataSection::default() };
+    let changes = load(&short, &section, &row("\"a\"\n and more than that")).unwrap().changes;
+    assert_eq!((changes.system_lost, changes.words_dropped), (0, 1));
 }
 
 #[test]

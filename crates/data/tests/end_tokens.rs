@@ -3,6 +3,8 @@
 
 mod common;
 
+use std::time::{Duration, Instant};
+
 use common::tokenizer_json;
 use lorelei_data::{Encoder, Loader, Row, Tokenizer, TokenizerFiles, read_jsonl};
 use lorelei_recipe::DataSection;
@@ -148,6 +150,32 @@ fn every_end_token_ends_an_answer() {
     assert_eq!(open(&[named, ("config.json", r#"{"eos_token_id": [3, 2, 3]}"#)]).stop_ids(), [3, 2, 0]);
     assert_eq!(open(&[("generation_config.json", r#"{"eos_token_id": 2}"#)]).stop_ids(), [2]);
     assert!(open(&[]).stop_ids().is_empty());
+}
+
+#[test]
+fn thousands_of_added_tokens_and_end_ids_are_read_in_no_time() {
+    let token = |at: usize| (at.to_string(), json!({"content": format!("<token {at}>"), "special": true}));
+    let tokens: serde_json::Map<String, Value> = (1000..21_000).map(token).collect();
+    let mut json: Value = serde_json::from_str(&tokenizer_json()).unwrap();
+    let size = open(&[]).vocab_size();
+    let added = json["added_tokens"].as_array_mut().unwrap();
+    for (at, id) in (1000..21_000).zip(size..) {
+        let (content, no) = (format!("<token {at}>"), false);
+        added.push(json!({"id": id, "content": content, "single_word": no, "lstrip": no, "rstrip": no,
+            "normalized": no, "special": true}));
+    }
+    let json = json.to_string();
+    let config = json!({"added_tokens_decoder": tokens}).to_string();
+    let ends = json!({"eos_token_id": (0..100_000).chain(0..100_000).collect::<Vec<u32>>()}).to_string();
+    let time = |files: &[(&str, &str)]| {
+        let began = Instant::now();
+        let tokenizer = open_with(&json, files);
+        (began.elapsed(), tokenizer)
+    };
+    let (without, _) = time(&[]);
+    let (with, tokenizer) = time(&[("tokenizer_config.json", &config), ("generation_config.json", &ends)]);
+    assert_eq!((tokenizer.vocab_size(), tokenizer.stop_ids().len()), (size + 20_000, 100_000));
+    assert!(with < 3 * without + Duration::from_secs(2), "{with:?}, and {without:?} without the files");
 }
 
 #[test]

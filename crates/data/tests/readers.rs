@@ -142,6 +142,21 @@ fn paragraphs_and_streams_of_text() {
     assert!(texts(b"", "x.txt", SampleBy::Document).is_empty());
 }
 
+#[test]
+fn a_paragraph_that_is_too_long_is_one_error_up_to_its_blank_line() {
+    let line = format!("{}\n", "a".repeat((1 << 20) - 1));
+    let text = format!("first\n\n{}last line of it\n\nsecond\n", line.repeat(66));
+    let section = DataSection { sample_by: SampleBy::Paragraph, ..DataSection::default() };
+    let found: Vec<_> = read_rows(text.as_bytes(), "x.txt", &section).collect();
+    assert_eq!(found.len(), 3);
+    assert_eq!(found[0].as_ref().unwrap(), &(1, Row::Text("first".into())));
+    assert!(found[1].as_ref().unwrap_err().to_string().contains("longer than 64 MiB"));
+    assert_eq!(found[2].as_ref().unwrap(), &(71, Row::Text("second".into())));
+    // One that ends with the file.
+    let found: Vec<_> = read_rows(&text.as_bytes()[..text.len() - 9], "x.txt", &section).collect();
+    assert_eq!(found.len(), 2);
+}
+
 fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     encoder.write_all(bytes).unwrap();

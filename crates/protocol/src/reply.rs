@@ -179,6 +179,8 @@ pub struct DataInfo {
     pub classifies: bool,
     /// Names of a classifier's classes; empty where the labels are numbers.
     pub labels: Vec<String>,
+    /// These names as a list for people; `None` where they are too many to read.
+    pub listed_labels: Option<String>,
     /// Histogram of the examples' lengths in tokens: bars of equal width, the shortest first.
     pub lengths: Vec<LengthBar>,
     /// Tokens of the example in the middle.

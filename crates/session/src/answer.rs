@@ -5,11 +5,13 @@ use lorelei_models::{Generation, Model, Sampling};
 
 use crate::Result;
 
-/// Returns the ids of the tokens that end an answer: every end token of `generation_config.json`, `config.json` and the tokenizer.
+/// Returns the ids of the tokens that end an answer: the tokenizer's [`Tokenizer::stop_ids`]. Where the model's files name none, they are those that
+/// the architecture has by default.
 pub fn end_ids(model: &Model, tokenizer: &Tokenizer) -> Vec<u32> {
-    let mut ends = tokenizer.stop_ids().to_vec();
-    ends.extend(model.config().eos_token_id.iter().filter(|id| !tokenizer.stop_ids().contains(id)));
-    ends
+    match tokenizer.stop_ids() {
+        [] => model.config().eos_token_id.clone(),
+        ids => ids.to_vec(),
+    }
 }
 
 /// An answer that is being generated.

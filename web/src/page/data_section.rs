@@ -114,9 +114,6 @@ fn facts(page: Page, info: &Arc<DataInfo>) -> impl IntoView + use<> {
     }
 }
 
-/// Maximum number of classes that are shown by name; more are counted.
-const MOST_CLASSES: usize = 36;
-
 /// Shows the share of learnt tokens, or the classes.
 fn learnt(page: Page, info: &DataInfo) -> AnyView {
     match (info.classifies, info.labels.is_empty()) {
@@ -126,10 +123,7 @@ fn learnt(page: Page, info: &DataInfo) -> AnyView {
         }
         (true, true) => fact(page, "data-classes", |t| t.fact_learnt, page.t().numbers.into()).into_any(),
         (true, false) => {
-            let classes = match info.labels.len() {
-                0..=MOST_CLASSES => info.labels.join(", "),
-                count => count.to_string(),
-            };
+            let classes = info.listed_labels.clone().unwrap_or_else(|| info.labels.len().to_string());
             fact(page, "data-classes", |t| t.fact_classes, classes).into_any()
         }
     }

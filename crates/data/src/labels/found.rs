@@ -152,12 +152,17 @@ impl Found {
     }
 }
 
-/// Whether a number stands for no label among these: the others count from 0, and there are at least two. Beside 0 and 1 alone, -1 is a class: so
-/// moods are written.
+/// Whether a number stands for no label among these: the others count from 0, there are at least two, and they are not the numbers of sentiment.
 fn is_no_label(number: i64, among: &BTreeSet<i64>) -> bool {
     let others = || among.iter().filter(|other| !NO_LABEL.contains(other));
-    let is_mood = number == -1 && others().eq(&[0, 1]);
-    among.contains(&number) && others().count() > 1 && others().all(|other| *other >= 0) && !is_mood
+    let is_class = number == -1 && is_sentiment(among);
+    among.contains(&number) && others().count() > 1 && others().all(|other| *other >= 0) && !is_class
+}
+
+/// Whether the labels are those of sentiment: -1 beside 1, or beside 0 and 1. It is a class among them.
+pub(super) fn is_sentiment(labels: &BTreeSet<i64>) -> bool {
+    let labels = || labels.iter().filter(|label| **label != IGNORE_INDEX);
+    labels().eq(&[-1, 1]) || labels().eq(&[-1, 0, 1])
 }
 
 /// Returns whether an entry of a list is 1 rather than 0; `None` if it is neither.

@@ -56,7 +56,7 @@ impl ClassNames {
             let mut index = Index::default();
             for (name, class) in self.names.iter().zip(0..) {
                 index.names.entry(name.clone()).or_insert(class);
-                if let Some(number) = canonical(name) {
+                if let Some(number) = integer_text(name) {
                     index.numbers.entry(number).or_insert(class);
                 }
             }
@@ -97,7 +97,7 @@ impl fmt::Debug for ClassNames {
 pub(super) fn integer(label: &Value) -> Option<i64> {
     match label {
         Value::Number(number) => number.as_i64(),
-        Value::String(text) => canonical(text),
+        Value::String(text) => integer_text(text),
         _ => None,
     }
 }
@@ -109,7 +109,7 @@ pub(super) fn whole(label: &Value) -> Option<i64> {
 }
 
 /// Parses a whole number as it is usually written: 7, and neither 07 nor +7, which are names.
-fn canonical(text: &str) -> Option<i64> {
+pub(super) fn integer_text(text: &str) -> Option<i64> {
     text.parse::<i64>().ok().filter(|number| number.to_string() == text)
 }
 

@@ -21,7 +21,7 @@ const PIECE: usize = 1 << 16;
 /// Reads the rows of a text with the numbers of the lines on which they begin. Blank lines are not rows.
 pub fn read_text<'a>(reader: impl BufRead + 'a, file_name: &str, sample_by: SampleBy) -> BoxedRows<'a> {
     let file_name = file_name.to_owned();
-    let mut texts = Texts { lines: Lines::new(reader), sample_by, begins: true, bad: None };
+    let mut texts = Texts { lines: Lines::new(reader), sample_by, begins: true, skips: false, bad: None };
     Box::new(std::iter::from_fn(move || {
         let item = texts.next()?;
         Some(item.map_err(|error| error.at(&file_name, texts.lines.number())))
@@ -32,6 +32,8 @@ struct Texts<R> {
     lines: Lines<R>,
     sample_by: SampleBy,
     begins: bool,
+    /// Whether the lines up to the next blank one belong to a paragraph that is too long.
+    skips: bool,
     /// Error of the line that ended a row.
     bad: Option<DataError>,
 }
@@ -60,6 +62,10 @@ impl<R: BufRead> Texts<R> {
                 }
             };
             let blank = line.trim().is_empty();
+            if self.skips {
+                self.skips = !blank;
+                continue;
+            }
             if text.is_empty() {
                 start = number;
             }
@@ -74,6 +80,7 @@ impl<R: BufRead> Texts<R> {
                         return Some(Ok((start, self.row(text))));
                     }
                     if text.len() > MAX_ROW_BYTES {
+                        self.skips = true;
                         return Some(Err(bad(
                             TOO_LONG,
                             "no blank line divides it; set data.sample_by to \"document\"",
