@@ -40,6 +40,18 @@ impl<'a> Run<'a> {
         };
         let arguments = self.arguments(call);
         let at = span(call.range()).start;
+        match &callee {
+            Callee::Method(base, name) if &**name == "__init__" && is_super(base) => {
+                self.give_to_base(&arguments);
+                return What::None.into();
+            }
+            // `SFTConfig.__init__(self, ...)`
+            Callee::Named(name) if name.ends_with(".__init__") => {
+                self.give_to_base(arguments.get(1..).unwrap_or_default());
+                return What::None.into();
+            }
+            _ => {}
+        }
         match callee {
             Callee::Named(name) => self.named(&name, arguments, call),
             Callee::Method(base, name) => self.method_call(base, name, arguments, at),
@@ -297,6 +309,10 @@ impl<'a> Run<'a> {
         }
         Val::list(items, true)
     }
+}
+
+fn is_super(val: &Val) -> bool {
+    val.call().is_some_and(|call| &*call.name == "super")
 }
 
 fn callee(val: &Val) -> Callee {

@@ -69,6 +69,8 @@ pub(super) struct Class<'a> {
     pub(super) methods: HashMap<&'a str, usize>,
     /// The class of a library that it derives from.
     pub(super) base: Option<Rc<str>>,
+    /// Whether its `__init__` stands before that of another class of the script.
+    pub(super) overrides_init: bool,
 }
 
 pub(super) struct Run<'a> {
@@ -80,12 +82,14 @@ pub(super) struct Run<'a> {
     pub(super) calls: Vec<Rc<Call>>,
     /// Values that were bound in branches, to be merged after them: the scope, the name and the value before.
     log: Vec<(usize, &'a str, Option<Val>)>,
-    branch: usize,
+    pub(super) branch: usize,
     reached: bool,
     depth: usize,
     pub(super) nested_calls: usize,
     order: usize,
     pub(super) running: Vec<usize>,
+    /// What each `__init__` that runs gave to that of its base class so far.
+    pub(super) given_to_base: Vec<super::initialize::Given>,
 }
 
 pub(super) fn span(range: TextRange) -> Range<usize> {
@@ -114,6 +118,7 @@ pub(super) fn run(body: &[Stmt]) -> Vec<Rc<Call>> {
         nested_calls: 0,
         order: 0,
         running: Vec::new(),
+        given_to_base: Vec::new(),
     };
     run.body(body);
     // Functions that nothing here calls.
