@@ -407,3 +407,16 @@ fn published_examples() {
     }
     assert!(count >= 20, "{count}");
 }
+
+#[test]
+fn many_unknown_keys_are_counted_and_take_no_time() {
+    let keys: String = (0..20_000).map(|number| format!("key_that_nobody_knows_{number}: 1\n")).collect();
+    let start = std::time::Instant::now();
+    let imported = import(&format!("model: m\ndata: d\niters: 10\n{keys}"), "f.yaml");
+    assert!(start.elapsed().as_secs() < 3, "{:?}", start.elapsed());
+    let unknown: Vec<_> =
+        imported.left_out.iter().filter(|warning| warning.key.starts_with("key_that")).collect();
+    assert_eq!(unknown.len(), 51);
+    assert_eq!(unknown[50].line, 54);
+    assert!(unknown[50].message.contains("19950 keys"), "{}", unknown[50]);
+}

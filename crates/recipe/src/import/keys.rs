@@ -7,7 +7,7 @@ use super::node_of;
 use crate::fields::{self, Table, is_one_of};
 use crate::source::{Entry, Node, Source, Value};
 use crate::suggest::nearest;
-use crate::{Kind, RecipeError};
+use crate::{COMPRESSED_ENDINGS, DATA_FILE_ENDINGS, Kind, RecipeError};
 
 /// What becomes of a key.
 #[derive(Clone, Copy)]
@@ -183,6 +183,9 @@ fn fitted(table: Table, name: &str, node: &Node) -> Fitted {
 
 /// Lists a key that the trainer does not have either, as far as this importer knows.
 pub(super) fn unknown(collector: &mut Collector<'_>, trainer: &str, known: Known, entry: &Entry) {
+    if !collector.counts_unknown(&entry.name, entry.at) {
+        return;
+    }
     let settings = fields::of(Table::Training).iter().map(|field| field.name);
     let reason = match nearest(&entry.name, known.iter().map(|(name, _)| *name).chain(settings)) {
         Some(near) => format!("{trainer} has no such key; is {near:?} meant?"),
@@ -259,6 +262,11 @@ pub(super) fn number(node: &Node) -> Option<f64> {
     }
 }
 
+/// Returns a share of a whole (above 0, below 1) in percent. The rounding makes 0.1 ten percent, not a double's 10.000000000000002.
+pub(super) fn percent(share: f64) -> Option<Value> {
+    (share > 0.0 && share < 1.0).then(|| Value::Float((share * 1e8).round() / 1e6))
+}
+
 /// Returns an integer, which may be written as a string or with decimals that are zero.
 pub(super) fn whole(node: &Node) -> Option<i64> {
     match &node.value {
@@ -315,9 +323,12 @@ pub(super) fn table_of(node: &Node, at: usize, entries: &[(&str, Value)]) -> Nod
 /// Whether a name ends like a file of rows.
 pub(super) fn is_data_file(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
-    let name = name.trim_end_matches(".gz").trim_end_matches(".zst");
-    let endings = [".jsonl", ".json", ".ndjson", ".csv", ".tsv", ".txt", ".parquet", ".arrow"];
-    endings.iter().any(|ending| name.ends_with(ending))
+    let split = |name: &str| name.rsplit_once('.').map(|(name, end)| (name.to_owned(), end.to_owned()));
+    let ending = match split(&name) {
+        Some((name, end)) if COMPRESSED_ENDINGS.contains(&end.as_str()) => split(&name),
+        other => other,
+    };
+    ending.is_some_and(|(_, end)| DATA_FILE_ENDINGS.contains(&end.as_str()))
 }
 
 /// Whether a name is a path rather than an id of the hub.

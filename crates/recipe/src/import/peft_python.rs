@@ -138,7 +138,7 @@ pub(super) fn import(source: &Source<'_>) -> Result<Option<Imported>, RecipeErro
 /// # Errors
 /// The errors of [`import`].
 pub(super) fn import_notebook(file: &str, notebook: &Notebook) -> Result<Option<Imported>, RecipeError> {
-    let source = Source { file, text: &notebook.text };
+    let source = Source::new(file, &notebook.text);
     let place = |line: usize| {
         let (cell, line) = notebook.place(line);
         format!("{file}, cell {cell}, line {line}")

@@ -127,12 +127,11 @@ fn mixture(collector: &mut Collector<'_>, entry: &Entry) {
 
 fn test_share(collector: &mut Collector<'_>, entry: &Entry) {
     let Entry { name, at, node } = entry;
-    match number(node) {
-        Some(share) if share > 0.0 && share < 1.0 => {
-            let percent = node_of(node, Value::Float((share * 1e8).round() / 1e6));
-            collector.take(Table::Data, "validation_split_percentage", *at, &percent);
+    match number(node).and_then(keys::percent) {
+        Some(percent) => {
+            collector.take(Table::Data, "validation_split_percentage", *at, &node_of(node, percent));
         }
-        _ => collector.leave(
+        None => collector.leave(
             name,
             *at,
             "it takes a share below 1; put a number of rows into a file, data.validation_file",
