@@ -420,3 +420,30 @@ fn many_unknown_keys_are_counted_and_take_no_time() {
     assert_eq!(unknown[50].line, 54);
     assert!(unknown[50].message.contains("19950 keys"), "{}", unknown[50]);
 }
+
+#[test]
+fn mlx_lm_schedules_of_odd_arguments_are_listed() {
+    for (kind, arguments) in [
+        ("cosine_decay", "[1e-5, 1e30, 1e-7]"),
+        ("cosine_decay", "[0, 50]"),
+        ("cosine_decay", "[1e-5, 0]"),
+        ("cosine_decay", "[1e-5, 10.5]"),
+        ("cosine_decay", "[1e-5, 10, 1e-4]"),
+        ("cosine_decay", "[1e-5, 10, -1e-6]"),
+        ("cosine_decay", "[.nan, 10]"),
+        ("linear_schedule", "[.inf, 1e-5, 10]"),
+        ("linear_schedule", "[1e-5, 0, -10]"),
+        ("linear_schedule", "[0, 1e-5, 1e300]"),
+    ] {
+        for warmup in [0, 3, i64::MAX] {
+            let text = format!(
+                "model: m\niters: 9\nlr_schedule: {{name: {kind}, warmup: {warmup}, arguments: {arguments}}}\n"
+            );
+            let other = import(&text, "f.yaml");
+            assert!(left_out(&other).contains(&"lr_schedule"), "{text}: {:?}", other.left_out);
+            assert_eq!(other.recipe.training.max_steps, 9, "{text}");
+        }
+    }
+    let long = "model: m\niters: 9\nlr_schedule: {name: cosine_decay, warmup: 9223372036854775807, arguments: [1e-5, 10, 1e-6]}\n";
+    assert!(import(long, "f.yaml").recipe.validate().is_ok());
+}

@@ -40,11 +40,18 @@ impl<'a> Run<'a> {
             let parent = self.eval(parent);
             match parent.kind() {
                 Some(Kind::Class(parent)) => {
-                    let parent = &self.classes[*parent];
-                    fields = parent.fields.copied();
-                    order.clone_from(&parent.order);
-                    methods.clone_from(&parent.methods);
-                    base = base.or_else(|| parent.base.clone());
+                    let Some(class) = self.classes.get(*parent) else { continue };
+                    base = base.or_else(|| class.base.clone());
+                    let (inherited, size) = (class.fields.clone(), class.order.len() + class.methods.len());
+                    fields = self.copy_fields(&inherited);
+                    if self.may_copy(size)
+                        && let Some(class) = self.classes.get(*parent)
+                    {
+                        order.clone_from(&class.order);
+                        methods.clone_from(&class.methods);
+                    } else {
+                        fields.lost.set(true);
+                    }
                 }
                 Some(Kind::Import(name)) => base = base.or_else(|| Some(name.clone())),
                 _ => {}
@@ -285,13 +292,19 @@ impl<'a> Run<'a> {
                     all.push(Argument { name: Some((*name).into()), at, item });
                 }
             }
+            if class.fields.lost.get() {
+                let item = Item { val: Val::UNKNOWN, span: at..at };
+                all.push(Argument { name: Some("**".into()), at, item });
+            }
             let instance = self.record(base, None, at, all);
             if let Some(init) = init {
                 self.call_once(init, &[], Some(instance.clone()), Some(number));
             }
             return instance;
         }
-        let fields = class.fields.copied();
+        let inherited = class.fields.clone();
+        let fields = self.copy_fields(&inherited);
+        let Some(class) = self.classes.get(number) else { return Val::UNKNOWN };
         let methods = class.methods.get("__init__").or(class.methods.get("__post_init__")).copied();
         for (index, name) in class.order.iter().enumerate() {
             let given = arguments.iter().find(|argument| argument.name.as_deref() == Some(name));

@@ -15,6 +15,8 @@ use super::value::{Argument, Call, Change, Fields, Item, Kind, Val, What};
 const MAX_DEPTH: usize = 250;
 /// Objects that a name may stand for after a branch.
 const MAX_EITHER: usize = 8;
+/// Fields and methods that all classes and instances may copy from others.
+const MAX_COPIED: usize = 200_000;
 /// Libraries whose names, taken with `*`, do not replace a script's own.
 const LIBRARIES: &[&str] = &[
     "peft",
@@ -90,6 +92,8 @@ pub(super) struct Run<'a> {
     pub(super) running: Vec<usize>,
     /// What each `__init__` that runs gave to that of its base class so far.
     pub(super) given_to_base: Vec<super::initialize::Given>,
+    /// Fields and methods that classes and instances have copied so far.
+    copied: usize,
 }
 
 pub(super) fn span(range: TextRange) -> Range<usize> {
@@ -119,6 +123,7 @@ pub(super) fn run(body: &[Stmt]) -> Vec<Rc<Call>> {
         order: 0,
         running: Vec::new(),
         given_to_base: Vec::new(),
+        copied: 0,
     };
     run.body(body);
     // Functions that nothing here calls.
@@ -134,6 +139,22 @@ pub(super) fn run(body: &[Stmt]) -> Vec<Rc<Call>> {
 impl<'a> Run<'a> {
     pub(super) fn is_certain(&self) -> bool {
         self.branch == 0 && self.reached
+    }
+
+    /// Counts fields and methods that are to be copied. Returns whether they may be.
+    pub(super) fn may_copy(&mut self, count: usize) -> bool {
+        self.copied = self.copied.saturating_add(count);
+        self.copied <= MAX_COPIED
+    }
+
+    /// Copies fields into a new object. Of an object beyond what may be copied, none is known.
+    pub(super) fn copy_fields(&mut self, fields: &Fields) -> Fields {
+        if self.may_copy(fields.len()) {
+            return fields.copied();
+        }
+        let lost = Fields::default();
+        lost.lost.set(true);
+        lost
     }
 
     /// Runs statements. Returns whether the last one leaves them: `return`, `raise`, `break`, `continue`.
