@@ -447,3 +447,58 @@ fn mlx_lm_schedules_of_odd_arguments_are_listed() {
     let long = "model: m\niters: 9\nlr_schedule: {name: cosine_decay, warmup: 9223372036854775807, arguments: [1e-5, 10, 1e-6]}\n";
     assert!(import(long, "f.yaml").recipe.validate().is_ok());
 }
+
+#[test]
+fn yaml_and_python_agree_on_optimizers_and_on_trl_s_settings() {
+    for (key, value) in [
+        ("optim", "paged_adamw_32bit"),
+        ("optim", "paged_adamw"),
+        ("optim", "paged_adamw_8bit"),
+        ("optim", "adamw_hf"),
+        ("optim", "adamw_anyprecision"),
+        ("optim", "adamw_bnb_8bit"),
+        ("optim", "adamw_torch_4bit"),
+        ("optim", "galore_adamw_8bit"),
+        ("optim", "paged_lion_32bit"),
+        ("optim", "lion_8bit"),
+        ("optim", "sgd"),
+        ("truncation_mode", "keep_end"),
+        ("truncation_mode", "keep_start"),
+        ("truncation_mode", "keep_all"),
+        ("packing_strategy", "bfd"),
+        ("packing_strategy", "ffd"),
+        ("packing_strategy", "wrapped"),
+        ("pad_to_multiple_of", "auto"),
+        ("pad_to_multiple_of", "8"),
+    ] {
+        let yaml = format!(
+            "model_name_or_path: o/m\ndataset_name: o/d\nuse_peft: true\nassistant_only_loss: true\n{key}: {value}\n"
+        );
+        let quoted = if value == "8" { value.to_owned() } else { format!("'{value}'") };
+        let python = format!("LoraConfig()\nSFTConfig({key}={quoted})\n");
+        let (yaml, python) = (import(&yaml, "f.yaml"), import(&python, "f.py"));
+        let of = |imported: &Imported| {
+            let recipe = &imported.recipe;
+            let (data, training) = (&recipe.data, &recipe.training);
+            let listed = left_out(imported).contains(&key);
+            (training.optim, data.truncation_side, data.pad_to_multiple_of, listed)
+        };
+        assert_eq!(of(&yaml), of(&python), "{key} = {value}: {:?} {:?}", yaml.left_out, python.left_out);
+    }
+    let same =
+        import("base_model: m\nsequence_len: 9\nadapter: lora\noptimizer: paged_adamw_32bit\n", "f.yaml");
+    assert!(!left_out(&same).contains(&"optimizer"), "{:?}", same.left_out);
+    assert!(same.warnings.iter().any(|warning| warning.message.contains("same mathematics")));
+}
+
+#[test]
+fn every_ending_of_a_data_file_is_one() {
+    for ending in lorelei_recipe::DATA_FILE_ENDINGS {
+        for name in [format!("rows.{ending}"), format!("rows.{ending}.gz"), format!("rows.{ending}.zstd")] {
+            let text = format!(
+                "model_name_or_path: o/m\nuse_peft: true\nassistant_only_loss: true\ndataset_name: {name}\n"
+            );
+            assert_eq!(import(&text, "f.yaml").recipe.data.train_file.as_deref(), Some(&*name));
+        }
+    }
+}
