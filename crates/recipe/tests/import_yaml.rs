@@ -502,3 +502,18 @@ fn every_ending_of_a_data_file_is_one() {
         }
     }
 }
+
+#[test]
+fn a_setting_that_needs_a_missing_one_is_left_out() {
+    for kind in ["warmup_stable_decay", "cosine_with_min_lr"] {
+        let keys = format!("lr_scheduler_type: {kind}\nlearning_rate: 3e-4\nmax_steps: 7\n");
+        let text = format!("model_name_or_path: o/m\nuse_peft: true\nassistant_only_loss: true\n{keys}");
+        let imported = import(&text, "f.yaml");
+        assert_eq!(left_out(&imported), ["lr_scheduler_type"], "{kind}");
+        assert_eq!(imported.left_out[0].line, 4);
+        assert_eq!((imported.recipe.training.learning_rate, imported.recipe.training.max_steps), (3e-4, 7));
+        let script =
+            format!("LoraConfig()\nTrainingArguments('o', lr_scheduler_type='{kind}', max_steps=7)\n");
+        assert_eq!(left_out(&import(&script, "f.py")), ["lr_scheduler_type"], "{kind}");
+    }
+}

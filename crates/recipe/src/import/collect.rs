@@ -186,14 +186,17 @@ impl<'a> Collector<'a> {
                     _ => None,
                 });
             // What is missing cannot be left out: the setting that needs it can.
-            let removed = removed.or_else(|| self.remove_cause(&error));
-            let Some(name) = removed else { return Err(self.source.locate(at, error)) };
+            let removed = match removed {
+                Some(name) => Some((name, at)),
+                None => self.remove_cause(&error),
+            };
+            let Some((name, at)) = removed else { return Err(self.source.locate(at, error)) };
             self.leave_error(&name, at.unwrap_or_default(), &error);
         }
     }
 
-    /// Removes a setting without which an error does not come up. Returns its name.
-    fn remove_cause(&mut self, error: &RecipeError) -> Option<String> {
+    /// Removes a setting without which an error does not come up. Returns its name and place.
+    fn remove_cause(&mut self, error: &RecipeError) -> Option<(String, Option<usize>)> {
         let sections = self.whole.iter().filter_map(|(table, section)| Some((table, section.as_object()?)));
         let all = sections.flat_map(|(table, section)| section.keys().map(move |name| (table, name)));
         let is_cause = |(table, name): &(&String, &String)| {
@@ -206,7 +209,8 @@ impl<'a> Collector<'a> {
         let (table, name) =
             all.into_iter().find(is_cause).map(|(table, name)| (table.clone(), name.clone()))?;
         self.whole.get_mut(&table)?.as_object_mut()?.remove(&name);
-        Some(name)
+        let at = place(&self.places, &format!("{table}.{name}"));
+        Some((name, at))
     }
 }
 
