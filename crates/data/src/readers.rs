@@ -28,11 +28,10 @@ use crate::{
 };
 
 /// Endings of the file names that [`read_rows`] knows. A file with another ending is read as JSONL.
-pub const EXTENSIONS: [&str; 11] =
-    ["jsonl", "ndjson", "json", "csv", "tsv", "txt", "text", "parquet", "arrow", "ipc", "feather"];
+pub const EXTENSIONS: [&str; 11] = lorelei_recipe::DATA_FILE_ENDINGS;
 
 /// Endings that a compressed file's name may have after that.
-pub const COMPRESSED: [&str; 3] = ["gz", "zst", "zstd"];
+pub const COMPRESSED: [&str; 3] = lorelei_recipe::COMPRESSED_ENDINGS;
 
 /// Rows with the numbers of the lines on which they begin.
 type BoxedRows<'a> = Box<dyn Iterator<Item = Result<(usize, Row), DataError>> + 'a>;

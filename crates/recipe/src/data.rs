@@ -6,6 +6,13 @@ use crate::choice::choices;
 use crate::kind::{Kind, PERCENTAGE};
 use crate::setting::settings;
 
+/// Endings of the names of files of rows.
+pub const DATA_FILE_ENDINGS: [&str; 11] =
+    ["jsonl", "ndjson", "json", "csv", "tsv", "txt", "text", "parquet", "arrow", "ipc", "feather"];
+
+/// Endings that a compressed file's name may have after that.
+pub const COMPRESSED_ENDINGS: [&str; 3] = ["gz", "zst", "zstd"];
+
 settings! {
     /// The examples to train on. File names are Transformers' example scripts' (`train_file`, `validation_file`), lengths
     /// and packing are TRL's.

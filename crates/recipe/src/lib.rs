@@ -68,7 +68,7 @@ mod validate;
 mod write;
 mod write_python;
 
-pub use data::{DataSection, OnBadRow, SampleBy, TruncationSide};
+pub use data::{COMPRESSED_ENDINGS, DATA_FILE_ENDINGS, DataSection, OnBadRow, SampleBy, TruncationSide};
 pub use error::{RecipeError, Warning};
 pub use host::{Effect, HostKind, Limit, Unhonoured};
 pub use import::{ImportFormat, Imported};

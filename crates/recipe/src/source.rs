@@ -4,6 +4,7 @@ mod json;
 mod toml;
 mod yaml;
 
+use std::cell::OnceCell;
 use std::ops::Range;
 
 use serde_json::Value as Json;
@@ -14,6 +15,44 @@ use crate::{RecipeError, Warning};
 pub(crate) struct Source<'a> {
     pub(crate) file: &'a str,
     pub(crate) text: &'a str,
+    places: OnceCell<Places>,
+}
+
+/// Bytes between two counts of [`Places`].
+const BLOCK: usize = 256;
+
+/// What finds the line and column of a byte without reading the text from its beginning.
+struct Places {
+    /// Index of the first byte of each line.
+    lines: Vec<usize>,
+    /// Number of characters that begin before each block of bytes.
+    characters: Vec<usize>,
+}
+
+impl Places {
+    fn of(text: &str) -> Self {
+        let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
+        let mut characters = Vec::with_capacity(text.len() / BLOCK + 1);
+        let mut before = 0;
+        for block in text.as_bytes().chunks(BLOCK) {
+            characters.push(before);
+            before += begun(block);
+        }
+        characters.push(before);
+        Self { lines, characters }
+    }
+
+    /// Returns the number of characters that begin before a byte.
+    fn characters_before(&self, text: &str, at: usize) -> usize {
+        let block = at / BLOCK;
+        let within = text.as_bytes().get(block * BLOCK..at).unwrap_or_default();
+        self.characters.get(block).copied().unwrap_or_default() + begun(within)
+    }
+}
+
+/// Returns the number of characters that begin in some bytes.
+fn begun(bytes: &[u8]) -> usize {
+    bytes.iter().filter(|byte| **byte & 0xC0 != 0x80).count()
 }
 
 /// A value and its place.
@@ -60,7 +99,7 @@ pub(crate) struct Entry {
 
 impl<'a> Source<'a> {
     pub(crate) fn new(file: &'a str, text: &'a str) -> Self {
-        Self { file, text: text.strip_prefix('\u{feff}').unwrap_or(text) }
+        Self { file, text: text.strip_prefix('\u{feff}').unwrap_or(text), places: OnceCell::new() }
     }
 
     /// Returns the line and the column (in characters) of a byte of the text, both from 1.
@@ -69,9 +108,11 @@ impl<'a> Source<'a> {
         while !self.text.is_char_boundary(at) {
             at -= 1;
         }
-        let before = &self.text[..at];
-        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
+        let places = self.places.get_or_init(|| Places::of(self.text));
+        let line = places.lines.partition_point(|start| *start <= at);
+        let start = places.lines.get(line.saturating_sub(1)).copied().unwrap_or_default();
+        let before = |at: usize| places.characters_before(self.text, at);
+        (line, before(at) - before(start) + 1)
     }
 
     /// Sets the place of an error to a byte of the text.
@@ -138,5 +179,16 @@ mod tests {
         assert_eq!(source.position(7), (1, 7));
         assert_eq!(source.position(source.text.len()), (2, 6));
         assert_eq!(source.position(10_000), (2, 6));
+        let text = "é\n\nabcü, \r\n".repeat(200) + &"xé".repeat(500);
+        let source = Source::new("f", &text);
+        for (at, _) in text.char_indices() {
+            let before = &text[..at];
+            let line = before.rsplit('\n').next().unwrap_or_default();
+            assert_eq!(
+                source.position(at),
+                (before.matches('\n').count() + 1, line.chars().count() + 1),
+                "{at}"
+            );
+        }
     }
 }

@@ -104,7 +104,11 @@ pub(crate) fn first_matching_key<'a>(
     mut keys: impl Iterator<Item = &'a String>,
     path: &str,
 ) -> Option<&'a String> {
-    keys.find(|key| end_pattern(key).is_ok_and(|pattern| matches(&pattern, path)))
+    keys.find(|key| match is_word(key) {
+        // A name needs no regex, which would be compiled again for each module.
+        true => is_or_ends_with(path, key),
+        false => end_pattern(key).is_ok_and(|pattern| matches(&pattern, path)),
+    })
 }
 
 /// Compiles the regex of a key of `rank_pattern` or `alpha_pattern`.
@@ -135,6 +139,10 @@ fn index_after(pattern: &str, path: &str) -> Option<usize> {
     layer_pattern(pattern).ok()?.captures(path).ok()??.name("idx")?.as_str().parse().ok()
 }
 
+fn is_word(key: &str) -> bool {
+    !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}
+
 fn is_or_ends_with(path: &str, name: &str) -> bool {
     path.strip_suffix(name).is_some_and(|before| before.is_empty() || before.ends_with('.'))
 }
@@ -158,6 +166,18 @@ mod tests {
         assert_eq!(first_numbered_segment("transformer.h.11.attn.c_attn"), Some(11));
         for none in ["", "lm_head", "layers.0.q_proj", "model.layers.0", "a.b.c.d"] {
             assert_eq!(first_numbered_segment(none), None, "{none}");
+        }
+    }
+
+    #[test]
+    fn a_name_matches_as_its_regex_does() {
+        for key in ["q_proj", "proj", "0", "layers", "Q_proj"] {
+            for path in ["q_proj", "a.q_proj", "xq_proj", "a.q_proj.b", "layers.0", "a.layers", "", "é.proj"]
+            {
+                let by_regex = matches(&end_pattern(key).unwrap(), path);
+                let keys = [key.to_owned()];
+                assert_eq!(first_matching_key(keys.iter(), path).is_some(), by_regex, "{key} {path}");
+            }
         }
     }
 

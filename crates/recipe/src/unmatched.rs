@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::suggest::nearest;
-use crate::targets::{end_pattern, matches};
+use crate::targets::{end_pattern, matches, whole_pattern};
 use crate::{LoraConfig, TargetModules};
 
 /// A name or pattern of `[lora]` that matches no module.
@@ -24,7 +24,7 @@ impl fmt::Display for Unmatched {
 }
 
 impl LoraConfig {
-    /// Returns each name of `target_modules` and `exclude_modules` that matches none of the `modules`, and each key of
+    /// Returns each name of `target_modules` and `exclude_modules`, and the regex of the latter, that matches none of the `modules`, and each key of
     /// `rank_pattern` and `alpha_pattern` that matches none of the `adapted` ones. Both are lists of paths. Returns also each number of
     /// `layers_to_transform` beyond the `layers` of the model.
     pub fn unmatched(&self, modules: &[&str], adapted: &[&str], layers: usize) -> Vec<Unmatched> {
@@ -34,6 +34,14 @@ impl LoraConfig {
         {
             let names = match targets {
                 Some(TargetModules::List(names)) => &names[..],
+                Some(TargetModules::Pattern(pattern)) if key == "lora.exclude_modules" => {
+                    let fits = whole_pattern(pattern);
+                    if !fits.is_ok_and(|fits| modules.iter().any(|path| matches(&fits, path))) {
+                        found.push(unmatched(key, pattern, "no module of this model", modules));
+                    }
+                    &[]
+                }
+                // That a pattern selects no module is an error elsewhere.
                 Some(TargetModules::Pattern(_)) | None => &[],
             };
             for name in names {
@@ -50,8 +58,8 @@ impl LoraConfig {
         }
         let keys = self.rank_pattern.keys().map(|name| ("lora.rank_pattern", name));
         for (key, name) in keys.chain(self.alpha_pattern.keys().map(|name| ("lora.alpha_pattern", name))) {
-            let fits = |path: &&str| end_pattern(name).is_ok_and(|pattern| matches(&pattern, path));
-            if !adapted.iter().any(fits) {
+            let pattern = end_pattern(name);
+            if !pattern.is_ok_and(|pattern| adapted.iter().any(|path| matches(&pattern, path))) {
                 found.push(unmatched(key, name, "no module that gets an adapter", adapted));
             }
         }

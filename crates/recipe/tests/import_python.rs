@@ -881,3 +881,67 @@ fn values_of_all_kinds_have_their_place_and_text() {
     }
     assert_eq!(changed(&imported.recipe), ["lora.target_modules = [\"q_proj\",\"v_proj\"]"]);
 }
+
+#[test]
+fn a_config_of_get_peft_model_that_is_not_certain_is_said() {
+    let script = |config: &str| {
+        format!(
+            "cfg = LoraConfig(r=8)\nmodel = get_peft_model(model, {config})\nTrainer(model, TrainingArguments('o'))\n"
+        )
+    };
+    for config in ["dataclasses.replace(cfg, r=32)", "partial(LoraConfig, r=32)()", "settings.LORA"] {
+        let imported = import(&script(config));
+        let said: Vec<_> = imported.warnings.iter().filter(|warning| warning.key == "peft_config").collect();
+        assert!(
+            matches!(said.as_slice(), [one] if one.line == 2 && one.message.contains(config)),
+            "{config}: {said:?}"
+        );
+        // Without another one, nothing is known of the adapter.
+        let imported = import(&script(config).replace("cfg = LoraConfig(r=8)\n", "\n"));
+        assert!(left_out(&imported).contains(&(2, "peft_config")), "{config}: {:?}", imported.left_out);
+    }
+    for added in ["model.add_adapter(settings.LORA)", "model.add_adapter('mine', settings.LORA)"] {
+        let text = format!("from peft import LoraConfig\n{added}\nTrainer(model, TrainingArguments('o'))\n");
+        assert!(left_out(&import(&text)).contains(&(2, "peft_config")), "{added}");
+    }
+    let imported = import(&script("cfg"));
+    assert_eq!(imported.recipe.lora.r, 8);
+    assert!(imported.warnings.iter().all(|warning| warning.key != "peft_config"), "{:?}", imported.warnings);
+}
+
+#[test]
+fn what_an_init_gives_to_its_base_class_is_the_run_s() {
+    let class = |init: &str, made: &str| {
+        import(&format!(
+            "class MyArgs(TrainingArguments):\n    def __init__(self, scale=2, **kw):\n{init}\nargs = {made}\nLoraConfig(r=4)\n"
+        ))
+    };
+    let sup = "        super().__init__(learning_rate=1e-3, **kw)";
+    let imported = class(sup, "MyArgs(output_dir='o', max_steps=7)");
+    let training = &imported.recipe.training;
+    assert_eq!((training.learning_rate, training.max_steps), (1e-3, 7));
+    assert_eq!((training.output_dir.as_str(), left_out(&imported)), ("o", vec![]));
+    // By the base's name, with a parameter, and an attribute set afterwards.
+    let init =
+        "        TrainingArguments.__init__(self, max_steps=scale, **kw)\n        self.learning_rate = 2e-3";
+    let imported = class(init, "MyArgs(5, output_dir='o')");
+    assert_eq!((imported.recipe.training.learning_rate, imported.recipe.training.max_steps), (2e-3, 5));
+    assert_eq!(left_out(&imported), []);
+    // Not certain: what is given is listed.
+    for init in [
+        "        super().__init__(learning_rate=rate(), **kw)",
+        "        if scale:\n            super().__init__(learning_rate=1e-3, **kw)",
+        "        kw.update(learning_rate=1e-3)\n        super().__init__(**kw)",
+        "        configure(self, kw)",
+    ] {
+        let imported = class(init, "MyArgs(output_dir='o', max_steps=7)");
+        assert!(!imported.left_out.is_empty(), "{init}");
+    }
+    // A trainer that passes on what it is given.
+    let imported = import(
+        "class T(SFTTrainer):\n    def __init__(self, *args, weight=None, **kwargs):\n        super().__init__(*args, **kwargs)\n        self.weight = weight\n\
+         T('org/model', SFTConfig('o', max_steps=3), peft_config=LoraConfig(r=4), weight=2)\n",
+    );
+    assert_eq!((imported.recipe.training.max_steps, imported.recipe.lora.r), (3, 4));
+    assert_eq!(imported.recipe.model.model_name_or_path.as_deref(), Some("org/model"));
+}

@@ -153,3 +153,28 @@ fn bytes_of_all_kinds_do_not_panic() {
         }
     }
 }
+
+#[test]
+fn fields_are_copied_within_bounds() {
+    let fields: String = (0..900).map(|number| format!("    field_{number}: int = {number}\n")).collect();
+    let class = format!("class A:\n{fields}    def run(self): pass\n");
+    let many =
+        |each: &str| (0..15_000).map(|number| each.replace('#', &number.to_string())).collect::<String>();
+    let options: String =
+        (0..900).map(|number| format!("p.add_argument('--o{number}', default=1)\n")).collect();
+    for text in [
+        format!("{class}{}", many("class B#(A): x: int = 1\n")),
+        format!("{class}{}", many("b# = A()\n")),
+        format!("{class}a = A()\n{}", many("b# = vars(a)\n")),
+        format!("p = ArgumentParser()\n{options}{}", many("a# = p.parse_args()\n")),
+        format!("a = SimpleNamespace()\n{}", many("a.x# = 1\n")),
+    ] {
+        let (result, took) = import(format!("{text}{RUN}"));
+        assert_eq!(result.unwrap().recipe.lora.r, 4);
+        assert!(took < Duration::from_secs(10), "{took:?}: {}", &text[..20]);
+    }
+    // Of what is beyond, nothing is taken for certain.
+    let fields: String = (0..2000).map(|number| format!("a.x{number} = {number}\n")).collect();
+    let (result, _) = import(format!("a = SimpleNamespace(r=1)\n{fields}LoraConfig(r=a.r, lora_alpha=8)\n"));
+    assert_eq!(result.unwrap().left_out[0].key, "r");
+}

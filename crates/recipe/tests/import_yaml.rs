@@ -407,3 +407,113 @@ fn published_examples() {
     }
     assert!(count >= 20, "{count}");
 }
+
+#[test]
+fn many_unknown_keys_are_counted_and_take_no_time() {
+    let keys: String = (0..20_000).map(|number| format!("key_that_nobody_knows_{number}: 1\n")).collect();
+    let start = std::time::Instant::now();
+    let imported = import(&format!("model: m\ndata: d\niters: 10\n{keys}"), "f.yaml");
+    assert!(start.elapsed().as_secs() < 3, "{:?}", start.elapsed());
+    let unknown: Vec<_> =
+        imported.left_out.iter().filter(|warning| warning.key.starts_with("key_that")).collect();
+    assert_eq!(unknown.len(), 51);
+    assert_eq!(unknown[50].line, 54);
+    assert!(unknown[50].message.contains("19950 keys"), "{}", unknown[50]);
+}
+
+#[test]
+fn mlx_lm_schedules_of_odd_arguments_are_listed() {
+    for (kind, arguments) in [
+        ("cosine_decay", "[1e-5, 1e30, 1e-7]"),
+        ("cosine_decay", "[0, 50]"),
+        ("cosine_decay", "[1e-5, 0]"),
+        ("cosine_decay", "[1e-5, 10.5]"),
+        ("cosine_decay", "[1e-5, 10, 1e-4]"),
+        ("cosine_decay", "[1e-5, 10, -1e-6]"),
+        ("cosine_decay", "[.nan, 10]"),
+        ("linear_schedule", "[.inf, 1e-5, 10]"),
+        ("linear_schedule", "[1e-5, 0, -10]"),
+        ("linear_schedule", "[0, 1e-5, 1e300]"),
+    ] {
+        for warmup in [0, 3, i64::MAX] {
+            let text = format!(
+                "model: m\niters: 9\nlr_schedule: {{name: {kind}, warmup: {warmup}, arguments: {arguments}}}\n"
+            );
+            let other = import(&text, "f.yaml");
+            assert!(left_out(&other).contains(&"lr_schedule"), "{text}: {:?}", other.left_out);
+            assert_eq!(other.recipe.training.max_steps, 9, "{text}");
+        }
+    }
+    let long = "model: m\niters: 9\nlr_schedule: {name: cosine_decay, warmup: 9223372036854775807, arguments: [1e-5, 10, 1e-6]}\n";
+    assert!(import(long, "f.yaml").recipe.validate().is_ok());
+}
+
+#[test]
+fn yaml_and_python_agree_on_optimizers_and_on_trl_s_settings() {
+    for (key, value) in [
+        ("optim", "paged_adamw_32bit"),
+        ("optim", "paged_adamw"),
+        ("optim", "paged_adamw_8bit"),
+        ("optim", "adamw_hf"),
+        ("optim", "adamw_anyprecision"),
+        ("optim", "adamw_bnb_8bit"),
+        ("optim", "adamw_torch_4bit"),
+        ("optim", "galore_adamw_8bit"),
+        ("optim", "paged_lion_32bit"),
+        ("optim", "lion_8bit"),
+        ("optim", "sgd"),
+        ("truncation_mode", "keep_end"),
+        ("truncation_mode", "keep_start"),
+        ("truncation_mode", "keep_all"),
+        ("packing_strategy", "bfd"),
+        ("packing_strategy", "ffd"),
+        ("packing_strategy", "wrapped"),
+        ("pad_to_multiple_of", "auto"),
+        ("pad_to_multiple_of", "8"),
+    ] {
+        let yaml = format!(
+            "model_name_or_path: o/m\ndataset_name: o/d\nuse_peft: true\nassistant_only_loss: true\n{key}: {value}\n"
+        );
+        let quoted = if value == "8" { value.to_owned() } else { format!("'{value}'") };
+        let python = format!("LoraConfig()\nSFTConfig({key}={quoted})\n");
+        let (yaml, python) = (import(&yaml, "f.yaml"), import(&python, "f.py"));
+        let of = |imported: &Imported| {
+            let recipe = &imported.recipe;
+            let (data, training) = (&recipe.data, &recipe.training);
+            let listed = left_out(imported).contains(&key);
+            (training.optim, data.truncation_side, data.pad_to_multiple_of, listed)
+        };
+        assert_eq!(of(&yaml), of(&python), "{key} = {value}: {:?} {:?}", yaml.left_out, python.left_out);
+    }
+    let same =
+        import("base_model: m\nsequence_len: 9\nadapter: lora\noptimizer: paged_adamw_32bit\n", "f.yaml");
+    assert!(!left_out(&same).contains(&"optimizer"), "{:?}", same.left_out);
+    assert!(same.warnings.iter().any(|warning| warning.message.contains("same mathematics")));
+}
+
+#[test]
+fn every_ending_of_a_data_file_is_one() {
+    for ending in lorelei_recipe::DATA_FILE_ENDINGS {
+        for name in [format!("rows.{ending}"), format!("rows.{ending}.gz"), format!("rows.{ending}.zstd")] {
+            let text = format!(
+                "model_name_or_path: o/m\nuse_peft: true\nassistant_only_loss: true\ndataset_name: {name}\n"
+            );
+            assert_eq!(import(&text, "f.yaml").recipe.data.train_file.as_deref(), Some(&*name));
+        }
+    }
+}
+
+#[test]
+fn a_setting_that_needs_a_missing_one_is_left_out() {
+    for kind in ["warmup_stable_decay", "cosine_with_min_lr"] {
+        let keys = format!("lr_scheduler_type: {kind}\nlearning_rate: 3e-4\nmax_steps: 7\n");
+        let text = format!("model_name_or_path: o/m\nuse_peft: true\nassistant_only_loss: true\n{keys}");
+        let imported = import(&text, "f.yaml");
+        assert_eq!(left_out(&imported), ["lr_scheduler_type"], "{kind}");
+        assert_eq!(imported.left_out[0].line, 4);
+        assert_eq!((imported.recipe.training.learning_rate, imported.recipe.training.max_steps), (3e-4, 7));
+        let script =
+            format!("LoraConfig()\nTrainingArguments('o', lr_scheduler_type='{kind}', max_steps=7)\n");
+        assert_eq!(left_out(&import(&script, "f.py")), ["lr_scheduler_type"], "{kind}");
+    }
+}

@@ -125,6 +125,11 @@ fn names_and_patterns_that_match_nothing_are_warned_of() {
         ]
     );
     assert_eq!(
+        warned("[lora]\nexclude_modules = \"kproj\""),
+        [r#"lora.exclude_modules: "kproj" matches no module of this model; is "k_proj" meant?"#]
+    );
+    assert_eq!(warned("[lora]\nexclude_modules = \".*k_pro.\""), [""; 0]);
+    assert_eq!(
         warned("[lora]\nlayers_to_transform = [0, 1]"),
         [r#"lora.layers_to_transform: "1" matches none of the model's 1 layers, which are counted from 0"#]
     );

@@ -9,6 +9,9 @@ use crate::source::{Node, Source, Value};
 use crate::suggest::nearest;
 use crate::{Kind, Recipe, RecipeError, Warning};
 
+/// Most keys that are listed one by one although nothing is known of them.
+const MAX_UNKNOWN: usize = 50;
+
 pub(super) struct Collector<'a> {
     source: &'a Source<'a>,
     whole: Map<String, Json>,
@@ -16,6 +19,9 @@ pub(super) struct Collector<'a> {
     left_out: Vec<Warning>,
     warnings: Vec<Warning>,
     is_accepted: bool,
+    /// Number of keys of which nothing is known, and the first beyond those that are listed.
+    unknown: usize,
+    first_unlisted: Option<(String, usize)>,
 }
 
 impl<'a> Collector<'a> {
@@ -27,6 +33,8 @@ impl<'a> Collector<'a> {
             left_out: Vec::new(),
             warnings: Vec::new(),
             is_accepted: false,
+            unknown: 0,
+            first_unlisted: None,
         }
     }
 
@@ -108,7 +116,19 @@ impl<'a> Collector<'a> {
         self.left_out.push(self.source.locate_warning(Some(at), warning));
     }
 
+    /// Counts a key of which nothing is known. Returns whether it is to be listed: those beyond some dozens are one warning.
+    pub(super) fn counts_unknown(&mut self, name: &str, at: usize) -> bool {
+        self.unknown += 1;
+        if self.unknown > MAX_UNKNOWN && self.first_unlisted.is_none() {
+            self.first_unlisted = Some((name.to_owned(), at));
+        }
+        self.unknown <= MAX_UNKNOWN
+    }
+
     pub(super) fn leave_unknown(&mut self, name: &str, at: usize) {
+        if !self.counts_unknown(name, at) {
+            return;
+        }
         let near = nearest(name, fields::all().map(|field| field.name));
         let reason = match near {
             Some(near) => format!("there is no such setting; is {near:?} meant?"),
@@ -140,11 +160,16 @@ impl<'a> Collector<'a> {
             let error = RecipeError::new("", "there is no setting in it that is known").with_help(TAKEN);
             return Err(self.source.locate(None, error));
         }
+        if let Some((name, at)) = self.first_unlisted.take() {
+            let more = self.unknown - MAX_UNKNOWN;
+            self.leave(
+                &name,
+                at,
+                format!("from here on, {more} keys are not known here, and not listed one by one"),
+            );
+        }
         loop {
-            let read = serde_json::from_value::<Recipe>(Json::Object(self.whole.clone()))
-                .map_err(|error| RecipeError::new("", error.to_string()))
-                .and_then(|recipe| recipe.validate().map(|warnings| (recipe, warnings)));
-            let error = match read {
+            let error = match read(self.whole.clone()) {
                 Ok((recipe, warnings)) => {
                     self.warnings.extend(warnings.into_iter().map(|warning| {
                         self.source.locate_warning(place(&self.places, &warning.key), warning)
@@ -160,8 +185,39 @@ impl<'a> Collector<'a> {
                     Some(Json::Object(section)) => section.remove(name).map(|_| name.to_owned()),
                     _ => None,
                 });
-            let Some(name) = removed else { return Err(self.source.locate(at, error)) };
+            // What is missing cannot be left out: the setting that needs it can.
+            let removed = match removed {
+                Some(name) => Some((name, at)),
+                None => self.remove_cause(&error),
+            };
+            let Some((name, at)) = removed else { return Err(self.source.locate(at, error)) };
             self.leave_error(&name, at.unwrap_or_default(), &error);
         }
     }
+
+    /// Removes a setting without which an error does not come up. Returns its name and place.
+    fn remove_cause(&mut self, error: &RecipeError) -> Option<(String, Option<usize>)> {
+        let sections = self.whole.iter().filter_map(|(table, section)| Some((table, section.as_object()?)));
+        let all = sections.flat_map(|(table, section)| section.keys().map(move |name| (table, name)));
+        let is_cause = |(table, name): &(&String, &String)| {
+            let mut whole = self.whole.clone();
+            if let Some(Json::Object(section)) = whole.get_mut(*table) {
+                section.remove(*name);
+            }
+            read(whole).err().is_none_or(|other| other.key != error.key)
+        };
+        let (table, name) =
+            all.into_iter().find(is_cause).map(|(table, name)| (table.clone(), name.clone()))?;
+        self.whole.get_mut(&table)?.as_object_mut()?.remove(&name);
+        let at = place(&self.places, &format!("{table}.{name}"));
+        Some((name, at))
+    }
+}
+
+/// Reads and checks a recipe. Returns it with its warnings.
+fn read(whole: Map<String, Json>) -> Result<(Recipe, Vec<Warning>), RecipeError> {
+    let recipe = serde_json::from_value::<Recipe>(Json::Object(whole))
+        .map_err(|error| RecipeError::new("", error.to_string()))?;
+    let warnings = recipe.validate()?;
+    Ok((recipe, warnings))
 }

@@ -7,7 +7,7 @@ use super::node_of;
 use crate::fields::{self, Table, is_one_of};
 use crate::source::{Entry, Node, Source, Value};
 use crate::suggest::nearest;
-use crate::{Kind, RecipeError};
+use crate::{COMPRESSED_ENDINGS, DATA_FILE_ENDINGS, Kind, RecipeError};
 
 /// What becomes of a key.
 #[derive(Clone, Copy)]
@@ -82,7 +82,7 @@ impl<'e> Keys<'e> {
 /// Does what the table of a trainer says of a key. Returns whether the table has it.
 pub(super) fn known(collector: &mut Collector<'_>, known: Known, entry: &Entry) -> bool {
     match known.iter().find(|(name, _)| *name == entry.name).map(|(_, fate)| *fate) {
-        Some(Fate::Take(_, "optim")) if is_other_adamw(&entry.node) => leave_other_adamw(collector, entry),
+        Some(Fate::Take(_, "optim")) if other_optimizer(collector, &entry.name, entry.at, &entry.node) => {}
         Some(Fate::Take(table, name)) => take_as(collector, table, name, entry),
         Some(Fate::List(reason, unless)) => {
             let says_nothing = entry.node.to_json().is_ok_and(|value| is_one_of(&value, unless));
@@ -105,7 +105,7 @@ pub(super) fn transformers(collector: &mut Collector<'_>, entry: &Entry) -> bool
             collector.take(Table::Training, "train_sampling_strategy", *at, &text("group_by_length"));
         }
         ("adafactor", Some(true)) => collector.take(Table::Training, "optim", *at, &text("adafactor")),
-        ("optim", _) if is_other_adamw(node) => leave_other_adamw(collector, entry),
+        ("optim", _) if other_optimizer(collector, name, *at, node) => {}
         _ if fields::find(Table::Training, name).is_some_and(is_transformers) => {
             take(collector, Table::Training, name, *at, node);
         }
@@ -114,19 +114,42 @@ pub(super) fn transformers(collector: &mut Collector<'_>, entry: &Entry) -> bool
     true
 }
 
-/// Whether a value names an AdamW whose state is kept in another way: in 8 bits, or in pages.
-fn is_other_adamw(node: &Node) -> bool {
-    let ways = ["8bit", "4bit", "fp8", "paged", "32bit"];
-    text(node).is_some_and(|name| {
-        name.contains("adamw") && ways.iter().any(|way| name.contains(way)) && !name.contains("galore")
-    })
+/// What is said of an optimizer with rounded moments.
+pub(super) const ROUNDED: &str = "optimizers with rounded moments are not there; adamw_torch_fused, the default, is AdamW with moments in float32";
+
+/// Optimizers whose mathematics is that of another name.
+const SAME_OPTIMIZERS: &[(&str, &str)] = &[
+    ("paged_adamw_32bit", "adamw_torch"),
+    ("paged_adamw", "adamw_torch"),
+    ("adamw_hf", "adamw_torch"),
+    ("adamw_anyprecision", "adamw_torch"),
+    ("paged_lion_32bit", "lion_32bit"),
+];
+
+/// Imports an optimizer that is here by another name, or lists an AdamW with rounded moments, by the name `key`. Returns false for any other.
+pub(super) fn other_optimizer(collector: &mut Collector<'_>, key: &str, at: usize, node: &Node) -> bool {
+    let Some(name) = text(node) else { return false };
+    if let Some((theirs, ours)) = SAME_OPTIMIZERS.iter().find(|(theirs, _)| *theirs == name) {
+        collector.take_as(Table::Training, "optim", key, at, &node_of(node, Value::Text((*ours).into())));
+        collector.note(key, at, format!("{theirs} is the same mathematics as {ours}, which is written"));
+        return true;
+    }
+    let is_rounded = name.contains("adamw")
+        && !name.contains("galore")
+        && ["8bit", "4bit", "fp8"].iter().any(|bits| name.contains(bits));
+    if is_rounded {
+        collector.leave(key, at, ROUNDED);
+    }
+    is_rounded
 }
 
-fn leave_other_adamw(collector: &mut Collector<'_>, entry: &Entry) {
-    let name = text(&entry.node).unwrap_or_default();
-    let reason =
-        format!("{name} keeps AdamW's state in another way: AdamW with its state in float32 is taken");
-    collector.leave(&entry.name, entry.at, reason);
+/// Returns the side of a row that TRL's `truncation_mode` cuts.
+pub(super) fn truncation_side(mode: &str) -> Option<&'static str> {
+    match mode {
+        "keep_end" => Some("left"),
+        "keep_start" => Some("right"),
+        _ => None,
+    }
 }
 
 fn is_transformers(field: &fields::Field) -> bool {
@@ -183,6 +206,9 @@ fn fitted(table: Table, name: &str, node: &Node) -> Fitted {
 
 /// Lists a key that the trainer does not have either, as far as this importer knows.
 pub(super) fn unknown(collector: &mut Collector<'_>, trainer: &str, known: Known, entry: &Entry) {
+    if !collector.counts_unknown(&entry.name, entry.at) {
+        return;
+    }
     let settings = fields::of(Table::Training).iter().map(|field| field.name);
     let reason = match nearest(&entry.name, known.iter().map(|(name, _)| *name).chain(settings)) {
         Some(near) => format!("{trainer} has no such key; is {near:?} meant?"),
@@ -259,6 +285,11 @@ pub(super) fn number(node: &Node) -> Option<f64> {
     }
 }
 
+/// Returns a share of a whole (above 0, below 1) in percent. The rounding makes 0.1 ten percent, not a double's 10.000000000000002.
+pub(super) fn percent(share: f64) -> Option<Value> {
+    (share > 0.0 && share < 1.0).then(|| Value::Float((share * 1e8).round() / 1e6))
+}
+
 /// Returns an integer, which may be written as a string or with decimals that are zero.
 pub(super) fn whole(node: &Node) -> Option<i64> {
     match &node.value {
@@ -315,9 +346,12 @@ pub(super) fn table_of(node: &Node, at: usize, entries: &[(&str, Value)]) -> Nod
 /// Whether a name ends like a file of rows.
 pub(super) fn is_data_file(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
-    let name = name.trim_end_matches(".gz").trim_end_matches(".zst");
-    let endings = [".jsonl", ".json", ".ndjson", ".csv", ".tsv", ".txt", ".parquet", ".arrow"];
-    endings.iter().any(|ending| name.ends_with(ending))
+    let split = |name: &str| name.rsplit_once('.').map(|(name, end)| (name.to_owned(), end.to_owned()));
+    let ending = match split(&name) {
+        Some((name, end)) if COMPRESSED_ENDINGS.contains(&end.as_str()) => split(&name),
+        other => other,
+    };
+    ending.is_some_and(|(_, end)| DATA_FILE_ENDINGS.contains(&end.as_str()))
 }
 
 /// Whether a name is a path rather than an id of the hub.

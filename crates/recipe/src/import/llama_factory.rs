@@ -208,14 +208,12 @@ fn dataset(collector: &mut Collector<'_>, entry: &Entry, setting: &str) {
 /// Imports the size of the validation set: a share of the rows, but not a number of them.
 fn validation(collector: &mut Collector<'_>, entry: &Entry) {
     let Entry { name, at, node } = entry;
-    match number(node) {
-        Some(0.0) => {}
-        Some(share) if share > 0.0 && share < 1.0 => {
-            // The rounding makes 0.1 ten percent, not a double's 10.000000000000002.
-            let percent = node_of(node, Value::Float((share * 1e8).round() / 1e6));
-            collector.take(Table::Data, "validation_split_percentage", *at, &percent);
+    match (number(node), number(node).and_then(keys::percent)) {
+        (Some(0.0), _) => {}
+        (_, Some(percent)) => {
+            collector.take(Table::Data, "validation_split_percentage", *at, &node_of(node, percent));
         }
-        Some(rows) if rows >= 1.0 && whole(node).is_some() => collector.leave(
+        (Some(rows), _) if rows >= 1.0 && whole(node).is_some() => collector.leave(
             name,
             *at,
             format!(

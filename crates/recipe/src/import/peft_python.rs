@@ -15,11 +15,10 @@ use super::collect::Collector;
 use super::python::notebook::Notebook;
 use super::python::value::{Argument, Call, Val, What};
 use super::{ImportFormat, Imported, python};
-use crate::fields::Table;
 use crate::source::Source;
 use crate::{RecipeError, Warning};
 
-use adapter::Adapter;
+use names::Refused;
 pub(super) use names::is_wanted;
 
 /// Most calls that are compared with each other.
@@ -94,11 +93,11 @@ impl Found<'_> {
             || self.made.name.as_ref().is_some_and(is_same)
     }
 
-    /// Notes that it is not certain what the trainer is given, and that the calls in the text are taken instead.
-    fn note_uncertain(&self, collector: &mut Collector<'_>, name: &str, argument: &Argument) {
+    /// Notes that it is not certain what `whom` (the trainer, a function) is given, and that the calls in the text are taken instead.
+    fn note_uncertain(&self, collector: &mut Collector<'_>, whom: &str, name: &str, argument: &Argument) {
         let shown = settings::source_of(self.text, &argument.item.span);
         let message = format!(
-            "the trainer is given {shown}, which is not certain: what else the text has for {name} is taken"
+            "{whom} is given {shown}, which is not certain: what else the text has for {name} is taken"
         );
         collector.note(name, argument.at, message);
     }
@@ -139,7 +138,7 @@ pub(super) fn import(source: &Source<'_>) -> Result<Option<Imported>, RecipeErro
 /// # Errors
 /// The errors of [`import`].
 pub(super) fn import_notebook(file: &str, notebook: &Notebook) -> Result<Option<Imported>, RecipeError> {
-    let source = Source { file, text: &notebook.text };
+    let source = Source::new(file, &notebook.text);
     let place = |line: usize| {
         let (cell, line) = notebook.place(line);
         format!("{file}, cell {cell}, line {line}")
@@ -222,11 +221,11 @@ fn refuse(source: &Source<'_>, calls: &[Rc<Call>], trainers: &[&Rc<Call>]) -> Re
     };
     let has_adapter = calls.iter().any(|call| is_adapter(call));
     for call in calls {
-        let Some(reason) = names::refused(call.last()) else { continue };
-        let is_method = !reason.contains("adapter");
+        let Some(refused) = names::refused(call.last()) else { continue };
+        let is_method = matches!(refused, Refused::Method(_));
         // Beside a trainer that is known, it is another stage of the script; beside a LoraConfig, another choice.
         if is_method && trainers.is_empty() || !is_method && !has_adapter {
-            let message = format!("{} cannot be imported: {reason}", call.last());
+            let message = format!("{} cannot be imported: {refused}", call.last());
             let error = RecipeError::new("", message).with_help(match is_method {
                 true => "to learn the good answers alone, give them as completions and use SFTTrainer",
                 false => "use LoraConfig",
@@ -295,11 +294,8 @@ fn take(collector: &mut Collector<'_>, found: &Found<'_>) {
     if !found.arguments_are_known {
         let argument = found.trainer.as_ref().and_then(|trainer| trainer.argument("args", Some(1)));
         if let Some(argument) = argument {
-            found.note_uncertain(collector, "args", argument);
+            found.note_uncertain(collector, "the trainer", "args", argument);
         }
-    }
-    if matches!(adapter, Adapter::None) && collector.taken(Table::Training, "finetuning_type").is_none() {
-        collector.imply(Table::Training, "finetuning_type", "full");
     }
 }
 
@@ -314,7 +310,7 @@ fn leave_others(collector: &mut Collector<'_>, found: &Found<'_>, trainers: &[&R
     }
     let refused = found.calls.iter().filter_map(|call| Some((call, names::refused(call.last())?)));
     for (call, reason) in refused.take(50) {
-        collector.leave(call.last(), call.at, reason);
+        collector.leave(call.last(), call.at, reason.to_string());
     }
     for call in found.calls.iter().filter(|call| names::SETTERS.contains(&call.last())).take(50) {
         collector.leave(

@@ -8,6 +8,7 @@ mod call;
 mod eval;
 mod fold;
 mod functions;
+mod initialize;
 mod nesting;
 pub(super) mod notebook;
 mod run;

@@ -43,6 +43,8 @@ pub(super) fn import(source: &Source<'_>, entries: &[Entry]) -> Result<Imported,
             "dataset_test_split" => test_split(&mut collector, &keys, entry),
             "dataset_text_field" => text_field(&mut collector, entry),
             "packing_strategy" if matches!(text(node), Some("bfd" | "ffd")) => {}
+            "truncation_mode" => truncation(&mut collector, entry),
+            "pad_to_multiple_of" if text(node) == Some("auto") => {}
             "test_split_size" => test_share(&mut collector, entry),
             _ if keys::known(&mut collector, KEYS, entry) => {}
             _ if keys::transformers(&mut collector, entry) => {}
@@ -125,14 +127,24 @@ fn mixture(collector: &mut Collector<'_>, entry: &Entry) {
     }
 }
 
+fn truncation(collector: &mut Collector<'_>, entry: &Entry) {
+    let Entry { name, at, node } = entry;
+    match text(node).and_then(keys::truncation_side) {
+        Some(side) => {
+            let side = node_of(node, Value::Text(side.into()));
+            collector.take_as(Table::Data, "truncation_side", name, *at, &side);
+        }
+        None => collector.leave(name, *at, "it is \"keep_start\" or \"keep_end\""),
+    }
+}
+
 fn test_share(collector: &mut Collector<'_>, entry: &Entry) {
     let Entry { name, at, node } = entry;
-    match number(node) {
-        Some(share) if share > 0.0 && share < 1.0 => {
-            let percent = node_of(node, Value::Float((share * 1e8).round() / 1e6));
-            collector.take(Table::Data, "validation_split_percentage", *at, &percent);
+    match number(node).and_then(keys::percent) {
+        Some(percent) => {
+            collector.take(Table::Data, "validation_split_percentage", *at, &node_of(node, percent));
         }
-        _ => collector.leave(
+        None => collector.leave(
             name,
             *at,
             "it takes a share below 1; put a number of rows into a file, data.validation_file",

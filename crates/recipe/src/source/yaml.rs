@@ -32,14 +32,23 @@ impl Source<'_> {
     fn parse(&self, text: &str) -> Result<Vec<Entry>, RecipeError> {
         let lines: Vec<usize> =
             std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
-        let mut walk = Walk { text, lines, open: Vec::new(), root: None, anchors: HashMap::new(), copied: 0 };
+        let mut walk = Walk {
+            text,
+            lines,
+            last: (1, 0, 0),
+            open: Vec::new(),
+            root: None,
+            anchors: HashMap::new(),
+            copied: 0,
+        };
         for event in Parser::new_from_str(text) {
             let (event, span) = event.map_err(|error| {
                 let at = walk.byte(error.marker());
                 self.syntax_error(Some(at), "YAML", error.info())
             })?;
             let at = walk.byte(&span.start);
-            walk.event(event, at, walk.byte(&span.end))
+            let end = walk.byte(&span.end);
+            walk.event(event, at, end)
                 .map_err(|message| self.syntax_error(Some(at), "YAML for a recipe", &message))?;
         }
         match walk.root {
@@ -72,6 +81,8 @@ struct Walk<'a> {
     text: &'a str,
     /// Index of the first byte of each line.
     lines: Vec<usize>,
+    /// The last place that was looked up: line, column (in characters), and byte.
+    last: (usize, usize, usize),
     open: Vec<Open>,
     root: Option<Node>,
     /// Values with an anchor (`&name`), by its number.
@@ -81,11 +92,23 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    fn byte(&self, marker: &Marker) -> usize {
+    /// Returns the index of the byte at a place. Goes on from the last place where that is in the same line: places mostly follow each other,
+    /// and a line may be the whole text.
+    fn byte(&mut self, marker: &Marker) -> usize {
+        let (line, column) = (marker.line(), marker.col());
         let text = self.text;
-        let start = self.lines.get(marker.line().saturating_sub(1)).copied().unwrap_or(text.len());
-        let line = text.get(start..).unwrap_or_default();
-        line.char_indices().nth(marker.col()).map_or(text.len(), |(at, _)| start + at)
+        let (_, from, start) = match self.last {
+            last if last.0 == line => last,
+            _ => (line, 0, self.lines.get(line.saturating_sub(1)).copied().unwrap_or(text.len())),
+        };
+        let (before, after) = text.split_at_checked(start).unwrap_or((text, ""));
+        let at = match column.checked_sub(from) {
+            Some(more) => after.char_indices().map(|(at, _)| start + at).nth(more),
+            None => before.char_indices().map(|(at, _)| at).nth_back(from - column - 1),
+        };
+        let Some(at) = at else { return text.len() };
+        self.last = (line, column, at);
+        at
     }
 
     fn event(&mut self, event: Event<'_>, at: usize, end: usize) -> Result<(), String> {
@@ -250,13 +273,44 @@ mod tests {
     }
 
     #[test]
+    fn places_are_those_of_the_text() {
+        let text = "a: [é, 'ü', &n {x: 1}, *n]\r\nbé: {ö: [1, 2], p: q}\nc:\n  - é: 1\n    f: 2\n";
+        let source = Source::new("f.yaml", text);
+        fn check(source: &Source<'_>, entries: &[Entry]) {
+            for entry in entries {
+                assert!(source.text[entry.at..].starts_with(&entry.name), "{entry:?}");
+                check_node(source, &entry.node);
+            }
+        }
+        fn check_node(source: &Source<'_>, node: &Node) {
+            let shown = &source.text[node.span.clone()];
+            match &node.value {
+                Value::Text(word) => assert!(shown.trim_matches('\'').starts_with(word), "{node:?}: {shown}"),
+                Value::Int(number) => assert_eq!(shown, number.to_string()),
+                Value::List(list) => list.iter().for_each(|node| check_node(source, node)),
+                Value::Table(entries) => check(source, entries),
+                _ => {}
+            }
+        }
+        check(&source, &source.yaml().unwrap());
+    }
+
+    #[test]
+    fn a_long_line_is_read_in_linear_time() {
+        let text = format!("a: [{}]", "é, ".repeat(120_000));
+        let start = std::time::Instant::now();
+        assert_eq!(read(&text).unwrap()[0].1.as_array().map(Vec::len), Some(120_000));
+        assert!(start.elapsed().as_secs() < 20, "{:?}", start.elapsed());
+    }
+
+    #[test]
     fn scalars_are_pyyaml_s() {
         let text = "a: 1e-4\nb: no\nc: \"1\"\nd: ~\ne: [1, -2.5, x]\nf: {g: True}\nh: q_proj,v_proj\ni: 'yes'\nj: y\n\
-            k: 1_000\nl: 0x10\nm: 010\nn: On\no: .5\np: !!str 5\nq: !!float '2'\nr: 1.\n";
+            k: 1_000\nl: 0x10\nm: 010\nn: On\no: .5\ns: 0x-5\nt: -0x8000000000000000\nu: -0x-8000000000000000\nv: 0b+1\np: !!str 5\nq: !!float '2'\nr: 1.\n";
         let got = read(text).unwrap();
         let want = serde_json::json!({"a": 1e-4, "b": false, "c": "1", "d": null, "e": [1, -2.5, "x"],
             "f": {"g": true}, "h": "q_proj,v_proj", "i": "yes", "j": "y", "k": 1000, "l": 16, "m": 8, "n": true,
-            "o": 0.5, "p": "5", "q": 2, "r": 1.0});
+            "o": 0.5, "s": "0x-5", "u": "-0x-8000000000000000", "v": "0b+1", "t": "-0x8000000000000000", "p": "5", "q": 2, "r": 1.0});
         for (name, value) in got {
             assert_eq!(value, want[&name], "{name}");
         }

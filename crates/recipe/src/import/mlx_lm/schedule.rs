@@ -39,17 +39,17 @@ pub(super) fn import(collector: &mut Collector<'_>, entry: &Entry, steps: i64) {
         }
     }
     let course = match (parts.get("name").and_then(|part| text(&part.node)), arguments.as_slice()) {
-        (Some("cosine_decay"), [from, length, rest @ ..]) => Course {
-            from: *from,
-            to: rest.first().copied().unwrap_or(0.0),
-            length: *length as i64,
-            ramp: "cosine",
-        },
+        (Some("cosine_decay"), [from, length, rest @ ..]) => {
+            Course::new(*from, rest.first().copied().unwrap_or(0.0), *length, "cosine")
+        }
         (Some("linear_schedule"), [from, to, length]) if from > to => {
-            Course { from: *from, to: *to, length: *length as i64, ramp: "linear" }
+            Course::new(*from, *to, *length, "linear")
         }
         (Some("linear_schedule"), [from, to, length]) if *from == 0.0 && warmup == 0 => {
-            return rising(collector, entry, *to, *length as i64);
+            match (*to > 0.0 && to.is_finite()).then(|| steps_of(*length)).flatten() {
+                Some(length) => return rising(collector, entry, *to, length),
+                None => None,
+            }
         }
         (given, [from, ..]) => {
             begins(collector, entry, &parts, warmup, 0.0);
@@ -68,6 +68,13 @@ pub(super) fn import(collector: &mut Collector<'_>, entry: &Entry, steps: i64) {
                 "it has no arguments that are numbers: learning_rate stays the same",
             );
         }
+    };
+    let Some(course) = course else {
+        return collector.leave(
+            name,
+            *at,
+            "its arguments are not a learning rate above 0, a rate between 0 and that, and a number of steps: learning_rate stays the same",
+        );
     };
     // A warm-up of warmup_stable_decay begins at the lowest rate.
     begins(collector, entry, &parts, warmup, course.to);
@@ -95,7 +102,18 @@ struct Course {
     ramp: &'static str,
 }
 
+/// Returns a number of steps: a whole number from 1 on that a run can have.
+fn steps_of(length: f64) -> Option<i64> {
+    (length.fract() == 0.0 && (1.0..=1e12).contains(&length)).then_some(length as i64)
+}
+
 impl Course {
+    /// Returns a course, if the arguments make one: a fall from a rate above 0, in a number of steps.
+    fn new(from: f64, to: f64, length: f64, ramp: &'static str) -> Option<Self> {
+        let is_fall = from.is_finite() && from > 0.0 && (0.0..=from).contains(&to);
+        Some(Self { from, to, length: steps_of(length).filter(|_| is_fall)?, ramp })
+    }
+
     /// Imports the course: as one of the schedules that end with the run where it does, else as `warmup_stable_decay`, which need not. After
     /// a warm-up mlx's course begins a step later than Transformers' do.
     fn take(&self, collector: &mut Collector<'_>, entry: &Entry, warmup: i64, steps: i64) {
@@ -111,7 +129,7 @@ impl Course {
                 let share = (self.to / self.from * 1e12).round() / 1e12;
                 let stable = if warmup > 0 { 1 } else { 0 };
                 let kwargs = vec![
-                    ("num_decay_steps", Value::Int(self.length.max(0))),
+                    ("num_decay_steps", Value::Int(self.length)),
                     ("num_stable_steps", Value::Int(stable)),
                     ("min_lr_ratio", Value::Float(share)),
                     ("decay_type", Value::Text(self.ramp.into())),
@@ -122,15 +140,16 @@ impl Course {
         if warmup > 0 {
             set(collector, entry, "warmup_steps", Value::Int(warmup));
         }
-        set(collector, entry, "lr_scheduler_type", Value::Text(kind.into()));
+        // Where its arguments are refused, so is the schedule.
         if !kwargs.is_empty() {
             collector.take(Training, "lr_scheduler_kwargs", *at, &table_of(node, *at, &kwargs));
         }
-        if warmup + self.length > steps {
-            let message = format!(
-                "the schedule needs {} optimizer steps, and the run has {steps}",
-                warmup + self.length
-            );
+        if kwargs.is_empty() || collector.taken(Training, "lr_scheduler_kwargs").is_some() {
+            set(collector, entry, "lr_scheduler_type", Value::Text(kind.into()));
+        }
+        let needed = warmup.saturating_add(self.length);
+        if needed > steps {
+            let message = format!("the schedule needs {needed} optimizer steps, and the run has {steps}");
             collector.note("lr_schedule", *at, message);
         }
     }

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::super::collect::Collector;
-use super::super::python::value::{Call, Val};
+use super::super::python::value::{Argument, Call, Val, What};
 use super::settings::{Setting, agreed};
 use super::{Found, candidates};
 use crate::fields::Table;
@@ -65,6 +65,14 @@ pub(super) fn is_unsloth(call: &Call) -> bool {
     call.last() == "get_peft_model" && call.base.is_none() && call.name.contains("Fast")
 }
 
+/// Returns the calls of `get_peft_model` that make the trainer's model, or may.
+fn wrapping<'f>(found: &'f Found<'_>) -> Vec<&'f Rc<Call>> {
+    match found.wrapped.is_empty() {
+        false => found.wrapped.iter().collect(),
+        true => found.calls_of("get_peft_model").collect(),
+    }
+}
+
 /// Finds the adapter of the run: the trainer's, else that of its model, else the only one.
 pub(super) fn find(found: &Found<'_>) -> Adapter {
     let configs: Vec<Rc<Call>> = found.calls_of("LoraConfig").cloned().collect();
@@ -83,11 +91,7 @@ pub(super) fn find(found: &Found<'_>) -> Adapter {
     {
         return adapter;
     }
-    let wrapping: Vec<&Rc<Call>> = match found.wrapped.is_empty() {
-        false => found.wrapped.iter().collect(),
-        true => found.calls_of("get_peft_model").collect(),
-    };
-    match wrapping.as_slice() {
+    match wrapping(found).as_slice() {
         [one] if is_unsloth(one) => return Adapter::Unsloth((*one).clone()),
         [one] => {
             if let Some(argument) = one.argument("peft_config", Some(1))
@@ -129,7 +133,7 @@ pub(super) fn find(found: &Found<'_>) -> Adapter {
 }
 
 fn is_none(val: &Val) -> bool {
-    matches!(val.what, super::super::python::value::What::None)
+    matches!(val.what, What::None)
 }
 
 /// Reads the settings of the adapter.
@@ -138,10 +142,8 @@ pub(super) fn import(collector: &mut Collector<'_>, found: &Found<'_>, adapter: 
     match adapter {
         Adapter::Lora { calls, until } => {
             found.note_branch(collector, calls);
-            let given = found.trainer.as_ref().and_then(|trainer| trainer.argument("peft_config", None));
-            if let Some(argument) = given.filter(|argument| candidates(&argument.item.val, calls).is_empty())
-            {
-                found.note_uncertain(collector, "peft_config", argument);
+            for (call, argument) in uncertain(found) {
+                found.note_uncertain(collector, call, "peft_config", &argument);
             }
             for setting in agreed(calls, &[], *until) {
                 setting.take(collector, text, Table::Lora, &setting.name.clone());
@@ -157,9 +159,7 @@ pub(super) fn import(collector: &mut Collector<'_>, found: &Found<'_>, adapter: 
             collector.note("finetuning_type", at, message);
         }
         Adapter::Unknown => {
-            if let Some(argument) =
-                found.trainer.as_ref().and_then(|trainer| trainer.argument("peft_config", None))
-            {
+            for (_, argument) in uncertain(found) {
                 let shown = super::settings::source_of(text, &argument.item.span);
                 let reason = format!(
                     "{shown} has no value that is certain, and nothing is executed; write the adapter under [lora]"
@@ -168,6 +168,38 @@ pub(super) fn import(collector: &mut Collector<'_>, found: &Found<'_>, adapter: 
             }
         }
     }
+}
+
+/// Returns the arguments that give the run an adapter which is not certain, each with the name of what is given it.
+fn uncertain(found: &Found<'_>) -> Vec<(&'static str, Argument)> {
+    let configs: Vec<Rc<Call>> = found.calls_of("LoraConfig").cloned().collect();
+    let open =
+        |call: &Call| call.arguments.iter().find(|argument| argument.name.as_deref() == Some("**")).cloned();
+    let trainer = found
+        .trainer
+        .iter()
+        .filter_map(|call| Some(("the trainer", call.argument("peft_config", None)?.clone())));
+    let wrapping: Vec<&Rc<Call>> = wrapping(found);
+    let wrapped = wrapping.iter().filter(|call| !is_unsloth(call)).filter_map(|call| {
+        let given = call.argument("peft_config", Some(1)).cloned().or_else(|| open(call))?;
+        Some(("get_peft_model", given))
+    });
+    // Transformers takes the configuration first, PEFT after the adapter's name.
+    let added = found.calls_of("add_adapter").filter_map(|call| {
+        let first = call
+            .argument("adapter_config", Some(0))
+            .filter(|first| !matches!(first.item.val.what, What::Text(_)));
+        let given = call
+            .argument("peft_config", Some(1))
+            .filter(|given| !matches!(given.item.val.what, What::Text(_)));
+        Some(("add_adapter", first.or(given).cloned().or_else(|| open(call))?))
+    });
+    let is_uncertain = |(_, argument): &(&str, Argument)| {
+        let val = &argument.item.val;
+        let is_parsed = val.call().is_some_and(|call| call.last() == "get_peft_config");
+        !is_none(val) && !is_parsed && candidates(val, &configs).is_empty()
+    };
+    trainer.chain(wrapped).chain(added).filter(is_uncertain).collect()
 }
 
 fn leave_others(collector: &mut Collector<'_>, found: &Found<'_>, used: &[Rc<Call>]) {

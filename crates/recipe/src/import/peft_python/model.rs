@@ -114,7 +114,7 @@ pub(super) fn import(collector: &mut Collector<'_>, found: &Found<'_>) {
             return;
         }
         if found.made.loads.is_empty() && !found.loads.is_empty() {
-            found.note_uncertain(collector, "model", argument);
+            found.note_uncertain(collector, "the trainer", "model", argument);
         }
         if found.made.loads.is_empty() && found.loads.is_empty() {
             let shown = super::settings::source_of(found.text, &argument.item.span);

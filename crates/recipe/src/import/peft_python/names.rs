@@ -135,16 +135,34 @@ pub(super) fn trainer(name: &str) -> Option<bool> {
     TRAINERS.iter().find(|(known, _)| *known == name).map(|(_, is_trl)| *is_trl)
 }
 
+/// Why a trainer or configuration cannot be imported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refused {
+    /// It trains by another method: what that learns from.
+    Method(&'static str),
+    /// It is another kind of adapter.
+    Adapter,
+}
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Method(from) => write!(
+                f,
+                "it learns from {from}; Lorelei trains on texts, chats and prompts with completions (SFT), and trains classifiers"
+            ),
+            Self::Adapter => f.write_str("it is another kind of adapter; Lorelei trains LoRA"),
+        }
+    }
+}
+
 /// Returns why a trainer or configuration of this name cannot be imported, if it cannot.
-pub(super) fn refused(name: &str) -> Option<String> {
+pub(super) fn refused(name: &str) -> Option<Refused> {
     if OTHER_ADAPTERS.contains(&name) {
-        return Some("it is another kind of adapter; Lorelei trains LoRA".into());
+        return Some(Refused::Adapter);
     }
     let method = name.strip_suffix("Trainer").or_else(|| name.strip_suffix("Config"))?;
-    let (_, from) = REFUSED.iter().find(|(known, _)| *known == method)?;
-    Some(format!(
-        "it learns from {from}; Lorelei trains on texts, chats and prompts with completions (SFT), and trains classifiers"
-    ))
+    REFUSED.iter().find(|(known, _)| *known == method).map(|(_, from)| Refused::Method(from))
 }
 
 /// Whether a text may describe a run: it has one of the names.

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use super::super::collect::Collector;
+use super::super::keys;
 use super::super::python::value::{Call, Item, Kind, Val, What};
 use super::Found;
 use super::names::LOADERS;
@@ -268,8 +269,7 @@ fn held_out(collector: &mut Collector<'_>, found: &Found<'_>, call: &Rc<Call>) {
     for setting in settings(call, &["test_size", "train_size"], None) {
         match (&*setting.name, setting.node(found.text)) {
             ("test_size", Ok(Node { value: Value::Float(share), span })) if share > 0.0 && share < 1.0 => {
-                // The rounding makes 0.1 ten percent, not a double's 10.000000000000002.
-                let percent = Node { span, value: Value::Float((share * 1e8).round() / 1e6) };
+                let percent = Node { span, value: keys::percent(share).unwrap_or(Value::Null) };
                 collector.take(Table::Data, "validation_split_percentage", setting.at, &percent);
             }
             ("test_size" | "train_size", Ok(_)) => {

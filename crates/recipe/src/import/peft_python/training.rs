@@ -3,10 +3,11 @@
 use std::rc::Rc;
 
 use super::super::collect::Collector;
+use super::super::keys;
 use super::super::node_of;
 use super::super::python::value::What;
 use super::names::{SETTERS, SFT};
-use super::settings::{Setting, agreed, node};
+use super::settings::{Setting, agreed};
 use super::{Found, Tool, candidates};
 use crate::fields::{self, Table};
 use crate::source::{Entry, Node, Value};
@@ -46,7 +47,10 @@ const TRL: &[(&str, Place)] = &[
     ("chars_per_token", Place::Nowhere(&[Null], READING)),
     ("infinite", Place::Nowhere(&[Null, False], "a run has as many epochs as it says")),
     ("shuffle_dataset", Place::Nowhere(&[False], "each epoch takes the rows in a new order in any case")),
-    ("packing_strategy", Place::Nowhere(&[Word("bfd")], "whole rows share a sequence here, as with \"bfd\"")),
+    (
+        "packing_strategy",
+        Place::Nowhere(&[Word("bfd"), Word("ffd")], "whole rows share a sequence here, as with \"bfd\""),
+    ),
     ("padding_free", Place::Nowhere(&[Null, False], "packing = true does without padding")),
     ("eval_packing", Place::Nowhere(&[Null], "validation rows are packed as the rows of training are")),
     (
@@ -92,17 +96,6 @@ const OBJECTS: &[(&str, &str)] = &[
     ("model_init", "a function of the script is not run; name the model in model_name_or_path"),
     ("quantization_config", super::model::QUANTIZED),
     ("callbacks", "only EarlyStoppingCallback is there"),
-];
-
-const ROUNDED: &str = "optimizers with rounded moments are not there; adamw_torch_fused, the default, is AdamW with moments in float32";
-
-/// Optimizers whose mathematics is that of another name.
-const SAME_OPTIMIZERS: &[(&str, &str)] = &[
-    ("paged_adamw_32bit", "adamw_torch"),
-    ("paged_adamw", "adamw_torch"),
-    ("adamw_hf", "adamw_torch"),
-    ("adamw_anyprecision", "adamw_torch"),
-    ("paged_lion_32bit", "lion_32bit"),
 ];
 
 /// Names of the positional arguments of a trainer.
@@ -216,14 +209,10 @@ fn text_field(collector: &mut Collector<'_>, text: &str, setting: &Setting) {
 }
 
 fn truncation(collector: &mut Collector<'_>, text: &str, setting: &Setting) {
-    let side = match setting.text() {
-        Some("keep_end") => "left",
-        Some("keep_start") => "right",
-        _ => {
-            let reason =
-                setting.node(text).err().unwrap_or_else(|| "it is \"keep_start\" or \"keep_end\"".into());
-            return collector.leave(&setting.name, setting.at, reason);
-        }
+    let Some(side) = setting.text().and_then(keys::truncation_side) else {
+        let reason =
+            setting.node(text).err().unwrap_or_else(|| "it is \"keep_start\" or \"keep_end\"".into());
+        return collector.leave(&setting.name, setting.at, reason);
     };
     let node = Node { span: setting.item.span.clone(), value: Value::Text(side.into()) };
     collector.take(Table::Data, "truncation_side", setting.at, &node);
@@ -276,29 +265,10 @@ fn training_setting(collector: &mut Collector<'_>, text: &str, setting: &Setting
             collector.take(Table::Training, "train_sampling_strategy", setting.at, &word("group_by_length"));
         }
         "adafactor" if is_true => collector.take(Table::Training, "optim", setting.at, &word("adafactor")),
-        "optim" => {
-            let own = node(&setting.item.val, &setting.item.span);
-            let same = match own.map(|own| own.value) {
-                Some(Value::Text(own)) if setting.doubt.is_none() => {
-                    SAME_OPTIMIZERS.iter().find(|(theirs, _)| *theirs == own)
-                }
-                _ => None,
-            };
-            match same {
-                Some((theirs, ours)) => {
-                    collector.take(Table::Training, "optim", setting.at, &word(ours));
-                    collector.note(
-                        "optim",
-                        setting.at,
-                        format!("{theirs} is the same mathematics as {ours}, which is written"),
-                    );
-                }
-                None if setting.text().is_some_and(|own| own.ends_with("8bit") && own.contains("adamw")) => {
-                    collector.leave("optim", setting.at, ROUNDED);
-                }
-                None => setting.take(collector, text, Table::Training, "optim"),
-            }
-        }
+        "optim" => match setting.node(text) {
+            Ok(node) if keys::other_optimizer(collector, "optim", setting.at, &node) => {}
+            _ => setting.take(collector, text, Table::Training, "optim"),
+        },
         _ if fields::find(Table::Training, name).is_none()
             && setting.is(&[Value::Null, Value::Bool(false)]) =>
         {
@@ -360,7 +330,7 @@ fn defaults(collector: &mut Collector<'_>, found: &Found<'_>) {
                 collector.note(
                     "optim",
                     at,
-                    format!("Unsloth trains with adamw_8bit unless it is told otherwise: {ROUNDED}"),
+                    format!("Unsloth trains with adamw_8bit unless it is told otherwise: {}", keys::ROUNDED),
                 );
             }
         }

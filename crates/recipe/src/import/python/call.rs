@@ -40,6 +40,18 @@ impl<'a> Run<'a> {
         };
         let arguments = self.arguments(call);
         let at = span(call.range()).start;
+        match &callee {
+            Callee::Method(base, name) if &**name == "__init__" && is_super(base) => {
+                self.give_to_base(&arguments);
+                return What::None.into();
+            }
+            // `SFTConfig.__init__(self, ...)`
+            Callee::Named(name) if name.ends_with(".__init__") => {
+                self.give_to_base(arguments.get(1..).unwrap_or_default());
+                return What::None.into();
+            }
+            _ => {}
+        }
         match callee {
             Callee::Named(name) => self.named(&name, arguments, call),
             Callee::Method(base, name) => self.method_call(base, name, arguments, at),
@@ -157,7 +169,7 @@ impl<'a> Run<'a> {
             }
             ("vars" | "dataclasses.asdict" | "asdict", [one]) if is_positional => {
                 return match one.item.val.kind() {
-                    Some(Kind::Fields(fields)) => fields.dict(at),
+                    Some(Kind::Fields(fields)) if self.may_copy(fields.len()) => fields.dict(at),
                     _ => Val::UNKNOWN,
                 };
             }
@@ -211,7 +223,11 @@ impl<'a> Run<'a> {
                         self.call_once(number, &arguments, Some(base.clone()), Some(class))
                     }
                     Some((_, number)) => self.call_function(number, None, Some(base.clone())),
-                    None if matches!(&*name, "to_dict" | "dict" | "model_dump") => fields.dict(at..at),
+                    None if matches!(&*name, "to_dict" | "dict" | "model_dump")
+                        && self.may_copy(fields.len()) =>
+                    {
+                        fields.dict(at..at)
+                    }
                     None => Val::UNKNOWN,
                 }
             }
@@ -257,9 +273,9 @@ impl<'a> Run<'a> {
                 Val::UNKNOWN
             }
             "add_argument_group" | "add_mutually_exclusive_group" => base.clone(),
-            "parse_args" => Val::object(Kind::Fields(Rc::new(parsed(parser, arguments)))),
+            "parse_args" => Val::object(Kind::Fields(Rc::new(self.parsed(parser, arguments)))),
             "parse_known_args" => {
-                let known = Val::object(Kind::Fields(Rc::new(parsed(parser, arguments))));
+                let known = Val::object(Kind::Fields(Rc::new(self.parsed(parser, arguments))));
                 let item = |val| Item { val, span: 0..0 };
                 Val::list(vec![item(known), item(Val::UNKNOWN)], true)
             }
@@ -297,6 +313,25 @@ impl<'a> Run<'a> {
         }
         Val::list(items, true)
     }
+
+    /// Returns the fields of argparse's namespace: the defaults, if no arguments are given in the script itself.
+    fn parsed(&mut self, parser: &Fields, arguments: &[Argument]) -> Fields {
+        let fields = self.copy_fields(parser);
+        let is_empty = |what: &What| match what {
+            What::None => true,
+            What::List(list) => list.items.is_empty(),
+            What::Text(text) => text.is_empty(),
+            _ => false,
+        };
+        if !arguments.iter().all(|argument| is_empty(&argument.item.val.what)) {
+            fields.lost.set(true);
+        }
+        fields
+    }
+}
+
+fn is_super(val: &Val) -> bool {
+    val.call().is_some_and(|call| &*call.name == "super")
 }
 
 fn callee(val: &Val) -> Callee {
@@ -317,21 +352,6 @@ fn callee(val: &Val) -> Callee {
             _ => Callee::Unknown,
         },
     }
-}
-
-/// Returns the fields of argparse's namespace: the defaults, if no arguments are given in the script itself.
-fn parsed(parser: &Fields, arguments: &[Argument]) -> Fields {
-    let fields = parser.copied();
-    let is_empty = |what: &What| match what {
-        What::None => true,
-        What::List(list) => list.items.is_empty(),
-        What::Text(text) => text.is_empty(),
-        _ => false,
-    };
-    if !arguments.iter().all(|argument| is_empty(&argument.item.val.what)) {
-        fields.lost.set(true);
-    }
-    fields
 }
 
 fn is_dataclass_parser(call: &Call) -> bool {

@@ -374,7 +374,8 @@ pub(super) fn method(base: &What, name: &str, arguments: &[What]) -> Option<What
         ("strip", []) if base.is_ascii() => made(base.trim()),
         ("replace", [What::Text(from), What::Text(to)]) if !from.is_empty() => {
             let times = base.matches(&**from).count();
-            (base.len() + times * to.len() <= MAX_TEXT).then(|| What::Text(base.replace(&**from, to).into()))
+            let most = times.checked_mul(to.len()).and_then(|more| more.checked_add(base.len()))?;
+            (most <= MAX_TEXT).then(|| What::Text(base.replace(&**from, to).into()))
         }
         ("split", [What::Text(at)]) if !at.is_empty() => {
             let parts = base.split(&**at).take(MAX_SIZE + 1);

@@ -40,16 +40,24 @@ impl<'a> Run<'a> {
             let parent = self.eval(parent);
             match parent.kind() {
                 Some(Kind::Class(parent)) => {
-                    let parent = &self.classes[*parent];
-                    fields = parent.fields.copied();
-                    order.clone_from(&parent.order);
-                    methods.clone_from(&parent.methods);
-                    base = base.or_else(|| parent.base.clone());
+                    let Some(class) = self.classes.get(*parent) else { continue };
+                    base = base.or_else(|| class.base.clone());
+                    let (inherited, size) = (class.fields.clone(), class.order.len() + class.methods.len());
+                    fields = self.copy_fields(&inherited);
+                    if self.may_copy(size)
+                        && let Some(class) = self.classes.get(*parent)
+                    {
+                        order.clone_from(&class.order);
+                        methods.clone_from(&class.methods);
+                    } else {
+                        fields.lost.set(true);
+                    }
                 }
                 Some(Kind::Import(name)) => base = base.or_else(|| Some(name.clone())),
                 _ => {}
             }
         }
+        let inherits_init = methods.contains_key("__init__");
         let scope = self.scopes.len();
         self.scopes.push(Scope {
             kind: ScopeKind::Class,
@@ -88,7 +96,8 @@ impl<'a> Run<'a> {
             fields.lost.set(true);
         }
         let number = self.classes.len();
-        self.classes.push(Class { fields: Rc::new(fields), order, methods, base });
+        let overrides_init = inherits_init && self.scopes[scope].values.contains_key("__init__");
+        self.classes.push(Class { fields: Rc::new(fields), order, methods, base, overrides_init });
         self.bind(def.name.as_str(), Val::object(Kind::Class(number)));
     }
 
@@ -192,9 +201,13 @@ impl<'a> Run<'a> {
             };
             values.push((name, val));
         }
-        for parameter in parameters.vararg.iter().chain(&parameters.kwarg) {
-            values.push((parameter.name.as_str(), Val::UNKNOWN));
-        }
+        let items = positional.map(|argument| argument.item.clone()).collect();
+        let (rest, named) = match is_open {
+            true => (Val::UNKNOWN, Val::UNKNOWN),
+            false => (Val::list(items, true), other_keywords(parameters, arguments.unwrap_or_default())),
+        };
+        values.extend(parameters.vararg.iter().map(|parameter| (parameter.name.as_str(), rest.clone())));
+        values.extend(parameters.kwarg.iter().map(|parameter| (parameter.name.as_str(), named.clone())));
         values
     }
 
@@ -264,6 +277,9 @@ impl<'a> Run<'a> {
         if let Some(base) = &class.base
             && super::is_wanted(base.rsplit('.').next().unwrap_or_default())
         {
+            if let Some(init) = class.methods.get("__init__").copied() {
+                return self.initialize(number, init, base.clone(), &arguments, at);
+            }
             let init = class.methods.get("__post_init__").copied();
             let (base, mut all) = (base.clone(), arguments);
             for name in &class.order {
@@ -276,13 +292,19 @@ impl<'a> Run<'a> {
                     all.push(Argument { name: Some((*name).into()), at, item });
                 }
             }
+            if class.fields.lost.get() {
+                let item = Item { val: Val::UNKNOWN, span: at..at };
+                all.push(Argument { name: Some("**".into()), at, item });
+            }
             let instance = self.record(base, None, at, all);
             if let Some(init) = init {
                 self.call_once(init, &[], Some(instance.clone()), Some(number));
             }
             return instance;
         }
-        let fields = class.fields.copied();
+        let inherited = class.fields.clone();
+        let fields = self.copy_fields(&inherited);
+        let Some(class) = self.classes.get(number) else { return Val::UNKNOWN };
         let methods = class.methods.get("__init__").or(class.methods.get("__post_init__")).copied();
         for (index, name) in class.order.iter().enumerate() {
             let given = arguments.iter().find(|argument| argument.name.as_deref() == Some(name));
@@ -322,10 +344,24 @@ impl<'a> Run<'a> {
         self.classes.get(class)?.methods.get(name).copied()
     }
 
-    /// Whether the names that are read often include this one more than once.
+    /// Whether the script reads a name in one place only.
     pub(super) fn is_read_once(&self, name: &str) -> bool {
         self.facts.reads.get(name) == Some(&1)
     }
+}
+
+/// Makes the dictionary that a function's `**parameter` is bound to: the keyword arguments that no parameter takes.
+fn other_keywords(parameters: &Parameters, arguments: &[Argument]) -> Val {
+    let others = arguments.iter().filter_map(|argument| {
+        let name = argument.name.as_ref().filter(|name| !takes(parameters, name))?;
+        Some((Some(name.clone()), argument.item.clone()))
+    });
+    Val::dict(others.collect())
+}
+
+/// Whether a function has a parameter of this name.
+pub(super) fn takes(parameters: &Parameters, name: &str) -> bool {
+    parameters.iter_non_variadic_params().any(|parameter| parameter.name().as_str() == name)
 }
 
 /// Returns what a function returns, if that is an object or several: other results are not followed.

@@ -15,6 +15,8 @@ use super::value::{Argument, Call, Change, Fields, Item, Kind, Val, What};
 const MAX_DEPTH: usize = 250;
 /// Objects that a name may stand for after a branch.
 const MAX_EITHER: usize = 8;
+/// Fields and methods that all classes and instances may copy from others.
+const MAX_COPIED: usize = 200_000;
 /// Libraries whose names, taken with `*`, do not replace a script's own.
 const LIBRARIES: &[&str] = &[
     "peft",
@@ -69,6 +71,8 @@ pub(super) struct Class<'a> {
     pub(super) methods: HashMap<&'a str, usize>,
     /// The class of a library that it derives from.
     pub(super) base: Option<Rc<str>>,
+    /// Whether its `__init__` stands before that of another class of the script.
+    pub(super) overrides_init: bool,
 }
 
 pub(super) struct Run<'a> {
@@ -80,12 +84,16 @@ pub(super) struct Run<'a> {
     pub(super) calls: Vec<Rc<Call>>,
     /// Values that were bound in branches, to be merged after them: the scope, the name and the value before.
     log: Vec<(usize, &'a str, Option<Val>)>,
-    branch: usize,
+    pub(super) branch: usize,
     reached: bool,
     depth: usize,
     pub(super) nested_calls: usize,
     order: usize,
     pub(super) running: Vec<usize>,
+    /// What each `__init__` that runs gave to that of its base class so far.
+    pub(super) given_to_base: Vec<super::initialize::Given>,
+    /// Fields and methods that classes and instances have copied so far.
+    copied: usize,
 }
 
 pub(super) fn span(range: TextRange) -> Range<usize> {
@@ -114,6 +122,8 @@ pub(super) fn run(body: &[Stmt]) -> Vec<Rc<Call>> {
         nested_calls: 0,
         order: 0,
         running: Vec::new(),
+        given_to_base: Vec::new(),
+        copied: 0,
     };
     run.body(body);
     // Functions that nothing here calls.
@@ -129,6 +139,22 @@ pub(super) fn run(body: &[Stmt]) -> Vec<Rc<Call>> {
 impl<'a> Run<'a> {
     pub(super) fn is_certain(&self) -> bool {
         self.branch == 0 && self.reached
+    }
+
+    /// Counts fields and methods that are to be copied. Returns whether they may be.
+    pub(super) fn may_copy(&mut self, count: usize) -> bool {
+        self.copied = self.copied.saturating_add(count);
+        self.copied <= MAX_COPIED
+    }
+
+    /// Copies fields into a new object. Of an object beyond what may be copied, none is known.
+    pub(super) fn copy_fields(&mut self, fields: &Fields) -> Fields {
+        if self.may_copy(fields.len()) {
+            return fields.copied();
+        }
+        let lost = Fields::default();
+        lost.lost.set(true);
+        lost
     }
 
     /// Runs statements. Returns whether the last one leaves them: `return`, `raise`, `break`, `continue`.

@@ -321,15 +321,28 @@ impl Fields {
 
     /// Gives a field its first value.
     pub(super) fn define(&self, name: &str, val: Val) {
-        self.all.borrow_mut().insert(name.into(), (val, 0));
+        self.put(name, val, 0);
+    }
+
+    /// Puts a value in its place. Of an object with more fields than a collection has values, none is known.
+    fn put(&self, name: &str, val: Val, times: usize) {
+        let mut all = self.all.borrow_mut();
+        if all.len() >= MAX_SIZE && !all.contains_key(name) {
+            return self.lost.set(true);
+        }
+        all.insert(name.into(), (val, times));
+    }
+
+    /// Number of fields.
+    pub(super) fn len(&self) -> usize {
+        self.all.borrow().len()
     }
 
     /// Sets a field later on. Its value stays certain if it is set once, and for certain.
     pub(super) fn set(&self, name: &str, val: Val, certain: bool) {
-        let mut all = self.all.borrow_mut();
-        let times = all.get(name).map_or(0, |(_, times)| *times) + 1;
+        let times = self.all.borrow().get(name).map_or(0, |(_, times)| *times) + 1;
         let val = if certain && times == 1 { val } else { Val::UNKNOWN };
-        all.insert(name.into(), (val, times));
+        self.put(name, val, times);
     }
 
     /// Copies the fields into a new object.

@@ -44,13 +44,7 @@ pub(super) const KEYS: Known = &[
     ("num_of_sequences", List("max_length and packing say it", &[])),
     ("chars_per_token", List("tokens are counted", &[])),
     ("shuffle_dataset", List("each epoch has an order of its own in any case", &["false"])),
-    (
-        "truncation_mode",
-        List(
-            "longer rows lose their last tokens; data.truncation_side = \"left\" cuts the first",
-            &["\"keep_start\""],
-        ),
-    ),
+    ("truncation_mode", Read),
     ("loss_type", List("the loss is the cross-entropy", &["\"nll\"", "\"chunked_nll\""])),
     ("activation_offloading", List("what a run needs stays on the device", &["false"])),
     ("chat_template_path", List(CHAT, &[])),

@@ -14,11 +14,11 @@ pub(super) fn plain(text: &str) -> Value {
 
 fn number(text: &str) -> Option<Value> {
     let (sign, digits) = match text.strip_prefix('-') {
-        Some(digits) => (-1, digits),
+        Some(digits) => (-1_i64, digits),
         None => (1, text.strip_prefix('+').unwrap_or(text)),
     };
     match digits {
-        ".inf" | ".Inf" | ".INF" => return Some(Value::Float(f64::from(sign) * f64::INFINITY)),
+        ".inf" | ".Inf" | ".INF" => return Some(Value::Float(sign as f64 * f64::INFINITY)),
         ".nan" | ".NaN" | ".NAN" => return Some(Value::Float(f64::NAN)),
         // Rust would read "inf" and "nan" as numbers, which YAML does not.
         _ if !digits.starts_with(|first: char| first.is_ascii_digit() || first == '.') => return None,
@@ -34,9 +34,14 @@ fn number(text: &str) -> Option<Value> {
         }
         _ => (10, digits.as_str()),
     };
-    match (i64::from_str_radix(rest, radix), digits.parse::<f64>()) {
-        (Ok(number), _) => Some(Value::Int(i64::from(sign) * number)),
-        (_, Ok(number)) => Some(Value::Float(f64::from(sign) * number)),
+    // Rust would take a second sign after the prefix.
+    let whole = match rest.starts_with(['+', '-']) {
+        true => None,
+        false => i64::from_str_radix(rest, radix).ok().and_then(|number| number.checked_mul(sign)),
+    };
+    match (whole, digits.parse::<f64>()) {
+        (Some(number), _) => Some(Value::Int(number)),
+        (_, Ok(number)) => Some(Value::Float(sign as f64 * number)),
         _ => None,
     }
 }
