@@ -32,7 +32,10 @@ impl TemplateChanges {
             system_lost: usize::from(!has_all(text, system)),
             system_moved: usize::from(is_moved(messages, text)),
             reasoning_dropped: usize::from(!has_all(text, messages.iter().flat_map(reasoning))),
-            calls_dropped: usize::from(!has_all(text, messages.iter().flat_map(calls))),
+            calls_dropped: usize::from(!has_all(
+                behind_question(messages, text),
+                messages.iter().flat_map(calls),
+            )),
             words_dropped: usize::from(!has_all(text, speech)),
         }
     }
@@ -90,6 +93,14 @@ fn has_all<'w>(text: &str, words: impl Iterator<Item = &'w str>) -> bool {
     })
 }
 
+/// Returns the text behind the first message of a user: before it, templates list the tools, and with them the names of all that may be called.
+fn behind_question<'t>(messages: &[Message], text: &'t str) -> &'t str {
+    let question =
+        messages.iter().find(|message| message.role == "user").map(|message| message.content.trim());
+    let words = question.filter(|words| !words.is_empty());
+    words.and_then(|words| text.split_once(words)).map_or(text, |(_, behind)| behind)
+}
+
 /// Whether the first system prompt stands behind the words of a message that follows it.
 fn is_moved(messages: &[Message], text: &str) -> bool {
     let [system, next, ..] = messages else { return false };
@@ -129,7 +140,24 @@ mod tests {
 
     use serde_json::Value;
 
-    use super::has_all;
+    use super::{TemplateChanges, has_all};
+    use crate::chat::{Conversation, Message};
+
+    #[test]
+    fn a_call_is_not_there_because_its_tool_is_listed() {
+        let mut call = Message::new("assistant", "");
+        call.fields.insert(
+            "tool_calls".into(),
+            serde_json::json!([{ "function": { "name": "weather", "arguments": {} } }]),
+        );
+        let conversation = Conversation::from(vec![Message::new("user", "Is it raining?"), call]);
+        for (text, dropped) in [
+            ("TOOLS weather USER Is it raining? BOT ", 1),
+            ("TOOLS weather USER Is it raining? BOT weather()", 0),
+        ] {
+            assert_eq!(TemplateChanges::of(&conversation, text).calls_dropped, dropped, "{text}");
+        }
+    }
 
     #[test]
     fn all_words_are_found_wherever_they_stand() {
