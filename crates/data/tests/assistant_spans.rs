@@ -330,13 +330,13 @@ fn namespaces_are_seen_in_generation_blocks() {
 }
 
 #[test]
-fn masking_takes_time_in_proportion_to_the_turns() {
+fn masking_of_thousands_of_turns_ends() {
     let tokenizer = with(SMOLLM2);
     let turn = |at: usize| {
         let words = format!("The number is {at}, and the river is the capital of the town.");
         if at.is_multiple_of(2) { user(&words) } else { assistant(&words) }
     };
-    let row = Row::Conversation((0..300).map(turn).collect::<Vec<_>>().into());
+    let row = Row::Conversation((0..3000).map(turn).collect::<Vec<_>>().into());
     let time = |assistant_only_loss: bool| {
         let section = DataSection { assistant_only_loss, max_length: 1 << 20, ..DataSection::default() };
         let encoder = Encoder::of_section(&tokenizer, &section);
@@ -345,11 +345,12 @@ fn masking_takes_time_in_proportion_to_the_turns() {
             encoder.encode(&row).unwrap();
             begin.elapsed()
         };
-        (0..5).map(|_| once()).min().unwrap_or(Duration::ZERO)
+        (0..2).map(|_| once()).min().unwrap_or(Duration::ZERO)
     };
     let (masked, whole) = (time(true), time(false));
-    assert!(masked < 2 * whole, "{masked:?} with a mask, {whole:?} without");
-    assert_eq!(learnt(&tokenizer, &row).len(), 150);
+    // A rendering for each turn would take hundreds of times the time of one; a busy machine is not told from that by less.
+    assert!(masked < 10 * whole + Duration::from_secs(2), "{masked:?} with a mask, {whole:?} without");
+    assert_eq!(learnt(&tokenizer, &row).len(), 1500);
 }
 
 #[test]

@@ -171,7 +171,7 @@ fn fields_are_copied_within_bounds() {
     ] {
         let (result, took) = import(format!("{text}{RUN}"));
         assert_eq!(result.unwrap().recipe.lora.r, 4);
-        assert!(took < Duration::from_secs(10), "{took:?}: {}", &text[..20]);
+        assert!(took < Duration::from_secs(30), "{took:?}: {}", &text[..20]);
     }
     // Of what is beyond, nothing is taken for certain.
     let fields: String = (0..2000).map(|number| format!("a.x{number} = {number}\n")).collect();
