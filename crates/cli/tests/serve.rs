@@ -129,7 +129,12 @@ fn the_page_is_served_with_its_types_and_headers() {
             assert!(answer.has(header), "{header} in {}", answer.parts().0);
         }
     }
-    assert!(server.get("/a.wasm").has("content-type: application/wasm"));
+    let module = server.get("/a.wasm");
+    assert!(module.has("content-type: application/wasm") && module.has("nosniff"));
+    // A worker would have the policy of its own file, and may ask a hub of this network.
+    for path in ["/a.wasm", "/sp%20ace.js"] {
+        assert!(!server.get(path).has("content-security-policy"), "{path}");
+    }
     assert_eq!(server.get("/sp%20ace.js").body(), b"1");
     assert_eq!(server.get("/sub/b.css").body(), b"css");
     let compressed = server.ask("GET", "/a.wasm", "Accept-Encoding: gzip, br\r\n");

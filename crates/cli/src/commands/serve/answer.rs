@@ -46,10 +46,9 @@ impl Site {
     }
 
     /// Returns the headers that every answer has.
-    fn headers(&self) -> [(HeaderName, HeaderValue); 6] {
+    fn headers() -> [(HeaderName, HeaderValue); 5] {
         let fixed = HeaderValue::from_static;
         [
-            (header::CONTENT_SECURITY_POLICY, self.policy.clone()),
             (header::X_CONTENT_TYPE_OPTIONS, fixed("nosniff")),
             (header::REFERRER_POLICY, fixed("no-referrer")),
             (HeaderName::from_static("cross-origin-opener-policy"), fixed("same-origin")),
@@ -70,20 +69,28 @@ fn policy_of(index: &str) -> Option<String> {
 pub async fn answer(State(site): State<Arc<Site>>, method: Method, headers: HeaderMap, uri: Uri) -> Response {
     let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let host = uri.host().unwrap_or_else(|| text(header::HOST));
+    let path = uri.path();
     let answer = match method {
         _ if !site.hosts.allow(host) => refused(host),
         Method::GET | Method::HEAD => {
             // Without a validator, the part of a file that may have changed is not joined to another.
             let range = Some(text(header::RANGE))
                 .filter(|range| !range.is_empty() && text(header::IF_RANGE).is_empty());
-            file(&site, uri.path(), text(header::ACCEPT_ENCODING), range)
+            file(&site, path, text(header::ACCEPT_ENCODING), range)
         }
         _ => {
             (StatusCode::METHOD_NOT_ALLOWED, [(header::ALLOW, "GET, HEAD")], "only GET and HEAD are answered")
                 .into_response()
         }
     };
-    (site.headers(), answer).into_response()
+    let mut answer = (Site::headers(), answer).into_response();
+    // The policy is one of documents. A worker would have that of its own file, and could not ask a hub on this network without https.
+    let is_document =
+        answer.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/"));
+    if is_document && !path.ends_with(".js") {
+        answer.headers_mut().insert(header::CONTENT_SECURITY_POLICY, site.policy.clone());
+    }
+    answer
 }
 
 fn refused(host: &str) -> Response {
