@@ -1,8 +1,8 @@
 //! A model hub's files: what its answers mean and may do, and a client that keeps the files in the cache that all of the hub's tools share.
 //!
 //! A hub is trusted with nothing but the bytes that it is asked for. The rules are functions without any I/O ([`names`], [`checksum`], [`range`],
-//! [`answer`], [`retry`]); the program and the page hold to the same ones. The client (feature `client`) is [`Repository`]; its cache has the layout of
-//! `huggingface_hub`, its settings are the variables that `huggingface_hub` reads ([`Settings`]).
+//! [`answer`], [`retry`]); the program and the page hold to the same ones. The client (feature `client`) is `Repository`; its cache has the layout of
+//! `huggingface_hub`, its settings are the variables that `huggingface_hub` reads (`Settings`).
 
 pub mod answer;
 pub mod checksum;
