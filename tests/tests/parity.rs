@@ -517,6 +517,18 @@ fn six_steps_of_adamw() {
     }
 }
 
+/// Returns the adapter that a run on `model` saves, read back.
+fn saved(mut model: Model, lora: &LoraConfig) -> (LoraConfig, AdapterValues) {
+    let arguments = TrainingArguments::default();
+    let optimizer = Optimizer::new(&mut model, &arguments);
+    let mut job = lorelei_tests::job(model, lora.clone(), arguments, Vec::new());
+    let files = pollster::block_on(adapter_files(&mut job, &optimizer, 1)).unwrap();
+    let file = |name: &str| &files.iter().find(|(known, _)| known == name).unwrap().1;
+    let config = String::from_utf8(file("adapter_config.json").clone()).unwrap();
+    let config = LoraConfig::from_peft_json(&config, "adapter_config.json").unwrap().lora;
+    (config, read_adapter(file("adapter_model.safetensors"), "adapter_model.safetensors").unwrap())
+}
+
 #[test]
 fn what_pissa_leaves_is_saved_as_a_plain_adapter() {
     let folder = fixture("llama/pissa");
@@ -532,20 +544,13 @@ fn what_pissa_leaves_is_saved_as_a_plain_adapter() {
         let want = kept(&table.read_f32("logits_perturbed").unwrap(), &batch);
         assert_close(&format!("perturbed on {device_name}"), &logits(&model, &batch), &want, 2e-5);
 
-        let arguments = TrainingArguments::default();
-        let optimizer = Optimizer::new(&mut model, &arguments);
-        let mut job = lorelei_tests::job(model, lora.clone(), arguments, Vec::new());
-        let files = pollster::block_on(adapter_files(&mut job, &optimizer, 1)).unwrap();
-        let file = |name: &str| &files.iter().find(|(known, _)| known == name).unwrap().1;
-        let config = String::from_utf8(file("adapter_config.json").clone()).unwrap();
-        let plain = LoraConfig::from_peft_json(&config, "adapter_config.json").unwrap().lora;
+        let (plain, saved) = saved(model, &lora);
         let theirs = std::fs::read_to_string(folder.join("converted_lora/adapter_config.json")).unwrap();
         let theirs = LoraConfig::from_peft_json(&theirs, "adapter_config.json").unwrap().lora;
         assert_eq!(
             (plain.r, plain.lora_alpha, plain.init_lora_weights),
             (theirs.r, theirs.lora_alpha, theirs.init_lora_weights)
         );
-        let saved = read_adapter(file("adapter_model.safetensors"), "adapter_model.safetensors").unwrap();
 
         // The plain adapter gives the same numbers on the original base. A resumed run takes its own half of it.
         let mut fresh = self::model("llama", "config.json", &device);
@@ -582,16 +587,9 @@ fn dora_begins_with_the_lengths_of_the_rows_and_learns_as_peft_s() {
 #[test]
 fn what_an_adapter_carries_of_embedding_and_head_is_saved_again() {
     for (_, name) in BESIDE.into_iter().filter(|(arch, _)| *arch == "smollm3") {
-        let (mut model, lora) = with_adapter("smollm3", name, &Device::flex());
-        let arguments = TrainingArguments::default();
-        let optimizer = Optimizer::new(&mut model, &arguments);
-        let mut job = lorelei_tests::job(model, lora.clone(), arguments, Vec::new());
-        let files = pollster::block_on(adapter_files(&mut job, &optimizer, 1)).unwrap();
-        let file = |name: &str| &files.iter().find(|(known, _)| known == name).unwrap().1;
-        let config = String::from_utf8(file("adapter_config.json").clone()).unwrap();
-        let saved = LoraConfig::from_peft_json(&config, "adapter_config.json").unwrap().lora;
-        assert_eq!(saved.ensure_weight_tying, lora.ensure_weight_tying, "{name}");
-        let ours = read_adapter(file("adapter_model.safetensors"), "ours").unwrap();
+        let (model, lora) = with_adapter("smollm3", name, &Device::flex());
+        let (config, ours) = saved(model, &lora);
+        assert_eq!(config.ensure_weight_tying, lora.ensure_weight_tying, "{name}");
         let theirs = adapter_values(&fixture("smollm3").join(name).join("adapter_model.safetensors"));
         assert_eq!(ours.keys().collect::<Vec<_>>(), theirs.keys().collect::<Vec<_>>(), "{name}");
         for (key, (shape, values)) in theirs {
