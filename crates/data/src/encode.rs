@@ -30,7 +30,7 @@ pub(crate) struct EncodedRow {
     pub(crate) fitted: Fitted,
     /// Whether the row is text that is learnt up to its last token, or a turn's, and no end token is learnt there.
     pub(crate) lacks_end: bool,
-    /// What the chat template did to the row's conversation.
+    /// Changes that the chat template made to the row's conversation.
     pub(crate) changes: TemplateChanges,
 }
 

@@ -60,7 +60,7 @@ pub struct Encoded {
     pub labelled: usize,
     /// Number of examples of a language model that teach no end: no end token is learnt in the last part that is learnt.
     pub without_end: usize,
-    /// What the chat template did to conversations other than writing them down.
+    /// Changes that the chat template made to conversations.
     pub changes: TemplateChanges,
     /// Number of rows that were left out because they cannot be used.
     pub bad: usize,

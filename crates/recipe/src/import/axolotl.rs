@@ -166,11 +166,9 @@ fn targets(collector: &mut Collector<'_>, keys: &Keys<'_>, entry: &Entry) {
 /// Imports the size of the validation set: a share of the rows, but not a number of them.
 fn validation(collector: &mut Collector<'_>, entry: &Entry) {
     let Entry { name, at, node } = entry;
-    match (number(node), number(node).and_then(keys::percent)) {
-        (Some(0.0), _) => {}
-        (_, Some(percent)) => {
-            collector.take(Table::Data, "validation_split_percentage", *at, &node_of(node, percent));
-        }
+    match number(node) {
+        Some(0.0) => {}
+        _ if keys::take_share(collector, entry) => {}
         _ => collector.leave(
             name,
             *at,

@@ -290,6 +290,13 @@ pub(super) fn percent(share: f64) -> Option<Value> {
     (share > 0.0 && share < 1.0).then(|| Value::Float((share * 1e8).round() / 1e6))
 }
 
+/// Imports the size of a validation set if it is a share of the rows. Returns whether it was.
+pub(super) fn take_share(collector: &mut Collector<'_>, Entry { at, node, .. }: &Entry) -> bool {
+    let Some(percent) = number(node).and_then(percent) else { return false };
+    collector.take(Table::Data, "validation_split_percentage", *at, &node_of(node, percent));
+    true
+}
+
 /// Returns an integer, which may be written as a string or with decimals that are zero.
 pub(super) fn whole(node: &Node) -> Option<i64> {
     match &node.value {

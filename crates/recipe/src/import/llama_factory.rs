@@ -208,12 +208,10 @@ fn dataset(collector: &mut Collector<'_>, entry: &Entry, setting: &str) {
 /// Imports the size of the validation set: a share of the rows, but not a number of them.
 fn validation(collector: &mut Collector<'_>, entry: &Entry) {
     let Entry { name, at, node } = entry;
-    match (number(node), number(node).and_then(keys::percent)) {
-        (Some(0.0), _) => {}
-        (_, Some(percent)) => {
-            collector.take(Table::Data, "validation_split_percentage", *at, &node_of(node, percent));
-        }
-        (Some(rows), _) if rows >= 1.0 && whole(node).is_some() => collector.leave(
+    match number(node) {
+        Some(0.0) => {}
+        _ if keys::take_share(collector, entry) => {}
+        Some(rows) if rows >= 1.0 && whole(node).is_some() => collector.leave(
             name,
             *at,
             format!(

@@ -3,7 +3,7 @@
 mod tables;
 
 use super::collect::Collector;
-use super::keys::{self, Keys, flag, names, number, refused, text};
+use super::keys::{self, Keys, flag, names, refused, text};
 use super::{ImportFormat, Imported, node_of};
 use crate::RecipeError;
 use crate::fields::Table;
@@ -139,16 +139,9 @@ fn truncation(collector: &mut Collector<'_>, entry: &Entry) {
 }
 
 fn test_share(collector: &mut Collector<'_>, entry: &Entry) {
-    let Entry { name, at, node } = entry;
-    match number(node).and_then(keys::percent) {
-        Some(percent) => {
-            collector.take(Table::Data, "validation_split_percentage", *at, &node_of(node, percent));
-        }
-        None => collector.leave(
-            name,
-            *at,
-            "it takes a share below 1; put a number of rows into a file, data.validation_file",
-        ),
+    if !keys::take_share(collector, entry) {
+        let reason = "it takes a share below 1; put a number of rows into a file, data.validation_file";
+        collector.leave(&entry.name, entry.at, reason);
     }
 }
 
