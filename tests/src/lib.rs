@@ -11,7 +11,7 @@ use lorelei_data::{Example, SequenceRow};
 use lorelei_formats::{SafetensorsFile, TensorSource as _};
 use lorelei_models::Model;
 use lorelei_recipe::{LoraConfig, TrainingArguments};
-use lorelei_train::{Event, Host, Job, SaveError, StepLog, objective};
+use lorelei_train::{Event, Host, Job, RunIdentity, SaveError, StepLog, objective};
 
 /// Returns the path of a file or folder in `tests/fixtures`.
 pub fn fixture(name: &str) -> PathBuf {
@@ -77,6 +77,8 @@ pub fn job(model: Model, lora: LoraConfig, arguments: TrainingArguments, train: 
         padding: 0.into(),
         checkpoint: None,
         sample: None,
+        companions: Vec::new(),
+        identity: RunIdentity::default(),
     }
 }
 

@@ -11,7 +11,7 @@ use lorelei_formats::{
 use lorelei_models::{Model, Storage};
 use lorelei_recipe::{LoraConfig, TrainingArguments};
 use lorelei_tests::{Recorder, examples, fixture, open};
-use lorelei_train::{Job, base_dtype, objective, train};
+use lorelei_train::{Job, RunIdentity, base_dtype, objective, train};
 
 /// The tokens of the reference runs.
 const TOKENS: &str = "smollm2/tokens_128.safetensors";
@@ -108,6 +108,8 @@ fn ten_steps(device_name: &str, device: &Device, run: &str, fp16: bool) {
         padding: 2.into(),
         checkpoint: None,
         sample: None,
+        companions: Vec::new(),
+        identity: RunIdentity::default(),
     };
     let mut host = Recorder::default();
     pollster::block_on(train(&mut job, &mut host)).unwrap();

@@ -17,6 +17,7 @@ macro_rules! say_err {
 }
 
 mod adapter;
+mod appended_file;
 mod checkpoint;
 mod claim;
 mod commands;

@@ -1,14 +1,14 @@
 //! A run of a recipe on the file system, ready to begin.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use burn::tensor::Device;
-use lorelei_data::{LABELS_FILE, Labels, Tokenizer};
+use lorelei_data::{Labels, Tokenizer};
 use lorelei_models::Purpose;
 use lorelei_recipe::{FinetuningType, Hint, Recipe, StepPlan, hints};
 use lorelei_session::{
-    BadRows, Dataset, DatasetRequest, FinishedRun, LoadedModel, Resumed, RunData, RunRequest, prepare,
-    storage,
+    BadRows, Dataset, DatasetRequest, FinishedRun, LoadedModel, Resumed, RunData, RunRequest, SessionError,
+    prepare, storage,
 };
 use lorelei_train::{Finished, Job, train};
 use miette::{Result, miette};
@@ -34,6 +34,14 @@ pub struct Prepared {
     base_is_on_hub: bool,
 }
 
+/// A checkpoint to resume a run from.
+pub struct Resume {
+    /// Folder of the checkpoint.
+    pub folder: PathBuf,
+    /// Whether the run may have other settings and rows than the checkpoint's.
+    pub allows_changes: bool,
+}
+
 impl Prepared {
     /// Reads the data, loads the model onto `device`, puts the adapter in and creates `output_dir`. With `resume`, all of it is read from that
     /// checkpoint's folder.
@@ -41,15 +49,19 @@ impl Prepared {
     /// # Errors
     ///
     /// If the recipe, the model or the data is wrong.
-    pub fn new(recipe: Recipe, device: &Device, resume: Option<&Path>) -> Result<Self> {
+    pub fn new(recipe: Recipe, device: &Device, resume: Option<&Resume>) -> Result<Self> {
         let is_full = recipe.training.finetuning_type == FinetuningType::Full;
         let named = recipe.model.name().map_err(report)?;
         // A checkpoint of a whole model is itself a model's folder.
-        let whole = resume.filter(|_| is_full).map(|folder| folder.display().to_string());
-        let folder = resume.map(DiskFolder::from);
+        let whole = resume.filter(|_| is_full).map(|resume| resume.folder.display().to_string());
+        let folder = resume.map(|resume| DiskFolder::from(resume.folder.as_path()));
         let resumed = match &folder {
             None => None,
-            Some(folder) => Some(pollster::block_on(Resumed::read(folder)).map_err(report)?),
+            Some(folder) => {
+                let resumed = pollster::block_on(Resumed::read(folder)).map_err(report)?;
+                let allows_changes = resume.is_some_and(|resume| resume.allows_changes);
+                Some(if allows_changes { resumed.allowing_changes() } else { resumed })
+            }
         };
         let opened = source::opened_as(whole.as_deref().unwrap_or(named), named)?;
         let tokenizer = source::tokenizer(&opened.source)?;
@@ -59,16 +71,15 @@ impl Prepared {
         let data = read(&recipe, dataset_request(&recipe, &tokenizer, config.vocab_size, task))?;
         let labels = data.labels.clone();
         purpose.num_labels = labels.as_ref().map(Labels::num_labels);
-        let companions = companions(&opened.source, is_full, labels.as_ref())?;
         let storage = pollster::block_on(storage(&FileSystem, &recipe, device)).map_err(report)?;
         let model = LoadedModel::load(&FileSystem, opened, tokenizer, device, storage, purpose);
         let model = model.map_err(report)?;
         let (tokenizer, base_is_on_hub) = (model.tokenizer.clone(), model.is_on_hub);
         let request = RunRequest { recipe: &recipe, model, storage, data, resume: resumed, sample: None };
-        let job = pollster::block_on(prepare(&FileSystem, request)).map_err(report)?;
+        let job = pollster::block_on(prepare(&FileSystem, request)).map_err(refused)?;
         let first_step = job.checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.step);
         let output = PathBuf::from(&recipe.training.output_dir);
-        let mut terminal = Terminal::new(output, companions, first_step)?;
+        let mut terminal = Terminal::new(output, first_step)?;
         terminal.follow(&recipe)?;
         Ok(Self { job, tokenizer, recipe, terminal, labels, base_is_on_hub })
     }
@@ -158,13 +169,12 @@ fn read(recipe: &Recipe, request: DatasetRequest<'_>) -> Result<RunData> {
     data.split(&recipe.data, recipe.training.shuffle_seed()).map_err(report)
 }
 
-/// Returns the files that are saved beside every checkpoint: those that make the folder of a whole model loadable, and a classifier's labels.
-fn companions(
-    source: &lorelei_formats::ModelSource,
-    is_full: bool,
-    labels: Option<&Labels>,
-) -> Result<Vec<(String, Vec<u8>)>> {
-    let mut files = if is_full { source.companions("float32").map_err(report)? } else { Vec::new() };
-    files.extend(labels.map(|labels| (LABELS_FILE.to_owned(), labels.to_json().into_bytes())));
-    Ok(files)
+/// Reports why a run cannot be prepared.
+fn refused(error: SessionError) -> miette::Report {
+    const HELP: &str =
+        "give the run the recipe and the rows that it began with, or add --allow-changes to go on with these";
+    match &error {
+        SessionError::OtherRun { .. } => miette!(help = HELP, "{error}"),
+        _ => report(error),
+    }
 }

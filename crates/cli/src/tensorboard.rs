@@ -6,16 +6,17 @@
 
 use std::{
     borrow::Cow,
-    fs::{self, File},
-    io::{self, Write},
+    io,
     path::Path,
     time::{SystemTime, UNIX_EPOCH},
 };
 
 use lorelei_train::Event;
 
+use crate::appended_file::AppendedFile;
+
 /// An event file that is being written.
-pub struct EventFile(File);
+pub struct EventFile(AppendedFile);
 
 impl EventFile {
     /// Creates a file in `folder`, under a name that TensorBoard finds.
@@ -24,9 +25,8 @@ impl EventFile {
     ///
     /// If the folder or the file cannot be created.
     pub fn create(folder: &Path) -> io::Result<Self> {
-        fs::create_dir_all(folder)?;
         let name = format!("events.out.tfevents.{}.lorelei.{}.0", now() as u64, std::process::id());
-        let mut file = Self(File::create(folder.join(name))?);
+        let mut file = Self(AppendedFile::create(folder.join(name), &[])?);
         let mut event = double(1, now());
         event.extend(bytes(3, b"brain.Event:2"));
         file.record(&event)?;
@@ -92,7 +92,7 @@ impl EventFile {
         record.extend(masked(&length).to_le_bytes());
         record.extend(content);
         record.extend(masked(content).to_le_bytes());
-        self.0.write_all(&record)
+        self.0.append(&record)
     }
 }
 

@@ -1,8 +1,7 @@
 //! The trainer's host on a terminal: a progress bar, `trainer_log.jsonl`, `eval_results.json`, and the folder `output_dir`.
 
 use std::{
-    fs::{self, File},
-    io::Write,
+    fs,
     path::{Path, PathBuf},
     time::Instant,
 };
@@ -13,7 +12,10 @@ use lorelei_session::LOG_FILE;
 use lorelei_train::{Evaluation, Event, Host, LogLine, SaveError, Signal};
 use miette::{Context, IntoDiagnostic, Result};
 
-use crate::{checkpoint, claim::Claim, disk, interrupt::Interrupt, report, tensorboard::EventFile, tui::Tui};
+use crate::{
+    appended_file::AppendedFile, checkpoint, claim::Claim, disk, interrupt::Interrupt,
+    tensorboard::EventFile, tui::Tui,
+};
 
 /// Reads the lines of a log. A torn last line, as of a run that is still going or was cut off, is skipped.
 ///
@@ -28,11 +30,9 @@ pub fn read_log(path: &std::path::Path) -> std::io::Result<Vec<serde_json::Value
 /// The trainer's host on a terminal.
 pub struct Terminal {
     output: PathBuf,
-    log: File,
+    log: AppendedFile,
     began: Instant,
     bar: ProgressBar,
-    /// Files that are saved with every checkpoint, so that the folder of a whole model can be loaded.
-    companions: Vec<(String, Vec<u8>)>,
     /// TensorBoard's event file, with `report_to = "tensorboard"`.
     events: Option<EventFile>,
     /// Set by `disable_tqdm`.
@@ -42,17 +42,16 @@ pub struct Terminal {
     /// Signals that end the run; `None` if nothing listens for them.
     interrupt: Option<Interrupt>,
     /// The claim on `output`, held until the run ends.
-    _claim: Claim,
+    claim: Claim,
 }
 
 impl Terminal {
-    /// Creates `output` and begins its log. A run that is resumed after `first_step` keeps the lines that were logged until then. `companions` are
-    /// saved with every checkpoint.
+    /// Creates `output` and begins its log. A run that is resumed after `first_step` keeps the lines that were logged until then.
     ///
     /// # Errors
     ///
     /// If the folder or the log cannot be created.
-    pub fn new(output: PathBuf, companions: Vec<(String, Vec<u8>)>, first_step: usize) -> Result<Self> {
+    pub fn new(output: PathBuf, first_step: usize) -> Result<Self> {
         fs::create_dir_all(&output)
             .into_diagnostic()
             .wrap_err_with(|| format!("cannot make training.output_dir {}", output.display()))?;
@@ -63,20 +62,18 @@ impl Terminal {
             0 => String::new(),
             step => checkpoint::log_until(&fs::read_to_string(&path).unwrap_or_default(), step),
         };
-        disk::save(&output, &[(LOG_FILE.into(), before.into_bytes())]).map_err(report)?;
-        let log = File::options().append(true).open(&path);
+        let log = AppendedFile::create(path.clone(), before.as_bytes());
         let log = log.into_diagnostic().wrap_err_with(|| format!("cannot write {}", path.display()))?;
         Ok(Self {
             output,
             log,
             began: Instant::now(),
             bar: ProgressBar::hidden(),
-            companions,
             events: None,
             without_bar: false,
             tui: None,
             interrupt: None,
-            _claim: claim,
+            claim,
         })
     }
 
@@ -134,6 +131,22 @@ impl Terminal {
             None if self.bar.is_hidden() => say!("{line}"),
             None => self.bar.println(line),
         }
+    }
+
+    /// Makes `output` again, with its log, if it was removed during the run.
+    fn restore(&mut self) -> std::io::Result<()> {
+        if !self.log.restore()? {
+            return Ok(());
+        }
+        self.say(&format!(
+            "warning: {} was removed during the run, and is made again with its log; the checkpoints that were in it are lost",
+            self.output.display()
+        ));
+        match Claim::take(&self.output) {
+            Ok(claim) => self.claim = claim,
+            Err(error) => self.say(&format!("warning: {error:#}")),
+        }
+        Ok(())
     }
 
     /// Returns the folder that the run writes into.
@@ -198,7 +211,7 @@ impl Host for Terminal {
             tui.event(event);
         }
         if let Some(line) = LogLine::of(event).and_then(|line| serde_json::to_string(&line).ok())
-            && let Err(error) = writeln!(self.log, "{line}")
+            && let Err(error) = self.restore().and_then(|()| self.log.append(format!("{line}\n").as_bytes()))
         {
             self.say(&format!("warning: {LOG_FILE} cannot be written: {error}"));
         }
@@ -283,8 +296,10 @@ impl Host for Terminal {
         line.and_then(|l| l.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or(0) * 1024
     }
 
-    async fn save(&mut self, directory: &str, mut files: Vec<(String, Vec<u8>)>) -> Result<(), SaveError> {
-        files.extend(self.companions.iter().cloned());
+    async fn save(&mut self, directory: &str, files: Vec<(String, Vec<u8>)>) -> Result<(), SaveError> {
+        if let Err(error) = self.restore() {
+            self.say(&format!("warning: {LOG_FILE} cannot be written: {error}"));
+        }
         disk::save(&self.output.join(directory), &files)
     }
 

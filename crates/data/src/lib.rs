@@ -9,6 +9,7 @@ mod assistant_spans;
 mod batch;
 mod chat;
 mod clock;
+mod digest;
 mod encode;
 mod end_tokens;
 mod error;
@@ -34,6 +35,7 @@ mod train_tokenizer;
 
 pub use batch::{Batch, Padding, SequenceRow, Targets, collate, one_per_row, pack};
 pub use chat::{Conversation, Message};
+pub use digest::{ExamplesDigest, ExamplesHasher, sha256};
 pub use encode::Encoder;
 pub use error::{DataError, DataErrorKind};
 pub use example::{Example, IGNORE_INDEX, Target};

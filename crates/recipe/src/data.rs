@@ -22,10 +22,11 @@ settings! {
         #[serde(skip_serializing_if = "Option::is_none")]
         train_file: Option<String> = None => Kind::Text
             .zh("样本：JSONL、JSON（一个数组）、CSV 或 TSV（首行为列名）、文本、Parquet 或 Arrow，可用 gzip 或 zstd 压缩；命令行中也可以是文件夹或通配符。")
-            .chosen();
+            .chosen()
+            .free_on_resume();
         /// Examples for evaluation, in any of the same formats.
         #[serde(skip_serializing_if = "Option::is_none")]
-        validation_file: Option<String> = None => Kind::Text.zh("用于验证的样本，格式同上。").chosen();
+        validation_file: Option<String> = None => Kind::Text.zh("用于验证的样本，格式同上。").chosen().free_on_resume();
         /// Percentage of the examples set aside for evaluation when there is no `validation_file`.
         #[serde(skip_serializing_if = "Option::is_none", serialize_with = "crate::number::whole_option")]
         validation_split_percentage: Option<f64> = None => Kind::Number(PERCENTAGE)
@@ -66,7 +67,8 @@ settings! {
                 "Begin with `error`: it shows what is wrong. `skip` for data that is known to be untidy.",
                 "先用 error：它会指出问题所在。已知杂乱的数据可用 skip。",
             )
-            .ours();
+            .ours()
+            .free_on_resume();
         /// What a row of a text file is: a line, what stands between blank lines, or `max_length` tokens of the whole.
         sample_by: SampleBy = SampleBy::Line => SampleBy::KIND
             .zh("文本文件中的一行样本：一行、空行之间的一段，或整个文件中的 max_length 个词元。");

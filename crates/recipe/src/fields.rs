@@ -79,6 +79,8 @@ pub struct Field {
     pub shown: Shown,
     /// The host that does not honour the setting, if there is one.
     pub limit: Option<Limit>,
+    /// Whether a resumed run may have another value, because the setting does not change what a run computes.
+    pub free_on_resume: bool,
 }
 
 impl Table {
@@ -199,6 +201,7 @@ macro_rules! others {
             advice: None,
             shown: crate::fields::Shown::Elsewhere,
             limit: None,
+            free_on_resume: false,
         }),*]
     };
 }

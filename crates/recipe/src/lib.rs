@@ -53,6 +53,7 @@ mod peft;
 mod plan;
 mod read;
 mod recipe;
+mod resume;
 mod rules;
 mod schedule;
 mod set;

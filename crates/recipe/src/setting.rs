@@ -18,6 +18,7 @@ pub(crate) struct About {
     state: State,
     shown: Shown,
     limit: Option<Limit>,
+    free_on_resume: bool,
 }
 
 impl Kind {
@@ -31,6 +32,7 @@ impl Kind {
             state: State::Supported,
             shown: Shown::More,
             limit: None,
+            free_on_resume: false,
         }
     }
 }
@@ -64,6 +66,11 @@ impl About {
     /// Omits the setting from the form, because it follows from the chosen files.
     pub(crate) const fn chosen(self) -> Self {
         Self { shown: Shown::Elsewhere, ..self }
+    }
+
+    /// Marks the setting as one that does not change what a run computes, so that a resumed run may have another value.
+    pub(crate) const fn free_on_resume(self) -> Self {
+        Self { free_on_resume: true, ..self }
     }
 
     /// Marks the setting as ignored by the page: a value other than the default gives a warning there.
@@ -115,6 +122,7 @@ impl About {
             advice: self.advice,
             shown: self.shown,
             limit: self.limit,
+            free_on_resume: self.free_on_resume,
         }
     }
 }

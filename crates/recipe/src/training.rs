@@ -21,7 +21,8 @@ settings! {
             .ignored_by_page(
                 "checkpoints stay in the browser's storage, and the adapter is downloaded",
                 "检查点保存在浏览器存储中，适配器以下载方式取得",
-            );
+            )
+            .free_on_resume();
         /// Train an adapter, or every weight.
         finetuning_type: FinetuningType = FinetuningType::Lora => FinetuningType::KIND
             .zh("训练适配器，或训练全部权重。")
@@ -62,7 +63,7 @@ settings! {
             )
             .shown_first();
         /// Examples in a batch of an evaluation.
-        per_device_eval_batch_size: usize = 8 => BATCH.zh("验证时一个批次的样本数。");
+        per_device_eval_batch_size: usize = 8 => BATCH.zh("验证时一个批次的样本数。").free_on_resume();
         /// Course of the learning rate.
         lr_scheduler_type: LrSchedulerType = LrSchedulerType::Linear => LrSchedulerType::KIND
             .zh("学习率的变化方式。")
@@ -131,55 +132,63 @@ settings! {
             .advice(
                 "On where memory is short: the activations of one layer instead of all, for about a third more time.",
                 "内存不够时开启：只保留一层的激活值，时间约多三分之一。",
-            );
+            )
+            .free_on_resume();
         /// When to report the loss.
-        logging_strategy: IntervalStrategy = IntervalStrategy::Steps => IntervalStrategy::KIND.zh("何时报告损失。");
+        logging_strategy: IntervalStrategy = IntervalStrategy::Steps => IntervalStrategy::KIND.zh("何时报告损失。").free_on_resume();
         /// Optimizer steps between two reports; below 1, a share of all steps.
         #[serde(serialize_with = "whole")]
         logging_steps: f64 = 500 => Kind::Number(NOT_NEGATIVE)
             .zh("两次报告之间的优化步数；小于 1 时为占总步数的比例。")
             .advice("1 for short runs. Each report waits for the device.", "短训练用 1。每次报告都要等待设备。")
-            .shown_first();
+            .shown_first()
+            .free_on_resume();
         /// Whether to report step 1 as well.
-        logging_first_step: bool = false => Kind::Bool.zh("是否也报告第 1 步。");
+        logging_first_step: bool = false => Kind::Bool.zh("是否也报告第 1 步。").free_on_resume();
         /// Trackers to report to; the log is a file in any case.
         #[serde(skip_serializing_if = "ReportTo::is_none")]
         report_to: ReportTo = ReportTo::None => ReportTo::KIND
             .zh("向谁报告；日志始终写入文件。")
-            .ignored_by_page("a page has no folder for TensorBoard's files; its log can be downloaded", "网页没有存放 TensorBoard 文件的文件夹；日志可以下载");
+            .ignored_by_page("a page has no folder for TensorBoard's files; its log can be downloaded", "网页没有存放 TensorBoard 文件的文件夹；日志可以下载")
+            .free_on_resume();
         /// Folder of TensorBoard's files; absent, `runs` in `output_dir`.
         #[serde(skip_serializing_if = "Option::is_none")]
         logging_dir: Option<String> = None => Kind::Text
             .zh("TensorBoard 文件的文件夹；留空为 output_dir 中的 runs。")
             .upstream("null, removed in 5")
-            .ignored_by_page("a page has no folder for TensorBoard's files", "网页没有存放 TensorBoard 文件的文件夹");
+            .ignored_by_page("a page has no folder for TensorBoard's files", "网页没有存放 TensorBoard 文件的文件夹")
+            .free_on_resume();
         /// Name of the run: of its folder of TensorBoard's files.
         #[serde(skip_serializing_if = "Option::is_none")]
         run_name: Option<String> = None => Kind::Text
             .zh("运行的名称：其 TensorBoard 文件所在的文件夹。")
-            .ignored_by_page("a page has no folder for TensorBoard's files", "网页没有存放 TensorBoard 文件的文件夹");
+            .ignored_by_page("a page has no folder for TensorBoard's files", "网页没有存放 TensorBoard 文件的文件夹")
+            .free_on_resume();
         /// No progress bar: a line a report.
         #[serde(skip_serializing_if = "Option::is_none")]
         disable_tqdm: Option<bool> = None => Kind::Bool
             .zh("不显示进度条：每次报告一行。")
             .ignored_by_page("a page has curves and a log", "网页显示曲线和日志")
-            .unless(&["true", "false"]);
+            .unless(&["true", "false"])
+            .free_on_resume();
         /// When to evaluate.
-        eval_strategy: IntervalStrategy = IntervalStrategy::No => IntervalStrategy::KIND.zh("何时验证。").shown_first();
+        eval_strategy: IntervalStrategy = IntervalStrategy::No => IntervalStrategy::KIND.zh("何时验证。").shown_first().free_on_resume();
         /// Optimizer steps between two evaluations; absent, `logging_steps`.
         #[serde(skip_serializing_if = "Option::is_none", serialize_with = "whole_option")]
         eval_steps: Option<f64> = None => Kind::Number(NOT_NEGATIVE)
             .zh("两次验证之间的优化步数；留空同 logging_steps。")
-            .shown_first();
+            .shown_first()
+            .free_on_resume();
         /// Steps, or with `eval_strategy = "epoch"` epochs, before the first evaluation.
         #[serde(skip_serializing_if = "is_zero", serialize_with = "whole")]
         eval_delay: f64 = 0 => Kind::Number(NOT_NEGATIVE)
-            .zh("第一次验证之前的步数；eval_strategy 为 epoch 时为轮数。");
+            .zh("第一次验证之前的步数；eval_strategy 为 epoch 时为轮数。")
+            .free_on_resume();
         /// Whether to evaluate before the first step.
         #[serde(skip_serializing_if = "is_false")]
-        eval_on_start: bool = false => Kind::Bool.zh("是否在第一步之前验证一次。");
+        eval_on_start: bool = false => Kind::Bool.zh("是否在第一步之前验证一次。").free_on_resume();
         /// When to save a checkpoint.
-        save_strategy: IntervalStrategy = IntervalStrategy::Steps => IntervalStrategy::KIND_OF_SAVES.zh("何时保存检查点。");
+        save_strategy: IntervalStrategy = IntervalStrategy::Steps => IntervalStrategy::KIND_OF_SAVES.zh("何时保存检查点。").free_on_resume();
         /// Optimizer steps between two checkpoints; below 1, a share of all steps.
         #[serde(serialize_with = "whole")]
         save_steps: f64 = 500 => Kind::Number(NOT_NEGATIVE)
@@ -188,16 +197,18 @@ settings! {
                 "How much you can bear to lose. Each checkpoint is three times the adapter.",
                 "取决于你能承受丢失多少。每个检查点是适配器的三倍大。",
             )
-            .shown_first();
+            .shown_first()
+            .free_on_resume();
         /// Checkpoints to keep; absent or 0 keeps all.
         #[serde(skip_serializing_if = "Option::is_none")]
         save_total_limit: Option<usize> = None => Kind::Int { min: 0, max: 1 << 31 }
             .zh("保留的检查点数；留空或 0 则全部保留。")
             .ignored_by_page("the browser's storage holds one checkpoint, the newest", "浏览器存储只保留最新的一个检查点")
-            .unless(&["1"]);
+            .unless(&["1"])
+            .free_on_resume();
         /// Go back to the best checkpoint at the end.
         #[serde(skip_serializing_if = "is_false")]
-        load_best_model_at_end: bool = false => Kind::Bool.zh("结束时回到最好的检查点。");
+        load_best_model_at_end: bool = false => Kind::Bool.zh("结束时回到最好的检查点。").free_on_resume();
         /// What best means: a metric of the run's evaluations, with `eval_` before it or without; absent, the loss. Accuracy and F1 are a
         /// classifier's.
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -210,12 +221,14 @@ settings! {
         #[serde(skip_serializing_if = "Option::is_none")]
         early_stopping_patience: Option<usize> = None => Kind::Int { min: 1, max: MAX_INTEGER }
             .zh("验证连续多少次没有改进就结束；留空则不提前结束（EarlyStoppingCallback）。")
-            .ours();
+            .ours()
+            .free_on_resume();
         /// The least change that is an improvement (`EarlyStoppingCallback`).
         #[serde(skip_serializing_if = "is_zero")]
         early_stopping_threshold: f64 = 0.0 => Kind::Number(NOT_NEGATIVE)
             .zh("变化达到多少才算改进（EarlyStoppingCallback）。")
-            .ours();
+            .ours()
+            .free_on_resume();
         /// Seed of everything random.
         seed: u64 = 42 => SEED
             .zh("一切随机性的种子。")

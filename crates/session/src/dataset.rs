@@ -3,8 +3,8 @@
 use std::rc::Rc;
 
 use lorelei_data::{
-    DataError, Encoded, Encoder, ExampleStore, HeldRows, Labels, Loader, Padding, RowSet, Rows, Tokenizer,
-    training_rows,
+    DataError, Encoded, Encoder, Example, ExampleStore, ExamplesDigest, ExamplesHasher, HeldRows, Labels,
+    Loader, Padding, RowSet, Rows, Tokenizer, training_rows,
 };
 use lorelei_formats::config::Task;
 use lorelei_protocol::Notice;
@@ -51,6 +51,7 @@ pub struct Dataset {
     pub errors: Vec<DataError>,
     train_examples: Rc<dyn ExampleStore>,
     validation_examples: Option<Rc<dyn ExampleStore>>,
+    digests: Digests,
     task: Task,
 }
 
@@ -65,12 +66,24 @@ pub struct RunData {
     pub labels: Option<Labels>,
     /// The task that the rows were read for.
     pub task: Task,
+    /// The examples by which a resumed run knows its rows.
+    pub digests: Digests,
+}
+
+/// Digests of the examples of a recipe's files, before they are split and packed.
+#[derive(Clone, Debug)]
+pub struct Digests {
+    /// Those of the training files.
+    pub train: ExamplesDigest,
+    /// Those of the validation files, if there are any.
+    pub validation: Option<ExamplesDigest>,
 }
 
 /// The encoded rows of one split.
 struct Split {
     encoded: Encoded,
     examples: Rc<dyn ExampleStore>,
+    digest: ExamplesDigest,
     errors: Vec<DataError>,
 }
 
@@ -110,9 +123,10 @@ impl Dataset {
         let mut errors = train.errors;
         let validation = validation.map(|split| {
             errors.extend(split.errors);
-            (split.encoded, split.examples)
+            (split.encoded, (split.examples, split.digest))
         });
-        let (validation, validation_examples) = validation.unzip();
+        let (validation, stored) = validation.unzip();
+        let (validation_examples, validation_digest) = stored.unzip();
         Ok(Self {
             train: train.encoded,
             train_examples: train.examples,
@@ -120,6 +134,7 @@ impl Dataset {
             validation_examples,
             labels,
             errors,
+            digests: Digests { train: train.digest, validation: validation_digest },
             task: request.task,
         })
     }
@@ -137,7 +152,7 @@ impl Dataset {
     pub fn split(self, section: &DataSection, seed: u64) -> Result<RunData> {
         let (train, validation) =
             training_rows(self.train_examples, self.validation_examples, section, seed)?;
-        Ok(RunData { train, validation, labels: self.labels, task: self.task })
+        Ok(RunData { train, validation, labels: self.labels, task: self.task, digests: self.digests })
     }
 }
 
@@ -220,6 +235,11 @@ fn stream(
 ) -> Result<Split> {
     let mut loader = request.loader(encoder);
     let mut store = host.examples();
+    let mut hasher = ExamplesHasher::default();
+    let mut keep = |examples: Vec<Example>| {
+        hasher.add(&examples);
+        store.push_all(examples)
+    };
     let mut broken = None;
     for RowFile { name, open } in files {
         let mut rows = opened(host, open()?);
@@ -227,7 +247,7 @@ fn stream(
         loop {
             match loader.add_some(&mut rows, AT_A_TIME) {
                 Ok(is_more) => {
-                    store.push_all(loader.take())?;
+                    keep(loader.take())?;
                     if !is_more {
                         break;
                     }
@@ -239,13 +259,14 @@ fn stream(
             }
         }
         loader.end();
-        store.push_all(loader.take())?;
+        keep(loader.take())?;
         if broken.is_some() {
             break;
         }
     }
     let (encoded, errors) = request.finish(loader, broken)?;
-    Ok(Split { encoded, examples: Rc::<dyn ExampleStore>::from(store as Box<dyn ExampleStore>), errors })
+    let examples = Rc::<dyn ExampleStore>::from(store as Box<dyn ExampleStore>);
+    Ok(Split { encoded, examples, digest: hasher.finish(), errors })
 }
 
 /// Encodes rows that are in memory and whose labels are known.
@@ -254,7 +275,9 @@ fn encode_held(request: &DatasetRequest<'_>, encoder: Encoder<'_>, rows: HeldRow
     let broken = rows.load(&mut loader, usize::MAX).err();
     let (mut encoded, errors) = request.finish(loader, broken)?;
     let examples = std::mem::take(&mut encoded.examples);
-    Ok(Split { encoded, examples: Rc::new(examples), errors })
+    let mut hasher = ExamplesHasher::default();
+    hasher.add(&examples);
+    Ok(Split { encoded, examples: Rc::new(examples), digest: hasher.finish(), errors })
 }
 
 /// Returns the first `count` examples of some files, and the errors of the rows before them. Reads no more rows than needed, except for a

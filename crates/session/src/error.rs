@@ -5,7 +5,7 @@ use lorelei_formats::FormatError;
 use lorelei_models::ModelError;
 use lorelei_protocol::Failure;
 use lorelei_recipe::RecipeError;
-use lorelei_train::TrainError;
+use lorelei_train::{Difference, TrainError};
 
 /// Result of a request.
 pub type Result<T, E = SessionError> = std::result::Result<T, E>;
@@ -104,6 +104,14 @@ pub enum SessionError {
         /// Its value in the recipe.
         now: String,
     },
+    /// A checkpoint belongs to a run with other settings or other rows.
+    #[error("{checkpoint} belongs to another run: {}", listed(differences))]
+    OtherRun {
+        /// Name of the checkpoint.
+        checkpoint: String,
+        /// The differences; there is at least one.
+        differences: Vec<Difference>,
+    },
     /// An adapter was given to a run that trains the model itself.
     #[error(
         "model.adapter_name_or_path: {adapter} is an adapter, but training.finetuning_type = \"full\" trains the model itself; remove one of the two"
@@ -153,6 +161,7 @@ impl SessionError {
             Self::OtherTask => "other_task",
             Self::OtherLabels { .. } => "other_labels",
             Self::OtherAdapter { .. } => "other_adapter",
+            Self::OtherRun { .. } => "other_run",
             Self::AdapterOfFullFinetuning { .. } => "adapter_of_full_finetuning",
             Self::WritesNoText => "writes_no_text",
             Self::Sampling { .. } => "sampling",
@@ -173,6 +182,9 @@ impl SessionError {
                 ("before", before.clone()),
                 ("now", now.clone()),
             ],
+            Self::OtherRun { checkpoint, differences } => {
+                vec![("checkpoint", checkpoint.clone()), ("differences", listed(differences))]
+            }
             Self::AdapterOfFullFinetuning { adapter } => vec![("adapter", adapter.clone())],
             Self::Sampling { name, expected } => {
                 vec![("name", name.clone()), ("expected", expected.clone())]
@@ -211,6 +223,12 @@ impl SessionError {
             causes: words.collect(),
         }
     }
+}
+
+/// Formats differences on one line.
+fn listed(differences: &[Difference]) -> String {
+    let one = |Difference { what, before, now }: &Difference| format!("{what} was {before} and is {now}");
+    differences.iter().map(one).collect::<Vec<_>>().join("; ")
 }
 
 impl From<ModelError> for SessionError {

@@ -1,6 +1,6 @@
 //! The files that are saved with an adapter, beside its weights and configuration.
 
-use lorelei_data::{LABELS_FILE, Labels};
+use lorelei_data::Labels;
 use lorelei_recipe::Recipe;
 
 use crate::model_card;
@@ -22,7 +22,7 @@ pub struct FinishedRun<'r> {
 }
 
 impl FinishedRun<'_> {
-    /// Returns the files that are saved with the weights: the recipe, a classifier's labels, and an adapter's model card.
+    /// Returns the files that are saved with the weights and their companions: the recipe, and an adapter's model card.
     pub fn files(&self) -> Vec<(String, Vec<u8>)> {
         let Self { recipe, is_adapter, base_is_on_hub, labels } = *self;
         let mut files = vec![("recipe.toml".to_owned(), recipe.to_toml().into_bytes())];
@@ -30,7 +30,6 @@ impl FinishedRun<'_> {
             let card = model_card(recipe, base_is_on_hub, labels);
             files.push(("README.md".to_owned(), card.into_bytes()));
         }
-        files.extend(labels.map(|labels| (LABELS_FILE.to_owned(), labels.to_json().into_bytes())));
         files
     }
 }

@@ -53,7 +53,7 @@ pub use adapter::{adapter_config, adapter_purpose, load_adapter};
 pub use answer::{Answer, end_ids};
 pub use card::model_card;
 pub use classify::classify;
-pub use dataset::{BadRows, Dataset, DatasetRequest, RunData, first_examples, padding};
+pub use dataset::{BadRows, Dataset, DatasetRequest, Digests, RunData, first_examples, padding};
 pub use error::{Result, SessionError};
 pub use finished::{FinishedRun, LOG_FILE};
 pub use host::{ExampleSink, Folder, Host, OpenedModel, RowFile};

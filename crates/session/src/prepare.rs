@@ -6,7 +6,10 @@ use lorelei_formats::ModelSource;
 use lorelei_models::{Model, Purpose, Storage};
 use lorelei_protocol::{Notice, SamplePrompt};
 use lorelei_recipe::{FinetuningType, LoraConfig, Recipe};
-use lorelei_train::{Checkpoint, Job, Sample, base_dtype, objective};
+use lorelei_train::{
+    Checkpoint, Difference, Job, MANIFEST_FILE, Manifest, RunIdentity, Sample, TrainError, base_dtype,
+    objective,
+};
 
 use crate::{
     Folder, Host, LoadedModel, Result, RunData, SessionError,
@@ -36,21 +39,36 @@ pub struct RunRequest<'r, F> {
 pub struct Resumed<'r, F> {
     folder: &'r F,
     checkpoint: Checkpoint,
+    /// What it belongs to; `None` in a checkpoint of an earlier version.
+    identity: Option<RunIdentity>,
+    allows_changes: bool,
 }
 
 impl<'r, F: Folder> Resumed<'r, F> {
-    /// Reads the step, the optimizer's state and the trainer's state of a checkpoint.
+    /// Reads the step, the optimizer's state and the trainer's state of a checkpoint, and compares its files with their digests.
     ///
     /// # Errors
     ///
-    /// If a file is missing or does not have the trainer's form.
+    /// If a file is missing, is not as it was saved, or does not have the trainer's form.
     pub async fn read(folder: &'r F) -> Result<Self> {
         const HELP: &str = "a checkpoint that a run can be resumed from has it";
+        let here = |error: TrainError| SessionError::from(error).of(folder.name());
+        let manifest = folder.read(MANIFEST_FILE).await?;
+        let manifest = manifest.map(|bytes| Manifest::read(&bytes)).transpose().map_err(here)?;
+        for name in manifest.iter().flat_map(|manifest| manifest.files.keys()) {
+            let bytes = folder.need(name, "it was saved with the checkpoint").await?;
+            manifest.iter().try_for_each(|manifest| manifest.check(name, &bytes)).map_err(here)?;
+        }
         let state = folder.need("trainer_state.json", HELP).await?;
         let optimizer = folder.need("optimizer.safetensors", HELP).await?;
-        let checkpoint = Checkpoint::read(optimizer, &String::from_utf8_lossy(&state));
-        let checkpoint = checkpoint.map_err(|error| SessionError::from(error).of(folder.name()))?;
-        Ok(Self { folder, checkpoint })
+        let checkpoint = Checkpoint::read(optimizer, &String::from_utf8_lossy(&state)).map_err(here)?;
+        let identity = manifest.map(|manifest| manifest.run);
+        Ok(Self { folder, checkpoint, identity, allows_changes: false })
+    }
+
+    /// Allows the run to have other settings and other rows than the checkpoint's. They become notices.
+    pub fn allowing_changes(self) -> Self {
+        Self { allows_changes: true, ..self }
     }
 }
 
@@ -86,10 +104,23 @@ pub async fn prepare<H: Host>(host: &H, request: RunRequest<'_, H::Folder>) -> R
     let LoadedModel { model, source, tokenizer, name, .. } = loaded;
     let mut model = for_run(model, &source, purpose, storage)?;
     let (lora, target_modules) = adapt(host, &mut model, recipe).await?;
+    let identity = RunIdentity {
+        settings: recipe.run_settings(),
+        train: data.digests.train,
+        validation: data.digests.validation,
+    };
     let checkpoint = match resume {
         None => None,
-        Some(resumed) => Some(restore(host, &mut model, resumed, lora.as_ref(), data.labels.as_ref()).await?),
+        Some(resumed) => {
+            if let Some(lora) = &lora {
+                same_adapter(resumed.folder, lora).await?;
+            }
+            same_run(host, &resumed, &identity)?;
+            Some(restore(host, &mut model, resumed, lora.as_ref(), data.labels.as_ref()).await?)
+        }
     };
+    let is_full = recipe.training.finetuning_type == FinetuningType::Full;
+    let companions = companions(&source, is_full, data.labels.as_ref())?;
     let padding = padding(recipe, &tokenizer).within(model.config().vocab_size);
     Ok(Job {
         sample: sample_of(&model, &tokenizer, sample)?,
@@ -104,6 +135,8 @@ pub async fn prepare<H: Host>(host: &H, request: RunRequest<'_, H::Folder>) -> R
         shuffle: recipe.data.shuffle,
         padding,
         checkpoint,
+        companions,
+        identity,
     })
 }
 
@@ -152,7 +185,7 @@ async fn restore<H: Host>(
     lora: Option<&LoraConfig>,
     data_labels: Option<&Labels>,
 ) -> Result<Checkpoint> {
-    let Resumed { folder, checkpoint } = resumed;
+    let Resumed { folder, checkpoint, .. } = resumed;
     if let Some(now) = data_labels {
         match labels(folder).await? {
             Some(before) if before == *now => {}
@@ -163,8 +196,7 @@ async fn restore<H: Host>(
             None => host.notice(unknown_labels(&folder.name())),
         }
     }
-    if let Some(lora) = lora {
-        same_adapter(folder, lora).await?;
+    if lora.is_some() {
         set_adapter(model, folder).await?;
     }
     Ok(checkpoint)
@@ -197,6 +229,41 @@ async fn same_adapter(folder: &impl Folder, lora: &LoraConfig) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Refuses a checkpoint of a run with other settings or other rows, unless they are allowed.
+fn same_run<H: Host>(host: &H, resumed: &Resumed<'_, H::Folder>, now: &RunIdentity) -> Result<()> {
+    let checkpoint = resumed.folder.name();
+    let Some(before) = &resumed.identity else {
+        let message = format!(
+            "{checkpoint} has no {MANIFEST_FILE}: whether its files are as they were saved, and whether it belongs to this recipe and these rows, \
+             cannot be checked"
+        );
+        host.notice(Notice::new("unknown_run", message).with("checkpoint", checkpoint));
+        return Ok(());
+    };
+    let differences = before.differences(now);
+    if !differences.is_empty() && !resumed.allows_changes {
+        return Err(SessionError::OtherRun { checkpoint, differences });
+    }
+    for Difference { what, before, now } in differences {
+        let message = format!("{what}: {before} in {checkpoint}, {now} from here on");
+        let notice = Notice::new("changed_run", message).with("what", what).with("checkpoint", &*checkpoint);
+        host.notice(notice.with("before", before).with("now", now));
+    }
+    Ok(())
+}
+
+/// Returns the files that are saved beside every checkpoint and the result: those that make the folder of a whole model loadable, and a classifier's
+/// labels.
+fn companions(
+    source: &ModelSource,
+    is_full: bool,
+    labels: Option<&Labels>,
+) -> Result<Vec<(String, Vec<u8>)>> {
+    let mut files = if is_full { source.companions("float32")? } else { Vec::new() };
+    files.extend(labels.map(|labels| (LABELS_FILE.to_owned(), labels.to_json().into_bytes())));
+    Ok(files)
 }
 
 /// Warns of a classifier's checkpoint that does not say which classes it was trained for.

@@ -4,7 +4,7 @@ use lorelei_data::{Padding, RowSet};
 use lorelei_models::Model;
 use lorelei_recipe::{LoraConfig, TrainingArguments};
 
-use crate::{Checkpoint, Objective};
+use crate::{Checkpoint, Objective, RunIdentity};
 
 /// A job: a model, the data to train it on, and the settings.
 pub struct Job {
@@ -32,6 +32,10 @@ pub struct Job {
     pub checkpoint: Option<Checkpoint>,
     /// A prompt that the model answers at intervals.
     pub sample: Option<Sample>,
+    /// Files that are saved beside every checkpoint and the result: a classifier's labels, or what makes a whole model's folder loadable.
+    pub companions: Vec<(String, Vec<u8>)>,
+    /// What determines the run's numbers, for the manifests of its checkpoints.
+    pub identity: RunIdentity,
 }
 
 /// A prompt that the model answers during training.

@@ -7,6 +7,7 @@ mod error;
 mod evaluate;
 mod host;
 mod job;
+mod manifest;
 mod model_input;
 mod objectives;
 mod optimizer;
@@ -17,6 +18,7 @@ mod run;
 mod save;
 mod state;
 mod trainer;
+mod unlearnt;
 
 pub use checkpoint::Checkpoint;
 pub use error::{SaveError, TrainError};
@@ -26,6 +28,7 @@ pub use job::{Job, Sample};
 pub use lorelei_protocol::{
     Evaluation, Event, Finished, LogLine, Metrics, Notice, Sampled, Saved, Started, StepLog,
 };
+pub use manifest::{Difference, MANIFEST_FILE, Manifest, RunIdentity};
 pub use model_input::tokens;
 pub use objectives::{
     CausalLm, Measure, Metric, MultiLabel, Objective, Regression, SingleLabel, SupervisedTargets,

@@ -41,6 +41,9 @@ pub trait Objective: Debug {
         model.loss_in(mode, hidden, &supervision.rows, supervision.targets())
     }
 
+    /// Returns the loss of a model that takes every outcome for equally likely. `None` if there is no such loss.
+    fn uniform_loss(&self, model: &Model) -> Option<f64>;
+
     /// The metrics of an evaluation beside the loss.
     fn metrics(&self) -> &'static [Metric] {
         &[]

@@ -12,10 +12,12 @@ use crate::{
     device::{read_finite, read_number, reserved_bytes},
     evaluate,
     evaluate::all_dropped,
+    manifest::{MANIFEST_FILE, Manifest},
     model_input::collated,
     optimizer_step::{StepSettings, diverged, optimizer_step},
     save::{adapter_files, state_files},
     state::Sums,
+    unlearnt::unlearnt,
 };
 
 /// A job that is being run.
@@ -306,14 +308,7 @@ impl<'r, H: Host> Run<'r, H> {
         let is_enough = self.state.evaluated(&evaluation, &self.job.arguments, self.best_metric, rows);
         self.host.event(&Event::Evaluated(evaluation));
         self.pause(began);
-        if is_enough {
-            self.is_enough = true;
-            let (step, metric, count) = (self.done, self.best_metric.name, self.state.patience_counter);
-            let message =
-                format!("stopped at step {step}: eval_{metric} was no better for {count} evaluations");
-            let notice = Notice::new("stopped_early", message).with("step", step);
-            self.notice(notice.with("metric", metric).with("count", count));
-        }
+        self.is_enough |= is_enough;
         Ok(())
     }
 
@@ -339,7 +334,7 @@ impl<'r, H: Host> Run<'r, H> {
     pub async fn save(&mut self) -> Result<(), TrainError> {
         let began = self.host.seconds();
         let step = self.done;
-        let directory = format!("checkpoint-{step}");
+        let directory = checkpoint_name(step);
         if self.job.arguments.load_best_model_at_end && self.state.best_global_step == Some(step) {
             let values = self.optimizer.values().await;
             self.best = values.map_err(|reason| TrainError::Device { step, reason })?;
@@ -357,6 +352,9 @@ impl<'r, H: Host> Run<'r, H> {
         let mut files = adapter_files(self.job, &self.optimizer, step).await?;
         let model = &mut self.job.model;
         files.extend(state_files(model, &self.optimizer, &self.best, step, &trainer_state).await?);
+        files.extend(self.job.companions.iter().cloned());
+        let manifest = Manifest::new(&files, self.job.identity.clone());
+        files.push((MANIFEST_FILE.to_owned(), manifest.to_json()));
         self.host.save(&directory, files).await?;
         self.host.event(&Event::Saved(Saved { step, directory: directory.clone() }));
         self.saved = step;
@@ -386,10 +384,17 @@ impl<'r, H: Host> Run<'r, H> {
     /// The errors of [`Self::save`].
     pub async fn finish(mut self) -> Result<Finished, TrainError> {
         let steps = self.done;
+        if self.is_enough {
+            self.notice(stopped_early(steps, self.best_metric.name, self.state.patience_counter));
+        }
+        if let Some(notice) = unlearnt(&self.state, self.job.objective.uniform_loss(&self.job.model)) {
+            self.notice(notice);
+        }
         // The mean includes the steps after the last logged one. Transformers logs no line for them.
         self.loss_total += read_finite("the loss", self.interval.loss.take(), steps).await?;
         self.load_best();
-        let files = adapter_files(self.job, &self.optimizer, steps).await?;
+        let mut files = adapter_files(self.job, &self.optimizer, steps).await?;
+        files.extend(self.job.companions.iter().cloned());
         self.host.save("", files).await?;
         self.host.event(&Event::Saved(Saved { step: steps, directory: String::new() }));
         let finished = self.finished();
@@ -421,10 +426,18 @@ impl<'r, H: Host> Run<'r, H> {
         self.optimizer.set_values(&mut self.job.model, &self.best);
         let folder = self.state.best_model_checkpoint.clone().unwrap_or_default();
         let name = self.best_metric.name;
-        let message = format!(
-            "the best was eval_{name} {metric:.4} at step {step}: what was learnt is that of {folder}"
-        );
-        let notice = Notice::new("best_loaded", message).with("step", step).with("metric", name);
+        let best = format!("the best was eval_{name} {metric:.4} at step {step}");
+        let is_of_step = directory(&folder) == checkpoint_name(step);
+        let notice = match is_of_step {
+            true => Notice::new("best_loaded", format!("{best}: what was learnt is that of {folder}")),
+            false => Notice::new(
+                "best_was_not_saved",
+                format!(
+                    "{best}, after which no checkpoint was saved; what was learnt is that of {folder}, the best that was saved"
+                ),
+            ),
+        };
+        let notice = notice.with("step", step).with("metric", name);
         self.notice(notice.with("value", format!("{metric:.4}")).with("checkpoint", folder));
     }
 
@@ -452,7 +465,7 @@ impl<'r, H: Host> Run<'r, H> {
         let arguments = &self.job.arguments;
         let Some(limit) = arguments.save_total_limit.filter(|limit| *limit > 0) else { return };
         let best = self.state.best_model_checkpoint.as_deref().filter(|_| arguments.load_best_model_at_end);
-        let best = best.and_then(|path| path.rsplit(['/', '\\']).next());
+        let best = best.map(directory);
         let keep = if limit == 1 && best.is_some_and(|best| best != newest) { 2 } else { limit };
         self.host.rotate(keep, best).await;
     }
@@ -478,6 +491,21 @@ impl<'r, H: Host> Run<'r, H> {
             done => self.plan.epoch_at(done as u64),
         }
     }
+}
+
+/// Returns the name of the folder of a checkpoint.
+fn checkpoint_name(step: usize) -> String {
+    format!("checkpoint-{step}")
+}
+
+/// Returns the last part of a folder's path.
+fn directory(path: &str) -> &str {
+    path.rsplit(['/', '\\']).next().unwrap_or(path)
+}
+
+fn stopped_early(step: usize, metric: &str, count: usize) -> Notice {
+    let message = format!("stopped at step {step}: eval_{metric} was no better for {count} evaluations");
+    Notice::new("stopped_early", message).with("step", step).with("metric", metric).with("count", count)
 }
 
 /// Warns of a run that is to evaluate and has no rows for it.

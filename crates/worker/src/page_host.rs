@@ -1,6 +1,6 @@
 //! The page as the trainer's host: events become messages, and checkpoints are written into the browser's storage.
 
-use lorelei_data::{LABELS_FILE, Labels, Tokenizer};
+use lorelei_data::Tokenizer;
 use lorelei_protocol::{Event, InterruptedRun, LogLine, Notice, Reply, Sampled};
 use lorelei_recipe::Recipe;
 use lorelei_session::LOG_FILE;
@@ -15,15 +15,12 @@ pub struct PageHost {
     total_steps: usize,
     files: Vec<(String, Vec<u8>)>,
     log: String,
-    /// The contents of a classifier's `labels.json`.
-    labels: Option<String>,
 }
 
 impl PageHost {
     /// Creates a host for a run of `recipe`. `log` is the log of the run's part before it was resumed.
-    pub fn new(recipe: Recipe, tokenizer: Tokenizer, log: String, labels: Option<&Labels>) -> Self {
-        let labels = labels.map(Labels::to_json);
-        Self { recipe, tokenizer, total_steps: 0, files: Vec::new(), log, labels }
+    pub fn new(recipe: Recipe, tokenizer: Tokenizer, log: String) -> Self {
+        Self { recipe, tokenizer, total_steps: 0, files: Vec::new(), log }
     }
 
     /// Returns the adapter's files and the log.
@@ -87,7 +84,6 @@ impl Host for PageHost {
         };
         let mut files = files;
         files.push((LOG_FILE.to_owned(), self.log.clone().into_bytes()));
-        files.extend(self.labels.iter().map(|json| (LABELS_FILE.to_owned(), json.clone().into_bytes())));
         let run = InterruptedRun { recipe: self.recipe.clone(), step, total_steps: self.total_steps };
         // A run in a tab continues although its checkpoint finds no room.
         if let Err(error) = store::checkpoint(&run, &files).await {

@@ -66,7 +66,7 @@ async fn run(recipe: Recipe, resume: bool, sample: Option<SamplePrompt>) -> Resu
     let (tokenizer, base_is_on_hub) = (model.tokenizer.clone(), model.is_on_hub);
     let request = RunRequest { recipe: &recipe, model, storage, data, resume: resumed, sample };
     let mut job = prepare(&host, request).await?;
-    let mut host = PageHost::new(recipe.clone(), tokenizer, log, labels.as_ref());
+    let mut host = PageHost::new(recipe.clone(), tokenizer, log);
     train(&mut job, &mut host).await?;
     let (files, log) = host.into_files();
     state::with(|state| {

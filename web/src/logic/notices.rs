@@ -45,6 +45,17 @@ fn chinese(code: &str) -> Option<&'static str> {
         "other_adapter" => {
             "{checkpoint} 的适配器 {setting} = {before}，而训练方案为 {now}：请使用当时的方案，或重新开始"
         }
+        "other_run" => "{checkpoint} 属于另一次训练：{differences}。请使用开始时的训练方案与样本，或重新开始",
+        "unknown_run" => {
+            "{checkpoint} 没有 manifest.json：无法确认其文件是否保持原样，以及它是否属于当前的训练方案与样本"
+        }
+        "changed_run" => "{what}：在 {checkpoint} 中为 {before}，此后为 {now}",
+        "no_gradient" => {
+            "什么也没有学到：每个记录的步骤梯度都是 0。样本中有可学的内容吗？适配器（lora.target_modules）是否作用于样本所训练的部分？"
+        }
+        "loss_of_a_guess" => {
+            "什么也没有学到：损失从未低于 {loss}，即在所有可能中随意猜测的损失。基础模型是训练过的吗？分词器与样本是为它准备的吗？training.learning_rate 足够大吗？"
+        }
         "nothing_to_evaluate" => {
             "training.eval_strategy 要求验证，但没有验证样本：请指定 data.validation_file 或 data.validation_split_percentage"
         }
@@ -66,6 +77,9 @@ fn chinese(code: &str) -> Option<&'static str> {
         }
         "stopped_early" => "在第 {step} 步停止：eval_{metric} 已连续 {count} 次验证没有改进",
         "best_loaded" => "最好的是第 {step} 步的 eval_{metric} {value}：所学内容取自 {checkpoint}",
+        "best_was_not_saved" => {
+            "最好的是第 {step} 步的 eval_{metric} {value}，其后没有保存检查点；所学内容取自 {checkpoint}，即已保存的最好的一个"
+        }
         "checkpoint_not_kept" => "第 {step} 步的检查点未能保存：{reason}。训练继续进行",
         _ => return None,
     })

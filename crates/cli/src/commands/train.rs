@@ -4,7 +4,12 @@ use std::path::{Path, PathBuf};
 
 use miette::Result;
 
-use crate::{checkpoint, device::DeviceArguments, prepared::Prepared, recipe_file::RecipeArguments};
+use crate::{
+    checkpoint,
+    device::DeviceArguments,
+    prepared::{Prepared, Resume},
+    recipe_file::RecipeArguments,
+};
 
 /// Arguments of `lorelei train`.
 #[derive(clap::Args)]
@@ -16,6 +21,10 @@ pub struct Arguments {
     /// Go on from a checkpoint: from the newest in training.output_dir, or from the folder given.
     #[arg(long, value_name = "CHECKPOINT", num_args = 0..=1, default_missing_value = LAST)]
     resume_from_checkpoint: Option<PathBuf>,
+    /// With --resume-from-checkpoint: go on although the recipe or the rows have changed since the checkpoint. The changes are listed, and the result
+    /// is that of neither run.
+    #[arg(long, requires = "resume_from_checkpoint")]
+    allow_changes: bool,
     /// Draw the curves in the terminal while it trains; q ends the run and saves.
     #[arg(long)]
     tui: bool,
@@ -31,14 +40,15 @@ const LAST: &str = "true";
 /// If the recipe, the model or the data is wrong, or the run fails.
 pub fn run(arguments: &Arguments) -> Result<()> {
     let recipe = arguments.recipe.read()?;
-    let resume = match &arguments.resume_from_checkpoint {
+    let folder = match &arguments.resume_from_checkpoint {
         Some(word) if word == Path::new(LAST) => {
             Some(checkpoint::last(Path::new(&recipe.training.output_dir))?)
         }
         given => given.clone(),
     };
     let device = arguments.device.choose()?;
-    let mut prepared = Prepared::new(recipe, &device, resume.as_deref())?;
+    let resume = folder.map(|folder| Resume { folder, allows_changes: arguments.allow_changes });
+    let mut prepared = Prepared::new(recipe, &device, resume.as_ref())?;
     prepared.print_hints();
     if arguments.tui {
         prepared.terminal.with_curves()?;

@@ -15,6 +15,10 @@ impl Objective for CausalLm {
         Supervision { rows, targets: SupervisedTargets::Ids(ids) }
     }
 
+    fn uniform_loss(&self, model: &Model) -> Option<f64> {
+        Some((model.config().vocab_size as f64).ln())
+    }
+
     fn metrics(&self) -> &'static [Metric] {
         &[PERPLEXITY]
     }

@@ -22,6 +22,10 @@ impl Objective for MultiLabel {
         }
     }
 
+    fn uniform_loss(&self, _: &Model) -> Option<f64> {
+        Some(std::f64::consts::LN_2)
+    }
+
     fn metrics(&self) -> &'static [Metric] {
         &[Metric::ACCURACY, Metric::F1]
     }

@@ -20,4 +20,8 @@ impl Objective for Regression {
             }
         }
     }
+
+    fn uniform_loss(&self, _: &Model) -> Option<f64> {
+        None
+    }
 }

@@ -21,6 +21,10 @@ impl Objective for SingleLabel {
         }
     }
 
+    fn uniform_loss(&self, model: &Model) -> Option<f64> {
+        Some((model.config().num_labels as f64).ln())
+    }
+
     fn metrics(&self) -> &'static [Metric] {
         &[Metric::ACCURACY, Metric::F1]
     }

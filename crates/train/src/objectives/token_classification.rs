@@ -17,6 +17,10 @@ impl Objective for TokenClassification {
         Supervision { rows, targets: SupervisedTargets::Ids(ids) }
     }
 
+    fn uniform_loss(&self, model: &Model) -> Option<f64> {
+        Some((model.config().num_labels as f64).ln())
+    }
+
     fn metrics(&self) -> &'static [Metric] {
         &[Metric::ACCURACY, Metric::F1]
     }
