@@ -151,7 +151,13 @@ fn a_run_leaves_an_adapter_a_log_and_checkpoints() {
     );
     assert_eq!(
         names(&out.join("checkpoint-2")),
-        ["adapter_config.json", "adapter_model.safetensors", "optimizer.safetensors", "trainer_state.json"]
+        [
+            "adapter_config.json",
+            "adapter_model.safetensors",
+            "manifest.json",
+            "optimizer.safetensors",
+            "trainer_state.json"
+        ]
     );
     let log = fs::read_to_string(out.join("trainer_log.jsonl")).unwrap();
     let lines: Vec<serde_json::Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();

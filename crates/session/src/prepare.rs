@@ -53,11 +53,15 @@ impl<'r, F: Folder> Resumed<'r, F> {
     pub async fn read(folder: &'r F) -> Result<Self> {
         const HELP: &str = "a checkpoint that a run can be resumed from has it";
         let here = |error: TrainError| SessionError::from(error).of(folder.name());
-        let manifest = folder.read(MANIFEST_FILE).await?;
-        let manifest = manifest.map(|bytes| Manifest::read(&bytes)).transpose().map_err(here)?;
-        for name in manifest.iter().flat_map(|manifest| manifest.files.keys()) {
-            let bytes = folder.need(name, "it was saved with the checkpoint").await?;
-            manifest.iter().try_for_each(|manifest| manifest.check(name, &bytes)).map_err(here)?;
+        let manifest = match folder.read(MANIFEST_FILE).await? {
+            None => None,
+            Some(bytes) => Some(Manifest::read(&bytes).map_err(here)?),
+        };
+        if let Some(manifest) = &manifest {
+            for name in manifest.files.keys() {
+                let bytes = folder.need(name, "it was saved with the checkpoint").await?;
+                manifest.check(name, &bytes).map_err(here)?;
+            }
         }
         let state = folder.need("trainer_state.json", HELP).await?;
         let optimizer = folder.need("optimizer.safetensors", HELP).await?;
@@ -112,11 +116,14 @@ pub async fn prepare<H: Host>(host: &H, request: RunRequest<'_, H::Folder>) -> R
     let checkpoint = match resume {
         None => None,
         Some(resumed) => {
-            if let Some(lora) = &lora {
-                same_adapter(resumed.folder, lora).await?;
-            }
+            same_adapter(resumed.folder, lora.as_ref()).await?;
+            same_labels(host, resumed.folder, data.labels.as_ref()).await?;
             same_run(host, &resumed, &identity)?;
-            Some(restore(host, &mut model, resumed, lora.as_ref(), data.labels.as_ref()).await?)
+            if lora.is_some() {
+                set_adapter(&mut model, resumed.folder).await?;
+            }
+            // A model that is fine-tuned whole has been loaded from the checkpoint already.
+            Some(resumed.checkpoint)
         }
     };
     let is_full = recipe.training.finetuning_type == FinetuningType::Full;
@@ -176,34 +183,25 @@ pub async fn adapt<H: Host>(
     }
 }
 
-/// Loads a checkpoint's adapter into the model, and returns the rest of the checkpoint. If the model is fine-tuned whole, its weights have
-/// already been loaded from the checkpoint.
-async fn restore<H: Host>(
-    host: &H,
-    model: &mut Model,
-    resumed: Resumed<'_, H::Folder>,
-    lora: Option<&LoraConfig>,
-    data_labels: Option<&Labels>,
-) -> Result<Checkpoint> {
-    let Resumed { folder, checkpoint, .. } = resumed;
-    if let Some(now) = data_labels {
-        match labels(folder).await? {
-            Some(before) if before == *now => {}
-            Some(before) => {
-                let (before, now) = (before.listed(), now.listed());
-                return Err(SessionError::OtherLabels { checkpoint: folder.name(), before, now });
-            }
-            None => host.notice(unknown_labels(&folder.name())),
+/// Refuses a checkpoint of a classifier of other classes than the data's.
+async fn same_labels<H: Host>(host: &H, folder: &H::Folder, now: Option<&Labels>) -> Result<()> {
+    let Some(now) = now else { return Ok(()) };
+    match labels(folder).await? {
+        Some(before) if before == *now => Ok(()),
+        Some(before) => {
+            let (before, now) = (before.listed(), now.listed());
+            Err(SessionError::OtherLabels { checkpoint: folder.name(), before, now })
+        }
+        None => {
+            host.notice(unknown_labels(&folder.name()));
+            Ok(())
         }
     }
-    if lora.is_some() {
-        set_adapter(model, folder).await?;
-    }
-    Ok(checkpoint)
 }
 
 /// Refuses a checkpoint whose adapter computes something else than the recipe's: another scale, another rank, or weights that began otherwise.
-async fn same_adapter(folder: &impl Folder, lora: &LoraConfig) -> Result<()> {
+async fn same_adapter(folder: &impl Folder, lora: Option<&LoraConfig>) -> Result<()> {
+    let Some(lora) = lora else { return Ok(()) };
     let before = adapter_config(folder).await?.lora;
     // What begins from the base's weights is saved as a plain adapter of twice the rank.
     let now = if lora.init_lora_weights.changes_the_base() { lora.converted() } else { lora.clone() };
