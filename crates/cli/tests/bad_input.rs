@@ -2,9 +2,10 @@
 
 mod common;
 
-use std::{fs, process::Command};
+use std::{fs, path::Path, process::Command};
 
-use common::{Run, Said, fixture, lorelei, names};
+use common::{Run, Said, fixture, lorelei, names, program};
+use lorelei_formats::{Dtype, SafetensorsFile, TensorData, TensorSource, TensorSpec, to_bytes};
 
 #[test]
 fn a_recipe_s_mistakes_are_shown_where_they_are() {
@@ -203,4 +204,65 @@ fn a_folder_that_cannot_be_written_is_named_before_the_run() {
     // Not even root can create a folder there.
     let said = run.train(&["training.output_dir=/proc/lorelei"]);
     said.refused(&["cannot make training.output_dir /proc/lorelei"]);
+}
+
+/// Writes a copy of the tiny Llama whose tensor `name` has `value` at `index`, into `folder`.
+fn with_weight(folder: &Path, name: &str, index: usize, value: f32) {
+    fs::create_dir_all(folder).unwrap();
+    for file in fs::read_dir(fixture("llama")).unwrap().map(|file| file.unwrap().path()) {
+        if file.is_file() {
+            fs::copy(&file, folder.join(file.file_name().unwrap())).unwrap();
+        }
+    }
+    let path = folder.join("model.safetensors");
+    let file = SafetensorsFile::open(fs::read(&path).unwrap(), "model").unwrap();
+    let tensors: Vec<_> =
+        file.infos().iter().map(|info| (info.clone(), file.read_f32(&info.name).unwrap())).collect();
+    let changed = tensors.into_iter().map(|(info, mut values)| {
+        if info.name == name {
+            values[index] = value;
+        }
+        (TensorSpec::new(info.name.clone(), Dtype::F32, info.shape.as_slice()), values)
+    });
+    let changed: Vec<_> = changed.collect();
+    let tensors: Vec<_> =
+        changed.iter().map(|(spec, values)| (spec.clone(), TensorData::F32(values))).collect();
+    fs::write(&path, to_bytes(&tensors, &Default::default()).unwrap()).unwrap();
+}
+
+/// Runs `lorelei forward` on rows of the token 3 with an attention mask.
+fn forward(folder: &Path, model: &Path, shape: [usize; 2], mask: &[i64]) -> Said {
+    let (input, output) = (folder.join("in.safetensors"), folder.join("out.safetensors"));
+    let spec = |name: &str| TensorSpec::new(name, Dtype::I64, shape.as_slice());
+    let ids = vec![3; mask.len()];
+    let tensors =
+        [(spec("input_ids"), TensorData::I64(&ids)), (spec("attention_mask"), TensorData::I64(mask))];
+    fs::write(&input, to_bytes(&tensors, &Default::default()).unwrap()).unwrap();
+    let mut command = program();
+    command.args(["forward", "--device", "cpu", "--model"]).arg(model);
+    Said::of(command.arg("--input").arg(&input).arg("--output").arg(&output).output().unwrap())
+}
+
+#[test]
+fn a_weight_that_is_no_number_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let (model, name) = (folder.path().join("model"), "model.layers.1.mlp.up_proj.weight");
+    for (value, shown) in [(f32::NAN, "NaN"), (f32::NEG_INFINITY, "-inf")] {
+        with_weight(&model, name, 7, value);
+        forward(folder.path(), &model, [1, 2], &[1, 1]).refused(&[name, shown, "at index 7"]);
+    }
+    with_weight(&model, name, 7, f32::MAX / 1e30);
+    forward(folder.path(), &model, [1, 2], &[1, 1]).ok();
+}
+
+#[test]
+fn forward_refuses_rows_without_a_token() {
+    let folder = tempfile::tempdir().unwrap();
+    let forward = |shape, mask: &[i64]| forward(folder.path(), &fixture("llama"), shape, mask);
+    forward([1, 0], &[]).refused(&["in.safetensors", "[1, 0]"]);
+    forward([0, 2], &[]).refused(&["in.safetensors", "[0, 2]"]);
+    forward([0, 0], &[]).refused(&["in.safetensors", "[0, 0]"]);
+    forward([2, 2], &[1, 0, 0, 0]).refused(&["row 1 has no token"]);
+    assert!(!folder.path().join("out.safetensors").exists());
+    forward([2, 2], &[1, 0, 1, 1]).ok();
 }

@@ -11,7 +11,7 @@ use lorelei_recipe::{LoraConfig, Unmatched};
 
 use crate::{
     Adapter, EmbeddingAdapter, Linear, Model, ModelError, Rows, Weight, adapter::AdapterPlace,
-    modules::ModuleMut,
+    finite::check_finite, modules::ModuleMut,
 };
 
 /// Values of adapter tensors, shape and elements, by `<module path>.lora_A` or `.lora_B`.
@@ -96,6 +96,9 @@ impl Model {
     ///
     /// If names or shapes differ. Nothing is changed then.
     pub fn set_adapter(&mut self, values: &AdapterValues) -> Result<(), ModelError> {
+        for (name, (_, values)) in values {
+            check_finite(name, 0, values)?;
+        }
         let mut values = self.unconverted(values);
         let base = self.take_base_weights(&mut values)?;
         let values = &values;

@@ -36,6 +36,18 @@ pub enum ModelError {
         /// Shape that the model needs.
         expected: Vec<usize>,
     },
+    /// A weight is NaN or infinite.
+    #[error(
+        "tensor {name} has {value} at index {index}: such a model computes nothing; get the file again, or another one"
+    )]
+    NotFinite {
+        /// Name of the tensor.
+        name: String,
+        /// Index of the first such value in the tensor's memory.
+        index: usize,
+        /// The value.
+        value: f32,
+    },
     /// `target_modules` selects no module.
     #[error("no module matches target_modules {targets}; the model has {}", list(.modules))]
     NoTarget {

@@ -13,6 +13,7 @@ mod decompose;
 mod dora;
 mod error;
 mod extra_trainables;
+mod finite;
 mod generate;
 mod init;
 mod layer;

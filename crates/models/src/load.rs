@@ -12,7 +12,7 @@ use lorelei_kernels as kernels;
 
 use crate::{
     Linear, Model, ModelError, Purpose, Weight, classifier::Classifier, extra_trainables::ExtraTrainables,
-    init::Draw, layer::Layer, norm::Norm, rows::Rows,
+    finite::check_finite, init::Draw, layer::Layer, norm::Norm, rows::Rows,
 };
 
 /// Storage of a checkpoint's weights on the device.
@@ -70,15 +70,28 @@ struct FromSource<'a> {
     progress: &'a mut dyn FnMut(&str),
 }
 
+impl FromSource<'_> {
+    /// Reads the values of a tensor, and reports its name as progress.
+    ///
+    /// # Errors
+    ///
+    /// If they cannot be read, or one is not finite.
+    fn values(&mut self, name: &str) -> Result<Vec<f32>, ModelError> {
+        (self.progress)(name);
+        let place = self.config.find(self.source, name);
+        let values = self.source.read_f32(place.as_deref().unwrap_or(name))?;
+        check_finite(name, 0, &values)?;
+        Ok(values)
+    }
+}
+
 impl Supply for FromSource<'_> {
     fn has(&self, name: &str, shape: &[usize]) -> bool {
         self.config.has_tensor(self.source, name, shape)
     }
 
     fn tensor<const D: usize>(&mut self, name: &str, shape: [usize; D]) -> Result<Tensor<D>, ModelError> {
-        (self.progress)(name);
-        let place = self.config.find(self.source, name);
-        let values = self.source.read_f32(place.as_deref().unwrap_or(name))?;
+        let values = self.values(name)?;
         let dtype = DType::from(self.storage.dtype);
         Ok(Tensor::from_data(TensorData::new(values, shape), (self.device, dtype)))
     }
@@ -91,9 +104,7 @@ impl Supply for FromSource<'_> {
         if each == rows {
             return Ok(Rows::whole(self.tensor(name, shape)?));
         }
-        (self.progress)(name);
-        let place = self.config.find(self.source, name);
-        let values = self.source.read_f32(place.as_deref().unwrap_or(name))?;
+        let values = self.values(name)?;
         let piece = |values: &[f32]| {
             let data = TensorData::new(values.to_vec(), [values.len() / columns, columns]);
             Tensor::from_data(data, (self.device, dtype))

@@ -2,10 +2,11 @@
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use lorelei_formats::{StoredDtype, TensorSource, gguf::GgmlType};
-use lorelei_kernels::{self as kernels, Dropout, PackedForm, PackedKind};
+use lorelei_kernels::{self as kernels, Dropout, PackedForm, PackedKind, packed::BLOCK};
 
 use crate::{
     LoraAdapter, ModelError,
+    finite::check_finite,
     precision::{cast, dtype},
 };
 
@@ -92,10 +93,23 @@ impl Weight {
         let Some(form) = Self::packed_form(source, name, [size_out, size_in]) else { return Ok(None) };
         let Some(bytes) = source.read_blocks(name)? else { return Ok(None) };
         let Some(words) = form.words(&bytes) else { return Ok(None) };
+        check_blocks(name, form.kind, &bytes)?;
         let count = words.len();
         let words = Tensor::from_data(TensorData::new(words, [count]), device);
         Ok(Some(Weight::Packed { words, form }))
     }
+}
+
+/// Refuses blocks with values that are not finite.
+fn check_blocks(name: &str, kind: PackedKind, bytes: &[u8]) -> Result<(), ModelError> {
+    const AT_A_TIME: usize = 128;
+    let mut values = vec![0.0; AT_A_TIME * BLOCK];
+    for (at, blocks) in bytes.chunks(AT_A_TIME * kind.block_bytes()).enumerate() {
+        let values = &mut values[..blocks.len() / kind.block_bytes() * BLOCK];
+        kind.unpack(blocks, values);
+        check_finite(name, at * AT_A_TIME * BLOCK, values)?;
+    }
+    Ok(())
 }
 
 /// Computes `product` of `x` in numbers of the weight's type, and converts the result to the type of `x`: in a model of half floats, a trainable

@@ -256,6 +256,7 @@ fn model_code(error: &ModelError) -> &'static str {
         ModelError::Format(_) => "format",
         ModelError::Missing { .. }
         | ModelError::Shape { .. }
+        | ModelError::NotFinite { .. }
         | ModelError::NoTarget { .. }
         | ModelError::Unsupported(_)
         | ModelError::Adapter(_)

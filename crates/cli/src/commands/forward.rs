@@ -46,6 +46,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let shape = input.info("input_ids").map(|info| info.shape.clone()).unwrap_or_default();
     let [batch, seq] =
         <[usize; 2]>::try_from(shape).map_err(|_| miette!("{name}: input_ids must be [batch, seq]"))?;
+    if batch == 0 || seq == 0 {
+        return Err(miette!("{name}: input_ids is [{batch}, {seq}]: there must be a row and a token"));
+    }
     let ids = input.read_i64("input_ids").map_err(report)?;
     let optional = |key: &str, default: i64| match input.info(key) {
         Some(_) => input.read_i64(key).map_err(report),
@@ -68,6 +71,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     }
     let rows = (0..batch).map(|row| {
         let length = mask[row * seq..][..seq].iter().rposition(|m| *m == 1).map_or(0, |last| last + 1);
+        if length == 0 {
+            return Err(miette!("{name}: row {row} has no token: its attention_mask is 0 everywhere"));
+        }
         let span = row * seq..row * seq + length;
         if mask[span.clone()].contains(&0) {
             return Err(miette!("{name}: row {row} is padded on the left or inside; pad on the right"));
