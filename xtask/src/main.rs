@@ -158,6 +158,8 @@ fn test(full: bool, web: bool) -> Result<()> {
         ),
     }
     if full {
+        println!("xtask: a run that signals end two hundred times (some minutes)");
+        cargo(&[&selected[..], &["--test", "killed", "--", "--ignored"]].concat(), &environment)?;
         println!(
             "xtask: the program with CUDA and with burn's own shaders, types only (ten minutes the first time)"
         );

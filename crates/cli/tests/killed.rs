@@ -4,7 +4,7 @@ mod common;
 
 use std::{
     fs,
-    process::Stdio,
+    process::{Child, Command, Stdio},
     thread::sleep,
     time::{Duration, Instant},
 };
@@ -30,20 +30,45 @@ fn losses(run: &Run) -> Vec<(u64, f64)> {
     steps.map(|l| (l["step"].as_u64().unwrap(), l["loss"].as_f64().unwrap())).collect()
 }
 
+/// Sends a process a signal.
+fn end(child: &mut Child, signal: &str) {
+    match signal {
+        "KILL" => child.kill().unwrap(),
+        // It may be over by now.
+        other => {
+            drop(Command::new("kill").args([&format!("-{other}"), &child.id().to_string()]).status().unwrap())
+        }
+    }
+}
+
 fn has_checkpoint(run: &Run) -> bool {
     run.output().exists() && names(&run.output()).iter().any(|name| name.starts_with("checkpoint-"))
 }
 
 #[test]
 fn killed_fifty_times_and_still_the_same() {
+    killed(50, &["KILL"]);
+}
+
+/// Takes some minutes.
+#[test]
+#[ignore = "cargo xtask test --full runs it"]
+#[cfg(unix)]
+fn killed_two_hundred_times_by_any_signal_and_still_the_same() {
+    killed(200, &["KILL", "TERM", "INT", "HUP"]);
+}
+
+/// Ends a run `times` times by `signals` in turn, resuming it each time, and compares it with one that was not ended.
+fn killed(times: usize, signals: &[&str]) {
     let (whole, cut) = (Run::new(), Run::new());
     let began = Instant::now();
     whole.train(SETTINGS).ok();
     let takes = began.elapsed();
     // Moments spread over a run: a linear congruence is random enough, and the same each time.
     let mut seed = 12345u64;
+    println!("seed {seed}");
     let mut kills = 0;
-    while kills < 50 {
+    while kills < times {
         let mut command = cut.command("train", SETTINGS);
         if has_checkpoint(&cut) {
             command.arg("--resume-from-checkpoint");
@@ -52,13 +77,15 @@ fn killed_fifty_times_and_still_the_same() {
         seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
         let share = (seed >> 40) as f64 / (1u64 << 24) as f64;
         sleep(Duration::from_secs_f64(takes.as_secs_f64() * 0.6 * share));
-        // SIGKILL on Unix.
+        let signal = signals[kills % signals.len()];
         if child.try_wait().unwrap().is_none() {
-            child.kill().unwrap();
+            end(&mut child, signal);
             kills += 1;
         }
         let status = child.wait().unwrap();
-        assert!(status.success() || status.code().is_none(), "it ended by itself, with {status}");
+        // A signal ends it, or is answered by a checkpoint and 128 more than its number.
+        let is_answer = matches!(status.code(), None | Some(129 | 130 | 143));
+        assert!(status.success() || is_answer, "it ended by itself, with {status}");
         if status.success() {
             // The run ended between two kills: its last part is run again.
             for name in names(&cut.output()).iter().filter(|name| name.starts_with("checkpoint-")).skip(1) {
