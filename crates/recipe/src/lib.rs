@@ -74,7 +74,7 @@ pub use error::{RecipeError, Warning};
 pub use host::{Effect, HostKind, Limit, Unhonoured};
 pub use hub_id::{HubId, id_and_revision, owner_and_name};
 pub use import::{ImportFormat, Imported};
-pub use kind::{Bounds, Kind, ROW_FIELDS};
+pub use kind::{Bounds, FORM_FIELDS, Kind, ROW_FIELDS};
 pub use link::{decode_link, encode_link};
 pub use lora::{Bias, InitLoraWeights, LoraConfig, TaskType, TokenIndices};
 pub use markdown::features_markdown;
