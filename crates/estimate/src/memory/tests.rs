@@ -79,8 +79,9 @@ fn a_setting_that_takes_every_target_away_is_named() {
     };
     let head = "lora.target_modules=[\"lm_head\"]";
     assert_eq!(cause(&[head, "lora.modules_to_save=lm_head"]).as_deref(), Some("lora.modules_to_save"));
-    let all = ["lora.modules_to_save=layers", "lora.modules_to_save=self_attn"];
-    all.map(|saved| assert_eq!(cause(&[saved]).as_deref(), Some("lora.modules_to_save"), "{saved}"));
+    for saved in ["lora.modules_to_save=layers", "lora.modules_to_save=self_attn"] {
+        assert_eq!(cause(&[saved]).as_deref(), Some("lora.modules_to_save"), "{saved}");
+    }
     let none = ["lora.target_modules=[\"q_proj\"]", "lora.exclude_modules=[\"q_proj\"]"];
     assert_eq!(cause(&none).as_deref(), Some("lora.exclude_modules"));
     assert_eq!(cause(&["lora.layers_to_transform=7"]).as_deref(), Some("lora.layers_to_transform"));
