@@ -31,7 +31,7 @@ pub struct GenerationArguments {
     #[arg(long, default_value_t = 42, allow_negative_numbers = true)]
     pub seed: u64,
     /// A text that ends an answer, and is no part of it; may be given several times.
-    #[arg(long, value_parser = stop)]
+    #[arg(long, value_parser = stop_text)]
     pub stop: Vec<String>,
 }
 
@@ -93,7 +93,7 @@ impl GenerationArguments {
 }
 
 /// Reads a text that ends an answer.
-fn stop(text: &str) -> Result<String, &'static str> {
+fn stop_text(text: &str) -> Result<String, &'static str> {
     match text.is_empty() {
         true => Err("every answer has an empty text at its beginning, and would end there"),
         false => Ok(text.to_owned()),

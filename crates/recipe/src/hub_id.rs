@@ -28,7 +28,8 @@ impl<'a> HubId<'a> {
     }
 }
 
-/// Splits a repository's id, `owner/name`, by the rules of `huggingface_hub`'s `validate_repo_id`. Both parts are needed here.
+/// Splits a repository's id, `owner/name`, by the rules of `huggingface_hub`'s `validate_repo_id`. Both parts are needed here, and have at most 96
+/// bytes each, so that a folder of the cache can have their name.
 pub fn owner_and_name(id: &str) -> Option<(&str, &str)> {
     // `--` separates owner and name in the cache.
     let is_allowed = !["..", "--"].iter().any(|pair| id.contains(pair)) && !id.ends_with(".git");
@@ -38,7 +39,7 @@ pub fn owner_and_name(id: &str) -> Option<(&str, &str)> {
 fn is_part(part: &str) -> bool {
     let allowed = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_');
     !part.is_empty()
-        && part.chars().count() <= 96
+        && part.len() <= 96
         && part.chars().all(allowed)
         && !part.starts_with(['.', '-'])
         && !part.ends_with(['.', '-'])

@@ -25,6 +25,7 @@ fn ids_are_an_owner_and_a_name_with_or_without_a_revision() {
 fn paths_and_bare_names_are_no_ids() {
     let (longest, long) = (format!("{}/b", "a".repeat(96)), format!("{}/b", "a".repeat(97)));
     assert!(owner_and_name(&longest).is_some());
+    assert!(owner_and_name(&format!("a/{}", "鲸".repeat(33))).is_none());
     for name in [
         "",
         "gpt2",

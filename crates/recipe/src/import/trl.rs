@@ -69,6 +69,20 @@ pub(super) const MODEL_CONFIG: Known = &[
 pub(super) const UNCUT: &str = "without a length TRL cuts no row; rows are cut at [data] max_length here, 1024 tokens unless it is given: write \
                                 the length of the longest row";
 
+/// Sets the defaults of `SFTConfig` that are neither Transformers' nor a recipe's.
+pub(super) fn imply_arguments(collector: &mut Collector<'_>) {
+    collector.imply(Table::Training, "learning_rate", 2e-5);
+    collector.imply(Table::Training, "logging_steps", 10);
+    collector.imply(Table::Training, "gradient_checkpointing", true);
+}
+
+/// Sets the defaults of `ModelConfig` for an adapter, which are not PEFT's.
+pub(super) fn imply_adapter(collector: &mut Collector<'_>) {
+    collector.imply(Table::Lora, "r", 16);
+    collector.imply(Table::Lora, "lora_alpha", 32);
+    collector.imply(Table::Lora, "lora_dropout", 0.05);
+}
+
 /// Imports an argument of `SFTConfig` whose value means something else here. Returns whether it is one.
 pub(super) fn read(collector: &mut Collector<'_>, entry: &Entry) -> bool {
     match (entry.name.as_str(), &entry.node.value) {

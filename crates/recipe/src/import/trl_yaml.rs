@@ -146,13 +146,9 @@ fn uncut(collector: &mut Collector<'_>, entries: &[Entry]) {
 /// Sets TRL's own defaults.
 fn defaults(collector: &mut Collector<'_>, is_full: bool) {
     if !is_full {
-        collector.imply(Table::Lora, "r", 16);
-        collector.imply(Table::Lora, "lora_alpha", 32);
-        collector.imply(Table::Lora, "lora_dropout", 0.05);
+        trl::imply_adapter(collector);
     }
-    collector.imply(Table::Training, "learning_rate", 2e-5);
-    collector.imply(Table::Training, "logging_steps", 10);
-    collector.imply(Table::Training, "gradient_checkpointing", true);
+    trl::imply_arguments(collector);
     collector.imply(Table::Data, "max_length", 1024);
     // Of a conversation TRL learns everything unless told otherwise; of a prompt and its completion, the second.
     collector.imply(Table::Data, "assistant_only_loss", false);

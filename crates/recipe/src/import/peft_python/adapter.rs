@@ -268,9 +268,7 @@ fn model_config(collector: &mut Collector<'_>, found: &Found<'_>, call: &Rc<Call
         collector.note("use_peft", call.at, message);
     }
     collector.imply(Table::Lora, "task_type", "CAUSAL_LM");
-    collector.imply(Table::Lora, "r", 16);
-    collector.imply(Table::Lora, "lora_alpha", 32);
-    collector.imply(Table::Lora, "lora_dropout", 0.05);
+    trl::imply_adapter(collector);
     let message = "the adapter is given on the script's command line (--use_peft, --lora_r, ...): TRL's defaults are written";
     collector.note("get_peft_config", call.at, message);
 }

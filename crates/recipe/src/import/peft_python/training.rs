@@ -211,46 +211,40 @@ fn defaults(collector: &mut Collector<'_>, found: &Found<'_>) {
     let given = |name: &str| found.arguments.iter().any(|call| call.argument(name, None).is_some());
     let at = found.arguments.first().or(found.trainer.as_ref()).map_or(0, |call| call.at);
     match found.tool {
-        // What Unsloth writes into TRL's configurations (`unsloth/models/rl.py`).
         Tool::Unsloth => {
-            for (name, value) in [
-                ("learning_rate", 5e-5),
-                ("weight_decay", 0.001),
-                ("warmup_steps", 0.1),
-                ("logging_steps", 1.0),
-            ] {
-                let is_given =
-                    name == "warmup_steps" && collector.taken(Table::Training, "warmup_ratio").is_some();
-                if !is_given {
-                    collector.imply(Table::Training, name, value);
-                }
-            }
-            for (name, value) in [
-                ("per_device_train_batch_size", 4),
-                ("per_device_eval_batch_size", 4),
-                ("gradient_accumulation_steps", 2),
-                ("seed", 3407),
-            ] {
-                collector.imply(Table::Training, name, value);
-            }
+            unsloth_defaults(collector);
             if !given("optim") {
-                collector.note(
-                    "optim",
-                    at,
-                    format!("Unsloth trains with adamw_8bit unless it is told otherwise: {}", keys::ROUNDED),
-                );
+                let message =
+                    format!("Unsloth trains with adamw_8bit unless it is told otherwise: {}", keys::ROUNDED);
+                collector.note("optim", at, message);
             }
         }
         _ => {
-            collector.imply(Table::Training, "learning_rate", 2e-5);
-            collector.imply(Table::Training, "logging_steps", 10);
-            collector.imply(Table::Training, "gradient_checkpointing", true);
+            trl::imply_arguments(collector);
             if !given("bf16") && !given("fp16") {
                 let message = "TRL trains in bfloat16 where neither bf16 nor fp16 is given; float32 is written, which every device has: \
                                add bf16 = true or fp16 = true under [training]";
                 collector.note("bf16", at, message);
             }
         }
+    }
+}
+
+/// Sets what Unsloth writes into TRL's configurations (`unsloth/models/rl.py`).
+fn unsloth_defaults(collector: &mut Collector<'_>) {
+    collector.imply(Table::Training, "learning_rate", 5e-5);
+    collector.imply(Table::Training, "weight_decay", 0.001);
+    if collector.taken(Table::Training, "warmup_ratio").is_none() {
+        collector.imply(Table::Training, "warmup_steps", 0.1);
+    }
+    collector.imply(Table::Training, "logging_steps", 1.0);
+    for (name, value) in [
+        ("per_device_train_batch_size", 4),
+        ("per_device_eval_batch_size", 4),
+        ("gradient_accumulation_steps", 2),
+        ("seed", 3407),
+    ] {
+        collector.imply(Table::Training, name, value);
     }
 }
 
