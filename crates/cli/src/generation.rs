@@ -13,25 +13,25 @@ use crate::report;
 #[derive(clap::Args)]
 pub struct GenerationArguments {
     /// Longest answer, in tokens.
-    #[arg(long, default_value_t = 256)]
+    #[arg(long, default_value_t = 256, allow_negative_numbers = true)]
     pub max_new_tokens: usize,
     /// Divides the logits; 0 takes the likeliest token each time.
-    #[arg(long, default_value_t = 0.0)]
+    #[arg(long, default_value_t = 0.0, allow_negative_numbers = true)]
     pub temperature: f64,
     /// With a temperature: draw from so many of the likeliest tokens; 0 for all.
-    #[arg(long, default_value_t = 50)]
+    #[arg(long, default_value_t = 50, allow_negative_numbers = true)]
     pub top_k: usize,
     /// With a temperature: draw from the likeliest tokens whose probabilities add up to this.
-    #[arg(long, default_value_t = 1.0)]
+    #[arg(long, default_value_t = 1.0, allow_negative_numbers = true)]
     pub top_p: f64,
     /// Above 1, words that were said already are less likely.
-    #[arg(long, default_value_t = 1.0)]
+    #[arg(long, default_value_t = 1.0, allow_negative_numbers = true)]
     pub repetition_penalty: f64,
     /// Draws the tokens.
-    #[arg(long, default_value_t = 42)]
+    #[arg(long, default_value_t = 42, allow_negative_numbers = true)]
     pub seed: u64,
     /// A text that ends an answer, and is no part of it; may be given several times.
-    #[arg(long)]
+    #[arg(long, value_parser = stop_text)]
     pub stop: Vec<String>,
 }
 
@@ -89,6 +89,14 @@ impl GenerationArguments {
         let (text, tokens) = (answer.text().to_owned(), answer.tokens());
         let seconds = began.elapsed().as_secs_f64().max(1e-9);
         Ok(Generated { text, tokens, tokens_per_second: tokens.saturating_sub(1) as f64 / seconds })
+    }
+}
+
+/// Reads a text that ends an answer.
+fn stop_text(text: &str) -> Result<String, &'static str> {
+    match text.is_empty() {
+        true => Err("every answer has an empty text at its beginning, and would end there"),
+        false => Ok(text.to_owned()),
     }
 }
 

@@ -10,7 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use lorelei_data::LABELS_FILE;
 use lorelei_formats::ModelSource;
 use lorelei_hub::{Event, Repository, Settings};
-use lorelei_recipe::id_and_revision;
+use lorelei_recipe::{HubId, id_and_revision};
 use miette::{Context, IntoDiagnostic, Result};
 
 use crate::report;
@@ -21,8 +21,7 @@ const ADAPTER: ([&str; 2], [&str; 2]) =
 
 /// Whether a name that no folder or file has is taken for a hub id: `owner/name`, or `owner/name@revision`.
 pub fn is_id(name: &str) -> bool {
-    let is_id = id_and_revision(name).0.split('/').count() == 2 && !name.starts_with(['.', '/']);
-    is_id && !name.starts_with("builtin:") && !Path::new(name).exists()
+    HubId::parse(name).is_some() && !Path::new(name).exists()
 }
 
 /// Fetches an adapter's files that are not in the cache and returns their folder.

@@ -5,7 +5,6 @@ use std::{fs::File, io, path::Path};
 use burn::tensor::Device;
 use lorelei_data::Tokenizer;
 use lorelei_formats::{ModelConfig, ModelSource};
-use lorelei_kernels::gpu;
 use lorelei_models::{Model, Purpose, Storage};
 use lorelei_session::{LoadedModel, OpenedModel};
 use miette::{Context, IntoDiagnostic, Result, miette};
@@ -97,7 +96,7 @@ pub fn load_for(source: &ModelSource, device: &Device, storage: Storage, purpose
 pub fn load(name: &str, device: &Device, purpose: Purpose) -> Result<LoadedModel> {
     let opened = opened(name)?;
     let tokenizer = tokenizer(&opened.source)?;
-    let storage = Storage { keep_packed: gpu::runs_on(device), ..Storage::SINGLE };
+    let storage = lorelei_session::storage_on(device);
     LoadedModel::load(&FileSystem, opened, tokenizer, device, storage, purpose).map_err(report)
 }
 

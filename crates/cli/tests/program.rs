@@ -372,7 +372,10 @@ fn generate_and_chat_speak_with_and_without_an_adapter() {
     let stopped =
         lorelei(&[&["generate"][..], &model[..2], &model[4..], &asked, &["--stop", &stop]].concat());
     assert_eq!(stopped.ok().out, format!("{before}\n"));
-    lorelei(&["generate", "--model", "builtin:tiny", "--prompt", "x", "--top-p", "2"]).refused(&["--top-p"]);
+    for wrong in [["--top-p", "2"], ["--temperature", "-1"], ["--seed", "-1"], ["--stop", ""]] {
+        let asked = ["generate", "--model", "builtin:tiny", "--prompt", "x"];
+        lorelei(&[&asked[..], &wrong].concat()).refused(&[wrong[0]]);
+    }
 
     let mut chat = program();
     chat.arg("chat").args(model).args(["--max-new-tokens", "8"]);
@@ -451,6 +454,11 @@ fn a_classifier_learns_classes_and_is_measured() {
     fs::write(&labels, "{").unwrap();
     classify(&[fish]).refused(&["labels.json", "no JSON"]);
     fs::remove_file(&labels).unwrap();
+    let recipe = fs::read_to_string(run.output().join("recipe.toml")).unwrap();
+    fs::write(run.output().join("recipe.toml"), "[data]\nmax_length = \"long\"\n").unwrap();
+    let said = classify(&[fish]).ok();
+    assert!(said.err.contains("recipe.toml:2") && said.err.contains("--max-length"), "{}", said.err);
+    fs::write(run.output().join("recipe.toml"), recipe).unwrap();
     let said = classify(&[fish]).ok();
     assert!(said.out.starts_with("1 "), "a class without a name is its number: {}", said.out);
 

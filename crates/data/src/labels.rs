@@ -1,20 +1,21 @@
-//! Encodes labelled texts and words for a classifier.
+//! Labels of a data set: what they are, and the class of each.
 
+mod encode;
+mod file;
 mod found;
 mod names;
 
-use lorelei_recipe::TruncationSide;
 use serde_json::Value;
 
 use crate::{
-    encode::Fitted,
     error::{DataError, DataErrorKind},
     example::{Example, IGNORE_INDEX, Target},
     rows::{Row, bad, kind},
-    tokenizer::{Surrounded, Tokenizer},
 };
 
-use found::{Found, NO_LABEL, binary, classes_of_tokens, is_sentiment};
+pub use encode::Question;
+pub use file::LABELS_FILE;
+use found::{Found, NO_LABEL, classes_of_tokens, is_sentiment};
 pub use names::ClassNames;
 use names::{integer_text, name, whole};
 
@@ -33,9 +34,6 @@ pub enum Labels {
     /// Each text has a number (`regression`).
     Number,
 }
-
-/// Name of the file beside a classifier's adapter that holds the names of its classes, which PEFT's own files lack.
-pub const LABELS_FILE: &str = "labels.json";
 
 impl Labels {
     /// Determines the labels of the texts among `rows`, as Transformers' `run_classification.py` does. Rows without a label are ignored.
@@ -137,48 +135,6 @@ impl Labels {
         self.names().len().max(1)
     }
 
-    /// Formats the contents of [`LABELS_FILE`], with Transformers' keys `problem_type` and `id2label`.
-    pub fn to_json(&self) -> String {
-        let named =
-            self.names().iter().enumerate().map(|(number, name)| (number.to_string(), name.as_str().into()));
-        let id2label: serde_json::Map<String, Value> = named.collect();
-        let json = serde_json::json!({ "problem_type": self.problem_type(), "id2label": id2label });
-        format!("{json:#}\n")
-    }
-
-    /// Parses the text that [`Self::to_json`] wrote.
-    ///
-    /// # Errors
-    ///
-    /// If the text has another form.
-    pub fn from_json(text: &str) -> Result<Self, DataError> {
-        let wrong = |problem: String| bad(problem, "train the adapter again, or remove the file");
-        let json: Value =
-            serde_json::from_str(text).map_err(|error| wrong(format!("it is no JSON: {error}")))?;
-        let name = |number: usize| json["id2label"][number.to_string()].as_str().map(str::to_owned);
-        let names: Vec<String> = (0..).map_while(name).collect();
-        match json["problem_type"].as_str() {
-            Some("regression") => Ok(Self::Number),
-            Some(problem) if !names.is_empty() => match problem {
-                "single_label_classification" => Ok(Self::Classes(names.into())),
-                "multi_label_classification" => Ok(Self::Several(names.into())),
-                TOKENS => Ok(Self::Tags(names.into())),
-                other => Err(wrong(format!("problem_type {other:?} is none that is known"))),
-            },
-            _ => Err(wrong("it lacks problem_type or id2label".to_owned())),
-        }
-    }
-
-    /// Returns Transformers' `problem_type`, or for words, which have none there, [`TOKENS`].
-    fn problem_type(&self) -> &'static str {
-        match self {
-            Self::Classes(_) => "single_label_classification",
-            Self::Tags(_) => TOKENS,
-            Self::Several(_) | Self::MultiHot(_) => "multi_label_classification",
-            Self::Number => "regression",
-        }
-    }
-
     /// Returns the names of a text's classes, or its number; `None` where its tokens have labels.
     pub fn text_label(&self, example: &Example) -> Option<String> {
         match &example.target {
@@ -197,154 +153,6 @@ impl Labels {
         match &example.target {
             Target::Tags(labels) => self.names().get(usize::try_from(*labels.get(at)?).ok()?).cloned(),
             Target::Tokens(_) | Target::Class(_) | Target::Classes(_) | Target::Number(_) => None,
-        }
-    }
-
-    /// Encodes a labelled row as at most `max_length` tokens, including the special ones that the tokenizer adds.
-    ///
-    /// The first token of each word has the word's class, as in Transformers' `run_ner.py`.
-    ///
-    /// # Errors
-    ///
-    /// If the row has no label, no token, or a label that is not among the classes. If its label is -1 and so stands for none, the error is of kind
-    /// [`DataErrorKind::NoLabel`].
-    pub(crate) fn encode(
-        &self,
-        row: &Row,
-        tokenizer: &Tokenizer,
-        max_length: usize,
-        side: TruncationSide,
-    ) -> Result<Fitted, DataError> {
-        match (self, row) {
-            (
-                Labels::Classes(_) | Labels::Several(_) | Labels::MultiHot(_) | Labels::Number,
-                Row::Labelled { text, text_pair, label },
-            ) => {
-                let texts = tokenizer.encode_texts(text, text_pair.as_deref(), max_length, side)?;
-                let was_cut = texts.was_cut;
-                let example = Example { target: self.target(label)?, ..unlabelled(texts) };
-                // A single token is the one that every text begins with.
-                match example.input_ids.len() {
-                    0 | 1 => Err(too_short()),
-                    _ => Ok(Fitted { num_targets: 1, example, was_cut }),
-                }
-            }
-            (Labels::Tags(_), Row::Words { words, tags }) => {
-                let found = tokenizer.encode_words(words, max_length, side)?;
-                let was_cut = found.was_cut;
-                let firsts = first_tokens(&found.words);
-                if firsts.is_empty() {
-                    return Err(too_short());
-                }
-                let mut labels = vec![IGNORE_INDEX; found.ids.len()];
-                for (word, token) in firsts {
-                    match tags.get(word) {
-                        Some(tag) if !self.is_no_label(tag) => labels[token] = i64::from(self.class(tag)?),
-                        _ => {}
-                    }
-                }
-                let example = Example { target: Target::Tags(labels), ..unlabelled(found) };
-                Ok(Fitted { num_targets: example.num_targets(), example, was_cut })
-            }
-            (Labels::Tags(names), Row::Tokens { input_ids, labels }) => {
-                let labels = labels.iter().map(|label| match label {
-                    &IGNORE_INDEX => Ok(IGNORE_INDEX),
-                    label => names.class_of(*label).map(i64::from).ok_or_else(|| {
-                        bad(format!("label {label} is none of the training rows': {}", self.listed()), "")
-                    }),
-                });
-                let labels = labels.collect::<Result<Vec<_>, _>>()?;
-                let mut example = Example {
-                    target: Target::Tags(labels),
-                    ..Example::tokens(input_ids.clone(), Vec::new())
-                };
-                let (num_targets, was_cut) = (example.num_targets(), input_ids.len() > max_length);
-                example.truncate(max_length, side);
-                match example.input_ids.is_empty() {
-                    true => Err(too_short()),
-                    false => Ok(Fitted { num_targets, example, was_cut }),
-                }
-            }
-            (Labels::Tags(_), _) => Err(bad("the row has no words with tags".to_owned(), WORDS)),
-            _ => Err(bad("the row has no label".to_owned(), TEXTS)),
-        }
-    }
-
-    /// Encodes one text or two without a label, for a classifier to predict it. If words have labels, the text is split into words at its spaces.
-    ///
-    /// # Errors
-    ///
-    /// If the text has too few tokens, or the tokenizer refuses it.
-    pub fn question(
-        &self,
-        text: &str,
-        text_pair: Option<&str>,
-        tokenizer: &Tokenizer,
-        max_length: usize,
-        side: TruncationSide,
-    ) -> Result<Question, DataError> {
-        if !matches!(self, Labels::Tags(_)) {
-            let texts = tokenizer.encode_texts(text, text_pair, max_length, side)?;
-            let example = unlabelled(texts);
-            return match example.input_ids.len() {
-                0 | 1 => Err(too_short()),
-                _ => Ok(Question { example, words: Vec::new() }),
-            };
-        }
-        let words: Vec<String> = text
-            .split_whitespace()
-            .chain(text_pair.into_iter().flat_map(str::split_whitespace))
-            .map(str::to_owned)
-            .collect();
-        let found = tokenizer.encode_words(&words, max_length, side)?;
-        let firsts = first_tokens(&found.words);
-        match firsts.is_empty() {
-            true => Err(too_short()),
-            false => {
-                let words = firsts.into_iter().map(|(word, token)| (words[word].clone(), token)).collect();
-                Ok(Question { example: unlabelled(found), words })
-            }
-        }
-    }
-
-    /// Converts the label of a text to a target.
-    fn target(&self, label: &Value) -> Result<Target, DataError> {
-        match (self, label) {
-            (Labels::Classes(_) | Labels::Tags(_), _) => Ok(Target::Class(self.class(label)?)),
-            (Labels::Number, _) => match label.as_f64() {
-                Some(number) if number.is_finite() => Ok(Target::Number(number as f32)),
-                _ => Err(bad(format!("label {label} is no number, as others are"), "correct it")),
-            },
-            (Labels::Several(names), Value::Array(several)) => {
-                let mut values = vec![0.0; names.len()];
-                for label in several {
-                    if let Some(value) = values.get_mut(self.class(label)? as usize) {
-                        *value = 1.0;
-                    }
-                }
-                Ok(Target::Classes(values))
-            }
-            (Labels::MultiHot(names), Value::Array(entries)) => {
-                if entries.len() != names.len() {
-                    let problem = format!(
-                        "label lists {} numbers, and there are {} classes: other rows list a 0 or a 1 for each",
-                        entries.len(),
-                        names.len()
-                    );
-                    return Err(bad(
-                        problem,
-                        "correct it, or list the names of each text's classes in every row",
-                    ));
-                }
-                let value = |(at, entry): (usize, &Value)| match binary(entry) {
-                    Some(is_class) => Ok(f32::from(u8::from(is_class))),
-                    None => Err(bad(format!("label[{at}] is {entry}, expected 0 or 1"), "")),
-                };
-                entries.iter().enumerate().map(value).collect::<Result<_, _>>().map(Target::Classes)
-            }
-            (Labels::Several(_) | Labels::MultiHot(_), _) => {
-                Err(bad(format!("label {label} is no list, as others are"), "write it as a list of one"))
-            }
         }
     }
 
@@ -397,220 +205,5 @@ impl PartialEq for Labels {
     }
 }
 
-/// A text without its labels, for a classifier to predict them.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Question {
-    /// Its tokens.
-    pub example: Example,
-    /// Each word that is not cut off, with its first token; empty where texts have labels.
-    pub words: Vec<(String, usize)>,
-}
-
-/// Creates an example of tokens without labels.
-fn unlabelled(tokens: Surrounded) -> Example {
-    let Surrounded { ids, type_ids, .. } = tokens;
-    let token_type_ids = if type_ids.iter().all(|id| *id == 0) { Vec::new() } else { type_ids };
-    let labels = vec![IGNORE_INDEX; ids.len()];
-    Example { token_type_ids, ..Example::tokens(ids, labels) }
-}
-
-/// Returns each word with its first token. `words` has the word of each token.
-fn first_tokens(words: &[Option<usize>]) -> Vec<(usize, usize)> {
-    let is_first = |at: &usize| words[*at].is_some() && (*at == 0 || words[at - 1] != words[*at]);
-    (0..words.len()).filter(is_first).filter_map(|at| Some((words[at]?, at))).collect()
-}
-
-/// The `problem_type` of words.
-const TOKENS: &str = "token_classification";
-
-const TEXTS: &str = "a classifier of texts learns from rows of {\"text\", \"label\"} or {\"text\", \"text_pair\", \"label\"}: say in data.columns which column is which, and have data.on_bad_row = \"skip\" leave out rows without a label";
-
-const WORDS: &str = "a classifier of tokens learns from rows of {\"tokens\", \"tags\"} or {\"input_ids\", \"labels\"}: say in data.columns which column is which";
-
-fn too_short() -> DataError {
-    DataError::new(DataErrorKind::EmptyRow, "the text has too few tokens", "leave the row out")
-}
-
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn row(label: Value) -> Row {
-        Row::Labelled { text: "a".to_owned(), text_pair: None, label }
-    }
-
-    fn of(labels: Vec<Value>) -> Result<Labels, DataError> {
-        let rows: Vec<Row> = labels.into_iter().map(row).collect();
-        Labels::of(rows.iter())
-    }
-
-    fn names(of: &[&str]) -> ClassNames {
-        of.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>().into()
-    }
-
-    fn row_of(label: String) -> Row {
-        row(label.into())
-    }
-
-    #[test]
-    fn what_is_written_is_read() {
-        let names = || names(&["air", "\"sea\"", "水"]);
-        for labels in
-            [Labels::Classes(names()), Labels::Tags(names()), Labels::Several(names()), Labels::Number]
-        {
-            assert_eq!(Labels::from_json(&labels.to_json()).unwrap(), labels);
-        }
-        for wrong in [
-            "",
-            "[]",
-            "{\"problem_type\": \"regresion\", \"id2label\": {\"0\": \"a\"}}",
-            "{\"id2label\": {\"0\": \"a\"}}",
-        ] {
-            assert!(Labels::from_json(wrong).is_err(), "{wrong}");
-        }
-    }
-
-    fn classes(of: &[&str]) -> Labels {
-        Labels::Classes(names(of))
-    }
-
-    #[test]
-    fn whole_numbers_are_the_distinct_values_in_their_order() {
-        assert_eq!(of(vec![json!(2), json!(0)]).unwrap(), classes(&["0", "2"]));
-        assert_eq!(of(vec![json!(10), json!(9), json!(10)]).unwrap(), classes(&["9", "10"]));
-        assert_eq!(
-            of((1..=5).map(|stars| json!(stars)).collect()).unwrap(),
-            classes(&["1", "2", "3", "4", "5"])
-        );
-        assert_eq!(of(vec![json!("10"), json!("2"), json!(2)]).unwrap(), classes(&["2", "10"]));
-        // Codes with zeros before them are names.
-        assert_eq!(of(vec![json!("010"), json!("2")]).unwrap(), classes(&["010", "2"]));
-        let odd = of(vec![json!(0), json!(1), json!(65_535), json!(u64::MAX)]).unwrap();
-        assert_eq!(odd.num_labels(), 4);
-        let many = of((0..7_305).map(|code| json!(3 * code)).collect()).unwrap();
-        assert_eq!(many.summary(), "7305 classes");
-        let unknown = many.target(&json!(1)).unwrap_err().problem;
-        assert_eq!(unknown, "label \"1\" is none of the training rows': 7305 classes");
-    }
-
-    #[test]
-    fn names_get_numbers_in_their_order() {
-        let spam = of(vec![json!("spam"), json!("ham"), json!("spam")]).unwrap();
-        assert_eq!(spam, classes(&["ham", "spam"]));
-        assert_eq!(of(vec![json!(true), json!(false)]).unwrap(), classes(&["False", "True"]));
-        assert_eq!(of(vec![json!("b, c"), json!("a")]).unwrap().summary(), "2 classes: a, \"b, c\"");
-        assert_eq!(of(vec![json!(1), json!("one")]).unwrap(), classes(&["1", "one"]));
-        let same = of(vec![json!("one"), json!("one")]).unwrap_err();
-        assert_eq!(same.problem, "all rows have the same label, \"one\"");
-        assert!(Labels::of([Row::Text("x".to_owned())].iter()).is_err());
-    }
-
-    #[test]
-    fn minus_one_is_no_label_where_the_others_are_numbers_of_classes() {
-        let of = |numbers: &[i64]| of(numbers.iter().map(|number| json!(number)).collect()).unwrap();
-        let entailment = of(&[0, 2, 1, -1]);
-        assert_eq!(entailment, classes(&["0", "1", "2"]));
-        let error = entailment.target(&json!(-1)).unwrap_err();
-        assert_eq!(
-            (error.kind, error.problem.as_str()),
-            (DataErrorKind::NoLabel, "label -1 stands for no label")
-        );
-        assert_eq!(entailment.target(&json!(-2)).unwrap_err().kind, DataErrorKind::BadRow);
-        assert_eq!(of(&[-100, 4, 7]), classes(&["4", "7"]));
-        assert_eq!(of(&[-1, 1]), classes(&["-1", "1"]));
-        assert_eq!(of(&[-1, 0, 1]), classes(&["-1", "0", "1"]));
-        for sentiment in [&[-1i64, 0, 1] as &[i64], &[-1, 1], &[-100, -1, 0, 1]] {
-            assert!(of(sentiment).summary().contains("-1 is a class here"), "{sentiment:?}");
-        }
-        assert_eq!(of(&[-100, -1, 0, 1]), classes(&["-1", "0", "1"]));
-        for other in [&[-1i64, 0, 1, 2] as &[i64], &[-2, -1, 1], &[0, 1]] {
-            assert!(!of(other).summary().contains("is a class"), "{other:?}");
-        }
-        assert_eq!(of(&[-1, 0]), classes(&["-1", "0"]));
-        assert_eq!(of(&[-2, -1, 0, 1, 2]), classes(&["-2", "-1", "0", "1", "2"]));
-        // A validation row of a set whose training rows all have a label.
-        assert_eq!(of(&[0, 1]).target(&json!(-1)).unwrap_err().kind, DataErrorKind::NoLabel);
-        assert_eq!(classes(&["bad", "good"]).target(&json!(-1)).unwrap_err().kind, DataErrorKind::BadRow);
-    }
-
-    #[test]
-    fn fractions_are_numbers() {
-        assert_eq!(of(vec![json!(-1), json!(0.5), json!(2)]).unwrap(), Labels::Number);
-        // datasets has 1.0 in a column of floats, from which run_classification.py learns numbers.
-        assert_eq!(of(vec![json!(1.0), json!(0.0)]).unwrap(), Labels::Number);
-        let numbers = of(vec![json!(2), json!(2.5)]).unwrap();
-        assert_eq!(numbers, Labels::Number);
-        assert_eq!(numbers.target(&json!(2.5)).unwrap(), Target::Number(2.5));
-        assert!(numbers.target(&json!("two")).is_err());
-        // A few that are none do not make a class of each number.
-        assert_eq!(of(vec![json!(1.5), json!("n/a"), json!(2.5), json!(4)]).unwrap(), Labels::Number);
-        assert_eq!(
-            of(vec![json!("beta"), json!("rc"), json!(2.5)]).unwrap(),
-            classes(&["2.5", "beta", "rc"])
-        );
-        // Whole numbers that pandas wrote with a point are the classes all the same.
-        let stars = of(vec![json!(1), json!(5)]).unwrap();
-        assert_eq!(stars.target(&json!(5.0)).unwrap(), Target::Class(1));
-        assert_eq!(stars.target(&json!(-1.0)).unwrap_err().kind, DataErrorKind::NoLabel);
-        assert!(stars.target(&json!(1.5)).is_err());
-    }
-
-    #[test]
-    fn lists_are_several_classes() {
-        assert!(of(vec![json!(["only"]), json!([])]).is_err());
-        let several = of(vec![json!(["sport", "news"]), json!([])]).unwrap();
-        assert_eq!(several, Labels::Several(names(&["news", "sport"])));
-        assert_eq!(several.target(&json!(["sport"])).unwrap(), Target::Classes(vec![0.0, 1.0]));
-        assert!(several.target(&json!("sport")).is_err());
-        assert!(several.target(&json!(["art"])).is_err());
-        assert!(several.target(&json!(["news", null])).unwrap_err().problem.contains("a label is null"));
-        assert!(of(vec![json!([1.0]), json!([0.0])]).unwrap_err().problem.contains("a list of one number"));
-        let numbered = of(vec![json!([0, 2]), json!([1])]).unwrap();
-        assert_eq!(numbered.target(&json!([0, 2])).unwrap(), Target::Classes(vec![1.0, 0.0, 1.0]));
-        // Lists of zeros and ones of different lengths, none twice, are the numbers of two classes.
-        let two = of(vec![json!([0, 1]), json!([1]), json!([])]).unwrap();
-        assert!(matches!(two, Labels::Several(_)));
-        assert_eq!(two.target(&json!([0, 1])).unwrap(), Target::Classes(vec![1.0, 1.0]));
-    }
-
-    #[test]
-    fn lists_with_an_entry_for_each_class() {
-        let four =
-            of(vec![json!([1, 0, 1, 0]), json!([0, 0, 0, 0]), json!([0, 1, 0, 0]), json!([0, 0, 1, 1])])
-                .unwrap();
-        assert!(matches!(four, Labels::MultiHot(_)));
-        assert_eq!(four, Labels::Several(names(&["0", "1", "2", "3"])));
-        assert_eq!(four.target(&json!([1, 0, 1, 0])).unwrap(), Target::Classes(vec![1.0, 0.0, 1.0, 0.0]));
-        assert_eq!(four.target(&json!([0, 0, 0, 0])).unwrap(), Target::Classes(vec![0.0; 4]));
-        let short = four.target(&json!([0, 1])).unwrap_err().problem;
-        assert!(short.contains("lists 2 numbers, and there are 4 classes"), "{short}");
-        assert!(four.target(&json!([0, 0, 2, 1])).unwrap_err().problem.contains("label[2] is 2"));
-        for two in [
-            vec![json!([0, 1]), json!([1, 0])],
-            vec![json!([true, false]), json!([true, true])],
-            vec![json!([0.0, 1]), json!([1, 1])],
-        ] {
-            let found = of(two.clone()).unwrap();
-            assert!(matches!(found, Labels::MultiHot(_)), "{two:?}");
-            assert_eq!(found.names(), ["0", "1"]);
-        }
-        let hot = of(vec![json!([0.0, 1.0, 1.0]), json!([0.0, 0.0, 0.0])]).unwrap();
-        assert_eq!(hot, Labels::Several(names(&["0", "1", "2"])));
-        assert_eq!(hot.target(&json!([0.0, 1.0, 0.0])).unwrap(), Target::Classes(vec![0.0, 1.0, 0.0]));
-        assert!(hot.target(&json!([0.0, 0.5, 0.0])).is_err());
-    }
-
-    #[test]
-    fn a_hundred_thousand_classes_are_found_in_no_time() {
-        let rows: Vec<Row> = (0..100_000).map(|row| row_of(format!("class {row}"))).collect();
-        let labels = Labels::of(rows.iter()).unwrap();
-        let began = std::time::Instant::now();
-        for row in 0..100_000 {
-            assert!(labels.target(&json!(format!("class {row}"))).is_ok());
-            assert!(labels.target(&json!(format!("other {row}"))).is_err());
-        }
-        assert!(began.elapsed().as_secs() < 20, "{:?}", began.elapsed());
-    }
-}
+mod tests;

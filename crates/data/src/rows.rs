@@ -7,6 +7,7 @@ mod words;
 
 use std::collections::BTreeMap;
 
+use lorelei_recipe::{FORM_FIELDS, ROW_FIELDS};
 use serde_json::{Map, Value};
 
 use crate::chat::Conversation;
@@ -67,23 +68,7 @@ pub enum Row {
 const FORMS: &str = "messages, conversations, prompt + completion, instruction + output, input_ids, tokens + tags, text + label or text";
 
 /// Names of the fields by which a row's form is found.
-const FIELDS: [&str; 15] = [
-    "messages",
-    "conversations",
-    "prompt",
-    "completion",
-    "instruction",
-    "input",
-    "output",
-    "text",
-    "text_pair",
-    "label",
-    "labels",
-    "tokens",
-    "tags",
-    "ner_tags",
-    "input_ids",
-];
+const FIELDS: &[&str] = ROW_FIELDS.split_at(FORM_FIELDS).0;
 
 impl Row {
     /// Approximate number of bytes of text.
@@ -204,8 +189,8 @@ pub(crate) fn from_fields(fields: Map<String, Value>, columns: &Columns) -> Resu
         });
     }
     // A field that is there and has no value is the likeliest mistake.
-    let is_bare = |name: &&str| fields.contains_key(*name) && get(&fields, name).is_none();
-    if let Some(name) = FIELDS.into_iter().find(is_bare) {
+    let is_bare = |name: &str| fields.contains_key(name) && get(&fields, name).is_none();
+    if let Some(name) = FIELDS.iter().copied().find(|name| is_bare(name)) {
         let value = if fields.get(name).is_some_and(Value::is_null) { "null" } else { "empty" };
         return Err(bad(
             format!("no known field has a value: {name} is {value}; found {}", names(&fields)),

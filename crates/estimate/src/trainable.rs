@@ -193,6 +193,45 @@ impl Trainable {
         lora.unmatched(&paths, &adapted, layer_count(modules))
     }
 
+    /// Returns the error of adapters that no module gets, with the setting that is the cause, if another setting takes away every module that
+    /// `target_modules` selects.
+    pub fn deselected(lora: &LoraConfig, modules: &[Module]) -> Option<RecipeError> {
+        let selects = |lora: &LoraConfig| {
+            modules.iter().any(|module| is_target(lora, module) && !is_saved(lora, &module.path))
+        };
+        let selects_without = |take: fn(&mut LoraConfig)| {
+            let mut without = lora.clone();
+            take(&mut without);
+            selects(&without)
+        };
+        let (setting, problem, help) = if selects(lora) {
+            return None;
+        } else if selects_without(|lora| lora.modules_to_save = None) {
+            (
+                "lora.modules_to_save",
+                "it trains every module whole that target_modules selects, so none gets an adapter",
+                "name a module in one of the two",
+            )
+        } else if selects_without(|lora| lora.exclude_modules = None) {
+            ("lora.exclude_modules", "it excludes every module that target_modules selects", "exclude fewer")
+        } else if selects_without(|lora| lora.layers_pattern = None) {
+            (
+                "lora.layers_pattern",
+                "no path of a module has one of its names before a number of layers_to_transform",
+                "leave it out: the first number in a path counts then",
+            )
+        } else if selects_without(|lora| (lora.layers_to_transform, lora.layers_pattern) = (None, None)) {
+            (
+                "lora.layers_to_transform",
+                "the layers that it names have no module that target_modules selects",
+                "name others: they count from 0, or from the last as -1",
+            )
+        } else {
+            return None;
+        };
+        Some(RecipeError::new(setting, problem).with_help(help))
+    }
+
     /// Returns the adapters' configuration with `target_modules` filled in; `None` in full fine-tuning.
     pub fn lora(&self) -> Option<&LoraConfig> {
         self.lora.as_ref()

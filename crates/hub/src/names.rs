@@ -93,18 +93,7 @@ pub fn revision(name: &str) -> Result<&str, NameError> {
 ///
 /// If it is not of the form `owner/name`.
 pub fn owner_and_name(id: &str) -> Result<(&str, &str), NameError> {
-    let is_name = |name: &str| {
-        let allowed = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_');
-        // `--` separates owner and name in the cache.
-        !name.is_empty()
-            && name.len() <= 96
-            && name.chars().all(allowed)
-            && !name.starts_with(['.', '-'])
-            && !name.ends_with(['.', '-'])
-            && !["..", "--"].iter().any(|pair| name.contains(pair))
-    };
-    let parts = id.split_once('/').filter(|(owner, name)| is_name(owner) && is_name(name));
-    parts.ok_or_else(|| NameError::new("the hub id (owner/name)", id))
+    lorelei_recipe::owner_and_name(id).ok_or_else(|| NameError::new("the hub id (owner/name)", id))
 }
 
 /// Encodes a name for the path of an address. Slashes are kept.

@@ -1,5 +1,6 @@
 //! Errors of a model or an adapter for it.
 
+use lorelei_estimate::Trainable;
 use lorelei_formats::{
     FormatError,
     config::{LoraTarget, Module},
@@ -81,8 +82,12 @@ impl ModelError {
         Self::Device { doing, reason: format!("{reason:?}") }
     }
 
-    /// Creates the error for `target_modules` that select none of `modules`, with the names that exist.
+    /// Creates the error for `target_modules` that select none of `modules`, with the names that exist; or that of another setting which takes
+    /// away all that they select.
     pub fn no_target(lora: &LoraConfig, modules: &[Module]) -> Self {
+        if let Some(error) = Trainable::deselected(lora, modules) {
+            return error.into();
+        }
         let targets = match &lora.target_modules {
             Some(TargetModules::List(names)) => names.join(", "),
             Some(TargetModules::Pattern(pattern)) => pattern.clone(),

@@ -13,7 +13,7 @@ pub(crate) const MAX_INTEGER: i64 = (1 << 53) - 1;
 /// The highest rank that is accepted.
 pub(crate) const MAX_RANK: i64 = 4096;
 
-/// The fields that a row of data can have. The form of the row is determined by them.
+/// The fields that a row of data can have. The first [`FORM_FIELDS`] of them determine the form of the row.
 pub const ROW_FIELDS: &[&str] = &[
     "messages",
     "conversations",
@@ -22,20 +22,23 @@ pub const ROW_FIELDS: &[&str] = &[
     "instruction",
     "input",
     "output",
+    "text",
+    "text_pair",
+    "label",
+    "labels",
+    "tokens",
+    "tags",
+    "ner_tags",
+    "input_ids",
+    "attention_mask",
     "history",
     "system",
     "tools",
     "chat_template_kwargs",
-    "input_ids",
-    "labels",
-    "attention_mask",
-    "text",
-    "text_pair",
-    "label",
-    "tokens",
-    "tags",
-    "ner_tags",
 ];
+
+/// Number of the fields by which a row's form is found.
+pub const FORM_FIELDS: usize = 15;
 
 /// The values that a setting takes.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -57,15 +57,3 @@ choices! {
     }
     later ["float16", "bfloat16"]
 }
-
-/// Splits a hub id with a revision (a branch, tag or commit), `owner/name@revision`, into the two. Returns any other name whole.
-pub fn id_and_revision(name: &str) -> (&str, Option<&str>) {
-    match name.split_once('@') {
-        Some((id, revision))
-            if id.split('/').count() == 2 && !id.starts_with(['.', '/']) && !revision.is_empty() =>
-        {
-            (id, Some(revision))
-        }
-        _ => (name, None),
-    }
-}

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value as Json, json};
 
 use crate::fields::{self, Table};
-use crate::model::id_and_revision;
+use crate::hub_id::id_and_revision;
 use crate::read::{lora, place, section};
 use crate::source::{Source, Value};
 use crate::{LoraConfig, RecipeError, Warning};

@@ -1,5 +1,9 @@
 //! The choice of the modules that get an adapter: PEFT's `check_target_module_exists`, and its defaults by architecture.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+
 use fancy_regex::Regex;
 use serde::{Deserialize, Serialize};
 
@@ -105,25 +109,45 @@ pub(crate) fn first_matching_key<'a>(
     path: &str,
 ) -> Option<&'a String> {
     keys.find(|key| match is_word(key) {
-        // A name needs no regex, which would be compiled again for each module.
+        // A name needs no regex.
         true => is_or_ends_with(path, key),
         false => end_pattern(key).is_ok_and(|pattern| matches(&pattern, path)),
     })
 }
 
-/// Compiles the regex of a key of `rank_pattern` or `alpha_pattern`.
-pub(crate) fn end_pattern(key: &str) -> Result<Regex, fancy_regex::Error> {
-    Regex::new(&format!(r"\A(?:.*\.)?(?:{key})\z"))
+/// Returns the regex of a key of `rank_pattern` or `alpha_pattern`.
+pub(crate) fn end_pattern(key: &str) -> Result<Rc<Regex>, fancy_regex::Error> {
+    compiled(format!(r"\A(?:.*\.)?(?:{key})\z"))
 }
 
-/// Compiles the regex of a string given as `target_modules`.
-pub(crate) fn whole_pattern(pattern: &str) -> Result<Regex, fancy_regex::Error> {
-    Regex::new(&format!(r"\A(?:{pattern})\z"))
+/// Returns the regex of a string given as `target_modules`.
+pub(crate) fn whole_pattern(pattern: &str) -> Result<Rc<Regex>, fancy_regex::Error> {
+    compiled(format!(r"\A(?:{pattern})\z"))
 }
 
-/// Compiles the regex of a name in `layers_pattern`. The first number after the name counts, not the last (an expert's).
-pub(crate) fn layer_pattern(pattern: &str) -> Result<Regex, fancy_regex::Error> {
-    Regex::new(&format!(r"\A(?:|.*?\.)(?:{pattern})\.(?P<idx>[0-9]+)\."))
+/// Returns the regex of a name in `layers_pattern`. The first number after the name counts, not the last (an expert's).
+pub(crate) fn layer_pattern(pattern: &str) -> Result<Rc<Regex>, fancy_regex::Error> {
+    compiled(format!(r"\A(?:|.*?\.)(?:{pattern})\.(?P<idx>[0-9]+)\."))
+}
+
+/// Compiles a regex, once for all the modules that are held against it.
+fn compiled(pattern: String) -> Result<Rc<Regex>, fancy_regex::Error> {
+    /// Most regexes that are kept: a configuration has a handful.
+    const KEPT: usize = 64;
+    thread_local! {
+        static COMPILED: RefCell<HashMap<String, Rc<Regex>>> = RefCell::default();
+    }
+    COMPILED.with_borrow_mut(|kept| {
+        if let Some(regex) = kept.get(&pattern) {
+            return Ok(regex.clone());
+        }
+        let regex = Rc::new(Regex::new(&pattern)?);
+        if kept.len() >= KEPT {
+            kept.clear();
+        }
+        kept.insert(pattern, regex.clone());
+        Ok(regex)
+    })
 }
 
 fn whole_match(pattern: &str, path: &str) -> bool {
@@ -179,6 +203,24 @@ mod tests {
                 assert_eq!(first_matching_key(keys.iter(), path).is_some(), by_regex, "{key} {path}");
             }
         }
+    }
+
+    #[test]
+    fn a_regex_is_compiled_once_and_the_kinds_are_kept_apart() {
+        let pattern = r"layers|h";
+        assert!(Rc::ptr_eq(&whole_pattern(pattern).unwrap(), &whole_pattern(pattern).unwrap()));
+        assert!(!Rc::ptr_eq(&whole_pattern(pattern).unwrap(), &end_pattern(pattern).unwrap()));
+        assert_eq!(index_after(pattern, "model.layers.3.mlp"), Some(3));
+        // More than are kept, twice: each still matches its own path alone.
+        for round in 0..2 {
+            for number in 0..100 {
+                let own = format!("m[{number}]x*{number}");
+                let pattern = format!("m\\[{number}\\]x\\*{number}");
+                assert!(whole_match(&pattern, &own), "{round} {number}");
+                assert!(!whole_match(&pattern, "m[100]x*100"), "{round} {number}");
+            }
+        }
+        assert!(whole_pattern("(").is_err() && whole_pattern("(").is_err());
     }
 
     #[test]

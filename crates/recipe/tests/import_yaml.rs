@@ -492,6 +492,122 @@ fn yaml_and_python_agree_on_optimizers_and_on_trl_s_settings() {
 }
 
 #[test]
+fn trl_s_arguments_are_listed_where_they_ask_for_something() {
+    for (key, yaml, python, is_listed) in [
+        ("eval_packing", "false", "False", false),
+        ("eval_packing", "true", "True", true),
+        ("eval_packing", "true, packing: true", "True, packing=True", false),
+        ("eval_packing", "false, packing: true", "False, packing=True", true),
+        ("router_aux_loss_coef", "0.0", "0.0", false),
+        ("router_aux_loss_coef", "0.001", "0.001", true),
+        ("dataset_kwargs", "{}", "{}", false),
+        ("dataset_kwargs", "{skip_prepare_dataset: true}", "{'skip_prepare_dataset': True}", true),
+        ("infinite", "false", "False", false),
+        ("infinite", "true", "True", true),
+        ("dataset_num_proc", "null", "None", false),
+        ("dataset_num_proc", "4", "4", true),
+        ("loss_type", "nll", "'nll'", false),
+        ("loss_type", "dft", "'dft'", true),
+        ("use_liger", "false", "False", false),
+        ("activation_offloading", "true", "True", true),
+        ("shuffle_dataset", "false", "False", false),
+        ("eos_token", "<|end|>", "'<|end|>'", true),
+    ] {
+        let yaml = yaml.replace(", packing", "\npacking");
+        let yaml =
+            format!("model_name_or_path: o/m\nuse_peft: true\nassistant_only_loss: true\n{key}: {yaml}\n");
+        let python = format!("LoraConfig()\nSFTConfig({key}={python})\n");
+        for (text, name) in [(&yaml, "f.yaml"), (&python, "f.py")] {
+            let imported = import(text, name);
+            let expected: &[&str] = if is_listed { &[key] } else { &[] };
+            assert_eq!(left_out(&imported), expected, "{text}");
+        }
+    }
+}
+
+/// `ModelConfig` makes a list of one target its only text, which PEFT reads as a regex, or as `all-linear`.
+#[test]
+fn trl_s_targets_are_those_that_peft_gets() {
+    let pattern = |text: &str| Some(TargetModules::Pattern(text.into()));
+    let list = |names: &[&str]| Some(TargetModules::List(names.iter().map(|name| (*name).into()).collect()));
+    for (yaml, python, targets) in [
+        ("[all-linear]", "['all-linear']", pattern("all-linear")),
+        ("all-linear", "'all-linear'", pattern("all-linear")),
+        ("['.*\\.(q|v)_proj']", "['.*\\\\.(q|v)_proj']", pattern(r".*\.(q|v)_proj")),
+        ("[q_proj]", "['q_proj']", list(&["q_proj"])),
+        ("[self_attn.q_proj]", "['self_attn.q_proj']", list(&["self_attn.q_proj"])),
+        ("[q_proj, v_proj]", "['q_proj', 'v_proj']", list(&["q_proj", "v_proj"])),
+    ] {
+        let yaml = format!(
+            "model_name_or_path: o/m\nuse_peft: true\nassistant_only_loss: true\nlora_target_modules: {yaml}\n"
+        );
+        let python = format!(
+            "args = ModelConfig(use_peft=True, lora_target_modules={python})\nSFTTrainer('o/m', SFTConfig('x'), peft_config=get_peft_config(args))\n"
+        );
+        for (text, name) in [(&yaml, "f.yaml"), (&python, "f.py")] {
+            assert_eq!(import(text, name).recipe.lora.target_modules, targets, "{text}");
+        }
+    }
+}
+
+#[test]
+fn nothing_of_trl_s_model_config_is_lost() {
+    let script = "args = ModelConfig(lora_r=4, load_in_4bit=True, use_bnb_nested_quant=False, lora_rank=3, dtype='bfloat16')\n\
+                  SFTTrainer('o/m', SFTConfig('x'), peft_config=get_peft_config(args))\n";
+    let imported = import(script, "f.py");
+    assert_eq!(imported.recipe.lora.r, 4);
+    assert_eq!(left_out(&imported), ["load_in_4bit", "lora_rank", "dtype"]);
+    let is_noted =
+        imported.warnings.iter().any(|warning| warning.key == "use_peft" && warning.message.contains("full"));
+    assert!(is_noted, "{:?}", imported.warnings);
+    let with = import(&script.replace("lora_r", "use_peft=True, lora_r"), "f.py");
+    assert!(with.warnings.iter().all(|warning| warning.key != "use_peft"), "{:?}", with.warnings);
+}
+
+#[test]
+fn only_a_hub_s_id_gets_a_revision() {
+    for (name, has) in
+        [("o/m", true), ("./m", false), ("~/m", false), ("C:/m", false), ("o/m/n", false), ("gpt2", false)]
+    {
+        let yaml = format!(
+            "model_name_or_path: {name}\nmodel_revision: v1\nuse_peft: true\nassistant_only_loss: true\n"
+        );
+        let python = format!("LoraConfig()\nAutoModelForCausalLM.from_pretrained('{name}', revision='v1')\n");
+        for (text, file, key) in [(&yaml, "f.yaml", "model_revision"), (&python, "f.py", "revision")] {
+            let imported = import(text, file);
+            let expected = if has { format!("{name}@v1") } else { name.to_owned() };
+            assert_eq!(imported.recipe.model.model_name_or_path, Some(expected), "{text}");
+            assert_eq!(left_out(&imported).contains(&key), !has, "{text}: {:?}", imported.left_out);
+        }
+    }
+}
+
+#[test]
+fn a_data_set_is_a_path_or_a_name_on_the_hub() {
+    for (name, is_path) in [
+        ("imdb", false),
+        ("owner/rows", false),
+        ("./rows", true),
+        ("~/rows", true),
+        ("/rows", true),
+        ("rows/", true),
+        ("a/b/rows", true),
+        ("C:/rows", true),
+        ("C:\\rows", true),
+        ("my rows/here", true),
+        ("owner/rows.jsonl", true),
+        ("https://example.com/rows", false),
+    ] {
+        let yaml = format!(
+            "model_name_or_path: o/m\nuse_peft: true\nassistant_only_loss: true\ndataset_name: {name}\n"
+        );
+        let imported = import(&yaml, "f.yaml");
+        assert_eq!(imported.recipe.data.train_file.as_deref(), is_path.then_some(name), "{name}");
+        assert_eq!(left_out(&imported), if is_path { &[][..] } else { &["dataset_name"] }, "{name}");
+    }
+}
+
+#[test]
 fn every_ending_of_a_data_file_is_one() {
     for ending in lorelei_recipe::DATA_FILE_ENDINGS {
         for name in [format!("rows.{ending}"), format!("rows.{ending}.gz"), format!("rows.{ending}.zstd")] {

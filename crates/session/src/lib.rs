@@ -57,5 +57,5 @@ pub use dataset::{BadRows, Dataset, DatasetRequest, Digests, RunData, first_exam
 pub use error::{Result, SessionError};
 pub use finished::{FinishedRun, LOG_FILE};
 pub use host::{ExampleSink, Folder, Host, OpenedModel, RowFile};
-pub use model::{LoadedModel, keeps_packed, load_model, tokenizer};
+pub use model::{LoadedModel, keeps_packed, load_model, storage_on, tokenizer};
 pub use prepare::{Resumed, RunRequest, adapt, prepare, storage};

@@ -109,9 +109,14 @@ pub fn tokenizer(source: &ModelSource) -> Result<Tokenizer> {
     })?)
 }
 
-/// Whether a recipe's run keeps linear layers in the blocks of their GGUF file. A model that is fine-tuned whole cannot keep them, and the
-/// device must run this project's kernels.
+/// Returns how a model is kept on `device` that no recipe says more about: its linear layers in the blocks of their GGUF file where the device
+/// runs this project's kernels, which compute on them.
+pub fn storage_on(device: &Device) -> Storage {
+    Storage { keep_packed: gpu::runs_on(device), ..Storage::SINGLE }
+}
+
+/// Whether a recipe's run keeps linear layers in the blocks of their GGUF file, if the device can. A model that is fine-tuned whole cannot keep them.
 pub fn keeps_packed(recipe: &Recipe, device: &Device) -> bool {
     let is_full = recipe.training.finetuning_type == FinetuningType::Full;
-    recipe.model.dtype == ModelDtype::Auto && !is_full && gpu::runs_on(device)
+    recipe.model.dtype == ModelDtype::Auto && !is_full && storage_on(device).keep_packed
 }

@@ -1,10 +1,9 @@
 //! Loading a model.
 
 use lorelei_estimate::task_type_of;
-use lorelei_kernels::gpu;
-use lorelei_models::{Model, Purpose, Storage, model_shape};
+use lorelei_models::{Model, Purpose, model_shape};
 use lorelei_protocol::{DeviceChoice, ModelChoice, ModelInfo, Reply};
-use lorelei_session::{Host as _, LoadedModel, Result, tokenizer};
+use lorelei_session::{Host as _, LoadedModel, Result, storage_on, tokenizer};
 use web_sys::File;
 
 use crate::{device, host::Browser, host_error, port, state};
@@ -19,8 +18,8 @@ pub async fn load(choice: ModelChoice, device: DeviceChoice, files: Vec<File>) -
     // No fault of the new model is known. The old one is dropped first, as there may be no room for two.
     state::with(|state| (state.model, state.data, state.trained) = (None, None, None));
     port::post(&Reply::Unloaded);
-    let keep_packed = gpu::runs_on(&device);
-    let storage = Storage { keep_packed, ..Storage::SINGLE };
+    let storage = storage_on(&device);
+    let keep_packed = storage.keep_packed;
     let loaded = LoadedModel::load(&host, opened, tokenizer, &device, storage, Purpose::default())?;
     let config = loaded.model.config();
     let info = ModelInfo {

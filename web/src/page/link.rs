@@ -3,7 +3,7 @@
 
 use leptos::ev;
 use leptos::prelude::*;
-use lorelei_recipe::{Recipe, id_and_revision};
+use lorelei_recipe::{HubId, Recipe};
 
 use super::notice::Place;
 use super::state::Page;
@@ -19,21 +19,11 @@ pub fn take_recipe(page: Page, mut recipe: Recipe) {
     let name = recipe.model.model_name_or_path.clone().unwrap_or_default();
     page.form.replace(recipe);
     data::follow_recipe(page);
-    let (id, revision) = id_and_revision(&name);
-    if is_hub_id(id) {
+    if let Some(HubId { id, revision }) = HubId::parse(&name) {
         page.model.hub_id.set(id.to_owned());
         page.model.hub_revision.set(revision.unwrap_or("main").to_owned());
     }
     load_named_builtin(page);
-}
-
-/// Whether a name has the form `owner/name`.
-fn is_hub_id(name: &str) -> bool {
-    let part = |part: &str| {
-        part.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
-            && !part.trim_matches('.').is_empty()
-    };
-    name.split_once('/').is_some_and(|(owner, rest)| part(owner) && part(rest))
 }
 
 /// Loads the recipe's model if the worker carries it and has not loaded it.

@@ -31,7 +31,7 @@ pub struct Arguments {
     #[arg(long)]
     text_pair: Option<String>,
     /// Longest text, in tokens; a longer one is cut. Without it, and at the side, as in the recipe.toml beside the adapter.
-    #[arg(long, value_parser = clap::value_parser!(u32).range(3..))]
+    #[arg(long, allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(3..))]
     max_length: Option<u32>,
     /// Write a line of JSON for each text, with the scores of all classes.
     #[arg(long)]
@@ -63,7 +63,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             arguments.adapter
         ));
     }
-    let DataSection { max_length, truncation_side, .. } = section(&folder);
+    let DataSection { max_length, truncation_side, .. } = section(&folder)?;
     let max_length = arguments.max_length.map_or(max_length, |length| length as usize);
     let pair = arguments.text_pair.as_deref();
     let say_of = |text: &str| {
@@ -108,11 +108,31 @@ fn each_line(mut input: impl BufRead, say_of: impl Fn(&str) -> Result<()>) -> Re
     Ok(())
 }
 
-/// Returns the data section of the adapter's recipe, by which its run cut the texts. The default is that of a recipe without these settings.
-fn section(folder: &Path) -> DataSection {
-    let recipe = fs::read_to_string(folder.join("recipe.toml")).ok();
-    let recipe = recipe.and_then(|text| Recipe::from_toml(&text, "recipe.toml").ok());
-    recipe.map(|(recipe, _)| recipe.data).unwrap_or_default()
+/// Returns the data section of the adapter's recipe, by which its run cut the texts. Without a recipe it is that of one without these settings. So it
+/// is, with a warning, if the recipe cannot be used: the adapter itself may be from a newer version.
+///
+/// # Errors
+///
+/// If there is a recipe that cannot be read.
+fn section(folder: &Path) -> Result<DataSection> {
+    let path = folder.join("recipe.toml");
+    let name = path.display().to_string();
+    let text = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(DataSection::default()),
+        Err(error) => return Err(error).into_diagnostic().wrap_err(name),
+    };
+    Ok(match Recipe::from_toml(&text, &name) {
+        Ok((recipe, _)) => recipe.data,
+        Err(error) => {
+            let section = DataSection::default();
+            say_err!(
+                "warning: {error}; the adapter's own recipe would say where texts are cut: they are cut at {} tokens unless --max-length is given",
+                section.max_length
+            );
+            section
+        }
+    })
 }
 
 /// Returns the names of the classes. They are numbers where the adapter's folder does not name them.

@@ -18,7 +18,7 @@ pub struct Arguments {
     #[command(flatten)]
     device: DeviceArguments,
     /// What the device has, such as 8GiB or 500MB: fails if the run needs more.
-    #[arg(long, value_name = "SIZE", value_parser = size)]
+    #[arg(long, value_name = "SIZE", value_parser = size, allow_negative_numbers = true)]
     memory: Option<f64>,
 }
 

@@ -22,7 +22,7 @@ pub struct Arguments {
     /// The folder to write.
     pub output: PathBuf,
     /// Draws the weights.
-    #[arg(long, default_value_t = 42)]
+    #[arg(long, default_value_t = 42, allow_negative_numbers = true)]
     pub seed: u64,
 }
 

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::{
-    Labels, TEXTS, WORDS,
+    Labels,
+    encode::{TEXTS, WORDS},
     names::{ClassNames, integer, name},
 };
 use crate::{

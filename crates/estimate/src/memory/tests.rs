@@ -67,6 +67,30 @@ fn parameters_are_counted_as_peft_counts() {
     assert_eq!((head.trainable, head.all), (trainable(&[]) + 2048 * 192, all + trainable(&[]) + 2048 * 192));
 }
 
+#[test]
+fn a_setting_that_takes_every_target_away_is_named() {
+    let model = model();
+    let cause = |assignments: &[&str]| {
+        let recipe = recipe(assignments);
+        let modules = model.modules(model.task(&recipe));
+        let trainable = crate::Trainable::of_recipe(&recipe, &model, &modules).expect("a selection");
+        assert!(trainable.target_modules(&modules).is_empty(), "{assignments:?}");
+        crate::Trainable::deselected(trainable.lora().expect("adapters"), &modules).map(|error| error.key)
+    };
+    let head = "lora.target_modules=[\"lm_head\"]";
+    assert_eq!(cause(&[head, "lora.modules_to_save=lm_head"]).as_deref(), Some("lora.modules_to_save"));
+    for saved in ["lora.modules_to_save=layers", "lora.modules_to_save=self_attn"] {
+        assert_eq!(cause(&[saved]).as_deref(), Some("lora.modules_to_save"), "{saved}");
+    }
+    let none = ["lora.target_modules=[\"q_proj\"]", "lora.exclude_modules=[\"q_proj\"]"];
+    assert_eq!(cause(&none).as_deref(), Some("lora.exclude_modules"));
+    assert_eq!(cause(&["lora.layers_to_transform=7"]).as_deref(), Some("lora.layers_to_transform"));
+    let pattern = ["lora.layers_to_transform=1", "lora.layers_pattern=blocks"];
+    assert_eq!(cause(&pattern).as_deref(), Some("lora.layers_pattern"));
+    // Of target_modules that select nothing by themselves, they are the cause.
+    assert_eq!(cause(&["lora.target_modules=nothing", "lora.modules_to_save=lm_head"]), None);
+}
+
 fn needed(assignments: &[&str]) -> Memory {
     let (recipe, model) = (recipe(assignments), model());
     memory(&recipe, &model, RowShape::largest(&recipe, &model)).expect("memory")

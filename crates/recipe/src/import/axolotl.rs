@@ -64,7 +64,7 @@ pub(super) fn import(source: &Source<'_>, entries: &[Entry]) -> Result<Imported,
             "excess_length_strategy" if text(node) == Some("truncate") => {}
             _ if keys::known(&mut collector, KEYS, entry) => {}
             _ if keys::transformers(&mut collector, entry) => {}
-            _ => keys::unknown(&mut collector, "axolotl", KEYS, entry),
+            _ => keys::unknown(&mut collector, "axolotl", &[KEYS], entry),
         }
     }
     if keys.is_true("train_on_inputs") {

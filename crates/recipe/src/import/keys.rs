@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use super::collect::Collector;
 use super::node_of;
 use crate::fields::{self, Table, is_one_of};
+use crate::hub_id::{self, HubId};
 use crate::source::{Entry, Node, Source, Value};
 use crate::suggest::nearest;
 use crate::{COMPRESSED_ENDINGS, DATA_FILE_ENDINGS, Kind, RecipeError};
@@ -79,17 +80,23 @@ impl<'e> Keys<'e> {
     }
 }
 
+/// Returns what a trainer's table says of a key.
+pub(super) fn fate_of(known: Known, name: &str) -> Option<Fate> {
+    known.iter().find(|(key, _)| *key == name).map(|(_, fate)| *fate)
+}
+
+/// Whether a value asks for nothing: it is null, or one of these (as JSON).
+pub(super) fn asks_nothing(node: &Node, unless: &[&str]) -> bool {
+    node.value == Value::Null || node.to_json().is_ok_and(|value| is_one_of(&value, unless))
+}
+
 /// Does what the table of a trainer says of a key. Returns whether the table has it.
 pub(super) fn known(collector: &mut Collector<'_>, known: Known, entry: &Entry) -> bool {
-    match known.iter().find(|(name, _)| *name == entry.name).map(|(_, fate)| *fate) {
+    match fate_of(known, &entry.name) {
         Some(Fate::Take(_, "optim")) if other_optimizer(collector, &entry.name, entry.at, &entry.node) => {}
         Some(Fate::Take(table, name)) => take_as(collector, table, name, entry),
-        Some(Fate::List(reason, unless)) => {
-            let says_nothing = entry.node.to_json().is_ok_and(|value| is_one_of(&value, unless));
-            if !says_nothing {
-                collector.leave(&entry.name, entry.at, reason);
-            }
-        }
+        Some(Fate::List(_, unless)) if asks_nothing(&entry.node, unless) => {}
+        Some(Fate::List(reason, _)) => collector.leave(&entry.name, entry.at, reason),
         Some(Fate::Read) => {}
         None => return false,
     }
@@ -99,16 +106,25 @@ pub(super) fn known(collector: &mut Collector<'_>, known: Known, entry: &Entry) 
 /// Imports a setting of Transformers' `TrainingArguments`. Returns whether it is one.
 pub(super) fn transformers(collector: &mut Collector<'_>, entry: &Entry) -> bool {
     let Entry { name, at, node } = entry;
-    let text = |word: &str| node_of(node, Value::Text(word.into()));
-    match (name.as_str(), flag(node)) {
+    if reworded(collector, name, *at, node) {
+        return true;
+    }
+    let is_one = fields::find(Table::Training, name).is_some_and(is_transformers);
+    if is_one {
+        take(collector, Table::Training, name, *at, node);
+    }
+    is_one
+}
+
+/// Imports a setting of Transformers that is written by another name or with another word here. Returns whether it is one.
+pub(super) fn reworded(collector: &mut Collector<'_>, name: &str, at: usize, node: &Node) -> bool {
+    let word = |word: &str| node_of(node, Value::Text(word.into()));
+    match (name, flag(node)) {
         ("group_by_length", Some(true)) => {
-            collector.take(Table::Training, "train_sampling_strategy", *at, &text("group_by_length"));
+            collector.take(Table::Training, "train_sampling_strategy", at, &word("group_by_length"));
         }
-        ("adafactor", Some(true)) => collector.take(Table::Training, "optim", *at, &text("adafactor")),
-        ("optim", _) if other_optimizer(collector, name, *at, node) => {}
-        _ if fields::find(Table::Training, name).is_some_and(is_transformers) => {
-            take(collector, Table::Training, name, *at, node);
-        }
+        ("adafactor", Some(true)) => collector.take(Table::Training, "optim", at, &word("adafactor")),
+        ("optim", _) => return other_optimizer(collector, name, at, node),
         _ => return false,
     }
     true
@@ -141,15 +157,6 @@ pub(super) fn other_optimizer(collector: &mut Collector<'_>, key: &str, at: usiz
         collector.leave(key, at, ROUNDED);
     }
     is_rounded
-}
-
-/// Returns the side of a row that TRL's `truncation_mode` cuts.
-pub(super) fn truncation_side(mode: &str) -> Option<&'static str> {
-    match mode {
-        "keep_end" => Some("left"),
-        "keep_start" => Some("right"),
-        _ => None,
-    }
 }
 
 fn is_transformers(field: &fields::Field) -> bool {
@@ -205,12 +212,13 @@ fn fitted(table: Table, name: &str, node: &Node) -> Fitted {
 }
 
 /// Lists a key that the trainer does not have either, as far as this importer knows.
-pub(super) fn unknown(collector: &mut Collector<'_>, trainer: &str, known: Known, entry: &Entry) {
+pub(super) fn unknown(collector: &mut Collector<'_>, trainer: &str, known: &[Known], entry: &Entry) {
     if !collector.counts_unknown(&entry.name, entry.at) {
         return;
     }
     let settings = fields::of(Table::Training).iter().map(|field| field.name);
-    let reason = match nearest(&entry.name, known.iter().map(|(name, _)| *name).chain(settings)) {
+    let keys = known.iter().copied().flatten().map(|(name, _)| *name);
+    let reason = match nearest(&entry.name, keys.chain(settings)) {
         Some(near) => format!("{trainer} has no such key; is {near:?} meant?"),
         None => format!("{trainer} has no such key that is known here"),
     };
@@ -231,13 +239,17 @@ pub(super) fn model(collector: &mut Collector<'_>, keys: &Keys<'_>, model: &str,
     let (Some(name), Some(branch)) = (text(&named.node), keys.text(revision)) else {
         return take(collector, Table::Model, "model_name_or_path", named.at, &named.node);
     };
-    let is_id = name.split('/').count() == 2 && !name.starts_with(['.', '/', '~']) && !name.contains('@');
-    let whole = match (branch, is_id) {
+    let with_revision = HubId::parse(name).and_then(|id| id.at(branch));
+    let whole = match (branch, with_revision) {
         ("main" | "", _) => name.into(),
-        (_, true) => format!("{name}@{branch}"),
+        (_, Some(whole)) => whole,
         _ => {
             let at = keys.get(revision).map_or(named.at, |entry| entry.at);
-            collector.leave(revision, at, "a folder has no revisions");
+            collector.leave(
+                revision,
+                at,
+                format!("{name} is no hub id (owner/name), and only those have revisions"),
+            );
             name.into()
         }
     };
@@ -363,7 +375,7 @@ pub(super) fn is_data_file(name: &str) -> bool {
 
 /// Whether a name is a path rather than an id of the hub.
 pub(super) fn is_path(name: &str) -> bool {
-    is_data_file(name) || name.starts_with(['.', '/', '~']) || name.ends_with('/') || name.contains('\\')
+    is_data_file(name) || hub_id::is_path(name)
 }
 
 fn has_placeholder(node: &Node) -> bool {

@@ -74,7 +74,7 @@ pub(super) fn import(source: &Source<'_>, entries: &[Entry]) -> Result<Imported,
             }
             _ if keys::known(&mut collector, KEYS, entry) => {}
             _ if keys::transformers(&mut collector, entry) => {}
-            _ => keys::unknown(&mut collector, "LLaMA-Factory", KEYS, entry),
+            _ => keys::unknown(&mut collector, "LLaMA-Factory", &[KEYS], entry),
         }
     }
     if stage == "pt" {

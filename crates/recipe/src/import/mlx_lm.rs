@@ -57,7 +57,7 @@ pub(super) fn import(source: &Source<'_>, entries: &[Entry]) -> Result<Imported,
             "mask_prompt" => mask(&mut collector, entry),
             name if COLUMNS.iter().any(|(theirs, _)| *theirs == name) => {}
             _ if keys::known(&mut collector, OTHERS, entry) => {}
-            _ => keys::unknown(&mut collector, "mlx-lm", OTHERS, entry),
+            _ => keys::unknown(&mut collector, "mlx-lm", &[OTHERS], entry),
         }
     }
     columns(&mut collector, &keys);
@@ -151,7 +151,7 @@ fn adapter(collector: &mut Collector<'_>, entry: &Entry) {
             ),
             "scale" => {}
             _ if keys::known(collector, ADAPTER, part) => {}
-            _ => keys::unknown(collector, "mlx-lm", ADAPTER, part),
+            _ => keys::unknown(collector, "mlx-lm", &[ADAPTER], part),
         }
     }
     for (name, default) in [("rank", "8"), ("scale", "20"), ("dropout", "0")] {

@@ -10,6 +10,7 @@ mod mlx_lm;
 mod peft_python;
 mod python;
 mod torchtune;
+mod trl;
 mod trl_yaml;
 
 use crate::fields::{self, Table};

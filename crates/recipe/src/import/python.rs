@@ -4,14 +4,19 @@
 //! is certain: a name that is bound once, in no branch, to a literal or to arithmetic of such.
 
 mod bindings;
+mod branches;
+mod builtins;
 mod call;
 mod eval;
+mod facts;
 mod fold;
 mod functions;
 mod initialize;
+mod names;
 mod nesting;
 pub(super) mod notebook;
 mod run;
+mod statements;
 pub(super) mod value;
 
 use std::rc::Rc;

@@ -32,7 +32,7 @@ pub(super) fn import(source: &Source<'_>, entries: &[Entry]) -> Result<Imported,
             "max_steps_per_epoch" => most_steps(&mut collector, &keys, entry),
             "dtype" => dtype(&mut collector, entry, kind),
             _ if keys::known(&mut collector, KEYS, entry) => {}
-            _ => keys::unknown(&mut collector, "torchtune", KEYS, entry),
+            _ => keys::unknown(&mut collector, "torchtune", &[KEYS], entry),
         }
     }
     defaults(&mut collector, &keys, kind);
@@ -114,7 +114,7 @@ fn adapter(collector: &mut Collector<'_>, entry: &Entry, kind: Kind) {
             "lora_attn_modules" | "apply_lora_to_mlp" | "apply_lora_to_output" => {}
             "quantize_base" if flag(&part.node) == Some(false) => {}
             _ if keys::known(collector, ADAPTER, part) => {}
-            _ => keys::unknown(collector, "torchtune", ADAPTER, part),
+            _ => keys::unknown(collector, "torchtune", &[ADAPTER], part),
         }
     }
     if kind == Kind::Full {

@@ -4,12 +4,12 @@ mod tables;
 
 use super::collect::Collector;
 use super::keys::{self, Keys, flag, names, refused, text};
-use super::{ImportFormat, Imported, node_of};
+use super::{ImportFormat, Imported, node_of, trl};
 use crate::RecipeError;
 use crate::fields::Table;
 use crate::source::{Entry, Source, Value};
 
-use tables::{KEYS, OTHER_COMMANDS};
+use tables::{OTHER_COMMANDS, TABLES};
 
 /// Reads the mapping of a file.
 pub(super) fn import(source: &Source<'_>, entries: &[Entry]) -> Result<Imported, RecipeError> {
@@ -41,14 +41,12 @@ pub(super) fn import(source: &Source<'_>, entries: &[Entry]) -> Result<Imported,
             "dataset_name" => dataset_name(&mut collector, &keys, entry),
             "datasets" => mixture(&mut collector, entry),
             "dataset_test_split" => test_split(&mut collector, &keys, entry),
-            "dataset_text_field" => text_field(&mut collector, entry),
-            "packing_strategy" if matches!(text(node), Some("bfd" | "ffd")) => {}
-            "truncation_mode" => truncation(&mut collector, entry),
-            "pad_to_multiple_of" if text(node) == Some("auto") => {}
+            "eval_packing" if flag(node) == Some(keys.is_true("packing")) => {}
             "test_split_size" => test_share(&mut collector, entry),
-            _ if keys::known(&mut collector, KEYS, entry) => {}
+            _ if trl::read(&mut collector, entry) => {}
+            _ if TABLES.iter().any(|known| keys::known(&mut collector, known, entry)) => {}
             _ if keys::transformers(&mut collector, entry) => {}
-            _ => keys::unknown(&mut collector, "TRL", KEYS, entry),
+            _ => keys::unknown(&mut collector, "TRL", TABLES, entry),
         }
     }
     uncut(&mut collector, entries);
@@ -59,19 +57,11 @@ pub(super) fn import(source: &Source<'_>, entries: &[Entry]) -> Result<Imported,
     collector.finish(ImportFormat::Trl)
 }
 
-/// Imports the targets. A list of one regex or of `all-linear` is that string.
+/// Imports the targets.
 fn targets(collector: &mut Collector<'_>, entry: &Entry) {
     let Entry { name, at, node } = entry;
-    let value = match names(node).as_slice() {
-        [one] if one == "all-linear" => node_of(node, Value::Text(one.clone())),
-        _ => node.clone(),
-    };
-    keys::take_as(
-        collector,
-        Table::Lora,
-        "target_modules",
-        &Entry { name: name.clone(), at: *at, node: value },
-    );
+    let entry = Entry { name: name.clone(), at: *at, node: trl::targets(node) };
+    keys::take_as(collector, Table::Lora, "target_modules", &entry);
 }
 
 /// Imports the folder of the rows. What is no path is a name on the hub, or a loader without its files.
@@ -127,17 +117,6 @@ fn mixture(collector: &mut Collector<'_>, entry: &Entry) {
     }
 }
 
-fn truncation(collector: &mut Collector<'_>, entry: &Entry) {
-    let Entry { name, at, node } = entry;
-    match text(node).and_then(keys::truncation_side) {
-        Some(side) => {
-            let side = node_of(node, Value::Text(side.into()));
-            collector.take_as(Table::Data, "truncation_side", name, *at, &side);
-        }
-        None => collector.leave(name, *at, "it is \"keep_start\" or \"keep_end\""),
-    }
-}
-
 fn test_share(collector: &mut Collector<'_>, entry: &Entry) {
     if !keys::take_share(collector, entry) {
         let reason = "it takes a share below 1; put a number of rows into a file, data.validation_file";
@@ -154,25 +133,12 @@ fn test_split(collector: &mut Collector<'_>, keys: &Keys<'_>, entry: &Entry) {
     }
 }
 
-fn text_field(collector: &mut Collector<'_>, entry: &Entry) {
-    let Entry { name, at, node } = entry;
-    match text(node) {
-        Some("text" | "") => {}
-        Some(column) => {
-            let columns = keys::table_of(node, *at, &[("text", Value::Text(column.to_owned()))]);
-            collector.take(Table::Data, "columns", *at, &columns);
-        }
-        None => collector.leave(name, *at, "it takes a column's name"),
-    }
-}
-
 /// Lists a `max_length` that is null, which is no default: TRL then cuts no row.
 fn uncut(collector: &mut Collector<'_>, entries: &[Entry]) {
     for entry in entries.iter().filter(|entry| matches!(entry.name.as_str(), "max_length" | "max_seq_length"))
     {
         if entry.node.value == Value::Null && collector.taken(Table::Data, "max_length").is_none() {
-            let reason = "null cuts no row, and a recipe always has a length: 1024 is taken; write that of the longest row";
-            collector.leave(&entry.name, entry.at, reason);
+            collector.leave(&entry.name, entry.at, trl::UNCUT);
         }
     }
 }
@@ -180,13 +146,9 @@ fn uncut(collector: &mut Collector<'_>, entries: &[Entry]) {
 /// Sets TRL's own defaults.
 fn defaults(collector: &mut Collector<'_>, is_full: bool) {
     if !is_full {
-        collector.imply(Table::Lora, "r", 16);
-        collector.imply(Table::Lora, "lora_alpha", 32);
-        collector.imply(Table::Lora, "lora_dropout", 0.05);
+        trl::imply_adapter(collector);
     }
-    collector.imply(Table::Training, "learning_rate", 2e-5);
-    collector.imply(Table::Training, "logging_steps", 10);
-    collector.imply(Table::Training, "gradient_checkpointing", true);
+    trl::imply_arguments(collector);
     collector.imply(Table::Data, "max_length", 1024);
     // Of a conversation TRL learns everything unless told otherwise; of a prompt and its completion, the second.
     collector.imply(Table::Data, "assistant_only_loss", false);

@@ -22,7 +22,7 @@ pub struct Arguments {
     #[command(flatten)]
     recipe: RecipeArguments,
     /// How many rows.
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, default_value_t = 3, allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..))]
     rows: u32,
     /// Colours: auto takes them where the output is a terminal and NO_COLOR is not set.
     #[arg(long, value_enum, default_value_t = Color::Auto)]

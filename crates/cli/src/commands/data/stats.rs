@@ -22,7 +22,7 @@ pub struct Arguments {
     #[command(flatten)]
     recipe: RecipeArguments,
     /// How fast the device trains, for the time that the run will take; without it, as fast as the last run in output_dir was.
-    #[arg(long, value_parser = speed)]
+    #[arg(long, value_parser = speed, allow_negative_numbers = true)]
     tokens_per_second: Option<f64>,
 }
 

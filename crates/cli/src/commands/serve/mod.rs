@@ -36,7 +36,7 @@ const CONNECTION: Duration = Duration::from_secs(600);
 #[derive(clap::Args)]
 pub struct Arguments {
     /// The port; 0 takes a free one.
-    #[arg(long, default_value_t = 8080)]
+    #[arg(long, default_value_t = 8080, allow_negative_numbers = true)]
     port: u16,
     /// The address to listen on. The page needs https anywhere but on this machine.
     #[arg(long, default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]

@@ -3,7 +3,9 @@
 use std::rc::Rc;
 
 use super::super::collect::Collector;
+use super::super::keys::{self, Fate};
 use super::super::python::value::{Argument, Call, Val, What};
+use super::super::trl;
 use super::settings::{Setting, agreed};
 use super::{Found, candidates};
 use crate::fields::Table;
@@ -31,19 +33,6 @@ const UNSLOTH_OTHERS: &[(&str, Value, &str)] = &[
     ("offload_layers", Value::Null, "it is about how Unsloth runs"),
     ("checkpoint_skip_layers", Value::Int(0), "gradient_checkpointing is for all layers"),
     ("ensure_weight_tying", Value::Null, "adapters of tied embeddings are not there yet"),
-];
-
-/// Names of TRL's `ModelConfig` for the adapter.
-const MODEL_CONFIG: &[(&str, &str)] = &[
-    ("lora_r", "r"),
-    ("lora_alpha", "lora_alpha"),
-    ("lora_dropout", "lora_dropout"),
-    ("lora_target_modules", "target_modules"),
-    ("lora_modules_to_save", "modules_to_save"),
-    ("lora_task_type", "task_type"),
-    ("use_rslora", "use_rslora"),
-    ("use_dora", "use_dora"),
-    ("lora_target_parameters", "target_parameters"),
 ];
 
 /// The call that makes the adapter.
@@ -269,15 +258,33 @@ fn model_config(collector: &mut Collector<'_>, found: &Found<'_>, call: &Rc<Call
             "what it returns is not certain, and nothing is executed; write the adapter under [lora]";
         return collector.leave("get_peft_config", call.at, reason);
     }
-    for setting in config.iter().flat_map(|config| agreed(std::slice::from_ref(config), &[], None)) {
-        if let Some((_, ours)) = MODEL_CONFIG.iter().find(|(theirs, _)| *theirs == &*setting.name) {
-            setting.take(collector, found.text, Table::Lora, ours);
-        }
+    let settings = config.map(|config| agreed(std::slice::from_ref(&config), &[], None));
+    for setting in settings.iter().flatten() {
+        model_setting(collector, found.text, setting);
+    }
+    let is_on = |setting: &Setting| &*setting.name == "use_peft" && !setting.is(&[Value::Bool(false)]);
+    if settings.is_some_and(|settings| !settings.iter().any(is_on)) {
+        let message = "without use_peft=True, TRL trains every weight: for that, write finetuning_type = \"full\" under [training]";
+        collector.note("use_peft", call.at, message);
     }
     collector.imply(Table::Lora, "task_type", "CAUSAL_LM");
-    collector.imply(Table::Lora, "r", 16);
-    collector.imply(Table::Lora, "lora_alpha", 32);
-    collector.imply(Table::Lora, "lora_dropout", 0.05);
+    trl::imply_adapter(collector);
     let message = "the adapter is given on the script's command line (--use_peft, --lora_r, ...): TRL's defaults are written";
     collector.note("get_peft_config", call.at, message);
+}
+
+/// Reads an argument of `ModelConfig`. Those that name the model are read with the model.
+fn model_setting(collector: &mut Collector<'_>, text: &str, setting: &Setting) {
+    match (&*setting.name, keys::fate_of(trl::MODEL_CONFIG, &setting.name)) {
+        ("lora_target_modules", _) => match setting.node(text) {
+            Ok(node) => collector.take(Table::Lora, "target_modules", setting.at, &trl::targets(&node)),
+            Err(_) => setting.take(collector, text, Table::Lora, "target_modules"),
+        },
+        ("lora_task_type", _) => setting.take(collector, text, Table::Lora, "task_type"),
+        (_, Some(Fate::Take(table, ours))) => setting.take(collector, text, table, ours),
+        (_, Some(Fate::List(reason, unless))) => setting.list(collector, reason, unless),
+        (_, Some(Fate::Read)) => {}
+        ("**", None) => setting.take(collector, text, Table::Lora, "**"),
+        (name, None) => collector.leave_unknown(name, setting.at),
+    }
 }

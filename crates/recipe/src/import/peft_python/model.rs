@@ -7,6 +7,7 @@ use super::super::python::value::{Call, Kind, Val, What};
 use super::Found;
 use super::adapter;
 use super::settings::{Setting, agreed, settings};
+use crate::HubId;
 use crate::fields::Table;
 use crate::source::{Node, Value};
 
@@ -160,13 +161,13 @@ fn named(collector: &mut Collector<'_>, found: &Found<'_>, setting: &Setting) {
 
 /// Takes a model's name, with its revision if it is a hub's.
 fn model_name(collector: &mut Collector<'_>, found: &Found<'_>, setting: &Setting, revision: Option<&str>) {
-    match (setting.text(), revision) {
-        (Some(name), Some(revision)) if revision != "main" && name.split('/').count() == 2 => {
-            let node =
-                Node { span: setting.item.span.clone(), value: Value::Text(format!("{name}@{revision}")) };
+    let id = setting.text().and_then(HubId::parse);
+    match revision.filter(|revision| *revision != "main").and_then(|revision| id?.at(revision)) {
+        Some(whole) => {
+            let node = Node { span: setting.item.span.clone(), value: Value::Text(whole) };
             collector.take(Table::Model, "model_name_or_path", setting.at, &node);
         }
-        _ => setting.take(collector, found.text, Table::Model, "model_name_or_path"),
+        None => setting.take(collector, found.text, Table::Model, "model_name_or_path"),
     }
 }
 

@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use super::super::collect::Collector;
+use super::super::keys;
 use super::super::python::shortened;
 use super::super::python::value::{Call, Item, Kind, Val, What};
 use crate::fields::Table;
@@ -116,8 +117,11 @@ impl Setting {
 
     /// Whether the value is certainly one of these.
     pub(super) fn is(&self, values: &[Value]) -> bool {
-        let own = self.doubt.is_none().then(|| node(&self.item.val, &self.item.span)).flatten();
-        own.is_some_and(|own| values.contains(&own.value))
+        self.certain_node().is_some_and(|own| values.contains(&own.value))
+    }
+
+    fn certain_node(&self) -> Option<Node> {
+        self.doubt.is_none().then(|| node(&self.item.val, &self.item.span)).flatten()
     }
 
     /// Imports the setting, or lists it as left out.
@@ -155,6 +159,13 @@ impl Setting {
     /// Lists the setting as left out, unless its value is certainly one of those that mean nothing.
     pub(super) fn leave(&self, collector: &mut Collector<'_>, harmless: &[Value], reason: &str) {
         if !self.is(harmless) {
+            collector.leave(&self.name, self.at, reason);
+        }
+    }
+
+    /// Lists the setting as left out, unless its value certainly asks for nothing: `None`, or one of these (as JSON).
+    pub(super) fn list(&self, collector: &mut Collector<'_>, reason: &str, unless: &[&str]) {
+        if !self.certain_node().is_some_and(|own| keys::asks_nothing(&own, unless)) {
             collector.leave(&self.name, self.at, reason);
         }
     }

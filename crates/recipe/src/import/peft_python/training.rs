@@ -3,72 +3,19 @@
 use std::rc::Rc;
 
 use super::super::collect::Collector;
-use super::super::keys;
-use super::super::node_of;
-use super::super::python::value::What;
+use super::super::keys::{self, Fate, Known};
+use super::super::python::value::{Val, What};
+use super::super::trl;
 use super::names::{SETTERS, SFT};
 use super::settings::{Setting, agreed};
 use super::{Found, Tool, candidates};
 use crate::fields::{self, Table};
 use crate::source::{Entry, Node, Value};
 
-/// Where a setting of TRL goes.
-enum Place {
-    /// A setting of `[data]` of this name.
-    Data(&'static str),
-    /// Nowhere, unless it has one of these values: the reason.
-    Nowhere(&'static [Harmless], &'static str),
-}
-
-/// Values that mean nothing.
-#[derive(Clone, Copy)]
-enum Harmless {
-    Null,
-    False,
-    Word(&'static str),
-}
-
-use Harmless::{False, Null, Word};
-
-const READING: &str = "it is about how the rows are read, not about which";
-
-/// TRL's settings that Transformers does not have, of this and of older versions.
-const TRL: &[(&str, Place)] = &[
-    ("max_length", Place::Data("max_length")),
-    ("max_seq_length", Place::Data("max_length")),
-    ("packing", Place::Data("packing")),
-    ("assistant_only_loss", Place::Data("assistant_only_loss")),
-    ("completion_only_loss", Place::Data("completion_only_loss")),
-    ("pad_to_multiple_of", Place::Data("pad_to_multiple_of")),
-    ("dataset_num_proc", Place::Nowhere(&[Null], READING)),
-    ("dataset_batch_size", Place::Nowhere(&[Null], READING)),
-    ("dataset_kwargs", Place::Nowhere(&[Null], "the rows are prepared here as TRL does without it")),
-    ("num_of_sequences", Place::Nowhere(&[Null], READING)),
-    ("chars_per_token", Place::Nowhere(&[Null], READING)),
-    ("infinite", Place::Nowhere(&[Null, False], "a run has as many epochs as it says")),
-    ("shuffle_dataset", Place::Nowhere(&[False], "each epoch takes the rows in a new order in any case")),
-    (
-        "packing_strategy",
-        Place::Nowhere(&[Word("bfd"), Word("ffd")], "whole rows share a sequence here, as with \"bfd\""),
-    ),
-    ("padding_free", Place::Nowhere(&[Null, False], "packing = true does without padding")),
-    ("eval_packing", Place::Nowhere(&[Null], "validation rows are packed as the rows of training are")),
-    (
-        "loss_type",
-        Place::Nowhere(&[Word("nll"), Word("chunked_nll")], "the loss is the negative log-likelihood"),
-    ),
-    (
-        "activation_offloading",
-        Place::Nowhere(&[Null, False], "gradient_checkpointing = true saves memory here"),
-    ),
-    ("chat_template_path", Place::Nowhere(&[Null], "the model's own chat template is used")),
-    ("eos_token", Place::Nowhere(&[Null], "the model's own end token is used")),
-    ("pad_token", Place::Nowhere(&[Null], "padding is masked, whichever token it is")),
-    ("router_aux_loss_coef", Place::Nowhere(&[Null], "there is no loss of a router here")),
-    ("trust_remote_code", Place::Nowhere(&[Null, False], "no code of a model's folder is run")),
-    ("use_liger", Place::Nowhere(&[Null, False], "the kernels here are our own")),
-    ("embedding_learning_rate", Place::Nowhere(&[Null], "there is one learning rate")),
-    ("q_galore_config", Place::Nowhere(&[Null], "GaLore is not there")),
+/// Arguments of Unsloth's configuration that TRL's does not have.
+const UNSLOTH: Known = &[
+    ("embedding_learning_rate", Fate::List("there is one learning rate", &[])),
+    ("q_galore_config", Fate::List("GaLore is not there", &[])),
 ];
 
 /// Arguments of the trainers that are read elsewhere.
@@ -102,15 +49,6 @@ const OBJECTS: &[(&str, &str)] = &[
 pub(super) const TRAINER: &[&str] =
     &["model", "args", "data_collator", "train_dataset", "eval_dataset", "processing_class"];
 
-fn harmless(values: &[Harmless]) -> Vec<Value> {
-    let value = |value: &Harmless| match value {
-        Null => Value::Null,
-        False => Value::Bool(false),
-        Word(word) => Value::Text((*word).into()),
-    };
-    values.iter().map(value).collect()
-}
-
 /// Reads the settings of the trainer itself and of its `args`.
 pub(super) fn import(collector: &mut Collector<'_>, found: &Found<'_>) {
     let text = found.text;
@@ -128,9 +66,10 @@ pub(super) fn import(collector: &mut Collector<'_>, found: &Found<'_>) {
         all.iter().find(|setting| &*setting.name == "packing").map(|setting| setting.item.val.clone());
     for setting in &all {
         // An evaluation that is packed like the training is nothing to say.
-        if &*setting.name == "eval_packing"
-            && packs.as_ref().is_some_and(|packs| packs.same(&setting.item.val))
-        {
+        let is_as_packed = |packs: Option<&Val>| {
+            packs.map_or(setting.is(&[Value::Bool(false)]), |packs| packs.same(&setting.item.val))
+        };
+        if &*setting.name == "eval_packing" && is_as_packed(packs.as_ref()) {
             continue;
         }
         let is_sft = found.tool != Tool::Transformers;
@@ -175,47 +114,24 @@ fn trainer_argument(collector: &mut Collector<'_>, found: &Found<'_>, setting: &
 /// Reads one of TRL's settings. Returns false if it is none.
 fn trl_setting(collector: &mut Collector<'_>, text: &str, setting: &Setting) -> bool {
     let name = &*setting.name;
-    match name {
-        "dataset_text_field" => text_field(collector, text, setting),
-        "truncation_mode" => truncation(collector, text, setting),
+    let fate = keys::fate_of(trl::SFT, name).or_else(|| keys::fate_of(UNSLOTH, name));
+    let Some(fate) = fate else {
         // The model's section reads it.
-        "model_init_kwargs" => {}
-        "pad_to_multiple_of" if setting.is(&[Value::Text("auto".into())]) => {}
-        "max_length" | "max_seq_length" if setting.is(&[Value::Null]) => {
-            let reason = "None cuts no row in TRL; rows are cut at [data] max_length here, 1024 tokens unless it is given: write the length of the longest row";
-            collector.leave(name, setting.at, reason);
-        }
-        _ => match TRL.iter().find(|(known, _)| *known == name) {
-            Some((_, Place::Data(ours))) => setting.take(collector, text, Table::Data, ours),
-            Some((_, Place::Nowhere(values, reason))) => setting.leave(collector, &harmless(values), reason),
-            None => return false,
-        },
+        return name == "model_init_kwargs";
+    };
+    let node = setting.node(text);
+    if let Ok(node) = &node
+        && trl::read(collector, &Entry { name: name.to_owned(), at: setting.at, node: node.clone() })
+    {
+        return true;
+    }
+    match (fate, node) {
+        (Fate::Take(table, ours), _) => setting.take(collector, text, table, ours),
+        (Fate::List(reason, unless), _) => setting.list(collector, reason, unless),
+        (Fate::Read, Ok(_)) => {}
+        (Fate::Read, Err(reason)) => collector.leave(name, setting.at, reason),
     }
     true
-}
-
-/// Reads the name of the column of texts: `[data] columns` has it.
-fn text_field(collector: &mut Collector<'_>, text: &str, setting: &Setting) {
-    match setting.node(text) {
-        Ok(Node { value: Value::Null, .. }) => {}
-        Ok(Node { value: Value::Text(name), .. }) if name == "text" || name.is_empty() => {}
-        Ok(node) => {
-            let column = node.clone();
-            let entry = Entry { name: "text".into(), at: setting.at, node: column };
-            collector.take(Table::Data, "columns", setting.at, &node_of(&node, Value::Table(vec![entry])));
-        }
-        Err(reason) => collector.leave(&setting.name, setting.at, reason),
-    }
-}
-
-fn truncation(collector: &mut Collector<'_>, text: &str, setting: &Setting) {
-    let Some(side) = setting.text().and_then(keys::truncation_side) else {
-        let reason =
-            setting.node(text).err().unwrap_or_else(|| "it is \"keep_start\" or \"keep_end\"".into());
-        return collector.leave(&setting.name, setting.at, reason);
-    };
-    let node = Node { span: setting.item.span.clone(), value: Value::Text(side.into()) };
-    collector.take(Table::Data, "truncation_side", setting.at, &node);
 }
 
 /// Reads the collator: some say what is learnt.
@@ -258,17 +174,8 @@ fn callbacks(collector: &mut Collector<'_>, found: &Found<'_>, setting: &Setting
 /// Reads one of Transformers' settings, of this and of older versions.
 fn training_setting(collector: &mut Collector<'_>, text: &str, setting: &Setting) {
     let name = &*setting.name;
-    let word = |word: &str| Node { span: setting.item.span.clone(), value: Value::Text(word.into()) };
-    let is_true = setting.is(&[Value::Bool(true)]);
-    match name {
-        "group_by_length" if is_true => {
-            collector.take(Table::Training, "train_sampling_strategy", setting.at, &word("group_by_length"));
-        }
-        "adafactor" if is_true => collector.take(Table::Training, "optim", setting.at, &word("adafactor")),
-        "optim" => match setting.node(text) {
-            Ok(node) if keys::other_optimizer(collector, "optim", setting.at, &node) => {}
-            _ => setting.take(collector, text, Table::Training, "optim"),
-        },
+    match setting.node(text) {
+        Ok(node) if keys::reworded(collector, name, setting.at, &node) => {}
         _ if fields::find(Table::Training, name).is_none()
             && setting.is(&[Value::Null, Value::Bool(false)]) =>
         {
@@ -304,46 +211,40 @@ fn defaults(collector: &mut Collector<'_>, found: &Found<'_>) {
     let given = |name: &str| found.arguments.iter().any(|call| call.argument(name, None).is_some());
     let at = found.arguments.first().or(found.trainer.as_ref()).map_or(0, |call| call.at);
     match found.tool {
-        // What Unsloth writes into TRL's configurations (`unsloth/models/rl.py`).
         Tool::Unsloth => {
-            for (name, value) in [
-                ("learning_rate", 5e-5),
-                ("weight_decay", 0.001),
-                ("warmup_steps", 0.1),
-                ("logging_steps", 1.0),
-            ] {
-                let is_given =
-                    name == "warmup_steps" && collector.taken(Table::Training, "warmup_ratio").is_some();
-                if !is_given {
-                    collector.imply(Table::Training, name, value);
-                }
-            }
-            for (name, value) in [
-                ("per_device_train_batch_size", 4),
-                ("per_device_eval_batch_size", 4),
-                ("gradient_accumulation_steps", 2),
-                ("seed", 3407),
-            ] {
-                collector.imply(Table::Training, name, value);
-            }
+            unsloth_defaults(collector);
             if !given("optim") {
-                collector.note(
-                    "optim",
-                    at,
-                    format!("Unsloth trains with adamw_8bit unless it is told otherwise: {}", keys::ROUNDED),
-                );
+                let message =
+                    format!("Unsloth trains with adamw_8bit unless it is told otherwise: {}", keys::ROUNDED);
+                collector.note("optim", at, message);
             }
         }
         _ => {
-            collector.imply(Table::Training, "learning_rate", 2e-5);
-            collector.imply(Table::Training, "logging_steps", 10);
-            collector.imply(Table::Training, "gradient_checkpointing", true);
+            trl::imply_arguments(collector);
             if !given("bf16") && !given("fp16") {
                 let message = "TRL trains in bfloat16 where neither bf16 nor fp16 is given; float32 is written, which every device has: \
                                add bf16 = true or fp16 = true under [training]";
                 collector.note("bf16", at, message);
             }
         }
+    }
+}
+
+/// Sets what Unsloth writes into TRL's configurations (`unsloth/models/rl.py`).
+fn unsloth_defaults(collector: &mut Collector<'_>) {
+    collector.imply(Table::Training, "learning_rate", 5e-5);
+    collector.imply(Table::Training, "weight_decay", 0.001);
+    if collector.taken(Table::Training, "warmup_ratio").is_none() {
+        collector.imply(Table::Training, "warmup_steps", 0.1);
+    }
+    collector.imply(Table::Training, "logging_steps", 1.0);
+    for (name, value) in [
+        ("per_device_train_batch_size", 4),
+        ("per_device_eval_batch_size", 4),
+        ("gradient_accumulation_steps", 2),
+        ("seed", 3407),
+    ] {
+        collector.imply(Table::Training, name, value);
     }
 }
 

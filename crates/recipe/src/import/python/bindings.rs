@@ -1,29 +1,9 @@
-//! Where the names of a script are bound, found without running anything: how often each name of a scope is, and which names hold a list or
-//! dictionary that is changed in place.
+//! Where the names of a scope are bound, and how often, found without running anything.
 
 use std::collections::{HashMap, HashSet};
 
 use ruff_python_ast::visitor::{Visitor, walk_except_handler, walk_expr, walk_pattern, walk_stmt};
-use ruff_python_ast::{ExceptHandler, Expr, ExprContext, Parameters, Pattern, Stmt};
-
-/// Methods that change a list or dictionary in place.
-pub(super) const CHANGING: &[&str] = &[
-    "append",
-    "extend",
-    "insert",
-    "remove",
-    "pop",
-    "clear",
-    "sort",
-    "reverse",
-    "update",
-    "setdefault",
-    "popitem",
-    "add",
-    "discard",
-    "__setitem__",
-    "__delitem__",
-];
+use ruff_python_ast::{ExceptHandler, Expr, Parameters, Pattern, Stmt};
 
 /// The names of a scope.
 #[derive(Debug, Default)]
@@ -210,86 +190,5 @@ pub(super) fn is_main(test: &Expr) -> bool {
     match &*compare.comparators {
         [right] => is_name(&compare.left) && is_text(right) || is_text(&compare.left) && is_name(right),
         _ => false,
-    }
-}
-
-/// What holds for the whole script.
-#[derive(Debug, Default)]
-pub(super) struct Facts<'a> {
-    /// Names that a function declares global or nonlocal: it may bind them at any time.
-    pub(super) shared: HashSet<&'a str>,
-    /// Names and attributes of lists and dictionaries that are changed in place.
-    pub(super) changed: HashSet<&'a str>,
-    /// How often names and attributes are read.
-    pub(super) reads: HashMap<&'a str, usize>,
-}
-
-impl<'a> Facts<'a> {
-    pub(super) fn of(body: &'a [Stmt]) -> Self {
-        let mut facts = Self::default();
-        facts.visit_body(body);
-        facts
-    }
-
-    fn change(&mut self, mut target: &'a Expr) {
-        loop {
-            target = match target {
-                Expr::Subscript(subscript) => &subscript.value,
-                Expr::Attribute(attribute) => {
-                    self.changed.insert(attribute.attr.as_str());
-                    &attribute.value
-                }
-                Expr::Name(name) => {
-                    self.changed.insert(name.id.as_str());
-                    return;
-                }
-                _ => return,
-            };
-        }
-    }
-
-    fn assigned(&mut self, target: &'a Expr) {
-        match target {
-            Expr::Subscript(_) => self.change(target),
-            Expr::Tuple(tuple) => tuple.elts.iter().for_each(|target| self.assigned(target)),
-            Expr::List(list) => list.elts.iter().for_each(|target| self.assigned(target)),
-            _ => {}
-        }
-    }
-}
-
-impl<'a> Visitor<'a> for Facts<'a> {
-    fn visit_stmt(&mut self, stmt: &'a Stmt) {
-        match stmt {
-            Stmt::Global(global) => self.shared.extend(global.names.iter().map(|name| name.as_str())),
-            Stmt::Nonlocal(nonlocal) => self.shared.extend(nonlocal.names.iter().map(|name| name.as_str())),
-            Stmt::Assign(assign) => assign.targets.iter().for_each(|target| self.assigned(target)),
-            Stmt::AnnAssign(assign) => self.assigned(&assign.target),
-            Stmt::AugAssign(assign) => self.change(&assign.target),
-            Stmt::Delete(delete) => delete.targets.iter().for_each(|target| self.assigned(target)),
-            Stmt::For(each) => self.assigned(&each.target),
-            _ => {}
-        }
-        walk_stmt(self, stmt);
-    }
-
-    fn visit_expr(&mut self, expr: &'a Expr) {
-        match expr {
-            Expr::Name(name) if name.ctx == ExprContext::Load => {
-                *self.reads.entry(name.id.as_str()).or_default() += 1;
-            }
-            Expr::Attribute(attribute) if attribute.ctx == ExprContext::Load => {
-                *self.reads.entry(attribute.attr.as_str()).or_default() += 1;
-            }
-            Expr::Call(call) => {
-                if let Expr::Attribute(method) = &*call.func
-                    && CHANGING.contains(&method.attr.as_str())
-                {
-                    self.change(&method.value);
-                }
-            }
-            _ => {}
-        }
-        walk_expr(self, expr);
     }
 }

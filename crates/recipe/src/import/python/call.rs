@@ -5,9 +5,8 @@ use std::rc::Rc;
 use ruff_python_ast::{Expr, ExprCall};
 use ruff_text_size::Ranged;
 
-use super::bindings::CHANGING;
-
-use super::fold;
+use super::builtins;
+use super::facts::CHANGING;
 use super::run::{Run, span, with_origin};
 use super::value::{Argument, Call, Fields, Item, Kind, MAX_SIZE, Val, What};
 
@@ -149,7 +148,7 @@ impl<'a> Run<'a> {
         let is_positional = arguments.iter().all(|argument| argument.name.is_none());
         match (&**name, arguments.as_slice()) {
             ("int" | "float" | "str" | "bool" | "len" | "abs" | "list" | "tuple", [one]) if is_positional => {
-                return with_origin(fold::function(name, &one.item.val.what), &[&one.item.val]);
+                return with_origin(builtins::function(name, &one.item.val.what), &[&one.item.val]);
             }
             ("list", []) => return Val::list(Vec::new(), false),
             ("dict", _) => return dict(&arguments),
@@ -157,7 +156,7 @@ impl<'a> Run<'a> {
                 let parts: Vec<What> =
                     arguments.iter().map(|argument| argument.item.val.what.clone()).collect();
                 let from: Vec<&Val> = arguments.iter().map(|argument| &argument.item.val).collect();
-                return with_origin(fold::joined_path(&parts), &from);
+                return with_origin(builtins::joined_path(&parts), &from);
             }
             ("setattr", [object, attribute, value]) if is_positional => {
                 let attribute = match &attribute.item.val.what {
@@ -251,7 +250,7 @@ impl<'a> Run<'a> {
                 },
                 _ => Val::UNKNOWN,
             },
-            (None, what) if is_positional => with_origin(fold::method(what, &name, &values()), &[&base]),
+            (None, what) if is_positional => with_origin(builtins::method(what, &name, &values()), &[&base]),
             _ => Val::UNKNOWN,
         }
     }
@@ -406,7 +405,7 @@ fn add_argument(parser: &Fields, arguments: &[Argument]) {
         // argparse converts a default that is a text.
         (Some(Val { what: What::Text(text), .. }), _) => match kind.as_deref() {
             None | Some("str") => What::Text(text.clone()),
-            Some(kind) => fold::function(kind, &What::Text(text.clone())).unwrap_or(What::Unknown),
+            Some(kind) => builtins::function(kind, &What::Text(text.clone())).unwrap_or(What::Unknown),
         },
         (Some(default), _) => default.clone().settled().what,
         (None, "store_true") => What::Bool(false),

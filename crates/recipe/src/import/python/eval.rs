@@ -6,8 +6,10 @@ use ruff_python_ast::{
 };
 use ruff_text_size::Ranged;
 
+use super::branches::merged;
+use super::builtins;
 use super::fold;
-use super::run::{Run, merged, span, with_origin};
+use super::run::{Run, span, with_origin};
 use super::value::{Item, Kind, Val, What};
 
 impl<'a> Run<'a> {
@@ -245,7 +247,7 @@ impl<'a> Run<'a> {
                         let is_plain = inner.format_spec.is_none()
                             && inner.debug_text.is_none()
                             && matches!(inner.conversion, ConversionFlag::None | ConversionFlag::Str);
-                        if is_plain { fold::shown(&val.what) } else { None }
+                        if is_plain { builtins::shown(&val.what) } else { None }
                     }
                 };
                 match (shown, &mut parts) {

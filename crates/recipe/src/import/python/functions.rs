@@ -7,7 +7,8 @@ use ruff_python_ast::{Expr, Parameters, Stmt, StmtClassDef, StmtFunctionDef};
 use ruff_text_size::Ranged;
 
 use super::bindings::Bindings;
-use super::run::{Class, Function, Run, Scope, ScopeKind, merged, span};
+use super::branches::merged;
+use super::run::{Class, Function, Run, Scope, ScopeKind, span};
 use super::value::{Argument, Fields, Item, Kind, Val, What};
 
 /// Calls within calls of the script's functions.
