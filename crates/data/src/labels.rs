@@ -3,7 +3,7 @@
 mod found;
 mod names;
 
-use lorelei_recipe::TruncationSide;
+use lorelei_recipe::{Message, TruncationSide, message};
 use serde_json::Value;
 
 use crate::{
@@ -125,10 +125,13 @@ impl Labels {
     }
 
     /// Lists the names of the classes for people, or says how many there are if they are more than a few dozen.
-    pub fn listed(&self) -> String {
+    pub fn listed(&self) -> Message {
         match self.classes() {
-            Some(names) => names.listed().unwrap_or_else(|| format!("{} classes", names.len())),
-            None => "numbers".to_owned(),
+            Some(names) => {
+                let counted = || message!("{count} classes", count = names.len());
+                names.listed().map_or_else(counted, Message::from)
+            }
+            None => message!("numbers"),
         }
     }
 
@@ -152,9 +155,9 @@ impl Labels {
     ///
     /// If the text has another form.
     pub fn from_json(text: &str) -> Result<Self, DataError> {
-        let wrong = |problem: String| bad(problem, "train the adapter again, or remove the file");
-        let json: Value =
-            serde_json::from_str(text).map_err(|error| wrong(format!("it is no JSON: {error}")))?;
+        let wrong = |problem: Message| bad(problem, message!("train the adapter again, or remove the file"));
+        let json: Value = serde_json::from_str(text)
+            .map_err(|error| wrong(message!("it is no JSON: {reason}", reason = error.to_string())))?;
         let name = |number: usize| json["id2label"][number.to_string()].as_str().map(str::to_owned);
         let names: Vec<String> = (0..).map_while(name).collect();
         match json["problem_type"].as_str() {
@@ -163,9 +166,9 @@ impl Labels {
                 "single_label_classification" => Ok(Self::Classes(names.into())),
                 "multi_label_classification" => Ok(Self::Several(names.into())),
                 TOKENS => Ok(Self::Tags(names.into())),
-                other => Err(wrong(format!("problem_type {other:?} is none that is known"))),
+                other => Err(wrong(message!("problem_type {value} is none that is known", value = ?other))),
             },
-            _ => Err(wrong("it lacks problem_type or id2label".to_owned())),
+            _ => Err(wrong(message!("it lacks problem_type or id2label"))),
         }
     }
 
@@ -250,7 +253,8 @@ impl Labels {
                 let labels = labels.iter().map(|label| match label {
                     &IGNORE_INDEX => Ok(IGNORE_INDEX),
                     label => names.class_of(*label).map(i64::from).ok_or_else(|| {
-                        bad(format!("label {label} is none of the training rows': {}", self.listed()), "")
+                        let (label, classes) = (label.to_string(), self.listed());
+                        bad(message!("label {label} is none of the training rows': {classes}", label, classes), "")
                     }),
                 });
                 let labels = labels.collect::<Result<Vec<_>, _>>()?;
@@ -265,8 +269,8 @@ impl Labels {
                     false => Ok(Fitted { num_targets, example, was_cut }),
                 }
             }
-            (Labels::Tags(_), _) => Err(bad("the row has no words with tags".to_owned(), WORDS)),
-            _ => Err(bad("the row has no label".to_owned(), TEXTS)),
+            (Labels::Tags(_), _) => Err(bad(message!("the row has no words with tags"), WORDS)),
+            _ => Err(bad(message!("the row has no label"), TEXTS)),
         }
     }
 
@@ -313,7 +317,10 @@ impl Labels {
             (Labels::Classes(_) | Labels::Tags(_), _) => Ok(Target::Class(self.class(label)?)),
             (Labels::Number, _) => match label.as_f64() {
                 Some(number) if number.is_finite() => Ok(Target::Number(number as f32)),
-                _ => Err(bad(format!("label {label} is no number, as others are"), "correct it")),
+                _ => {
+                    let problem = message!("label {label} is no number, as others are", label = label.to_string());
+                    Err(bad(problem, message!("correct it")))
+                }
             },
             (Labels::Several(names), Value::Array(several)) => {
                 let mut values = vec![0.0; names.len()];
@@ -326,24 +333,28 @@ impl Labels {
             }
             (Labels::MultiHot(names), Value::Array(entries)) => {
                 if entries.len() != names.len() {
-                    let problem = format!(
-                        "label lists {} numbers, and there are {} classes: other rows list a 0 or a 1 for each",
-                        entries.len(),
-                        names.len()
+                    let problem = message!(
+                        "label lists {count} numbers, and there are {classes} classes: other rows list a 0 or a 1 for each",
+                        count = entries.len(),
+                        classes = names.len()
                     );
                     return Err(bad(
                         problem,
-                        "correct it, or list the names of each text's classes in every row",
+                        message!("correct it, or list the names of each text's classes in every row"),
                     ));
                 }
                 let value = |(at, entry): (usize, &Value)| match binary(entry) {
                     Some(is_class) => Ok(f32::from(u8::from(is_class))),
-                    None => Err(bad(format!("label[{at}] is {entry}, expected 0 or 1"), "")),
+                    None => {
+                        let (name, value) = (format!("label[{at}]"), entry.to_string());
+                        Err(bad(message!("{name} is {value}, expected 0 or 1", name, value), ""))
+                    }
                 };
                 entries.iter().enumerate().map(value).collect::<Result<_, _>>().map(Target::Classes)
             }
             (Labels::Several(_) | Labels::MultiHot(_), _) => {
-                Err(bad(format!("label {label} is no list, as others are"), "write it as a list of one"))
+                let problem = message!("label {label} is no list, as others are", label = label.to_string());
+                Err(bad(problem, message!("write it as a list of one")))
             }
         }
     }
@@ -354,16 +365,25 @@ impl Labels {
     ///
     /// If it is none of the classes: of kind [`DataErrorKind::NoLabel`] if it stands for no label.
     fn class(&self, label: &Value) -> Result<u32, DataError> {
-        let Some(names) = self.classes() else { return Err(bad("the labels are numbers", "")) };
+        let Some(names) = self.classes() else { return Err(bad(message!("the labels are numbers"), "")) };
         names.class(label).ok_or_else(|| match name(label) {
             _ if self.is_no_label(label) => {
-                DataError::new(DataErrorKind::NoLabel, format!("label {label} stands for no label"), "")
+                let problem = message!("label {label} stands for no label", label = label.to_string());
+                DataError::new(DataErrorKind::NoLabel, problem, "")
             }
             Some(name) => bad(
-                format!("label {name:?} is none of the training rows': {}", self.listed()),
-                "correct it, or have training rows with it too",
+                message!(
+                    "label {label} is none of the training rows': {classes}",
+                    label = ?name,
+                    classes = self.listed()
+                ),
+                message!("correct it, or have training rows with it too"),
             ),
-            None => bad(format!("a label is {}, expected a name or a number", kind(label)), "correct it"),
+            None => {
+                let problem =
+                    message!("a label is {found}, expected a name or a number", found = kind(label));
+                bad(problem, message!("correct it"))
+            }
         })
     }
 
@@ -423,12 +443,22 @@ fn first_tokens(words: &[Option<usize>]) -> Vec<(usize, usize)> {
 /// The `problem_type` of words.
 const TOKENS: &str = "token_classification";
 
-const TEXTS: &str = "a classifier of texts learns from rows of {\"text\", \"label\"} or {\"text\", \"text_pair\", \"label\"}: say in data.columns which column is which, and have data.on_bad_row = \"skip\" leave out rows without a label";
+const TEXTS: Message = message!(
+    "a classifier of texts learns from rows of {\"text\", \"label\"} or {\"text\", \"text_pair\", \"label\"}: say in \
+     data.columns which column is which, and have data.on_bad_row = \"skip\" leave out rows without a label"
+);
 
-const WORDS: &str = "a classifier of tokens learns from rows of {\"tokens\", \"tags\"} or {\"input_ids\", \"labels\"}: say in data.columns which column is which";
+const WORDS: Message = message!(
+    "a classifier of tokens learns from rows of {\"tokens\", \"tags\"} or {\"input_ids\", \"labels\"}: say in \
+     data.columns which column is which"
+);
 
 fn too_short() -> DataError {
-    DataError::new(DataErrorKind::EmptyRow, "the text has too few tokens", "leave the row out")
+    DataError::new(
+        DataErrorKind::EmptyRow,
+        message!("the text has too few tokens"),
+        message!("leave the row out"),
+    )
 }
 
 #[cfg(test)]

@@ -93,7 +93,11 @@ fn described(data: &RunData) -> DataInfo {
         tokens: of(|found| found.tokens),
         learnt_tokens: of(|found| found.learnt),
         labels: data.labels.as_ref().map(|labels| labels.names().to_vec()).unwrap_or_default(),
-        listed_labels: data.labels.as_ref().filter(|labels| labels.is_listed()).map(Labels::listed),
+        listed_labels: data
+            .labels
+            .as_ref()
+            .filter(|labels| labels.is_listed())
+            .map(|labels| labels.listed().into()),
         lengths: statistics.iter().flat_map(|found| found.histogram.iter().map(bar)).collect(),
         median_length: of(|found| found.median),
         percentile_95: of(|found| found.percentile_95),
