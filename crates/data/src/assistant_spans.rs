@@ -94,7 +94,9 @@ impl<'c> AssistantSpans<'c> {
                     None => None,
                 };
                 // A template that refuses the prompt says why.
-                start.ok_or_else(|| rendered.err().unwrap_or_else(|| self.hidden(message!("the completion"), given)))?
+                start.ok_or_else(|| {
+                    rendered.err().unwrap_or_else(|| self.hidden(message!("the completion"), given))
+                })?
             }
         };
         self.all_from(start)
@@ -116,7 +118,9 @@ impl<'c> AssistantSpans<'c> {
                 if message.content.is_empty() || !self.rendered.text.contains(message.content.trim()) {
                     continue;
                 }
-                return Err(self.hidden(message!("messages[{index}], which is not to be learnt,", index), index));
+                return Err(
+                    self.hidden(message!("messages[{index}], which is not to be learnt,", index), index)
+                );
             };
             let cut = |span: Range<usize>| {
                 let before = span.start..span.end.min(turn.start);
@@ -263,7 +267,8 @@ impl<'c> AssistantSpans<'c> {
         let lost = first.is_some_and(|first| {
             first.role == "system" && index > 0 && !self.rendered.text.contains(first.content.trim())
         });
-        let lost = if lost { message!("loses the system prompt and ") } else { lorelei_recipe::Message::default() };
+        let lost =
+            if lost { message!("loses the system prompt and ") } else { lorelei_recipe::Message::default() };
         DataError::new(
             DataErrorKind::Template,
             message!(

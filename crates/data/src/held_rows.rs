@@ -87,7 +87,8 @@ impl HeldRows {
                         true => [NUMBERS, TAGGED],
                         false => [TAGGED, NUMBERS],
                     };
-                    let problem = message!("the row has {this}, and rows before it have {others}", this, others);
+                    let problem =
+                        message!("the row has {this}, and rows before it have {others}", this, others);
                     let help = message!("write all rows in one of the two ways");
                     return Err(bad(problem, help).at(file, *line));
                 }

@@ -254,7 +254,14 @@ impl Labels {
                     &IGNORE_INDEX => Ok(IGNORE_INDEX),
                     label => names.class_of(*label).map(i64::from).ok_or_else(|| {
                         let (label, classes) = (label.to_string(), self.listed());
-                        bad(message!("label {label} is none of the training rows': {classes}", label, classes), "")
+                        bad(
+                            message!(
+                                "label {label} is none of the training rows': {classes}",
+                                label,
+                                classes
+                            ),
+                            "",
+                        )
                     }),
                 });
                 let labels = labels.collect::<Result<Vec<_>, _>>()?;
@@ -318,7 +325,8 @@ impl Labels {
             (Labels::Number, _) => match label.as_f64() {
                 Some(number) if number.is_finite() => Ok(Target::Number(number as f32)),
                 _ => {
-                    let problem = message!("label {label} is no number, as others are", label = label.to_string());
+                    let problem =
+                        message!("label {label} is no number, as others are", label = label.to_string());
                     Err(bad(problem, message!("correct it")))
                 }
             },

@@ -281,8 +281,11 @@ impl<'t> Loader<'t> {
         let several = self.names.iter().collect::<HashSet<_>>().len() > 1;
         let error = match (errors.first(), skipped.len()) {
             (Some(first), 0) => {
-                let problem =
-                    message!("every row is bad ({count}); the first: {problem}", count = *bad, problem = &first.problem);
+                let problem = message!(
+                    "every row is bad ({count}); the first: {problem}",
+                    count = *bad,
+                    problem = &first.problem
+                );
                 return Some(DataError { problem, ..first.clone() });
             }
             (None, 0) => DataError::empty(if several { 2 } else { 1 }),

@@ -74,9 +74,16 @@ impl Warning {
     }
 }
 
+impl Warning {
+    /// Returns the whole line: the place and the message.
+    pub fn to_message(&self) -> Message {
+        placed(&self.file, self.line, self.column, &self.key, self.message.clone())
+    }
+}
+
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        placed(&self.file, self.line, self.column, &self.key, self.message.clone()).fmt(f)
+        self.to_message().fmt(f)
     }
 }
 

@@ -70,10 +70,22 @@ impl Unhonoured {
         let (host, reason) = (self.limit.host.name(), Message::fixed(self.limit.reason.english));
         match self.limit.effect {
             Effect::Ignored => {
-                message!("{setting} = {value} has no effect in {host}: {reason}", setting, value, host, reason)
+                message!(
+                    "{setting} = {value} has no effect in {host}: {reason}",
+                    setting,
+                    value,
+                    host,
+                    reason
+                )
             }
             Effect::Refused => {
-                message!("{setting} = {value} cannot be used in {host}: {reason}", setting, value, host, reason)
+                message!(
+                    "{setting} = {value} cannot be used in {host}: {reason}",
+                    setting,
+                    value,
+                    host,
+                    reason
+                )
             }
         }
     }
@@ -112,8 +124,10 @@ impl Recipe {
     pub fn validate_for(&self, host: HostKind) -> Result<Vec<Warning>, RecipeError> {
         let unhonoured = self.unhonoured(host);
         match unhonoured.iter().find(|setting| setting.limit.effect == Effect::Refused) {
-            Some(refused) => Err(RecipeError::new(refused.key(), refused.message())
-                .with_help(message!("leave it out, or at its default, {default}", default = refused.field.default))),
+            Some(refused) => Err(RecipeError::new(refused.key(), refused.message()).with_help(message!(
+                "leave it out, or at its default, {default}",
+                default = refused.field.default
+            ))),
             None => {
                 Ok(unhonoured.iter().map(|ignored| Warning::new(ignored.key(), ignored.message())).collect())
             }

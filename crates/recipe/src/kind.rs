@@ -2,10 +2,10 @@
 
 use serde_json::Value as Json;
 
-use crate::{InitLoraWeights, Message, message};
 use crate::schedule::LrSchedulerKwargs;
 use crate::suggest::nearest;
 use crate::targets::{end_pattern, layer_pattern, whole_pattern};
+use crate::{InitLoraWeights, Message, message};
 
 /// The largest integer that JSON, TOML and JavaScript all keep exactly.
 pub(crate) const MAX_INTEGER: i64 = (1 << 53) - 1;

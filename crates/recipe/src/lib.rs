@@ -83,7 +83,7 @@ pub use optimizer_names::OptimizerNames;
 pub use peft::{PEFT_VERSION, PeftConfig};
 pub use plan::StepPlan;
 pub use recipe::Recipe;
-pub use rules::{Hint, hints};
+pub use rules::{Hint, hints, table_texts};
 pub use schedule::{LrSchedulerKwargs, LrSchedulerType, Ramp, Schedule, learning_rate};
 pub use targets::{TargetModules, default_target_modules};
 pub use text::Bilingual;

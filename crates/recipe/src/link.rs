@@ -59,9 +59,7 @@ pub fn decode_link(link: &str) -> Result<Recipe, RecipeError> {
         });
     };
     let cut = || message!("copy the whole link again");
-    let packed = URL_SAFE_NO_PAD
-        .decode(packed)
-        .map_err(|error| {
+    let packed = URL_SAFE_NO_PAD.decode(packed).map_err(|error| {
         let reason = error.to_string();
         refuse(message!("the link is damaged or cut short: {reason}", reason), cut())
     })?;

@@ -38,11 +38,7 @@ enum Form {
 impl Message {
     /// Makes a message without arguments. [`message!`](crate::message) does so for a literal.
     pub const fn fixed(template: &'static str) -> Self {
-        Self {
-            text: Cow::Borrowed(template),
-            template: Cow::Borrowed(template),
-            arguments: BTreeMap::new(),
-        }
+        Self { text: Cow::Borrowed(template), template: Cow::Borrowed(template), arguments: BTreeMap::new() }
     }
 
     /// Makes a message of a template and its arguments. [`message!`](crate::message) does so and checks that each name has its value.
@@ -79,9 +75,7 @@ impl Message {
     pub fn translated(&self, look_up: &dyn Fn(&str) -> Option<&'static str>) -> String {
         let Some(template) = self.template() else { return self.text.clone().into_owned() };
         let template = look_up(template).unwrap_or(template);
-        filled(template, |name| {
-            self.arguments.get(name).map(|value| Cow::Owned(value.translated(look_up)))
-        })
+        filled(template, |name| self.arguments.get(name).map(|value| Cow::Owned(value.translated(look_up))))
     }
 
     /// Returns the message with plain values of more than `most` characters cut off, for a transport.

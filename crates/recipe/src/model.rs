@@ -1,9 +1,9 @@
 //! `[model]`: the base model and the adapter to start from.
 
-use crate::{RecipeError, message};
 use crate::choice::choices;
 use crate::kind::Kind;
 use crate::setting::settings;
+use crate::{RecipeError, message};
 
 settings! {
     /// The model to train.

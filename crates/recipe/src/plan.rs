@@ -53,7 +53,12 @@ impl StepPlan {
             let key = if batch == 0 { "per_device_train_batch_size" } else { "gradient_accumulation_steps" };
             return Err(RecipeError::new(
                 format!("training.{key}"),
-                message!("{name} = {value} is out of range: {range}", name = key, value = 0, range = format!("{key} >= 1")),
+                message!(
+                    "{name} = {value} is out of range: {range}",
+                    name = key,
+                    value = 0,
+                    range = format!("{key} >= 1")
+                ),
             ));
         }
         let micro_batches =

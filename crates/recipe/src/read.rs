@@ -95,7 +95,11 @@ pub(crate) fn section(
             let twice = if name == field.name {
                 message!("{name} is given twice", name)
             } else {
-                message!("{name} is another name of {current}, which is given too", name, current = field.name)
+                message!(
+                    "{name} is another name of {current}, which is given too",
+                    name,
+                    current = field.name
+                )
             };
             return Err(locate(RecipeError::new(field.path(), twice)));
         }

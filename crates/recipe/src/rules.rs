@@ -1,6 +1,7 @@
 //! Rules from experience about a whole run: settings that are allowed and probably not intended. Each rule has its source.
 
-use crate::optimizer_names::QLORA;
+use crate::fields::{self, State};
+use crate::optimizer_names::{OptimizerNames, QLORA};
 use crate::{
     FinetuningType, IntervalStrategy, LoraConfig, LrSchedulerType, Message, Recipe, StepPlan,
     TrainingArguments, message,
@@ -29,6 +30,22 @@ const WARM_UP: Message =
     message!("Goyal et al., Accurate, Large Minibatch SGD, 2017; Hugging Face's LoRA examples");
 const BY_HEART: Message =
     message!("Touvron et al., Llama 2, 2023, section 3.1: two epochs, as more overfits");
+
+/// Returns the texts that messages take from tables: the reasons of settings that have no effect or are refused, and the words of the optimizers'
+/// usual rates. All other templates stand in calls of [`message!`].
+pub fn table_texts() -> impl Iterator<Item = &'static str> {
+    let reasons = fields::all().filter_map(|field| match field.state {
+        State::Ignored(reason) | State::Refused(reason) => Some(reason),
+        State::Supported | State::Renamed(_) => None,
+    });
+    let usual = OptimizerNames::ALL.iter().filter_map(|optim| optim.learning_rates());
+    let rates = usual.flat_map(|rates| [rates.lora, rates.full]).flat_map(|usual| {
+        let (_, high, of_high) = usual.high;
+        let low = usual.low.into_iter().flat_map(|(_, why, source)| [why, source]);
+        [usual.range, high, of_high].into_iter().chain(low)
+    });
+    reasons.chain(rates).chain([QLORA]).filter(|text| !text.is_empty())
+}
 
 /// Returns the rules that a run does not follow. Rules about numbers of steps need the `plan`, which needs the data.
 pub fn hints(recipe: &Recipe, plan: Option<&StepPlan>) -> Vec<Hint> {
@@ -117,17 +134,12 @@ fn adapter(lora: &LoraConfig, hint: &mut Say<'_>) {
         hint("lora.use_rslora", message, RSLORA);
     }
     if lora.lora_dropout > 0.2 {
-        let message =
-            message!("lora_dropout = {value} is high: 0.05 to 0.1, and 0 for much data", value = ?lora.lora_dropout);
+        let message = message!("lora_dropout = {value} is high: 0.05 to 0.1, and 0 for much data", value = ?lora.lora_dropout);
         hint("lora.lora_dropout", message, Message::fixed(QLORA));
     }
 }
 
-fn steps(
-    training: &TrainingArguments,
-    plan: &StepPlan,
-    hint: &mut Say<'_>,
-) {
+fn steps(training: &TrainingArguments, plan: &StepPlan, hint: &mut Say<'_>) {
     let total = plan.total_steps;
     let never = |strategy, steps: f64| strategy == IntervalStrategy::Steps && steps > total as f64;
     if never(training.save_strategy, training.save_steps) {

@@ -286,11 +286,13 @@ pub(crate) fn validate(args: &TrainingArguments) -> Result<(), RecipeError> {
         LrSchedulerType::WarmupStableDecay if kwargs.num_decay_steps.is_none() => {
             wrong(message!("warmup_stable_decay needs num_decay_steps"))
         }
-        LrSchedulerType::Polynomial if args.learning_rate <= kwargs.lr_end.unwrap_or(1e-7) => wrong(message!(
-            "lr_end = {end} must be below learning_rate = {rate}",
-            end = ?kwargs.lr_end.unwrap_or(1e-7),
-            rate = ?args.learning_rate
-        )),
+        LrSchedulerType::Polynomial if args.learning_rate <= kwargs.lr_end.unwrap_or(1e-7) => {
+            wrong(message!(
+                "lr_end = {end} must be below learning_rate = {rate}",
+                end = ?kwargs.lr_end.unwrap_or(1e-7),
+                rate = ?args.learning_rate
+            ))
+        }
         _ => Ok(()),
     }
 }

@@ -72,8 +72,8 @@ pub(crate) enum Value {
     Text(String),
     List(Vec<Node>),
     Table(Vec<Entry>),
-    /// A kind of value that no setting takes, such as a date, in words that [`Message::fixed`] takes.
-    Other(&'static str),
+    /// A kind of value that no setting takes, such as a date.
+    Other(Message),
 }
 
 impl Node {
@@ -176,7 +176,6 @@ impl Node {
                 Json::Object(map)
             }
             Value::Other(kind) => {
-                let kind = Message::fixed(kind);
                 return Err(message!("{kind} is not a value that a setting takes", kind));
             }
         })

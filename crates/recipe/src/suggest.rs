@@ -1,7 +1,7 @@
 //! Suggestions: the key or word that was probably meant.
 
-use crate::{RecipeError, message};
 use crate::fields::{self, Table};
+use crate::{RecipeError, message};
 
 /// Names that people use for settings, and the settings' names here.
 const NICKNAMES: &[(&str, &str)] = &[

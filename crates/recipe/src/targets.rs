@@ -64,7 +64,10 @@ impl LoraConfig {
             let names = default_target_modules(model_type).ok_or_else(|| {
                 RecipeError::new(
                     "lora.target_modules",
-                    message!("PEFT has no default target_modules for the architecture {model_type}", ?model_type),
+                    message!(
+                        "PEFT has no default target_modules for the architecture {model_type}",
+                        ?model_type
+                    ),
                 )
                 .with_help(message!("name them, as in [\"q_proj\", \"v_proj\"], or say \"all-linear\""))
             })?;

@@ -6,8 +6,8 @@ use crate::fields::{self, Table};
 use crate::kind::POSITIVE;
 use crate::read::{check, refuse};
 use crate::{
-    FinetuningType, InitLoraWeights, IntervalStrategy, LoraConfig, Message, Recipe, RecipeError, TargetModules,
-    TrainingArguments, Warning, message, schedule,
+    FinetuningType, InitLoraWeights, IntervalStrategy, LoraConfig, Message, Recipe, RecipeError,
+    TargetModules, TrainingArguments, Warning, message, schedule,
 };
 
 impl Recipe {
@@ -119,12 +119,18 @@ impl LoraConfig {
             }
         }
         if !no_pattern && self.layers_to_transform.is_none() {
-            return Err(RecipeError::new("lora.layers_pattern", message!("layers_pattern needs layers_to_transform"))
-                .with_help(message!("give the numbers of the layers, as in layers_to_transform = [0, 1]")));
+            return Err(RecipeError::new(
+                "lora.layers_pattern",
+                message!("layers_pattern needs layers_to_transform"),
+            )
+            .with_help(message!("give the numbers of the layers, as in layers_to_transform = [0, 1]")));
         }
         if self.lora_bias && self.use_dora {
-            return Err(RecipeError::new("lora.lora_bias", message!("lora_bias cannot be used with use_dora"))
-                .with_help(message!("PEFT refuses it too; leave one of them out")));
+            return Err(RecipeError::new(
+                "lora.lora_bias",
+                message!("lora_bias cannot be used with use_dora"),
+            )
+            .with_help(message!("PEFT refuses it too; leave one of them out")));
         }
         if self.lora_bias && !matches!(self.init_lora_weights, InitLoraWeights::Bool(_)) {
             return Err(RecipeError::new(
@@ -137,8 +143,9 @@ impl LoraConfig {
             let message = message!(
                 "use_dora is not supported with lora_dropout: PEFT drops inputs of the frozen weight too"
             );
-            return Err(RecipeError::new("lora.lora_dropout", message)
-                .with_help(message!("set lora_dropout = 0")));
+            return Err(
+                RecipeError::new("lora.lora_dropout", message).with_help(message!("set lora_dropout = 0"))
+            );
         }
         Ok(warnings)
     }
@@ -186,8 +193,9 @@ fn check_training(args: &TrainingArguments, warnings: &mut Vec<Warning>) -> Resu
             value = 0,
             range = "logging_steps > 0"
         );
-        return Err(error("logging_steps", message)
-            .with_help(message!("logging_strategy = \"no\" reports nothing")));
+        return Err(
+            error("logging_steps", message).with_help(message!("logging_strategy = \"no\" reports nothing"))
+        );
     }
     if args.eval_strategy == IntervalStrategy::Steps
         && zero(args.eval_steps.unwrap_or(0.0))
@@ -248,7 +256,9 @@ fn check_best(args: &TrainingArguments) -> Result<(), RecipeError> {
     if args.eval_strategy != args.save_strategy || args.eval_strategy == IntervalStrategy::No {
         return error(
             key,
-            message!("load_best_model_at_end needs eval_strategy and save_strategy to be the same, and not \"no\""),
+            message!(
+                "load_best_model_at_end needs eval_strategy and save_strategy to be the same, and not \"no\""
+            ),
             message!("set eval_strategy = \"steps\", or both to \"epoch\""),
         );
     }

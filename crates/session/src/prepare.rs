@@ -5,7 +5,7 @@ use lorelei_data::{LABELS_FILE, Labels, Tokenizer};
 use lorelei_formats::ModelSource;
 use lorelei_models::{Model, Purpose, Storage};
 use lorelei_protocol::{Notice, SamplePrompt};
-use lorelei_recipe::{FinetuningType, LoraConfig, Recipe};
+use lorelei_recipe::{FinetuningType, LoraConfig, Message, Recipe, message};
 use lorelei_train::{Checkpoint, Job, Sample, base_dtype, objective};
 
 use crate::{
@@ -45,7 +45,7 @@ impl<'r, F: Folder> Resumed<'r, F> {
     ///
     /// If a file is missing or does not have the trainer's form.
     pub async fn read(folder: &'r F) -> Result<Self> {
-        const HELP: &str = "a checkpoint that a run can be resumed from has it";
+        const HELP: Message = message!("a checkpoint that a run can be resumed from has it");
         let state = folder.need("trainer_state.json", HELP).await?;
         let optimizer = folder.need("optimizer.safetensors", HELP).await?;
         let checkpoint = Checkpoint::read(optimizer, &String::from_utf8_lossy(&state));
@@ -76,7 +76,7 @@ pub async fn storage(host: &impl Host, recipe: &Recipe, device: &Device) -> Resu
 pub async fn prepare<H: Host>(host: &H, request: RunRequest<'_, H::Folder>) -> Result<Job> {
     let RunRequest { recipe, model: loaded, storage, data, resume, sample } = request;
     for warning in recipe.validate_for(H::KIND)? {
-        host.notice(Notice::new("not_honoured", warning.message).with("setting", warning.key));
+        host.notice(Notice::new("not_honoured", warning.message));
     }
     let mut purpose = Purpose::of(recipe);
     if purpose.trained_task(loaded.model.config())? != data.task {
@@ -133,8 +133,7 @@ pub async fn adapt<H: Host>(
         (FinetuningType::Lora, None) => {
             let targets = model.inject_lora(&recipe.lora, recipe.training.seed)?;
             for one in model.unmatched(&recipe.lora)? {
-                let notice = Notice::new("unmatched", one.to_string());
-                host.notice(notice.with("setting", one.setting).with("name", one.name));
+                host.notice(Notice::new("unmatched", one.message()));
             }
             model.begin_from_weights(&recipe.lora, recipe.training.seed).await?;
             let lora = recipe.lora.with_layers_counted(model.config().num_hidden_layers)?;
@@ -201,10 +200,12 @@ async fn same_adapter(folder: &impl Folder, lora: &LoraConfig) -> Result<()> {
 
 /// Warns of a classifier's checkpoint that does not say which classes it was trained for.
 fn unknown_labels(checkpoint: &str) -> Notice {
-    let message = format!(
-        "{checkpoint} has no {LABELS_FILE}: whether its classes are those of the data, in the same order, cannot be checked"
+    let message = message!(
+        "{checkpoint} has no {file}: whether its classes are those of the data, in the same order, cannot be checked",
+        checkpoint,
+        file = LABELS_FILE
     );
-    Notice::new("unknown_labels", message).with("checkpoint", checkpoint)
+    Notice::new("unknown_labels", message)
 }
 
 /// Returns the model for a run: with the head for `purpose`, in the storage's number format, and with packed weights only if it keeps them.

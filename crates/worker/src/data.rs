@@ -4,7 +4,9 @@ use lorelei_data::{
     Bar, DataError, DataErrorKind, Example, Labels, ShownToken, Statistics, Tokenizer, shown,
 };
 use lorelei_models::Purpose;
-use lorelei_protocol::{BadRow, DataChoice, DataInfo, LengthBar, PreviewRow, PreviewToken, Reply};
+use lorelei_protocol::{
+    BadRow, DataChoice, DataInfo, LONGEST_VALUE, LengthBar, PreviewRow, PreviewToken, Reply,
+};
 use lorelei_recipe::{DataSection, OnBadRow, TaskType};
 use lorelei_session::{BadRows, Dataset, DatasetRequest, Result, RunData, SessionError};
 use web_sys::File;
@@ -113,5 +115,5 @@ fn is_of_a_row(error: &DataError) -> bool {
 }
 
 fn bad_row(error: &DataError) -> BadRow {
-    BadRow { line: error.line.unwrap_or(0), message: error.to_string() }
+    BadRow { line: error.line.unwrap_or(0), message: error.to_message().cut_at(LONGEST_VALUE) }
 }

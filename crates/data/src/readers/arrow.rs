@@ -111,7 +111,6 @@ fn broken(error: ArrowError) -> DataError {
         true => message!("write it with LZ4 or without compression"),
         false => message!("is the file whole?"),
     };
-    let problem =
-        message!("the {format} file cannot be read: {reason}", format = "Arrow", reason = problem);
+    let problem = message!("the {format} file cannot be read: {reason}", format = "Arrow", reason = problem);
     DataError::new(DataErrorKind::Read, problem, help)
 }

@@ -22,7 +22,9 @@ pub fn open<'a>(reader: Box<dyn BufRead + 'a>) -> Result<Box<dyn BufRead + 'a>, 
     let mut reader = with_beginning(reader, 4);
     let Ok(first) = reader.fill_buf() else { return Ok(reader) };
     let is_utf_16 = match first {
-        [0xff, 0xfe, 0, 0, ..] => return Err(unread(message!("the file is UTF-32"), message!("save it in UTF-8"))),
+        [0xff, 0xfe, 0, 0, ..] => {
+            return Err(unread(message!("the file is UTF-32"), message!("save it in UTF-8")));
+        }
         [0, ..] => {
             let help = message!(
                 "is it UTF-16 without a byte order mark? Save it in UTF-8; a device such as /dev/zero is no file of rows"
@@ -125,8 +127,5 @@ pub fn not_utf8(what: Message, bytes: &[u8]) -> DataError {
         byte = format!("0x{byte:02X}"),
         looks
     );
-    bad(
-        problem,
-        message!("save the file in UTF-8, or convert it: iconv -f WINDOWS-1252 -t UTF-8 OLD > NEW"),
-    )
+    bad(problem, message!("save the file in UTF-8, or convert it: iconv -f WINDOWS-1252 -t UTF-8 OLD > NEW"))
 }

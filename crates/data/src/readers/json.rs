@@ -79,7 +79,8 @@ impl<R: BufRead> Array<R> {
     /// If it is no object, or of kind [`DataErrorKind::Read`] if it is no JSON: the beginning of the next element is not known then.
     fn element(&mut self, line: usize) -> Result<Map<String, Value>, DataError> {
         self.reader.value(&mut self.bytes).map_err(|error| unreadable(&error))?;
-        let text = std::str::from_utf8(&self.bytes).map_err(|_| not_utf8(message!("the row"), &self.bytes))?;
+        let text =
+            std::str::from_utf8(&self.bytes).map_err(|_| not_utf8(message!("the row"), &self.bytes))?;
         if text.is_empty() {
             let found = named(self.peek()?);
             return Err(unread(message!("not valid JSON: expected an object, found {found}", found), REST));

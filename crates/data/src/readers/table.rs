@@ -111,8 +111,10 @@ fn lone_returns(cell: &[u8]) -> usize {
 fn names(record: &csv::ByteRecord, columns: &Columns) -> Result<Vec<String>, DataError> {
     let mut names: Vec<String> = Vec::with_capacity(record.len());
     for cell in record {
-        let name = std::str::from_utf8(cell)
-            .map_err(|_| DataError { kind: DataErrorKind::Read, ..not_utf8(message!("the name of a column"), cell) })?;
+        let name = std::str::from_utf8(cell).map_err(|_| DataError {
+            kind: DataErrorKind::Read,
+            ..not_utf8(message!("the name of a column"), cell)
+        })?;
         let name = name.trim();
         if columns.know(name) && names.iter().any(|other| other == name) {
             let problem = message!("the first line names the column {name} twice", ?name);

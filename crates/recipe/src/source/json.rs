@@ -22,7 +22,11 @@ impl Source<'_> {
         let mut walk = Walk { text: self.text, at: 0 };
         match walk.node() {
             Some(Node { value: Value::Table(entries), .. }) => Ok(entries),
-            _ => Err(self.no_recipe(Some(0), message!("JSON for a recipe"), message!("an object { ... } is expected"))),
+            _ => Err(self.no_recipe(
+                Some(0),
+                message!("JSON for a recipe"),
+                message!("an object { ... } is expected"),
+            )),
         }
     }
 }

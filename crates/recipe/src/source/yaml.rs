@@ -53,7 +53,11 @@ impl Source<'_> {
         }
         match walk.root {
             Some(Node { value: Value::Table(entries), .. }) => Ok(entries),
-            _ => Err(self.no_recipe(Some(0), message!("YAML for a recipe"), message!("a mapping of keys is expected"))),
+            _ => Err(self.no_recipe(
+                Some(0),
+                message!("YAML for a recipe"),
+                message!("a mapping of keys is expected"),
+            )),
         }
     }
 }
@@ -125,7 +129,7 @@ impl Walk<'_> {
                 }
                 let value = match (style, tag.as_deref().and_then(core_tag)) {
                     (_, Some("str")) => Value::Text(text.into_owned()),
-                    (_, Some("!")) => Value::Other("a value with a tag (!name)"),
+                    (_, Some("!")) => Value::Other(message!("a value with a tag (!name)")),
                     (ScalarStyle::Plain, _) | (_, Some(_)) => scalar::plain(&text),
                     _ => Value::Text(text.into_owned()),
                 };
