@@ -9,19 +9,33 @@ use serde::{Deserialize, Serialize};
 
 /// A text for users: an English template with `{names}`, and the values that stand for the names. Dereferences to the English text.
 ///
-/// [`message!`](crate::message) makes one. A plain string is a message too, one without a template, which is the same in every language. An argument
+/// [`message!`](crate::message!) makes one. A plain string is a message too, one without a template, which is the same in every language. An argument
 /// is a message itself: a value is a plain string, a part of the sentence has a template of its own.
-#[derive(Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 #[serde(from = "Form", into = "Form")]
-pub struct Message {
-    /// The text in English.
-    text: Cow<'static, str>,
-    /// The template; empty where there is none.
+pub struct Message(Inner);
+
+/// A message as it is kept: no larger than a string, as errors have several.
+#[derive(Clone)]
+enum Inner {
+    /// A text without a template.
+    Plain(Cow<'static, str>),
+    /// A template without arguments.
+    Fixed(&'static str),
+    Filled(Box<Filled>),
+}
+
+/// A template with its arguments, and the text in English.
+#[derive(Clone)]
+struct Filled {
+    text: String,
     template: Cow<'static, str>,
     arguments: Arguments,
 }
 
 type Arguments = BTreeMap<Cow<'static, str>, Message>;
+
+static NO_ARGUMENTS: Arguments = BTreeMap::new();
 
 /// Form of a message in JSON: a string, or template and arguments, of which the English text is made again.
 #[derive(Serialize, Deserialize)]
@@ -36,12 +50,12 @@ enum Form {
 }
 
 impl Message {
-    /// Makes a message without arguments. [`message!`](crate::message) does so for a literal.
+    /// Makes a message without arguments. [`message!`](crate::message!) does so for a literal.
     pub const fn fixed(template: &'static str) -> Self {
-        Self { text: Cow::Borrowed(template), template: Cow::Borrowed(template), arguments: BTreeMap::new() }
+        Self(Inner::Fixed(template))
     }
 
-    /// Makes a message of a template and its arguments. [`message!`](crate::message) does so and checks that each name has its value.
+    /// Makes a message of a template and its arguments. [`message!`](crate::message!) does so and checks that each name has its value.
     pub fn new<const COUNT: usize>(
         template: &'static str,
         arguments: [(&'static str, Message); COUNT],
@@ -51,43 +65,65 @@ impl Message {
     }
 
     fn of(template: Cow<'static, str>, arguments: Arguments) -> Self {
-        let value = |name: &str| arguments.get(name).map(|value| Cow::Borrowed(&*value.text));
-        let text = Cow::Owned(filled(&template, value));
-        Self { text, template, arguments }
+        let value = |name: &str| arguments.get(name).map(|value| Cow::Borrowed(value.as_str()));
+        let text = filled(&template, value);
+        Self(Inner::Filled(Box::new(Filled { text, template, arguments })))
     }
 
     /// Returns the English text.
     pub fn as_str(&self) -> &str {
-        &self.text
+        match &self.0 {
+            Inner::Plain(text) => text,
+            Inner::Fixed(text) => text,
+            Inner::Filled(message) => &message.text,
+        }
     }
 
     /// Returns the template, if there is one.
     pub fn template(&self) -> Option<&str> {
-        Some(&*self.template).filter(|template| !template.is_empty())
+        match &self.0 {
+            Inner::Plain(_) => None,
+            Inner::Fixed(template) => Some(template),
+            Inner::Filled(message) => Some(&message.template),
+        }
+    }
+
+    fn arguments(&self) -> &Arguments {
+        match &self.0 {
+            Inner::Plain(_) | Inner::Fixed(_) => &NO_ARGUMENTS,
+            Inner::Filled(message) => &message.arguments,
+        }
     }
 
     /// Returns the argument `name`.
     pub fn argument(&self, name: &str) -> Option<&Message> {
-        self.arguments.get(name)
+        self.arguments().get(name)
     }
 
     /// Returns the text in another language, whose templates `look_up` finds by the English ones. What it does not find stays English.
     pub fn translated(&self, look_up: &dyn Fn(&str) -> Option<&'static str>) -> String {
-        let Some(template) = self.template() else { return self.text.clone().into_owned() };
-        let template = look_up(template).unwrap_or(template);
-        filled(template, |name| self.arguments.get(name).map(|value| Cow::Owned(value.translated(look_up))))
+        let Some(template) = self.template() else { return self.as_str().to_owned() };
+        filled(look_up(template).unwrap_or(template), |name| {
+            self.argument(name).map(|value| Cow::Owned(value.translated(look_up)))
+        })
     }
 
     /// Returns the message with plain values of more than `most` characters cut off, for a transport.
     pub fn cut_at(self, most: usize) -> Self {
-        if self.template.is_empty() {
-            return match self.text.char_indices().nth(most) {
-                Some((at, _)) => format!("{}…", self.text.get(..at).unwrap_or_default()).into(),
-                None => self,
-            };
+        match self.0 {
+            Inner::Plain(text) => match text.char_indices().nth(most) {
+                Some((at, _)) => format!("{}…", text.get(..at).unwrap_or_default()).into(),
+                None => Self(Inner::Plain(text)),
+            },
+            Inner::Fixed(template) => Self::fixed(template),
+            Inner::Filled(message) => {
+                let arguments = message.arguments.into_iter();
+                Self::of(
+                    message.template,
+                    arguments.map(|(name, value)| (name, value.cut_at(most))).collect(),
+                )
+            }
         }
-        let arguments = self.arguments.into_iter().map(|(name, value)| (name, value.cut_at(most)));
-        Self::of(self.template, arguments.collect())
     }
 }
 
@@ -115,43 +151,63 @@ impl Deref for Message {
     type Target = str;
 
     fn deref(&self) -> &str {
-        &self.text
+        self.as_str()
     }
 }
 
+impl Default for Message {
+    fn default() -> Self {
+        Self(Inner::Plain(Cow::Borrowed("")))
+    }
+}
+
+impl PartialEq for Message {
+    fn eq(&self, other: &Self) -> bool {
+        self.template() == other.template()
+            && self.as_str() == other.as_str()
+            && self.arguments() == other.arguments()
+    }
+}
+
+impl Eq for Message {}
+
 impl fmt::Display for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.text)
+        f.pad(self.as_str())
     }
 }
 
 impl fmt::Debug for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&*self.text, f)
+        fmt::Debug::fmt(self.as_str(), f)
     }
 }
 
 impl PartialEq<str> for Message {
     fn eq(&self, other: &str) -> bool {
-        self.text == other
+        self.as_str() == other
     }
 }
 
 impl PartialEq<&str> for Message {
     fn eq(&self, other: &&str) -> bool {
-        self.text == *other
+        self.as_str() == *other
     }
 }
 
 impl From<String> for Message {
     fn from(text: String) -> Self {
-        Self { text: Cow::Owned(text), ..Self::default() }
+        Self(Inner::Plain(Cow::Owned(text)))
     }
 }
 
 impl From<Message> for String {
     fn from(message: Message) -> Self {
-        message.text.into_owned()
+        match message.0 {
+            Inner::Plain(text) => text.into_owned(),
+            Inner::Fixed(text) => text.to_owned(),
+            Inner::Filled(message) => message.text,
+        }
     }
 }
 
@@ -164,15 +220,23 @@ impl From<&Message> for Message {
 impl From<Form> for Message {
     fn from(form: Form) -> Self {
         match form {
-            Form::Plain(text) => Self { text, ..Self::default() },
+            Form::Plain(text) => Self(Inner::Plain(text)),
             Form::Filled { template, arguments } => Self::of(template, arguments),
         }
     }
 }
 
 impl From<Message> for Form {
-    fn from(Message { text, template, arguments }: Message) -> Self {
-        if template.is_empty() { Form::Plain(text) } else { Form::Filled { template, arguments } }
+    fn from(message: Message) -> Self {
+        match message.0 {
+            Inner::Plain(text) => Form::Plain(text),
+            Inner::Fixed(template) => {
+                Form::Filled { template: Cow::Borrowed(template), arguments: BTreeMap::new() }
+            }
+            Inner::Filled(message) => {
+                Form::Filled { template: message.template, arguments: message.arguments }
+            }
+        }
     }
 }
 

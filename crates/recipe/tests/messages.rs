@@ -75,6 +75,13 @@ fn a_message_crosses_a_boundary_whole() {
 }
 
 #[test]
+fn a_message_is_no_larger_than_a_string() {
+    // Errors have several, and are passed on as results.
+    assert_eq!(size_of::<Message>(), size_of::<String>());
+    assert_eq!(size_of::<Option<Message>>(), size_of::<String>());
+}
+
+#[test]
 fn long_values_are_cut_between_characters() {
     let inner = message!("the string {text}", text = "é".repeat(50));
     let message = message!("{name} takes {values}, not {found}", name = "r", values = "é", found = inner);

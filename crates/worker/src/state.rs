@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use lorelei_protocol::{Reply, Request};
+use lorelei_protocol::{LONGEST_VALUE, Reply, Request};
 use lorelei_recipe::{ImportFormat, Imported, Warning, message};
 use lorelei_session::{LoadedModel, Result, RunData, SessionError};
 use web_sys::File;
@@ -85,7 +85,7 @@ fn import(text: &str, file_name: &str) -> Result<()> {
     };
     port::post(&Reply::Imported {
         is_foreign: imported.format != ImportFormat::Recipe,
-        notes: notes.map(note).collect(),
+        notes: notes.map(|one| note(one).cut_at(LONGEST_VALUE)).collect(),
         recipe: imported.recipe,
     });
     Ok(())
