@@ -18,6 +18,13 @@ pub struct Hint {
     pub source: Message,
 }
 
+impl Hint {
+    /// Returns the message with its source.
+    pub fn to_message(&self) -> Message {
+        message!("{message} ({source})", message = &self.message, source = &self.source)
+    }
+}
+
 /// Takes the rules that are not followed: setting, message and source.
 type Say<'s> = dyn FnMut(&'static str, Message, Message) + 's;
 

@@ -7,6 +7,7 @@ mod chinese;
 pub mod decimate;
 pub mod field_docs;
 pub mod field_text;
+pub mod folder;
 pub mod format;
 pub mod history;
 pub mod layout;

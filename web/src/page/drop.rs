@@ -10,6 +10,8 @@ use web_sys::{
     HtmlInputElement,
 };
 
+use crate::logic::folder;
+
 /// A file that was dropped or picked.
 #[derive(Debug, Clone)]
 pub struct Chosen {
@@ -20,21 +22,13 @@ pub struct Chosen {
 }
 
 impl Chosen {
-    /// Describes a file of an input or of a drop. `webkitRelativePath` is `folder/config.json` for a file of a picked folder, else empty.
+    /// Describes a file of an input or of a drop.
     fn of(file: File) -> Self {
-        let path = Reflect::get(&file, &"webkitRelativePath".into()).ok().and_then(|path| path.as_string());
-        let path = path.as_deref().and_then(|path| path.split_once('/')).map(|(_, path)| path.to_owned());
-        Self { path: path.unwrap_or_else(|| file.name()), file }
-    }
-
-    /// Whether the file is one of the chosen folder itself, or of a subfolder that a model has.
-    fn is_wanted(&self) -> bool {
-        self.path.rsplit_once('/').is_none_or(|(folder, _)| SUBFOLDERS.contains(&folder))
+        let relative = Reflect::get(&file, &"webkitRelativePath".into()).ok();
+        let relative = relative.and_then(|path| path.as_string()).unwrap_or_default();
+        Self { path: folder::path(&relative, &file.name()), file }
     }
 }
-
-/// Subfolders of a model's folder that are read: Hugging Face keeps chat templates with a name of their own there.
-const SUBFOLDERS: [&str; 1] = ["additional_chat_templates"];
 
 /// Returns the files of an input. The input is emptied, so that the same file can be picked again.
 fn picked(event: &Event) -> Vec<Chosen> {
@@ -43,7 +37,7 @@ fn picked(event: &Event) -> Vec<Chosen> {
     };
     let files = listed(input.files());
     input.set_value("");
-    files.into_iter().filter(Chosen::is_wanted).collect()
+    files.into_iter().filter(|chosen| folder::is_read(&chosen.path)).collect()
 }
 
 /// Handles a drop and passes its files to `then`. Folders are read asynchronously.
@@ -147,7 +141,7 @@ async fn read_folder(folder: FileSystemDirectoryEntry, files: &mut Vec<Chosen>) 
     while let Some((folder, prefix)) = folders.pop() {
         for entry in entries(&folder).await? {
             if entry.is_directory() {
-                let is_read = prefix.is_empty() && SUBFOLDERS.contains(&&*entry.name());
+                let is_read = prefix.is_empty() && folder::is_subfolder(&entry.name());
                 if is_read {
                     let prefix = format!("{}/", entry.name());
                     folders.push((entry.unchecked_into(), prefix));

@@ -71,10 +71,10 @@ impl Verdict {
 
     fn add_error(&mut self, error: &RecipeError, language: Language) {
         let path = if all_shown().any(|field| field.path() == error.key) { error.key.as_str() } else { "" };
-        let text = if path.is_empty() && !error.key.is_empty() {
-            format!("{}: {}", error.key, words(language, error))
-        } else {
-            words(language, error)
+        // The setting is named where the message does not stand at its input.
+        let text = match path {
+            "" => notices::said(language, &error.to_message()),
+            _ => words(language, error),
         };
         self.errors.entry(path.to_string()).or_insert(text);
     }
@@ -201,8 +201,7 @@ fn judge(
         }
     }
     for hint in hints(recipe, plan.as_ref()) {
-        let said = |message| notices::said(language, message);
-        let text = format!("{} ({})", said(&hint.message), said(&hint.source));
+        let text = notices::said(language, &hint.to_message());
         verdict.warnings.entry(hint.key.to_string()).or_insert(text);
     }
     verdict

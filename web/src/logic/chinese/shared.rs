@@ -2,6 +2,7 @@
 
 super::words! {
     "{place}: {message}" => "{place}：{message}";
+    "{message} ({source})" => "{message}（{source}）";
     "{message}; {help}" => "{message}；{help}";
     "{message}; {why}" => "{message}；{why}";
     "{problem} ({help})" => "{problem}（{help}）";
