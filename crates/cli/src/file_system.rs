@@ -54,7 +54,7 @@ impl Host for FileSystem {
 
 /// Converts an error of the program, with its causes, into a session's error.
 fn host_error(error: miette::Report) -> SessionError {
-    SessionError::Host(format!("{error:#}"))
+    SessionError::Host(format!("{error:#}").into())
 }
 
 impl Folder for DiskFolder {
@@ -67,7 +67,7 @@ impl Folder for DiskFolder {
         match fs::read(&path) {
             Ok(bytes) => Ok(Some(bytes)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(SessionError::Host(format!("cannot read {}: {error}", path.display()))),
+            Err(error) => Err(SessionError::Host(format!("cannot read {}: {error}", path.display()).into())),
         }
     }
 }

@@ -59,7 +59,9 @@ impl GenerationArguments {
             repetition_penalty: self.repetition_penalty,
             seed: self.seed,
         };
-        let wrong = |(what, wanted): (&str, &str)| miette!("--{} must be {wanted}", what.replace('_', "-"));
+        let wrong = |(what, wanted): (&str, lorelei_recipe::Message)| {
+            miette!("--{} must be {wanted}", what.replace('_', "-"))
+        };
         sampling.check().map_err(wrong)?;
         Ok(sampling)
     }

@@ -80,10 +80,10 @@ fn other_settings_and_other_rows_are_named_and_refused_unless_they_are_allowed()
     }
     let rows = fs::read_to_string(run.path("train.jsonl")).unwrap();
     run.data(&rows.replace("whale", "squid"));
-    resume(&run, &[], &[]).refused(&["the rows to train on was 2 (SHA-256 "]);
+    resume(&run, &[], &[]).refused(&["the set of rows to train on was 2 (SHA-256 "]);
     run.data(&rows);
     let validated = format!("data.validation_file={}", run.path("train.jsonl").display());
-    resume(&run, &[&validated], &[]).refused(&["the rows to validate on was none and is 2"]);
+    resume(&run, &[&validated], &[]).refused(&["the set of rows to validate on was none and is 2"]);
     assert_eq!(fs::read(run.output().join("checkpoint-4/manifest.json")).unwrap(), before);
 
     // Settings that change no number of the training need no permission, nor does another name of the same file.
@@ -95,7 +95,9 @@ fn other_settings_and_other_rows_are_named_and_refused_unless_they_are_allowed()
     assert!(said.out.contains("saved checkpoint-6"), "{}", said.out);
 
     let said = resume(&run, &[&moved, "training.max_steps=8", "training.seed=7"], &["--allow-changes"]).ok();
-    for words in ["training.max_steps: 6 in ", "8 from here on", "training.seed: 42 in ", "7 from here on"] {
+    for words in
+        ["checkpoint-6: training.max_steps was 6 and is 8", "checkpoint-6: training.seed was 42 and is 7"]
+    {
         assert!(said.err.contains(words), "no {words:?} in\n{}", said.err);
     }
     assert!(run.output().join("checkpoint-8").exists());

@@ -6,6 +6,8 @@
 
 use std::{collections::HashSet, ops::Range};
 
+use lorelei_recipe::message;
+
 use crate::chat::{Conversation, Message, Rendered};
 use crate::error::{DataError, DataErrorKind};
 use crate::tokenizer::Tokenizer;
@@ -92,7 +94,9 @@ impl<'c> AssistantSpans<'c> {
                     None => None,
                 };
                 // A template that refuses the prompt says why.
-                start.ok_or_else(|| rendered.err().unwrap_or_else(|| self.hidden("the completion", given)))?
+                start.ok_or_else(|| {
+                    rendered.err().unwrap_or_else(|| self.hidden(message!("the completion"), given))
+                })?
             }
         };
         self.all_from(start)
@@ -114,7 +118,9 @@ impl<'c> AssistantSpans<'c> {
                 if message.content.is_empty() || !self.rendered.text.contains(message.content.trim()) {
                     continue;
                 }
-                return Err(self.hidden(&format!("messages[{index}], which is not to be learnt,"), index));
+                return Err(
+                    self.hidden(message!("messages[{index}], which is not to be learnt,", index), index)
+                );
             };
             let cut = |span: Range<usize>| {
                 let before = span.start..span.end.min(turn.start);
@@ -153,7 +159,7 @@ impl<'c> AssistantSpans<'c> {
         let turn = self.extended(turn);
         match self.begin(index, &turn) {
             Some(begin) => Ok(begin..turn.end),
-            None => Err(self.hidden(&format!("messages[{index}]"), index)),
+            None => Err(self.hidden(format!("messages[{index}]").into(), index)),
         }
     }
 
@@ -237,7 +243,7 @@ impl<'c> AssistantSpans<'c> {
     fn rendered_turn(&mut self, index: usize) -> Result<Range<usize>, DataError> {
         self.rendered_turns += 1;
         if self.rendered_turns > MAX_RENDERED_TURNS {
-            return Err(self.hidden(&format!("messages[{index}]"), index));
+            return Err(self.hidden(format!("messages[{index}]").into(), index));
         }
         let (messages, text) = (&self.conversation.messages, &self.rendered.text);
         let render = |turns, prompt| self.tokenizer.render(self.conversation, turns, prompt).ok();
@@ -249,10 +255,10 @@ impl<'c> AssistantSpans<'c> {
         let renderings = prompt.zip(through);
         let span =
             renderings.and_then(|(prompt, through)| span(text, &prompt, &through, &messages[index].content));
-        span.ok_or_else(|| self.hidden(&format!("messages[{index}]"), index))
+        span.ok_or_else(|| self.hidden(format!("messages[{index}]").into(), index))
     }
 
-    fn hidden(&self, what: &str, index: usize) -> DataError {
+    fn hidden(&self, what: lorelei_recipe::Message, index: usize) -> DataError {
         let setting = match self.conversation.given {
             0 => "assistant_only_loss",
             _ => "completion_only_loss",
@@ -261,16 +267,21 @@ impl<'c> AssistantSpans<'c> {
         let lost = first.is_some_and(|first| {
             first.role == "system" && index > 0 && !self.rendered.text.contains(first.content.trim())
         });
-        let lost = if lost { "loses the system prompt and " } else { "" };
+        let lost =
+            if lost { message!("loses the system prompt and ") } else { lorelei_recipe::Message::default() };
         DataError::new(
             DataErrorKind::Template,
-            format!(
+            message!(
                 "the chat template {lost}writes {what} in a way that does not show where the turn begins and ends, so that the \
-                 assistant's words cannot be told from the rest"
+                 assistant's words cannot be told from the rest",
+                lost,
+                what
             ),
-            format!(
-                "set data.{setting} = false to learn whole conversations, use a template with {{% generation %}} or one \
-                 that writes turn by turn, or rows with prompt and completion"
+            message!(
+                "set data.{setting} = false to learn whole conversations, use a template with {tag} or one \
+                 that writes turn by turn, or rows with prompt and completion",
+                setting,
+                tag = "{% generation %}"
             ),
         )
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use lorelei_recipe::message;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, Error, ErrorKind, Value};
 use serde_json::{Map, Value as Json};
@@ -233,8 +234,10 @@ impl ChatTemplate {
         if self.generates && conversation.has_marks() {
             return Err(DataError::new(
                 DataErrorKind::BadRow,
-                "the conversation has one of the characters U+FDD0 to U+FDD4, which mark what is learnt in the template's output",
-                "remove them: Unicode reserves them for use inside programs",
+                message!(
+                    "the conversation has one of the characters U+FDD0 to U+FDD4, which mark what is learnt in the template's output"
+                ),
+                message!("remove them: Unicode reserves them for use inside programs"),
             ));
         }
         let text = self.run(NAME, conversation, count, false)?;
@@ -321,7 +324,7 @@ fn of_json(value: &Json) -> Value {
 struct Raised;
 
 fn template_error(error: &Error) -> DataError {
-    let line = error.line().map(|line| format!(", line {line}")).unwrap_or_default();
+    let line = error.line().map(|line| message!(", line {line}", line)).unwrap_or_default();
     let detail = match error.detail() {
         Some(detail) => format!("{}: {detail}", error.kind()),
         None => error.kind().to_string(),
@@ -329,17 +332,21 @@ fn template_error(error: &Error) -> DataError {
     let raised = std::error::Error::source(error).is_some_and(|source| source.is::<Raised>());
     let (problem, help) = match error.kind() {
         _ if raised => (
-            format!(
-                "the chat template{line}, refuses this conversation: {}",
-                error.detail().unwrap_or_default()
+            message!(
+                "the chat template{line}, refuses this conversation: {reason}",
+                line,
+                reason = error.detail().unwrap_or_default()
             ),
-            "change the order or the roles of its messages, or use another template",
+            message!("change the order or the roles of its messages, or use another template"),
         ),
         ErrorKind::OutOfFuel => (
-            format!("the chat template{line}, ran for too long and was stopped"),
-            "it loops without end, or the conversation is very long",
+            message!("the chat template{line}, ran for too long and was stopped", line),
+            message!("it loops without end, or the conversation is very long"),
         ),
-        _ => (format!("the chat template{line}: {detail}"), "correct the template, or give another one"),
+        _ => (
+            message!("the chat template{line}: {reason}", line, reason = detail),
+            message!("correct the template, or give another one"),
+        ),
     };
     DataError::new(DataErrorKind::Template, problem, help)
 }

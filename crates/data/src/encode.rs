@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use lorelei_recipe::{DataSection, TruncationSide};
+use lorelei_recipe::{DataSection, Message, TruncationSide, message};
 
 use crate::assistant_spans::AssistantSpans;
 use crate::chat::{Conversation, Rendered};
@@ -152,7 +152,7 @@ impl<'t> Encoder<'t> {
         let known = 0..self.vocab_size as i64;
         let is_out = |label: i64| label != IGNORE_INDEX && !known.contains(&label);
         match example.labels().iter().enumerate().find(|(_, label)| is_out(**label)) {
-            Some((at, &label)) => Err(self.outside("label", at, label)),
+            Some((at, &label)) => Err(self.outside(message!("label"), at, label)),
             None => Ok(()),
         }
     }
@@ -161,28 +161,34 @@ impl<'t> Encoder<'t> {
     pub(crate) fn check_ids(&self, example: &Example) -> Result<(), DataError> {
         let is_out = |(_, id): &(usize, &u32)| **id as usize >= self.vocab_size;
         match example.input_ids.iter().enumerate().find(is_out) {
-            Some((at, &id)) => Err(self.outside("token id", at, i64::from(id))),
+            Some((at, &id)) => Err(self.outside(message!("token id"), at, i64::from(id))),
             None => Ok(()),
         }
     }
 
-    fn outside(&self, what: &str, at: usize, value: i64) -> DataError {
+    fn outside(&self, what: Message, at: usize, value: i64) -> DataError {
         let id = u32::try_from(value).ok();
         let token =
             id.and_then(|id| self.tokenizer.decode(&[id], false).ok()).filter(|token| !token.is_empty());
         let (named, help) = match token {
             Some(token) => (
                 format!(" {token:?}"),
-                "the tokenizer has more tokens than the model: take a model whose embedding was resized for them, or leave \
-                 the token out of the rows",
+                message!(
+                    "the tokenizer has more tokens than the model: take a model whose embedding was resized for them, or \
+                     leave the token out of the rows"
+                ),
             ),
-            None => (String::new(), "tokenise the file with this model's tokenizer"),
+            None => (String::new(), message!("tokenise the file with this model's tokenizer")),
         };
         DataError::new(
             DataErrorKind::BadRow,
-            format!(
-                "{what} {value}{named} (token {at}) is outside the vocabulary of {} tokens",
-                self.vocab_size
+            message!(
+                "{what} {value}{named} (token {at}) is outside the vocabulary of {size} tokens",
+                what,
+                value,
+                named,
+                at,
+                size = self.vocab_size
             ),
             help,
         )
@@ -269,5 +275,6 @@ fn overlap(span: &Range<usize>, token: &Range<usize>) -> bool {
 }
 
 fn empty() -> DataError {
-    DataError::new(DataErrorKind::EmptyRow, "the row has no tokens", "fill it or delete the line")
+    let problem = message!("the row has no tokens");
+    DataError::new(DataErrorKind::EmptyRow, problem, message!("fill it or delete the line"))
 }

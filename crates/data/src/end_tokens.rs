@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use lorelei_recipe::message;
 use serde_json::{Map, Value};
 use tokenizers::AddedToken;
 
@@ -181,7 +182,11 @@ fn add(
         result.map_err(|error| {
             DataError::new(
                 DataErrorKind::Tokenizer,
-                format!("the tokenizer refuses an added token of {file}: {error}"),
+                message!(
+                    "the tokenizer refuses an added token of {file}: {reason}",
+                    file,
+                    reason = error.to_string()
+                ),
                 "",
             )
         })?;

@@ -1,5 +1,7 @@
 //! The error type of this crate: the file and line, the problem, and the way out.
 
+use lorelei_recipe::{Message, message};
+
 /// The sort of an error, for callers that decide by it. The text is in [`DataError`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DataErrorKind {
@@ -23,7 +25,7 @@ pub enum DataErrorKind {
 
 /// An error with its place and the way out. Shown as `train.jsonl:3: problem (help)`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{}{problem}{}", place(.file, *.line), way_out(.help))]
+#[error("{}", self.to_message())]
 pub struct DataError {
     /// The sort of error.
     pub kind: DataErrorKind,
@@ -32,37 +34,40 @@ pub struct DataError {
     /// The line in that file, from 1.
     pub line: Option<usize>,
     /// The problem, and what was expected.
-    pub problem: String,
+    pub problem: Message,
     /// A suggestion how to solve it; may be empty.
-    pub help: String,
-}
-
-fn place(file: &Option<String>, line: Option<usize>) -> String {
-    match (file, line) {
-        (Some(file), Some(line)) => format!("{file}:{line}: "),
-        (Some(file), None) => format!("{file}: "),
-        (None, Some(line)) => format!("line {line}: "),
-        (None, None) => String::new(),
-    }
-}
-
-fn way_out(help: &str) -> String {
-    if help.is_empty() { String::new() } else { format!(" ({help})") }
+    pub help: Message,
 }
 
 impl DataError {
     /// Creates an error of a problem and the way out of it, which may be empty. It has no place yet.
-    pub fn new(kind: DataErrorKind, problem: impl Into<String>, help: impl Into<String>) -> Self {
+    pub fn new(kind: DataErrorKind, problem: impl Into<Message>, help: impl Into<Message>) -> Self {
         Self { kind, file: None, line: None, problem: problem.into(), help: help.into() }
     }
 
     /// Creates the error for some files without a row.
     pub(crate) fn empty(files: usize) -> Self {
         let (problem, help) = match files {
-            0 | 1 => ("the file is empty: it has no rows", "give it at least one row"),
-            _ => ("the files are empty: they have no rows", "give them at least one row"),
+            0 | 1 => (message!("the file is empty: it has no rows"), message!("give it at least one row")),
+            _ => (message!("the files are empty: they have no rows"), message!("give them at least one row")),
         };
         Self::new(DataErrorKind::EmptyFile, problem, help)
+    }
+
+    /// Returns the whole line: the place, the problem and the way out.
+    pub fn to_message(&self) -> Message {
+        let Self { file, line, problem, help, .. } = self;
+        let explained = match help.is_empty() {
+            true => problem.clone(),
+            false => message!("{problem} ({help})", problem, help),
+        };
+        let place: Message = match (file, line) {
+            (Some(file), Some(line)) => format!("{file}:{line}").into(),
+            (Some(file), None) => file.into(),
+            (None, Some(line)) => message!("line {line}", line),
+            (None, None) => return explained,
+        };
+        message!("{place}: {message}", place, message = explained)
     }
 
     /// Returns the same error with the place it came from, unless it has one already.

@@ -2,12 +2,18 @@
 
 use std::collections::BTreeSet;
 
+use lorelei_recipe::{Message, message};
+
 use crate::{
     error::{DataError, DataErrorKind},
     labels::{ClassNames, Labels},
     loader::Loader,
     rows::{Row, bad},
 };
+
+/// The two ways to write a row for a classifier of tokens.
+const NUMBERS: Message = message!("input_ids with the numbers of their classes");
+const TAGGED: Message = message!("words with tags");
 
 /// A row with its line, or its error.
 type NumberedRow = Result<(usize, Row), DataError>;
@@ -78,11 +84,13 @@ impl HeldRows {
                 };
                 if *first.get_or_insert(is_tokens) != is_tokens {
                     let [this, others] = match is_tokens {
-                        true => ["input_ids with the numbers of their classes", "words with tags"],
-                        false => ["words with tags", "input_ids with the numbers of their classes"],
+                        true => [NUMBERS, TAGGED],
+                        false => [TAGGED, NUMBERS],
                     };
-                    let problem = format!("the row has {this}, and rows before it have {others}");
-                    return Err(bad(problem, "write all rows in one of the two ways").at(file, *line));
+                    let problem =
+                        message!("the row has {this}, and rows before it have {others}", this, others);
+                    let help = message!("write all rows in one of the two ways");
+                    return Err(bad(problem, help).at(file, *line));
                 }
             }
         }
@@ -121,10 +129,16 @@ impl HeldRows {
         }
         let Some((file, line)) = first else { return Ok(()) };
         let unknown = ClassNames::from(Vec::from_iter(unknown));
-        let listed = unknown.listed().unwrap_or_else(|| format!("of {} classes", unknown.len()));
-        let problem =
-            format!("labels that no training row has: {listed}; the training rows have {}", labels.listed());
-        Err(bad(problem, "have training rows with them too, or leave these rows out").at(file, line))
+        let listed = unknown
+            .listed()
+            .map_or_else(|| message!("of {count} classes", count = unknown.len()), Message::from);
+        let problem = message!(
+            "labels that no training row has: {listed}; the training rows have {classes}",
+            listed,
+            classes = labels.listed()
+        );
+        let help = message!("have training rows with them too, or leave these rows out");
+        Err(bad(problem, help).at(file, line))
     }
 
     /// Gives the rows to a loader whose encoder knows the labels, until it has `count` examples.

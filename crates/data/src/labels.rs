@@ -5,6 +5,7 @@ mod file;
 mod found;
 mod names;
 
+use lorelei_recipe::message;
 use serde_json::Value;
 
 use crate::{
@@ -123,10 +124,13 @@ impl Labels {
     }
 
     /// Lists the names of the classes for people, or says how many there are if they are more than a few dozen.
-    pub fn listed(&self) -> String {
+    pub fn listed(&self) -> Message {
         match self.classes() {
-            Some(names) => names.listed().unwrap_or_else(|| format!("{} classes", names.len())),
-            None => "numbers".to_owned(),
+            Some(names) => {
+                let counted = || message!("{count} classes", count = names.len());
+                names.listed().map_or_else(counted, Message::from)
+            }
+            None => message!("numbers"),
         }
     }
 
@@ -162,16 +166,25 @@ impl Labels {
     ///
     /// If it is none of the classes: of kind [`DataErrorKind::NoLabel`] if it stands for no label.
     fn class(&self, label: &Value) -> Result<u32, DataError> {
-        let Some(names) = self.classes() else { return Err(bad("the labels are numbers", "")) };
+        let Some(names) = self.classes() else { return Err(bad(message!("the labels are numbers"), "")) };
         names.class(label).ok_or_else(|| match name(label) {
             _ if self.is_no_label(label) => {
-                DataError::new(DataErrorKind::NoLabel, format!("label {label} stands for no label"), "")
+                let problem = message!("label {label} stands for no label", label = label.to_string());
+                DataError::new(DataErrorKind::NoLabel, problem, "")
             }
             Some(name) => bad(
-                format!("label {name:?} is none of the training rows': {}", self.listed()),
-                "correct it, or have training rows with it too",
+                message!(
+                    "label {label} is none of the training rows': {classes}",
+                    label = ?name,
+                    classes = self.listed()
+                ),
+                message!("correct it, or have training rows with it too"),
             ),
-            None => bad(format!("a label is {}, expected a name or a number", kind(label)), "correct it"),
+            None => {
+                let problem =
+                    message!("a label is {found}, expected a name or a number", found = kind(label));
+                bad(problem, message!("correct it"))
+            }
         })
     }
 

@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use lorelei_recipe::{DataSection, OnBadRow};
+use lorelei_recipe::{DataSection, OnBadRow, message};
 
 use crate::{
     encode::{EncodedRow, Encoder, Fitted},
@@ -281,26 +281,34 @@ impl<'t> Loader<'t> {
         let several = self.names.iter().collect::<HashSet<_>>().len() > 1;
         let error = match (errors.first(), skipped.len()) {
             (Some(first), 0) => {
-                let problem = format!("every row is bad ({bad}); the first: {}", first.problem);
+                let problem = message!(
+                    "every row is bad ({count}); the first: {problem}",
+                    count = *bad,
+                    problem = &first.problem
+                );
                 return Some(DataError { problem, ..first.clone() });
             }
             (None, 0) => DataError::empty(if several { 2 } else { 1 }),
             (_, rows) if self.encoded.unlabelled == rows => DataError::new(
                 DataErrorKind::NothingToLearn,
-                format!("no row has a label: in all {rows} it is -1 or -100, which stand for none"),
-                "name a file with labels",
+                message!("no row has a label: in all {rows} it is -1 or -100, which stand for none", rows),
+                message!("name a file with labels"),
             ),
             (_, rows) => DataError::new(
                 DataErrorKind::NothingToLearn,
-                format!(
-                    "nothing to learn: in each of the {rows} rows every label is masked; {} lost what they had to learn \
-                     when they were cut at {} tokens, {} had nothing to learn (no assistant turn, all labels -100, or a \
+                message!(
+                    "nothing to learn: in each of the {rows} rows every label is masked; {cut} lost what they had to learn \
+                     when they were cut at {tokens} tokens, {others} had nothing to learn (no assistant turn, all labels -100, or a \
                      single token)",
-                    self.cut_away,
-                    self.encoder.max_length,
-                    rows - self.cut_away
+                    rows,
+                    cut = self.cut_away,
+                    tokens = self.encoder.max_length,
+                    others = rows - self.cut_away
                 ),
-                if self.cut_away > 0 { "raise max_length" } else { "check the rows' roles and labels" },
+                match self.cut_away {
+                    0 => message!("check the rows' roles and labels"),
+                    _ => message!("raise max_length"),
+                },
             ),
         };
         Some(match self.names.first() {

@@ -18,7 +18,7 @@ mod text;
 
 use std::io::BufRead;
 
-use lorelei_recipe::DataSection;
+use lorelei_recipe::{DataSection, Message, message};
 
 pub use parquet::{is_parquet, read_parquet};
 
@@ -39,13 +39,13 @@ type BoxedRows<'a> = Box<dyn Iterator<Item = Result<(usize, Row), DataError>> + 
 /// The rows of a file, each with the number of the line on which it begins.
 pub struct Rows<'a> {
     rows: BoxedRows<'a>,
-    remark: Option<String>,
+    remark: Option<Message>,
 }
 
 impl Rows<'_> {
     /// Returns what the user has to know of how the file is read, if it is read otherwise than its name says.
-    pub fn remark(&self) -> Option<&str> {
-        self.remark.as_deref()
+    pub fn remark(&self) -> Option<&Message> {
+        self.remark.as_ref()
     }
 }
 
@@ -103,9 +103,10 @@ fn read_csv<'a>(reader: Box<dyn BufRead + 'a>, file_name: &str, columns: Columns
     let is_whole = beginning.len() < separator::ENOUGH;
     let other = separator::recognised(beginning, is_whole, |name| columns.know(name));
     let remark = other.map(|other| {
-        format!(
-            "{file_name}: the cells are separated by {}, not by commas, and are read so",
-            separator::named(other)
+        message!(
+            "{file}: the cells are separated by {separator}, not by commas, and are read so",
+            file = file_name,
+            separator = separator::named(other)
         )
     });
     Rows { rows: Box::new(table::read_table(reader, file_name, other.unwrap_or(b','), columns)), remark }

@@ -7,7 +7,7 @@ mod words;
 
 use std::collections::BTreeMap;
 
-use lorelei_recipe::{FORM_FIELDS, ROW_FIELDS};
+use lorelei_recipe::{FORM_FIELDS, Message, ROW_FIELDS, message};
 use serde_json::{Map, Value};
 
 use crate::chat::Conversation;
@@ -65,7 +65,9 @@ pub enum Row {
     },
 }
 
-const FORMS: &str = "messages, conversations, prompt + completion, instruction + output, input_ids, tokens + tags, text + label or text";
+const FORMS: Message = message!(
+    "messages, conversations, prompt + completion, instruction + output, input_ids, tokens + tags, text + label or text"
+);
 
 /// Names of the fields by which a row's form is found.
 const FIELDS: &[&str] = ROW_FIELDS.split_at(FORM_FIELDS).0;
@@ -122,11 +124,13 @@ impl Columns {
             match value {
                 Some(value) => mapped.insert(field.clone(), value),
                 None => {
-                    let problem = format!(
-                        "the row has no column {column:?}, which data.columns names as {field}; found {}",
-                        names(&fields)
+                    let problem = message!(
+                        "the row has no column {column}, which data.columns names as {field}; found {found}",
+                        ?column,
+                        field,
+                        found = names(&fields)
                     );
-                    return Err(bad(problem, "correct data.columns, or the row"));
+                    return Err(bad(problem, message!("correct data.columns, or the row")));
                 }
             };
         }
@@ -191,15 +195,21 @@ pub(crate) fn from_fields(fields: Map<String, Value>, columns: &Columns) -> Resu
     // A field that is there and has no value is the likeliest mistake.
     let is_bare = |name: &str| fields.contains_key(name) && get(&fields, name).is_none();
     if let Some(name) = FIELDS.iter().copied().find(|name| is_bare(name)) {
-        let value = if fields.get(name).is_some_and(Value::is_null) { "null" } else { "empty" };
+        let is_null = fields.get(name).is_some_and(Value::is_null);
+        let value = if is_null { message!("null") } else { message!("empty") };
         return Err(bad(
-            format!("no known field has a value: {name} is {value}; found {}", names(&fields)),
-            "fill it, or leave the row out",
+            message!(
+                "no known field has a value: {name} is {value}; found {found}",
+                name,
+                value,
+                found = names(&fields)
+            ),
+            message!("fill it, or leave the row out"),
         ));
     }
     Err(bad(
-        format!("no known field: looked for {FORMS}; found {}", names(&fields)),
-        "rename the fields, or say in data.columns which column is which",
+        message!("no known field: looked for {forms}; found {found}", forms = FORMS, found = names(&fields)),
+        message!("rename the fields, or say in data.columns which column is which"),
     ))
 }
 
@@ -214,7 +224,8 @@ fn list_of_cell(label: &Value) -> Result<Value, DataError> {
     match text.strip_prefix('[').map(|_| json_value::parse(text)) {
         Some(Ok(list)) => Ok(list),
         Some(Err(_)) if text.starts_with("['") && text.ends_with(']') => {
-            Err(bad("label is a list that is not JSON", "its texts stand in double quotes: [\"a\", \"b\"]"))
+            let help = message!("its texts stand in double quotes: [\"a\", \"b\"]");
+            Err(bad(message!("label is a list that is not JSON"), help))
         }
         _ => Ok(label.clone()),
     }
@@ -222,7 +233,10 @@ fn list_of_cell(label: &Value) -> Result<Value, DataError> {
 
 fn missing(has: &str, lacks: &str, fields: &Map<String, Value>) -> DataError {
     if fields.contains_key(lacks) {
-        return bad(format!("the row has {has}, and {lacks} has no value"), "fill it, or leave the row out");
+        let problem = message!("the row has {has}, and {lacks} has no value", has, lacks);
+        return bad(problem, message!("fill it, or leave the row out"));
     }
-    bad(format!("the row has {has} but no {lacks}; found {}", names(fields)), "a row needs both")
+    let problem =
+        message!("the row has {has} but no {lacks}; found {found}", has, lacks, found = names(fields));
+    bad(problem, message!("a row needs both"))
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use lorelei_recipe::message;
 use serde_json::{Map, Value};
 use tokenizers::AddedToken;
 
@@ -51,8 +52,8 @@ pub(crate) fn object(json: &str, file_name: &str) -> Result<Map<String, Value>, 
     serde_json::from_str(json).map_err(|error| {
         DataError::new(
             DataErrorKind::Tokenizer,
-            format!("{file_name} is not a JSON object: {error}"),
-            "download the file again",
+            message!("{file} is not a JSON object: {reason}", file = file_name, reason = error.to_string()),
+            message!("download the file again"),
         )
     })
 }

@@ -137,7 +137,7 @@ fn lines_of_text_and_json_end_as_in_python() {
 fn a_table_that_certainly_has_other_separators_is_read_by_them_and_said() {
     let remark = |text: &str, name: &str| {
         let rows = read_rows(text.as_bytes(), name, &DataSection::default());
-        rows.remark().map(str::to_owned)
+        rows.remark().map(ToString::to_string)
     };
     let german = "\u{feff}prompt;completion\nWas ist das?;Ein Haus, rot\nUnd das?;Ein Baum\n";
     assert_eq!(

@@ -4,7 +4,9 @@ use lorelei_formats::{
     config::{LoraTarget, Module, ModuleShape, Role},
     peft::{self, AdapterPart},
 };
-use lorelei_recipe::{Bias, FinetuningType, LoraConfig, Recipe, RecipeError, TargetModules, Unmatched};
+use lorelei_recipe::{
+    Bias, FinetuningType, LoraConfig, Message, Recipe, RecipeError, TargetModules, Unmatched, message,
+};
 
 use crate::{ModelShape, model_shape::own_elements};
 
@@ -209,22 +211,26 @@ impl Trainable {
         } else if selects_without(|lora| lora.modules_to_save = None) {
             (
                 "lora.modules_to_save",
-                "it trains every module whole that target_modules selects, so none gets an adapter",
-                "name a module in one of the two",
+                message!("it trains every module whole that target_modules selects, so none gets an adapter"),
+                message!("name a module in one of the two"),
             )
         } else if selects_without(|lora| lora.exclude_modules = None) {
-            ("lora.exclude_modules", "it excludes every module that target_modules selects", "exclude fewer")
+            (
+                "lora.exclude_modules",
+                message!("it excludes every module that target_modules selects"),
+                message!("exclude fewer"),
+            )
         } else if selects_without(|lora| lora.layers_pattern = None) {
             (
                 "lora.layers_pattern",
-                "no path of a module has one of its names before a number of layers_to_transform",
-                "leave it out: the first number in a path counts then",
+                message!("no path of a module has one of its names before a number of layers_to_transform"),
+                message!("leave it out: the first number in a path counts then"),
             )
         } else if selects_without(|lora| (lora.layers_to_transform, lora.layers_pattern) = (None, None)) {
             (
                 "lora.layers_to_transform",
-                "the layers that it names have no module that target_modules selects",
-                "name others: they count from 0, or from the last as -1",
+                message!("the layers that it names have no module that target_modules selects"),
+                message!("name others: they count from 0, or from the last as -1"),
             )
         } else {
             return None;
@@ -292,8 +298,11 @@ fn check_saved_names(lora: &LoraConfig, modules: &[Module]) -> Result<(), Recipe
     if let [first, .., last] = examples[..] {
         examples = vec![first, last];
     }
-    let problem = format!("it names {name}, which the model does not have");
-    let help = format!("name modules such as {}", examples.join(" and "));
+    let problem = message!("it names {name}, which the model does not have", name);
+    let help = match examples[..] {
+        [first, last] => message!("name modules such as {first} and {last}", first, last),
+        _ => message!("name modules such as {first}", first = examples.join(" and ")),
+    };
     Err(RecipeError::new("lora.modules_to_save", problem).with_help(help))
 }
 
@@ -337,18 +346,19 @@ fn is_target(lora: &LoraConfig, module: &Module) -> bool {
 /// Returns the rank of the adapter on a module that is a target.
 fn adapter_rank(lora: &LoraConfig, module: &Module) -> Result<usize, RecipeError> {
     let (path, target) = (&module.path, module.lora_target());
-    let refuse =
-        |why: &str| Err(RecipeError::new("lora.target_modules", format!("it selects {path}: {why}")));
+    let refuse = |why: Message| {
+        Err(RecipeError::new("lora.target_modules", message!("it selects {path}: {why}", path, why)))
+    };
     let is_plain = !lora.use_dora && !lora.lora_bias && !lora.init_lora_weights.changes_the_base();
     match (target, module.role) {
         (LoraTarget::Never, _) => {
-            refuse("adapters are for linear layers and the embedding of tokens; leave it out")
+            refuse(message!("adapters are for linear layers and the embedding of tokens; leave it out"))
         }
-        (LoraTarget::Named, Role::Embedding) if !is_plain => {
-            refuse("use_dora, lora_bias, pissa and olora are for linear layers; leave the embedding out")
-        }
+        (LoraTarget::Named, Role::Embedding) if !is_plain => refuse(message!(
+            "use_dora, lora_bias, pissa and olora are for linear layers; leave the embedding out"
+        )),
         (LoraTarget::Named, Role::LmHead) if lora.init_lora_weights.changes_the_base() => {
-            refuse("pissa and olora are for the blocks' linear layers; leave the head out")
+            refuse(message!("pissa and olora are for the blocks' linear layers; leave the head out"))
         }
         (LoraTarget::Named | LoraTarget::AllLinear, _) => {
             let rank = lora.rank(path);
@@ -357,8 +367,17 @@ fn adapter_rank(lora: &LoraConfig, module: &Module) -> Result<usize, RecipeError
                     if lora.init_lora_weights.changes_the_base() && rank > size_out.min(size_in) =>
                 {
                     let most = size_out.min(size_in);
-                    let problem = format!("r = {rank} is above the {most} singular values of {path}");
-                    let help = format!("lower it, or give {path} a rank of {most} or less in rank_pattern");
+                    let problem = message!(
+                        "r = {rank} is above the {most} singular values of {path}",
+                        rank,
+                        most,
+                        path
+                    );
+                    let help = message!(
+                        "lower it, or give {path} a rank of {most} or less in rank_pattern",
+                        path,
+                        most
+                    );
                     Err(RecipeError::new("lora.r", problem).with_help(help))
                 }
                 _ => Ok(rank),
@@ -373,7 +392,7 @@ fn trainable_tokens(
     modules: &[Module],
     trainings: &[ModuleTraining],
 ) -> Result<Vec<usize>, RecipeError> {
-    let refuse = |problem: String| Err(RecipeError::new("lora.trainable_token_indices", problem));
+    let refuse = |problem: Message| Err(RecipeError::new("lora.trainable_token_indices", problem));
     let named = lora.trainable_token_indices.as_ref().map(|indices| indices.by_module()).unwrap_or_default();
     let embedding = modules.iter().zip(trainings).find(|(module, _)| module.role == Role::Embedding);
     let Some((embedding, training)) = embedding else { return Ok(Vec::new()) };
@@ -381,18 +400,20 @@ fn trainable_tokens(
     let ids = match &named[..] {
         [] => return Ok(Vec::new()),
         [(module, ids)] if module.is_none_or(|module| path.ends_with(module)) => *ids,
-        _ => return refuse(format!("it names another module than the embedding; name {path} alone")),
+        _ => return refuse(message!("it names another module than the embedding; name {path} alone", path)),
     };
     if training.any() {
-        return refuse("it names the embedding, which trains whole or has an adapter; leave one out".into());
+        return refuse(message!(
+            "it names the embedding, which trains whole or has an adapter; leave one out"
+        ));
     }
     let ModuleShape::Embedding { rows: vocab, .. } = embedding.shape else { return Ok(Vec::new()) };
     for (at, id) in ids.iter().enumerate() {
         if *id >= vocab {
-            return refuse(format!("it names token {id}, and the model has {vocab}"));
+            return refuse(message!("it names token {id}, and the model has {vocab}", id = *id, vocab));
         }
         if ids[..at].contains(id) {
-            return refuse(format!("it names token {id} twice"));
+            return refuse(message!("it names token {id} twice", id = *id));
         }
     }
     Ok(ids.to_vec())

@@ -5,6 +5,7 @@ use lorelei_formats::{
     config::{HeadNames, Role, Squash, Task},
     peft,
 };
+use lorelei_recipe::message;
 
 use crate::{
     ForwardMode, Linear, Model, ModelError, Tokens, init::Draw, load::HEAD_DEVIATION, precision::to_f32,
@@ -95,7 +96,7 @@ impl Model {
     /// If the device fails.
     pub async fn logits_of(&self, hidden: Tensor<2>, rows: &[i32]) -> Result<Vec<f32>, ModelError> {
         let logits = self.logits(hidden.select(0, self.index(rows))).into_data_async().await;
-        let logits = logits.map_err(|error| ModelError::device("classifying", error))?;
+        let logits = logits.map_err(|error| ModelError::device(message!("classifying"), error))?;
         Ok(logits.iter::<f32>().collect())
     }
 

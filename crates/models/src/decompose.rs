@@ -4,7 +4,7 @@ use burn::{
     linalg::svd,
     tensor::{Device, Tensor, TensorData},
 };
-use lorelei_recipe::{InitLoraWeights, LoraConfig};
+use lorelei_recipe::{InitLoraWeights, LoraConfig, message};
 
 use crate::{Adapter, Model, ModelError, init::Draw, modules::ModuleMut, precision::to_f32};
 
@@ -56,7 +56,7 @@ impl Model {
             )));
         }
         let values = weight.into_data_async().await;
-        let values = values.map_err(|error| ModelError::device("reading weights", error))?;
+        let values = values.map_err(|error| ModelError::device(message!("reading weights"), error))?;
         let values: Vec<f32> = values.iter::<f32>().collect();
         if values.iter().any(|value| !value.is_finite()) {
             return Err(ModelError::Unsupported(format!(

@@ -5,10 +5,11 @@ use lorelei_formats::{
     FormatError,
     config::{LoraTarget, Module},
 };
-use lorelei_recipe::{LoraConfig, RecipeError, TargetModules};
+use lorelei_recipe::{LoraConfig, Message, RecipeError, TargetModules, message};
 
 /// A model or an adapter that cannot be used.
 #[derive(Debug, thiserror::Error)]
+#[error("{}", self.to_message())]
 pub enum ModelError {
     /// A file of the model or adapter is broken or unsupported.
     #[error(transparent)]
@@ -17,10 +18,6 @@ pub enum ModelError {
     #[error(transparent)]
     Recipe(#[from] RecipeError),
     /// The checkpoint lacks tensors that its configuration calls for.
-    #[error(
-        "the checkpoint lacks {}{}; check that config.json and the weights belong together",
-        list(.missing), but_has(.unexpected)
-    )]
     Missing {
         /// Names of the missing tensors.
         missing: Vec<String>,
@@ -28,7 +25,6 @@ pub enum ModelError {
         unexpected: Vec<String>,
     },
     /// A tensor has another shape than the configuration calls for.
-    #[error("tensor {name} is {found:?} in the checkpoint, {expected:?} by config.json")]
     Shape {
         /// Name of the tensor.
         name: String,
@@ -38,9 +34,6 @@ pub enum ModelError {
         expected: Vec<usize>,
     },
     /// A weight is NaN or infinite.
-    #[error(
-        "tensor {name} has {value} at index {index}: such a model computes nothing; get the file again, or another one"
-    )]
     NotFinite {
         /// Name of the tensor.
         name: String,
@@ -50,7 +43,6 @@ pub enum ModelError {
         value: f32,
     },
     /// `target_modules` selects no module.
-    #[error("no module matches target_modules {targets}; the model has {}", list(.modules))]
     NoTarget {
         /// The `target_modules` of the recipe.
         targets: String,
@@ -58,27 +50,62 @@ pub enum ModelError {
         modules: Vec<String>,
     },
     /// The recipe asks for something that this model does not support.
-    #[error("{0}")]
     Unsupported(String),
     /// The adapter was made for another model or recipe.
-    #[error("the adapter does not fit: {0}")]
     Adapter(String),
     /// The device failed.
-    #[error("the device failed while {doing}: {reason}")]
     Device {
         /// What it was doing, such as `generating`.
-        doing: &'static str,
+        doing: Message,
         /// The device's message.
         reason: String,
     },
     /// The input does not fit the model.
-    #[error("{0}")]
     Input(String),
 }
 
 impl ModelError {
+    /// Returns the message of the error.
+    pub fn to_message(&self) -> Message {
+        match self {
+            Self::Format(error) => error.to_string().into(),
+            Self::Recipe(error) => error.to_message(),
+            Self::Missing { missing, unexpected } if unexpected.is_empty() => message!(
+                "the checkpoint lacks {missing}; check that config.json and the weights belong together",
+                missing = list(missing)
+            ),
+            Self::Missing { missing, unexpected } => message!(
+                "the checkpoint lacks {missing}, and has {unexpected} instead; check that config.json and the weights belong together",
+                missing = list(missing),
+                unexpected = list(unexpected)
+            ),
+            Self::Shape { name, found, expected } => message!(
+                "tensor {name} is {found} in the checkpoint, {expected} by config.json",
+                name,
+                ?found,
+                ?expected
+            ),
+            Self::NotFinite { name, index, value } => message!(
+                "tensor {name} has {value} at index {index}: such a model computes nothing; get the file again, or another one",
+                name,
+                value = value.to_string(),
+                index = *index
+            ),
+            Self::NoTarget { targets, modules } => message!(
+                "no module matches target_modules {targets}; the model has {modules}",
+                targets,
+                modules = list(modules)
+            ),
+            Self::Adapter(problem) => message!("the adapter does not fit: {problem}", problem),
+            Self::Device { doing, reason } => {
+                message!("the device failed while {doing}: {reason}", doing, reason)
+            }
+            Self::Unsupported(problem) | Self::Input(problem) => problem.as_str().into(),
+        }
+    }
+
     /// Creates the error for a device that failed while it was `doing` something.
-    pub(crate) fn device(doing: &'static str, reason: impl std::fmt::Debug) -> Self {
+    pub(crate) fn device(doing: Message, reason: impl std::fmt::Debug) -> Self {
         Self::Device { doing, reason: format!("{reason:?}") }
     }
 
@@ -101,10 +128,6 @@ impl ModelError {
         }
         Self::NoTarget { targets, modules: known }
     }
-}
-
-fn but_has(names: &[String]) -> String {
-    if names.is_empty() { String::new() } else { format!(", and has {} instead", list(names)) }
 }
 
 /// Formats the first few names, and the number of the others.

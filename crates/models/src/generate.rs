@@ -1,6 +1,7 @@
 //! Generation of text, a token at a time, over cached keys and values.
 
 use burn::tensor::ElementConversion as _;
+use lorelei_recipe::message;
 
 use crate::{ForwardMode, Model, ModelError, Sampling, Tokens, cache::LayerCache};
 
@@ -75,13 +76,13 @@ impl<'a> Generation<'a> {
         let logits = self.model.logits(hidden.slice_dim(0, rows - 1..rows));
         let id = if self.sampling.is_greedy() {
             let best = logits.argmax(1).into_scalar_async::<i64>().await;
-            let best: i64 = best.map_err(|error| ModelError::device("generating", error))?.elem();
+            let best: i64 = best.map_err(|error| ModelError::device(message!("generating"), error))?.elem();
             best as u32
         } else {
             let data = logits.into_data_async().await;
-            let data = data.map_err(|error| ModelError::device("generating", error))?;
+            let data = data.map_err(|error| ModelError::device(message!("generating"), error))?;
             let values = data.try_into_vec::<f32>();
-            let values = values.map_err(|error| ModelError::device("generating", error))?;
+            let values = values.map_err(|error| ModelError::device(message!("generating"), error))?;
             self.sampling.choose(values, &self.ids, self.drawn)
         };
         self.drawn += 1;

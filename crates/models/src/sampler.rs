@@ -1,5 +1,7 @@
 //! Choice of the next token from logits, as in Transformers' `generate`: repetition penalty, temperature, top-k, top-p, in this order.
 
+use lorelei_recipe::{Message, message};
+
 use crate::init::Draw;
 
 /// Settings of the choice of the next token. Names and meanings are those of Transformers' `GenerationConfig`.
@@ -27,16 +29,16 @@ impl Sampling {
     /// # Errors
     ///
     /// If a setting is invalid.
-    pub fn check(&self) -> Result<(), (&'static str, &'static str)> {
+    pub fn check(&self) -> Result<(), (&'static str, Message)> {
         let positive = |number: f64| number > 0.0 && number.is_finite();
         if !(self.temperature == 0.0 || positive(self.temperature)) {
-            return Err(("temperature", "0 or a number above it"));
+            return Err(("temperature", message!("0 or a number above it")));
         }
         if !(self.top_p > 0.0 && self.top_p <= 1.0) {
-            return Err(("top_p", "above 0 and at most 1"));
+            return Err(("top_p", message!("above 0 and at most 1")));
         }
         if !positive(self.repetition_penalty) {
-            return Err(("repetition_penalty", "a number above 0"));
+            return Err(("repetition_penalty", message!("a number above 0")));
         }
         Ok(())
     }

@@ -12,7 +12,7 @@ mod request;
 mod verdict;
 
 pub use event::{Evaluation, Event, Finished, LogLine, Metrics, Sampled, Saved, Started, StepLog};
-pub use notice::{Failure, Notice};
+pub use notice::{Failure, LONGEST_VALUE, Notice};
 pub use reply::{
     AdapterInfo, BadRow, CachedModel, Capabilities, DataInfo, InterruptedRun, LengthBar, ModelInfo,
     PreviewRow, PreviewToken, Reply,

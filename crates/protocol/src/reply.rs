@@ -1,7 +1,7 @@
 //! Messages from the worker to the page.
 
 use lorelei_estimate::ModelShape;
-use lorelei_recipe::{Recipe, TaskType};
+use lorelei_recipe::{Message, Recipe, TaskType};
 use serde::{Deserialize, Serialize};
 
 use crate::{Event, Failure, Verdict};
@@ -34,7 +34,7 @@ pub enum Reply {
         /// Whether the text was another trainer's, rather than a recipe.
         is_foreign: bool,
         /// What was left out and what to know about the rest, each with its line.
-        notes: Vec<String>,
+        notes: Vec<Message>,
     },
     /// Answer to [`crate::Request::Preview`].
     Previewed(DataInfo),
@@ -93,7 +93,7 @@ pub struct Capabilities {
     /// The GPU; none where WebGPU is missing or cannot be used.
     pub webgpu: Option<AdapterInfo>,
     /// Reason why there is no GPU, and a way out.
-    pub webgpu_problem: Option<String>,
+    pub webgpu_problem: Option<Message>,
     /// Models in the browser's storage.
     pub cached: Vec<CachedModel>,
     /// A run that was interrupted.
@@ -208,7 +208,7 @@ pub struct BadRow {
     /// Number of the line, from 1.
     pub line: usize,
     /// The problem, and the way out.
-    pub message: String,
+    pub message: Message,
 }
 
 /// A row as the model sees it.

@@ -84,7 +84,11 @@ pub enum ModelChoice {
         name: String,
     },
     /// The message's files: a `.gguf`, or `config.json`, `tokenizer.json`, `*.safetensors` and the files that belong to them.
-    Files,
+    Files {
+        /// Path of each file in the model's folder, such as `additional_chat_templates/tool_use.jinja`. A file without one has its name.
+        #[serde(default)]
+        paths: Vec<String>,
+    },
     /// A model from a hub. It is downloaded into the browser's storage, where it stays; files that are there already are not downloaded again.
     Hub {
         /// `owner/name`.

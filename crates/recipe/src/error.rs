@@ -2,10 +2,12 @@
 
 use std::fmt;
 
+use crate::{Message, message};
+
 /// An error in a recipe. Displays as one line: `recipe.toml:12:3: unknown key "lora_aplha" in [lora]; did you mean
 /// "lora_alpha"?`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{}", line_of_text(&self.file, self.line, self.column, &self.key, &self.message, self.help.as_deref()))]
+#[error("{}", self.to_message())]
 pub struct RecipeError {
     /// The file as the caller named it; empty when the recipe was not read from text.
     pub file: String,
@@ -16,9 +18,9 @@ pub struct RecipeError {
     /// The setting concerned, such as `lora.r`; empty if the error does not concern a single one.
     pub key: String,
     /// The message of the error.
-    pub message: String,
+    pub message: Message,
     /// Advice to the user on how to resolve the error, if there is any.
-    pub help: Option<String>,
+    pub help: Option<Message>,
 }
 
 /// A warning about a setting of a recipe that has no effect, or probably not the intended one.
@@ -33,55 +35,65 @@ pub struct Warning {
     /// The setting concerned, such as `training.max_steps`.
     pub key: String,
     /// The message of the warning.
-    pub message: String,
+    pub message: Message,
 }
 
 impl RecipeError {
     /// Creates an error about `key` that has no place in a text yet.
-    pub fn new(key: impl Into<String>, message: impl Into<String>) -> Self {
+    pub fn new(key: impl Into<String>, message: impl Into<Message>) -> Self {
         let (key, message) = (key.into(), message.into());
         Self { file: String::new(), line: 0, column: 0, key, message, help: None }
     }
 
     /// Adds a help text.
-    pub fn with_help(mut self, help: impl Into<String>) -> Self {
+    pub fn with_help(mut self, help: impl Into<Message>) -> Self {
         self.help = Some(help.into());
         self
+    }
+
+    /// Returns the message and the help, without the place.
+    pub fn explanation(&self) -> Message {
+        let Self { message, help, .. } = self;
+        match help {
+            Some(help) => message!("{message}; {help}", message, help),
+            None => message.clone(),
+        }
+    }
+
+    /// Returns the whole line: the place, the message and the help.
+    pub fn to_message(&self) -> Message {
+        placed(&self.file, self.line, self.column, &self.key, self.explanation())
     }
 }
 
 impl Warning {
     /// Creates a warning about `key` that has no place in a text yet.
-    pub fn new(key: impl Into<String>, message: impl Into<String>) -> Self {
+    pub fn new(key: impl Into<String>, message: impl Into<Message>) -> Self {
         let (key, message) = (key.into(), message.into());
         Self { file: String::new(), line: 0, column: 0, key, message }
     }
 }
 
-impl fmt::Display for Warning {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&line_of_text(&self.file, self.line, self.column, &self.key, &self.message, None))
+impl Warning {
+    /// Returns the whole line: the place and the message.
+    pub fn to_message(&self) -> Message {
+        placed(&self.file, self.line, self.column, &self.key, self.message.clone())
     }
 }
 
-fn line_of_text(
-    file: &str,
-    line: usize,
-    column: usize,
-    key: &str,
-    message: &str,
-    help: Option<&str>,
-) -> String {
-    let mut text = match (file.is_empty(), line) {
-        (true, _) if key.is_empty() => String::new(),
-        (true, _) => format!("{key}: "),
-        (false, 0) => format!("{file}: "),
-        (false, _) => format!("{file}:{line}:{column}: "),
-    };
-    text.push_str(message);
-    if let Some(help) = help {
-        text.push_str("; ");
-        text.push_str(help);
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.to_message().fmt(f)
     }
-    text
+}
+
+/// Puts the place of a message before it.
+fn placed(file: &str, line: usize, column: usize, key: &str, message: Message) -> Message {
+    let place = match (file.is_empty(), line) {
+        (true, _) if key.is_empty() => return message,
+        (true, _) => key.to_owned(),
+        (false, 0) => file.to_owned(),
+        (false, _) => format!("{file}:{line}:{column}"),
+    };
+    message!("{place}: {message}", place, message)
 }

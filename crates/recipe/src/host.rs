@@ -4,7 +4,7 @@ use serde_json::Value as Json;
 
 use crate::fields::{self, Field};
 use crate::text::Bilingual;
-use crate::{Recipe, RecipeError, Warning};
+use crate::{Message, Recipe, RecipeError, Warning, message};
 
 /// Kind of the place where a run takes place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,10 +50,10 @@ pub struct Unhonoured {
 
 impl HostKind {
     /// Returns the host's name in a message.
-    pub fn name(self) -> &'static str {
+    pub fn name(self) -> Message {
         match self {
-            HostKind::Program => "the program",
-            HostKind::Page => "the page",
+            HostKind::Program => message!("the program"),
+            HostKind::Page => message!("the page"),
         }
     }
 }
@@ -64,14 +64,30 @@ impl Unhonoured {
         self.field.path()
     }
 
-    /// Formats the message in English: `save_total_limit = 3 has no effect in the page: …`.
-    pub fn message(&self) -> String {
-        let host = self.limit.host.name();
-        let effect = match self.limit.effect {
-            Effect::Ignored => format!("has no effect in {host}"),
-            Effect::Refused => format!("cannot be used in {host}"),
-        };
-        format!("{} = {} {effect}: {}", self.field.name, self.value, self.limit.reason.english)
+    /// Formats the message: `save_total_limit = 3 has no effect in the page: …`.
+    pub fn message(&self) -> Message {
+        let (setting, value) = (self.field.name, self.value.to_string());
+        let (host, reason) = (self.limit.host.name(), Message::fixed(self.limit.reason.english));
+        match self.limit.effect {
+            Effect::Ignored => {
+                message!(
+                    "{setting} = {value} has no effect in {host}: {reason}",
+                    setting,
+                    value,
+                    host,
+                    reason
+                )
+            }
+            Effect::Refused => {
+                message!(
+                    "{setting} = {value} cannot be used in {host}: {reason}",
+                    setting,
+                    value,
+                    host,
+                    reason
+                )
+            }
+        }
     }
 }
 
@@ -108,8 +124,10 @@ impl Recipe {
     pub fn validate_for(&self, host: HostKind) -> Result<Vec<Warning>, RecipeError> {
         let unhonoured = self.unhonoured(host);
         match unhonoured.iter().find(|setting| setting.limit.effect == Effect::Refused) {
-            Some(refused) => Err(RecipeError::new(refused.key(), refused.message())
-                .with_help(format!("leave it out, or at its default, {}", refused.field.default))),
+            Some(refused) => Err(RecipeError::new(refused.key(), refused.message()).with_help(message!(
+                "leave it out, or at its default, {default}",
+                default = refused.field.default
+            ))),
             None => {
                 Ok(unhonoured.iter().map(|ignored| Warning::new(ignored.key(), ignored.message())).collect())
             }

@@ -2,10 +2,10 @@
 
 use serde_json::Value as Json;
 
-use crate::InitLoraWeights;
 use crate::schedule::LrSchedulerKwargs;
 use crate::suggest::nearest;
 use crate::targets::{end_pattern, layer_pattern, whole_pattern};
+use crate::{InitLoraWeights, Message, message};
 
 /// The largest integer that JSON, TOML and JavaScript all keep exactly.
 pub(crate) const MAX_INTEGER: i64 = (1 << 53) - 1;
@@ -112,8 +112,8 @@ pub(crate) const PERCENTAGE: Bounds = Bounds { min: 0.0, above: true, max: 100.0
 /// Reason why a value is not accepted, with help.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Complaint {
-    pub(crate) message: String,
-    pub(crate) help: Option<String>,
+    pub(crate) message: Message,
+    pub(crate) help: Option<Message>,
 }
 
 impl Bounds {
@@ -144,29 +144,31 @@ impl Kind {
     }
 
     /// Describes the accepted values in a few words.
-    pub fn describe(&self) -> String {
+    pub fn describe(&self) -> Message {
         match self {
-            Kind::Bool => "true or false".into(),
-            Kind::Int { min, max } if *max >= MAX_INTEGER => format!("an integer, {min} or more"),
-            Kind::Int { min, max } => format!("an integer, {min} to {max}"),
-            Kind::Number(bounds) => format!("a number, {}", bounds.around("x")),
-            Kind::Text => "a string".into(),
-            Kind::Choice { takes, .. } => words(takes),
-            Kind::Names => "a list of names".into(),
-            Kind::Targets => "a list of module names, a regex, or \"all-linear\"".into(),
-            Kind::Indices => "a layer number, from 0 or from the last as -1, or a list of them".into(),
-            Kind::Ranks => format!("a table of module name to rank, 1 to {MAX_RANK}"),
-            Kind::Alphas => "a table of module name to alpha, more than 0".into(),
-            Kind::Columns => format!("a table of field to column; fields: {}", ROW_FIELDS.join(", ")),
-            Kind::Init => InitLoraWeights::DESCRIPTION.into(),
+            Kind::Bool => message!("true or false"),
+            Kind::Int { min, max } if *max >= MAX_INTEGER => message!("an integer, {min} or more", min),
+            Kind::Int { min, max } => message!("an integer, {min} to {max}", min, max),
+            Kind::Number(bounds) => message!("a number, {range}", range = bounds.around("x")),
+            Kind::Text => message!("a string"),
+            Kind::Choice { takes, .. } => words(takes).into(),
+            Kind::Names => message!("a list of names"),
+            Kind::Targets => message!("a list of module names, a regex, or \"all-linear\""),
+            Kind::Indices => message!("a layer number, from 0 or from the last as -1, or a list of them"),
+            Kind::Ranks => message!("a table of module name to rank, 1 to {max}", max = MAX_RANK),
+            Kind::Alphas => message!("a table of module name to alpha, more than 0"),
+            Kind::Columns => {
+                message!("a table of field to column; fields: {fields}", fields = ROW_FIELDS.join(", "))
+            }
+            Kind::Init => InitLoraWeights::DESCRIPTION,
             Kind::TokenIndices => {
-                "a list of token ids, or a table of the embedding's name to such a list".into()
+                message!("a list of token ids, or a table of the embedding's name to such a list")
             }
             Kind::SchedulerKwargs => {
                 let names: Vec<_> = LrSchedulerKwargs::names().collect();
-                format!("a table with {}", names.join(", "))
+                message!("a table with {names}", names = names.join(", "))
             }
-            Kind::Any => "anything".into(),
+            Kind::Any => message!("anything"),
         }
     }
 
@@ -202,7 +204,7 @@ impl Kind {
             Kind::Any => true,
             Kind::Bool => value.is_boolean(),
             Kind::Text if value.as_str() == Some("") => {
-                return Err(Complaint::new(format!("{name} is empty")));
+                return Err(Complaint::new(message!("{name} is empty", name)));
             }
             Kind::Text => value.is_string(),
             Kind::Int { min, max } => return check_int(self, name, value, *min, *max),
@@ -241,8 +243,7 @@ impl Kind {
     fn check_targets(&self, name: &str, value: &Json) -> Result<(), Complaint> {
         let Some(names) = strings(value, true) else { return Err(self.wrong_type(name, value)) };
         if names.iter().any(|name| name.is_empty()) || (names.is_empty() && name == "target_modules") {
-            return Err(Complaint::new(format!("{name} names no module"))
-                .help(format!("{name} takes {}", self.describe())));
+            return Err(Complaint::new(message!("{name} names no module", name)).help(self.taken_by(name)));
         }
         match value {
             Json::String(pattern) => {
@@ -266,30 +267,43 @@ impl Kind {
         for (key, column) in map {
             if !ROW_FIELDS.contains(&key.as_str()) {
                 let help = match nearest(key, ROW_FIELDS.iter().copied()) {
-                    Some(near) => format!("did you mean {near:?}?"),
-                    None => format!("{name} takes {}", self.describe()),
+                    Some(near) => message!("did you mean {near}?", ?near),
+                    None => self.taken_by(name),
                 };
-                return Err(Complaint::new(format!("{name}: {key:?} is no field of a row")).help(help));
+                return Err(
+                    Complaint::new(message!("{name}: {key} is no field of a row", name, ?key)).help(help)
+                );
             }
             if column.as_str().is_none_or(str::is_empty) {
                 let column = found(column);
-                return Err(Complaint::new(format!("{name}.{key} takes the name of a column, not {column}")));
+                return Err(Complaint::new(message!(
+                    "{name}.{key} takes the name of a column, not {column}",
+                    name,
+                    key,
+                    column
+                )));
             }
         }
         Ok(())
     }
 
     pub(crate) fn wrong_type(&self, name: &str, value: &Json) -> Complaint {
-        Complaint::new(format!("{name} takes {}, not {}", self.describe(), found(value)))
+        let (values, found) = (self.describe(), found(value));
+        Complaint::new(message!("{name} takes {values}, not {found}", name, values, found))
+    }
+
+    /// Returns what the setting `name` takes.
+    pub(crate) fn taken_by(&self, name: &str) -> Message {
+        message!("{name} takes {values}", name, values = self.describe())
     }
 }
 
 impl Complaint {
-    pub(crate) fn new(message: String) -> Self {
+    pub(crate) fn new(message: Message) -> Self {
         Self { message, help: None }
     }
 
-    pub(crate) fn help(mut self, help: String) -> Self {
+    pub(crate) fn help(mut self, help: Message) -> Self {
         self.help = Some(help);
         self
     }
@@ -301,18 +315,18 @@ fn check_int(kind: &Kind, name: &str, value: &Json, min: i64, max: i64) -> Resul
         Some(number) if (min..=max).contains(&number) => Ok(()),
         _ if !whole => Err(kind.wrong_type(name, value)),
         _ if max >= MAX_INTEGER && value.as_f64().is_some_and(|number| number < 1.0) => {
-            Err(Complaint::new(format!("{name} = {value} is out of range: {name} >= {min}")))
+            Err(out_of_range(name, value, format!("{name} >= {min}")))
         }
-        _ => Err(Complaint::new(format!("{name} = {value} is out of range: {min} <= {name} <= {max}"))),
+        _ => Err(out_of_range(name, value, format!("{min} <= {name} <= {max}"))),
     }
 }
 
 fn check_number(kind: &Kind, name: &str, value: &Json, bounds: &Bounds) -> Result<(), Complaint> {
     match value.as_f64() {
-        None if value.is_null() => Err(Complaint::new(format!("{name} is not a finite number"))),
+        None if value.is_null() => Err(Complaint::new(message!("{name} is not a finite number", name))),
         None => Err(kind.wrong_type(name, value)),
         Some(number) if bounds.contains(number) => Ok(()),
-        Some(_) => Err(Complaint::new(format!("{name} = {value} is out of range: {}", bounds.around(name)))),
+        Some(_) => Err(out_of_range(name, value, bounds.around(name))),
     }
 }
 
@@ -327,18 +341,24 @@ fn check_choice(
     if takes.contains(&word) {
         Ok(())
     } else if later.contains(&word) {
-        Err(not_yet(name, value).help(format!("{name} takes {}", kind.describe())))
+        Err(not_yet(name, value).help(kind.taken_by(name)))
     } else {
         let help = match nearest(word, takes.iter().copied()) {
-            Some(near) => format!("did you mean {near:?}?"),
-            None => format!("{name} takes {}", kind.describe()),
+            Some(near) => message!("did you mean {near}?", ?near),
+            None => kind.taken_by(name),
         };
-        Err(Complaint::new(format!("{name} = {value} is not one of its values")).help(help))
+        let value = value.to_string();
+        Err(Complaint::new(message!("{name} = {value} is not one of its values", name, value)).help(help))
     }
 }
 
+fn out_of_range(name: &str, value: &Json, range: String) -> Complaint {
+    let value = value.to_string();
+    Complaint::new(message!("{name} = {value} is out of range: {range}", name, value, range))
+}
+
 fn not_yet(name: &str, value: &Json) -> Complaint {
-    Complaint::new(format!("{name} = {value} is not supported yet"))
+    Complaint::new(message!("{name} = {value} is not supported yet", name, value = value.to_string()))
 }
 
 fn bad_regex(name: &str, pattern: &str, error: &fancy_regex::Error) -> Complaint {
@@ -346,8 +366,9 @@ fn bad_regex(name: &str, pattern: &str, error: &fancy_regex::Error) -> Complaint
     let own = fancy_regex::Regex::new(pattern).err();
     let text = own.as_ref().unwrap_or(error).to_string();
     let reason = text.lines().last().unwrap_or_default().trim_start_matches("error: ");
-    Complaint::new(format!("{name}: {pattern:?} is not a regex that can be used: {reason}"))
-        .help("patterns are Python's; a list of names may do".into())
+    let message =
+        message!("{name}: {pattern} is not a regex that can be used: {reason}", name, ?pattern, reason);
+    Complaint::new(message).help(message!("patterns are Python's; a list of names may do"))
 }
 
 /// Returns the strings of a list of strings, or, if `one`, a single string.
@@ -368,14 +389,14 @@ fn is_index(value: &Json) -> bool {
 }
 
 /// Formats a value for a message.
-pub(crate) fn found(value: &Json) -> String {
+pub(crate) fn found(value: &Json) -> Message {
     match value {
-        Json::Null => "nothing".into(),
-        Json::Bool(_) | Json::Number(_) => value.to_string(),
-        Json::String(text) if text.chars().count() <= 40 => format!("the string {text:?}"),
-        Json::String(_) => "a string".into(),
-        Json::Array(_) => "a list".into(),
-        Json::Object(_) => "a table".into(),
+        Json::Null => message!("nothing"),
+        Json::Bool(_) | Json::Number(_) => value.to_string().into(),
+        Json::String(text) if text.chars().count() <= 40 => message!("the string {text}", ?text),
+        Json::String(_) => message!("a string"),
+        Json::Array(_) => message!("a list"),
+        Json::Object(_) => message!("a table"),
     }
 }
 

@@ -10,7 +10,7 @@ use miniz_oxide::{
 };
 use serde_json::{Map, Value as Json};
 
-use crate::{Recipe, RecipeError};
+use crate::{Message, Recipe, RecipeError, message};
 
 /// Prefix of a link of this version.
 const PREFIX: &str = "r=1.";
@@ -31,42 +31,47 @@ pub fn encode_link(recipe: &Recipe) -> String {
 ///
 /// If it is too long, of another version, cut short, or contains anything that a recipe file may not contain.
 pub fn decode_link(link: &str) -> Result<Recipe, RecipeError> {
-    let refuse = |message: String, help: &str| RecipeError {
+    let refuse = |message: Message, help: Message| RecipeError {
         file: "link".into(),
         ..RecipeError::new("", message).with_help(help)
     };
     let fragment = link.rsplit_once('#').map_or(link, |(_, fragment)| fragment).trim();
     if fragment.len() > MAX_FRAGMENT {
-        let message = format!("the link is {} bytes long; at most {MAX_FRAGMENT} are read", fragment.len());
-        return Err(refuse(message, "share the recipe as a file"));
+        let message = message!(
+            "the link is {length} bytes long; at most {most} are read",
+            length = fragment.len(),
+            most = MAX_FRAGMENT
+        );
+        return Err(refuse(message, message!("share the recipe as a file")));
     }
     let Some(packed) = fragment.strip_prefix(PREFIX) else {
         let version =
             fragment.strip_prefix("r=").and_then(|rest| rest.split_once('.')).map(|(version, _)| version);
         return Err(match version {
             Some(version) if !version.is_empty() && version.bytes().all(|b| b.is_ascii_digit()) => refuse(
-                format!("the link has version {version} of the form; this program reads version 1"),
-                "use a newer Lorelei",
+                message!("the link has version {version} of the form; this program reads version 1", version),
+                message!("use a newer Lorelei"),
             ),
             _ => refuse(
-                "the link holds no recipe".into(),
-                "a recipe's link has #r=1. and then letters and digits",
+                message!("the link holds no recipe"),
+                message!("a recipe's link has #r=1. and then letters and digits"),
             ),
         });
     };
-    let cut = "copy the whole link again";
-    let packed = URL_SAFE_NO_PAD
-        .decode(packed)
-        .map_err(|error| refuse(format!("the link is damaged or cut short: {error}"), cut))?;
+    let cut = || message!("copy the whole link again");
+    let packed = URL_SAFE_NO_PAD.decode(packed).map_err(|error| {
+        let reason = error.to_string();
+        refuse(message!("the link is damaged or cut short: {reason}", reason), cut())
+    })?;
     let json = decompress_to_vec_with_limit(&packed, MAX_JSON).map_err(|error| match error.status {
         TINFLStatus::HasMoreOutput => {
-            let message = format!("the link unpacks to more than {MAX_JSON} bytes");
-            refuse(message, "share the recipe as a file")
+            let message = message!("the link unpacks to more than {most} bytes", most = MAX_JSON);
+            refuse(message, message!("share the recipe as a file"))
         }
-        _ => refuse("the link is damaged or cut short".into(), cut),
+        _ => refuse(message!("the link is damaged or cut short"), cut()),
     })?;
     let json = String::from_utf8(json)
-        .map_err(|_| refuse("the link is damaged: its text is not UTF-8".into(), cut))?;
+        .map_err(|_| refuse(message!("the link is damaged: its text is not UTF-8"), cut()))?;
     Recipe::from_json(&json, "link").map(|(recipe, _)| recipe)
 }
 

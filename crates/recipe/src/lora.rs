@@ -9,7 +9,7 @@ use crate::kind::{BELOW_ONE, Kind, MAX_RANK, POSITIVE};
 use crate::number::{is_false, one_or_many, whole, whole_map};
 use crate::setting::settings;
 use crate::targets::first_matching_key;
-use crate::{RecipeError, TargetModules};
+use crate::{Message, RecipeError, TargetModules, message};
 
 settings! {
     /// The adapter: `W + scaling * B A`, with `W [out, in]`, `A [r, in]`, `B [out, r]`. Names and defaults are PEFT's.
@@ -203,12 +203,17 @@ impl LoraConfig {
         let count = i64::try_from(layers).unwrap_or(i64::MAX);
         for number in numbers.iter_mut() {
             if *number < -count {
-                let message =
-                    format!("layers_to_transform has {number}, and the model has {layers} layers only");
-                return Err(RecipeError::new("lora.layers_to_transform", message).with_help(format!(
+                let message = message!(
+                    "layers_to_transform has {number}, and the model has {layers} layers only",
+                    number = *number,
+                    layers
+                );
+                let help = message!(
                     "its layers are 0 to {last}, or -1 (the last) to -{layers}",
-                    last = layers.saturating_sub(1)
-                )));
+                    last = layers.saturating_sub(1),
+                    layers
+                );
+                return Err(RecipeError::new("lora.layers_to_transform", message).with_help(help));
             }
             if *number < 0 {
                 *number += count;
@@ -252,8 +257,8 @@ impl InitLoraWeights {
     pub(crate) const LATER: &'static [&'static str] =
         &["eva", "corda", "loftq", "lora_ga", "orthogonal", "mica"];
     /// Description of the accepted values.
-    pub(crate) const DESCRIPTION: &'static str =
-        "true, false, \"gaussian\", \"pissa\", \"pissa_niter_N\" or \"olora\"";
+    pub(crate) const DESCRIPTION: Message =
+        message!("true, false, \"gaussian\", \"pissa\", \"pissa_niter_N\" or \"olora\"");
 
     /// Returns the initialization of this name.
     pub(crate) fn named(name: &str) -> Option<Self> {

@@ -1,9 +1,9 @@
 //! `[model]`: the base model and the adapter to start from.
 
-use crate::RecipeError;
 use crate::choice::choices;
 use crate::kind::Kind;
 use crate::setting::settings;
+use crate::{RecipeError, message};
 
 settings! {
     /// The model to train.
@@ -38,9 +38,9 @@ impl ModelSection {
     /// If the recipe names none.
     pub fn name(&self) -> Result<&str, RecipeError> {
         self.model_name_or_path.as_deref().ok_or_else(|| {
-            RecipeError::new("model.model_name_or_path", "the recipe names no model").with_help(
-                "give model.model_name_or_path: a folder, a .gguf file, a hub id, or \"builtin:tiny\", which comes along",
-            )
+            RecipeError::new("model.model_name_or_path", message!("the recipe names no model")).with_help(message!(
+                "give model.model_name_or_path: a folder, a .gguf file, a hub id, or \"builtin:tiny\", which comes along"
+            ))
         })
     }
 }

@@ -6,7 +6,7 @@ use crate::fields::{self, Table};
 use crate::hub_id::id_and_revision;
 use crate::read::{lora, place, section};
 use crate::source::{Source, Value};
-use crate::{LoraConfig, RecipeError, Warning};
+use crate::{LoraConfig, Message, RecipeError, Warning, message};
 
 /// The version of PEFT whose file format is written.
 pub const PEFT_VERSION: &str = "0.21.2";
@@ -41,12 +41,14 @@ impl LoraConfig {
         };
         let version = entries.iter().find(|entry| entry.name == "peft_version");
         let writer = match version.map(|entry| &entry.node.value) {
-            Some(Value::Text(version)) => format!("; PEFT {version} wrote the file"),
-            _ => String::new(),
+            Some(Value::Text(version)) => message!("; PEFT {version} wrote the file", version),
+            _ => Message::default(),
         };
         let unknown = |(key, at): (String, usize)| {
-            let message = format!(
-                "{key} is unknown here and was passed over{writer}: the adapter may compute something else where it is known"
+            let message = message!(
+                "{key} is unknown here and was passed over{writer}: the adapter may compute something else where it is known",
+                key = &key,
+                writer = &writer
             );
             source.locate_warning(Some(at), Warning::new(key, message))
         };

@@ -6,7 +6,9 @@
 use std::ops::Range;
 
 use crate::kind::MAX_INTEGER;
-use crate::{IntervalStrategy, LrSchedulerKwargs, LrSchedulerType, RecipeError, Schedule, TrainingArguments};
+use crate::{
+    IntervalStrategy, LrSchedulerKwargs, LrSchedulerType, RecipeError, Schedule, TrainingArguments, message,
+};
 
 /// The plan of a run's steps.
 #[derive(Debug, Clone, PartialEq)]
@@ -51,19 +53,28 @@ impl StepPlan {
             let key = if batch == 0 { "per_device_train_batch_size" } else { "gradient_accumulation_steps" };
             return Err(RecipeError::new(
                 format!("training.{key}"),
-                format!("{key} = 0 is out of range: {key} >= 1"),
+                message!(
+                    "{name} = {value} is out of range: {range}",
+                    name = key,
+                    value = 0,
+                    range = format!("{key} >= 1")
+                ),
             ));
         }
         let micro_batches =
             if args.dataloader_drop_last { n_examples / batch } else { n_examples.div_ceil(batch) };
         if micro_batches == 0 {
             return Err(match n_examples {
-                0 => RecipeError::new("data.train_file", "there is no example to train on"),
+                0 => RecipeError::new("data.train_file", message!("there is no example to train on")),
                 _ => RecipeError::new(
                     "training.dataloader_drop_last",
-                    format!("{n_examples} examples do not fill one batch of {batch}, and dataloader_drop_last leaves out what does not"),
+                    message!(
+                        "{count} examples do not fill one batch of {batch}, and dataloader_drop_last leaves out what does not",
+                        count = n_examples,
+                        batch
+                    ),
                 )
-                .with_help("lower per_device_train_batch_size, or set dataloader_drop_last = false"),
+                .with_help(message!("lower per_device_train_batch_size, or set dataloader_drop_last = false")),
             });
         }
         let steps_per_epoch = micro_batches.div_ceil(accumulation) as u64;
@@ -71,7 +82,12 @@ impl StepPlan {
             Ok(steps) if steps > MAX_INTEGER as u64 => {
                 return Err(RecipeError::new(
                     "training.max_steps",
-                    format!("max_steps = {steps} is out of range: max_steps <= {MAX_INTEGER}"),
+                    message!(
+                        "{name} = {value} is out of range: {range}",
+                        name = "max_steps",
+                        value = steps,
+                        range = format!("max_steps <= {MAX_INTEGER}")
+                    ),
                 ));
             }
             Ok(steps) if steps > 0 => (steps, steps.div_ceil(steps_per_epoch) as f64),
@@ -80,7 +96,7 @@ impl StepPlan {
                 if !(steps >= 1.0 && steps <= MAX_INTEGER as f64) {
                     return Err(RecipeError::new(
                         "training.num_train_epochs",
-                        format!("num_train_epochs = {:?} makes {steps:?} steps", args.num_train_epochs),
+                        message!("num_train_epochs = {epochs} makes {steps} steps", epochs = ?args.num_train_epochs, ?steps),
                     ));
                 }
                 (steps as u64, args.num_train_epochs.ceil())

@@ -5,7 +5,7 @@ use serde_json::{Map, Value as Json};
 use crate::fields::{self, Field, State, Table};
 use crate::source::{Entry, Node, Source, Value};
 use crate::suggest::{unknown_key, unknown_table};
-use crate::{Kind, LoraConfig, Recipe, RecipeError, Warning};
+use crate::{Kind, LoraConfig, Message, Recipe, RecipeError, Warning, message};
 
 impl Recipe {
     /// Reads a recipe from TOML. Errors call the text `file_name`. Returns warnings about settings that were read and have
@@ -51,13 +51,14 @@ fn recipe(source: &Source<'_>, entries: &[Entry]) -> Result<(Recipe, Vec<Warning
             Value::Table(inner) => inner,
             Value::Null => continue,
             _ => {
-                let error = RecipeError::new(name, format!("{name} takes a table of settings"));
+                let error = RecipeError::new(name, message!("{name} takes a table of settings", name));
                 return Err(source.locate(Some(*at), error));
             }
         };
         let section = section(source, table, inner, false)?;
         if whole.insert(name.clone(), Json::Object(section.values)).is_some() {
-            return Err(source.locate(Some(*at), RecipeError::new(name, format!("[{name}] is given twice"))));
+            let twice = message!("{name} is given twice", name = format!("[{name}]"));
+            return Err(source.locate(Some(*at), RecipeError::new(name, twice)));
         }
         warnings.extend(section.warnings);
         places.extend(section.places);
@@ -92,9 +93,13 @@ pub(crate) fn section(
         };
         if section.places.iter().any(|(path, _)| *path == field.path()) {
             let twice = if name == field.name {
-                format!("{name} is given twice")
+                message!("{name} is given twice", name)
             } else {
-                format!("{name} is another name of {}, which is given too", field.name)
+                message!(
+                    "{name} is another name of {current}, which is given too",
+                    name,
+                    current = field.name
+                )
             };
             return Err(locate(RecipeError::new(field.path(), twice)));
         }
@@ -121,8 +126,17 @@ pub(crate) fn value(field: &Field, node: &Node) -> Result<Json, RecipeError> {
         (Value::List(list), Kind::Choice { .. }) if list.len() == 1 => &list[0],
         _ => node,
     };
+    json(field, node)
+}
+
+/// Converts the value of a setting to JSON.
+pub(crate) fn json(field: &Field, node: &Node) -> Result<Json, RecipeError> {
     node.to_json().map_err(|reason| {
-        RecipeError::new(field.path(), format!("{} takes {}; {reason}", field.name, field.kind.describe()))
+        let values = field.kind.describe();
+        RecipeError::new(
+            field.path(),
+            message!("{name} takes {values}; {reason}", name = field.name, values, reason),
+        )
     })
 }
 
@@ -139,7 +153,9 @@ pub(crate) fn check(field: &Field, value: &Json) -> Result<Option<Warning>, Reci
     match field.state {
         State::Refused(_) if !field.kind.is_kept() => refuse(field, value).map(|()| None),
         State::Ignored(reason) if !field.is_harmless(value) => {
-            Ok(Some(Warning::new(field.path(), format!("{} has no effect: {reason}", field.name))))
+            let reason = Message::fixed(reason);
+            let message = message!("{name} has no effect: {reason}", name = field.name, reason);
+            Ok(Some(Warning::new(field.path(), message)))
         }
         _ => Ok(None),
     }
@@ -150,13 +166,13 @@ pub(crate) fn refuse(field: &Field, value: &Json) -> Result<(), RecipeError> {
     match field.state {
         State::Refused(reason) if !field.is_harmless(value) => {
             let shown = crate::kind::found(value);
-            let message = format!(
-                "{} = {} is not supported: {reason}",
-                field.name,
-                shown.trim_start_matches("the string ")
-            );
+            // A string stands in its quotes alone.
+            let value = shown.argument("text").unwrap_or(&shown);
+            let reason = Message::fixed(reason);
+            let message =
+                message!("{name} = {value} is not supported: {reason}", name = field.name, value, reason);
             Err(RecipeError::new(field.path(), message)
-                .with_help(format!("leave it out, or at its default, {}", field.default)))
+                .with_help(message!("leave it out, or at its default, {default}", default = field.default)))
         }
         _ => Ok(()),
     }

@@ -12,7 +12,7 @@ use serde_json::Value as Json;
 use crate::choice::choices;
 use crate::kind::{Bounds, Complaint, Kind, MAX_INTEGER, NOT_NEGATIVE, POSITIVE, SHARE};
 use crate::suggest::nearest;
-use crate::{RecipeError, TrainingArguments};
+use crate::{Message, RecipeError, TrainingArguments, message};
 
 choices! {
     /// Course of the learning rate: Transformers' `SchedulerType`. A row ends with the settings in `lr_scheduler_kwargs` that it takes.
@@ -230,10 +230,10 @@ impl LrSchedulerKwargs {
         for (key, value) in map {
             let Some((_, kind)) = KEYWORDS.iter().find(|(known, _)| known == key) else {
                 let help = match nearest(key, Self::names()) {
-                    Some(near) => format!("did you mean {near:?}?"),
-                    None => format!("{name} takes {}", Kind::SchedulerKwargs.describe()),
+                    Some(near) => message!("did you mean {near}?", ?near),
+                    None => Kind::SchedulerKwargs.taken_by(name),
                 };
-                return Err(Complaint::new(format!("unknown key {key:?} in {name}")).help(help));
+                return Err(Complaint::new(message!("unknown key {key} in {name}", ?key, name)).help(help));
             };
             if !value.is_null() {
                 kind.check(&format!("{name}.{key}"), value)?;
@@ -246,43 +246,53 @@ impl LrSchedulerKwargs {
 /// Checks that the schedule takes the settings in `lr_scheduler_kwargs`, and has those that it needs.
 pub(crate) fn validate(args: &TrainingArguments) -> Result<(), RecipeError> {
     let (kind, kwargs) = (args.lr_scheduler_type, &args.lr_scheduler_kwargs);
-    let wrong = |message: String| Err(RecipeError::new("training.lr_scheduler_kwargs", message));
+    let wrong = |message: Message| Err(RecipeError::new("training.lr_scheduler_kwargs", message));
     if let Ok(Json::Object(given)) = serde_json::to_value(kwargs)
         && let Some(other) = given.keys().find(|key| !kind.keywords().contains(&key.as_str()))
     {
-        let takes = if kind.keywords().is_empty() { "nothing".into() } else { kind.keywords().join(", ") };
-        return wrong(format!("the schedule {:?} does not take {other:?}; it takes {takes}", kind.name()));
+        let takes = match kind.keywords() {
+            [] => message!("nothing"),
+            keywords => keywords.join(", ").into(),
+        };
+        return wrong(message!(
+            "the schedule {schedule} does not take {key}; it takes {takes}",
+            schedule = ?kind.name(),
+            key = ?other,
+            takes
+        ));
     }
     // serde writes a number that is not finite as null.
     if let Ok(Json::Object(given)) = serde_json::to_value(kwargs)
         && let Some((key, _)) = given.iter().find(|(_, value)| value.is_null())
     {
-        return wrong(format!("{key} is not a finite number"));
+        return wrong(message!("{name} is not a finite number", name = key));
     }
     match kind {
         LrSchedulerType::CosineWithMinLr if kwargs.min_lr.is_some() == kwargs.min_lr_rate.is_some() => {
-            wrong("cosine_with_min_lr needs one of min_lr and min_lr_rate".into())
+            wrong(message!("cosine_with_min_lr needs one of min_lr and min_lr_rate"))
         }
         LrSchedulerType::CosineWithMinLr if kwargs.min_lr.is_some_and(|lr| lr > args.learning_rate) => {
-            wrong(format!(
-                "min_lr = {:?} is above learning_rate = {:?}",
-                kwargs.min_lr.unwrap_or_default(),
-                args.learning_rate
+            wrong(message!(
+                "min_lr = {least} is above learning_rate = {rate}",
+                least = ?kwargs.min_lr.unwrap_or_default(),
+                rate = ?args.learning_rate
             ))
         }
         LrSchedulerType::CosineWithMinLr
             if kwargs.min_lr.is_some() && !POSITIVE.contains(args.learning_rate) =>
         {
-            wrong("min_lr needs a learning_rate above 0".into())
+            wrong(message!("min_lr needs a learning_rate above 0"))
         }
         LrSchedulerType::WarmupStableDecay if kwargs.num_decay_steps.is_none() => {
-            wrong("warmup_stable_decay needs num_decay_steps".into())
+            wrong(message!("warmup_stable_decay needs num_decay_steps"))
         }
-        LrSchedulerType::Polynomial if args.learning_rate <= kwargs.lr_end.unwrap_or(1e-7) => wrong(format!(
-            "lr_end = {:?} must be below learning_rate = {:?}",
-            kwargs.lr_end.unwrap_or(1e-7),
-            args.learning_rate
-        )),
+        LrSchedulerType::Polynomial if args.learning_rate <= kwargs.lr_end.unwrap_or(1e-7) => {
+            wrong(message!(
+                "lr_end = {end} must be below learning_rate = {rate}",
+                end = ?kwargs.lr_end.unwrap_or(1e-7),
+                rate = ?args.learning_rate
+            ))
+        }
         _ => Ok(()),
     }
 }

@@ -3,10 +3,10 @@
 use serde_json::Value as Json;
 
 use crate::fields::{self, Field, Table};
-use crate::read::{check, refuse};
+use crate::read::{check, json, refuse};
 use crate::source::{Source, Value};
 use crate::suggest::{unknown_key, unknown_table};
-use crate::{Kind, Recipe, RecipeError, Warning};
+use crate::{Kind, Recipe, RecipeError, Warning, message};
 
 impl Recipe {
     /// Sets one value: `lora.r=16`. The table may be left out.
@@ -34,7 +34,8 @@ impl Recipe {
 
 fn assigned(recipe: &Recipe, assignment: &str) -> Result<(Recipe, Option<Warning>), RecipeError> {
     let (key, text) = assignment.split_once('=').ok_or_else(|| {
-        RecipeError::new("", "a value is missing").with_help("write table.key=value, such as lora.r=16")
+        RecipeError::new("", message!("a value is missing"))
+            .with_help(message!("write table.key=value, such as lora.r=16"))
     })?;
     let field = field(key.trim())?;
     let value = value(field, text.trim())?;
@@ -84,12 +85,7 @@ fn value(field: &Field, text: &str) -> Result<Json, RecipeError> {
         // The name of a folder, such as 2024, may look like a number.
         && (matches!(entry.node.value, Value::Text(_)) || !matches!(field.kind, Kind::Text | Kind::Choice { .. }))
     {
-        return entry.node.to_json().map_err(|reason| {
-            RecipeError::new(
-                field.path(),
-                format!("{} takes {}; {reason}", field.name, field.kind.describe()),
-            )
-        });
+        return json(field, &entry.node);
     }
     let word = || Json::String(text.to_string());
     let list = || text.split(',').map(str::trim);

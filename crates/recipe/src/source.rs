@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use serde_json::Value as Json;
 
-use crate::{RecipeError, Warning};
+use crate::{Message, RecipeError, Warning, message};
 
 /// A text to read, with its name in errors.
 pub(crate) struct Source<'a> {
@@ -73,7 +73,7 @@ pub(crate) enum Value {
     List(Vec<Node>),
     Table(Vec<Entry>),
     /// A kind of value that no setting takes, such as a date.
-    Other(&'static str),
+    Other(Message),
 }
 
 impl Node {
@@ -133,9 +133,21 @@ impl<'a> Source<'a> {
         warning
     }
 
-    fn syntax_error(&self, at: Option<usize>, language: &str, message: &str) -> RecipeError {
-        let message = message.trim().replace('\n', "; ");
-        self.locate(at, RecipeError::new("", format!("this is not valid {language}: {message}")))
+    /// Returns the error for a text that its language's parser does not read.
+    fn syntax_error(&self, at: Option<usize>, language: &str, reason: &str) -> RecipeError {
+        self.no_recipe(at, language, reason.trim().replace('\n', "; "))
+    }
+
+    /// Returns the error for a text that no recipe can be read from, for a reason.
+    fn no_recipe(
+        &self,
+        at: Option<usize>,
+        language: impl Into<Message>,
+        reason: impl Into<Message>,
+    ) -> RecipeError {
+        let (language, reason) = (language.into(), reason.into());
+        let message = message!("this is not valid {language}: {reason}", language, reason);
+        self.locate(at, RecipeError::new("", message))
     }
 }
 
@@ -144,26 +156,28 @@ impl Node {
     ///
     /// # Errors
     /// If the value has no JSON form, such as a date, or a table has a key twice.
-    pub(crate) fn to_json(&self) -> Result<Json, String> {
+    pub(crate) fn to_json(&self) -> Result<Json, Message> {
         Ok(match &self.value {
             Value::Null => Json::Null,
             Value::Bool(flag) => Json::Bool(*flag),
             Value::Int(number) => Json::from(*number),
             Value::Float(number) => serde_json::Number::from_f64(*number)
                 .map(Json::Number)
-                .ok_or_else(|| format!("{number} is not a finite number"))?,
+                .ok_or_else(|| message!("{name} is not a finite number", name = number))?,
             Value::Text(text) => Json::String(text.clone()),
             Value::List(list) => Json::Array(list.iter().map(Node::to_json).collect::<Result<_, _>>()?),
             Value::Table(entries) => {
                 let mut map = serde_json::Map::new();
                 for entry in entries {
                     if map.insert(entry.name.clone(), entry.node.to_json()?).is_some() {
-                        return Err(format!("{:?} is given twice", entry.name));
+                        return Err(message!("{name} is given twice", name = ?entry.name));
                     }
                 }
                 Json::Object(map)
             }
-            Value::Other(kind) => return Err(format!("{kind} is not a value that a setting takes")),
+            Value::Other(kind) => {
+                return Err(message!("{kind} is not a value that a setting takes", kind));
+            }
         })
     }
 }

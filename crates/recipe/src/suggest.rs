@@ -1,7 +1,7 @@
 //! Suggestions: the key or word that was probably meant.
 
-use crate::RecipeError;
 use crate::fields::{self, Table};
+use crate::{RecipeError, message};
 
 /// Names that people use for settings, and the settings' names here.
 const NICKNAMES: &[(&str, &str)] = &[
@@ -38,28 +38,37 @@ pub(crate) fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>)
 
 /// Returns the error for a key that no table has, or not this one.
 pub(crate) fn unknown_key(table: Table, key: &str) -> RecipeError {
-    let error = RecipeError::new(format!("{table}.{key}"), format!("unknown key {key:?} in [{table}]"));
+    let unknown = message!("unknown key {key} in [{table}]", ?key, table = table.name());
+    let error = RecipeError::new(format!("{table}.{key}"), unknown);
     if let Some(other) = fields::all().find(|field| field.name == key) {
-        return error.with_help(format!("it belongs under [{}]", other.table));
+        return error.with_help(message!("it belongs under [{table}]", table = other.table.name()));
     }
     let nickname = NICKNAMES.iter().find(|(nick, _)| *nick == key).map(|(_, name)| *name);
     let close = || nearest(key, fields::of(table).iter().map(|field| field.name));
     match nickname.or_else(close).and_then(|name| fields::all().find(|field| field.name == name)) {
-        Some(field) if field.table == table => error.with_help(format!("did you mean {:?}?", field.name)),
-        Some(field) => error.with_help(format!("did you mean {:?} under [{}]?", field.name, field.table)),
-        None => error.with_help(format!("the keys of [{table}] are listed in FEATURES.md")),
+        Some(field) if field.table == table => {
+            error.with_help(message!("did you mean {near}?", near = ?field.name))
+        }
+        Some(field) => error.with_help(message!(
+            "did you mean {near} under [{table}]?",
+            near = ?field.name,
+            table = field.table.name()
+        )),
+        None => {
+            error.with_help(message!("the keys of [{table}] are listed in FEATURES.md", table = table.name()))
+        }
     }
 }
 
 /// Returns the error for a name at the top level that is not a table.
 pub(crate) fn unknown_table(name: &str) -> RecipeError {
-    let error = RecipeError::new(name, format!("unknown table {name:?}"));
+    let error = RecipeError::new(name, message!("unknown table {name}", ?name));
     if let Some(field) = fields::all().find(|field| field.name == name) {
-        return RecipeError::new(name, format!("{name:?} stands outside of any table"))
-            .with_help(format!("put it under [{}]", field.table));
+        return RecipeError::new(name, message!("{name} stands outside of any table", ?name))
+            .with_help(message!("put it under [{table}]", table = field.table.name()));
     }
     match nearest(name, Table::ALL.iter().map(|table| table.name())) {
-        Some(near) => error.with_help(format!("did you mean [{near}]?")),
-        None => error.with_help("a recipe has [model], [data], [lora] and [training]"),
+        Some(near) => error.with_help(message!("did you mean [{near}]?", near)),
+        None => error.with_help(message!("a recipe has [model], [data], [lora] and [training]")),
     }
 }

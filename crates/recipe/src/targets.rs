@@ -7,7 +7,7 @@ use std::rc::Rc;
 use fancy_regex::Regex;
 use serde::{Deserialize, Serialize};
 
-use crate::{LoraConfig, RecipeError};
+use crate::{LoraConfig, RecipeError, message};
 
 /// `target_modules`: a list of names, or one string.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,9 +68,12 @@ impl LoraConfig {
             let names = default_target_modules(model_type).ok_or_else(|| {
                 RecipeError::new(
                     "lora.target_modules",
-                    format!("PEFT has no default target_modules for the architecture {model_type:?}"),
+                    message!(
+                        "PEFT has no default target_modules for the architecture {model_type}",
+                        ?model_type
+                    ),
                 )
-                .with_help("name them, as in [\"q_proj\", \"v_proj\"], or say \"all-linear\"")
+                .with_help(message!("name them, as in [\"q_proj\", \"v_proj\"], or say \"all-linear\""))
             })?;
             config.target_modules =
                 Some(TargetModules::List(names.iter().map(|name| name.to_string()).collect()));

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::suggest::nearest;
 use crate::targets::{end_pattern, matches, whole_pattern};
-use crate::{LoraConfig, TargetModules};
+use crate::{LoraConfig, Message, TargetModules, message};
 
 /// A name or pattern of `[lora]` that matches no module.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,12 +14,20 @@ pub struct Unmatched {
     /// The name or pattern.
     pub name: String,
     /// What it does not match, and what may be meant.
-    problem: String,
+    problem: Message,
+}
+
+impl Unmatched {
+    /// Returns the message: the setting, the name, what it does not match, and what may be meant.
+    pub fn message(&self) -> Message {
+        let Self { setting, name, problem } = self;
+        message!("{setting}: {name} matches {problem}", setting = *setting, ?name, problem)
+    }
 }
 
 impl fmt::Display for Unmatched {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {:?} matches {}", self.setting, self.name, self.problem)
+        self.message().fmt(f)
     }
 }
 
@@ -37,7 +45,7 @@ impl LoraConfig {
                 Some(TargetModules::Pattern(pattern)) if key == "lora.exclude_modules" => {
                     let fits = whole_pattern(pattern);
                     if !fits.is_ok_and(|fits| modules.iter().any(|path| matches(&fits, path))) {
-                        found.push(unmatched(key, pattern, "no module of this model", modules));
+                        found.push(unmatched(key, pattern, message!("no module of this model"), modules));
                     }
                     &[]
                 }
@@ -47,28 +55,31 @@ impl LoraConfig {
             for name in names {
                 let one = TargetModules::List(vec![name.clone()]);
                 if !modules.iter().any(|path| one.names(path)) {
-                    found.push(unmatched(key, name, "no module of this model", modules));
+                    found.push(unmatched(key, name, message!("no module of this model"), modules));
                 }
             }
         }
         let beyond = |number: &&i64| usize::try_from(**number).is_ok_and(|number| number >= layers);
         for number in self.layers_to_transform.iter().flatten().filter(beyond) {
-            let problem = format!("none of the model's {layers} layers, which are counted from 0");
+            let problem = message!("none of the model's {layers} layers, which are counted from 0", layers);
             found.push(Unmatched { setting: "lora.layers_to_transform", name: number.to_string(), problem });
         }
         let keys = self.rank_pattern.keys().map(|name| ("lora.rank_pattern", name));
         for (key, name) in keys.chain(self.alpha_pattern.keys().map(|name| ("lora.alpha_pattern", name))) {
             let pattern = end_pattern(name);
             if !pattern.is_ok_and(|pattern| adapted.iter().any(|path| matches(&pattern, path))) {
-                found.push(unmatched(key, name, "no module that gets an adapter", adapted));
+                found.push(unmatched(key, name, message!("no module that gets an adapter"), adapted));
             }
         }
         found
     }
 }
 
-fn unmatched(setting: &'static str, name: &str, what: &str, paths: &[&str]) -> Unmatched {
+fn unmatched(setting: &'static str, name: &str, what: Message, paths: &[&str]) -> Unmatched {
     let last_names = paths.iter().filter_map(|path| path.rsplit('.').next());
-    let near = nearest(name, last_names).map(|near| format!("; is {near:?} meant?")).unwrap_or_default();
-    Unmatched { setting, name: name.to_owned(), problem: format!("{what}{near}") }
+    let problem = match nearest(name, last_names) {
+        Some(near) => message!("{what}; is {near} meant?", what, ?near),
+        None => what,
+    };
+    Unmatched { setting, name: name.to_owned(), problem }
 }

@@ -6,8 +6,8 @@ use crate::fields::{self, Table};
 use crate::kind::POSITIVE;
 use crate::read::{check, refuse};
 use crate::{
-    FinetuningType, InitLoraWeights, IntervalStrategy, LoraConfig, Recipe, RecipeError, TargetModules,
-    TrainingArguments, Warning, schedule,
+    FinetuningType, InitLoraWeights, IntervalStrategy, LoraConfig, Message, Recipe, RecipeError,
+    TargetModules, TrainingArguments, Warning, message, schedule,
 };
 
 impl Recipe {
@@ -18,16 +18,17 @@ impl Recipe {
     /// If a value is out of range, not supported, or contradicts another: the first such value.
     pub fn validate(&self) -> Result<Vec<Warning>, RecipeError> {
         if self.training.fp16 && self.training.bf16 {
-            return Err(RecipeError::new("training.bf16", "fp16 and bf16 cannot both be true")
-                .with_help("leave one of them out"));
+            return Err(RecipeError::new("training.bf16", message!("fp16 and bf16 cannot both be true"))
+                .with_help(message!("leave one of them out")));
         }
         for (key, wanted) in [("fp16", self.training.fp16), ("bf16", self.training.bf16)] {
             if wanted && self.training.finetuning_type == FinetuningType::Full {
-                let message = format!(
-                    "{key} is for adapters over a frozen base: finetuning_type = \"full\" trains in float32"
+                let message = message!(
+                    "{key} is for adapters over a frozen base: finetuning_type = \"full\" trains in float32",
+                    key
                 );
                 return Err(RecipeError::new(format!("training.{key}"), message)
-                    .with_help("leave it out, or train an adapter"));
+                    .with_help(message!("leave it out, or train an adapter")));
             }
         }
         let json = |error: serde_json::Error| RecipeError::new("", error.to_string());
@@ -45,27 +46,29 @@ impl Recipe {
         if data.validation_file.is_some() && data.validation_split_percentage.is_some() {
             warnings.push(Warning::new(
                 "data.validation_split_percentage",
-                "validation_split_percentage has no effect: there is a validation_file",
+                message!("validation_split_percentage has no effect: there is a validation_file"),
             ));
         }
         let evaluates = self.training.eval_strategy != IntervalStrategy::No;
         if evaluates && data.validation_file.is_none() && data.validation_split_percentage.is_none() {
             warnings.push(Warning::new(
                 "training.eval_strategy",
-                "eval_strategy has nothing to evaluate on: give data.validation_file or data.validation_split_percentage",
+                message!("eval_strategy has nothing to evaluate on: give data.validation_file or data.validation_split_percentage"),
             ));
         }
         let is_adapter = self.training.finetuning_type == FinetuningType::Lora;
         if is_adapter && self.training.loraplus_lr_ratio.is_some() && self.lora.selects_an_embedding() {
-            let message = "loraplus_lr_ratio cannot be used with an adapter on the embedding: PEFT trains that one \
-                           at a rate of its own, loraplus_lr_embedding, which is not there yet";
+            let message = message!(
+                "loraplus_lr_ratio cannot be used with an adapter on the embedding: PEFT trains that one \
+                 at a rate of its own, loraplus_lr_embedding, which is not there yet"
+            );
             return Err(RecipeError::new("training.loraplus_lr_ratio", message)
-                .with_help("leave it out, or take the embedding out of target_modules"));
+                .with_help(message!("leave it out, or take the embedding out of target_modules")));
         }
         if self.training.finetuning_type == FinetuningType::Full && self.lora != LoraConfig::default() {
             warnings.push(Warning::new(
                 "training.finetuning_type",
-                "[lora] has no effect: finetuning_type = \"full\" trains every weight",
+                message!("[lora] has no effect: finetuning_type = \"full\" trains every weight"),
             ));
         }
         Ok(())
@@ -92,41 +95,57 @@ impl LoraConfig {
         if let Some(TargetModules::Pattern(pattern)) = &self.target_modules
             && !self.target_modules.as_ref().is_some_and(TargetModules::is_all_linear)
         {
-            let list = "say which layers in the regex, or name the modules in a list";
+            let list = message!("say which layers in the regex, or name the modules in a list");
             if self.layers_to_transform.is_some() {
-                let message = "layers_to_transform cannot be used when target_modules is a regex";
+                let message = message!(
+                    "{name} cannot be used when target_modules is a regex",
+                    name = "layers_to_transform"
+                );
                 return Err(RecipeError::new("lora.layers_to_transform", message).with_help(list));
             }
             if self.layers_pattern.is_some() {
-                let message = "layers_pattern cannot be used when target_modules is a regex";
+                let message =
+                    message!("{name} cannot be used when target_modules is a regex", name = "layers_pattern");
                 return Err(RecipeError::new("lora.layers_pattern", message).with_help(list));
             }
             if is_plain_name(pattern) {
                 warnings.push(Warning::new(
                     "lora.target_modules",
-                    format!("target_modules = {pattern:?} is a regex for a whole path, as in PEFT; to name the modules write [{pattern:?}]"),
+                    message!(
+                        "target_modules = {pattern} is a regex for a whole path, as in PEFT; to name the modules write [{pattern}]",
+                        ?pattern
+                    ),
                 ));
             }
         }
         if !no_pattern && self.layers_to_transform.is_none() {
-            return Err(RecipeError::new("lora.layers_pattern", "layers_pattern needs layers_to_transform")
-                .with_help("give the numbers of the layers, as in layers_to_transform = [0, 1]"));
+            return Err(RecipeError::new(
+                "lora.layers_pattern",
+                message!("layers_pattern needs layers_to_transform"),
+            )
+            .with_help(message!("give the numbers of the layers, as in layers_to_transform = [0, 1]")));
         }
         if self.lora_bias && self.use_dora {
-            return Err(RecipeError::new("lora.lora_bias", "lora_bias cannot be used with use_dora")
-                .with_help("PEFT refuses it too; leave one of them out"));
+            return Err(RecipeError::new(
+                "lora.lora_bias",
+                message!("lora_bias cannot be used with use_dora"),
+            )
+            .with_help(message!("PEFT refuses it too; leave one of them out")));
         }
         if self.lora_bias && !matches!(self.init_lora_weights, InitLoraWeights::Bool(_)) {
             return Err(RecipeError::new(
                 "lora.lora_bias",
-                "lora_bias needs init_lora_weights = true or false",
+                message!("lora_bias needs init_lora_weights = true or false"),
             )
-            .with_help("PEFT refuses other initialisations"));
+            .with_help(message!("PEFT refuses other initialisations")));
         }
         if self.use_dora && self.lora_dropout > 0.0 {
-            let message =
-                "use_dora is not supported with lora_dropout: PEFT drops inputs of the frozen weight too";
-            return Err(RecipeError::new("lora.lora_dropout", message).with_help("set lora_dropout = 0"));
+            let message = message!(
+                "use_dora is not supported with lora_dropout: PEFT drops inputs of the frozen weight too"
+            );
+            return Err(
+                RecipeError::new("lora.lora_dropout", message).with_help(message!("set lora_dropout = 0"))
+            );
         }
         Ok(warnings)
     }
@@ -148,11 +167,11 @@ const EMBEDDINGS: &[&str] = &[
 ];
 
 fn check_training(args: &TrainingArguments, warnings: &mut Vec<Warning>) -> Result<(), RecipeError> {
-    let error = |key: &str, message: String| RecipeError::new(format!("training.{key}"), message);
+    let error = |key: &str, message: Message| RecipeError::new(format!("training.{key}"), message);
     if args.max_steps == 0 {
         return Err(error(
             "max_steps",
-            "max_steps = 0 is out of range: max_steps >= 1, or -1 to count by epochs".into(),
+            message!("max_steps = 0 is out of range: max_steps >= 1, or -1 to count by epochs"),
         ));
     }
     let strategies = [
@@ -162,13 +181,21 @@ fn check_training(args: &TrainingArguments, warnings: &mut Vec<Warning>) -> Resu
     ];
     for (key, strategy, steps) in strategies {
         if strategy == IntervalStrategy::Steps && steps > 1.0 && steps.fract() != 0.0 {
-            return Err(error(key, format!("{key} = {steps:?} must be whole when it is more than 1")));
+            let message = message!("{key} = {steps} must be whole when it is more than 1", key, ?steps);
+            return Err(error(key, message));
         }
     }
     let zero = |steps: f64| !POSITIVE.contains(steps);
     if args.logging_strategy == IntervalStrategy::Steps && zero(args.logging_steps) {
-        return Err(error("logging_steps", "logging_steps = 0 is out of range: logging_steps > 0".into())
-            .with_help("logging_strategy = \"no\" reports nothing"));
+        let message = message!(
+            "{name} = {value} is out of range: {range}",
+            name = "logging_steps",
+            value = 0,
+            range = "logging_steps > 0"
+        );
+        return Err(
+            error("logging_steps", message).with_help(message!("logging_strategy = \"no\" reports nothing"))
+        );
     }
     if args.eval_strategy == IntervalStrategy::Steps
         && zero(args.eval_steps.unwrap_or(0.0))
@@ -176,31 +203,35 @@ fn check_training(args: &TrainingArguments, warnings: &mut Vec<Warning>) -> Resu
     {
         return Err(error(
             "eval_steps",
-            "eval_strategy = \"steps\" needs eval_steps or logging_steps above 0".into(),
+            message!("eval_strategy = \"steps\" needs eval_steps or logging_steps above 0"),
         ));
     }
     schedule::validate(args)?;
     check_best(args)?;
 
     let mut warn =
-        |key: &str, message: String| warnings.push(Warning::new(format!("training.{key}"), message));
+        |key: &str, message: Message| warnings.push(Warning::new(format!("training.{key}"), message));
     if args.max_steps > 0 && args.num_train_epochs != TrainingArguments::default().num_train_epochs {
-        let message = format!(
-            "max_steps = {} overrides num_train_epochs = {:?}",
-            args.max_steps, args.num_train_epochs
+        let message = message!(
+            "max_steps = {steps} overrides num_train_epochs = {epochs}",
+            steps = args.max_steps,
+            epochs = ?args.num_train_epochs
         );
         warn("max_steps", message);
     }
     if args.warmup_steps > 0.0 && args.warmup_ratio > 0.0 {
         warn(
             "warmup_ratio",
-            format!("warmup_ratio has no effect: there is warmup_steps = {:?}", args.warmup_steps),
+            message!("warmup_ratio has no effect: there is warmup_steps = {steps}", steps = ?args.warmup_steps),
         );
     }
     if args.max_steps > 0 && args.warmup_steps > args.max_steps as f64 {
         warn(
             "warmup_steps",
-            format!("the warm-up ends after max_steps = {}: learning_rate is never reached", args.max_steps),
+            message!(
+                "the warm-up ends after max_steps = {steps}: learning_rate is never reached",
+                steps = args.max_steps
+            ),
         );
     }
     Ok(())
@@ -208,14 +239,14 @@ fn check_training(args: &TrainingArguments, warnings: &mut Vec<Warning>) -> Resu
 
 /// Checks the requirements of `load_best_model_at_end` and of early stopping, as in Transformers.
 fn check_best(args: &TrainingArguments) -> Result<(), RecipeError> {
-    let error = |key: &str, message: &str, help: &str| {
+    let error = |key: &str, message: Message, help: Message| {
         Err(RecipeError::new(format!("training.{key}"), message).with_help(help))
     };
     if args.early_stopping_patience.is_some() && args.eval_strategy == IntervalStrategy::No {
         return error(
             "early_stopping_patience",
-            "early_stopping_patience needs evaluations",
-            "set eval_strategy to \"steps\" or \"epoch\"",
+            message!("early_stopping_patience needs evaluations"),
+            message!("set eval_strategy to \"steps\" or \"epoch\""),
         );
     }
     if !args.load_best_model_at_end {
@@ -225,8 +256,10 @@ fn check_best(args: &TrainingArguments) -> Result<(), RecipeError> {
     if args.eval_strategy != args.save_strategy || args.eval_strategy == IntervalStrategy::No {
         return error(
             key,
-            "load_best_model_at_end needs eval_strategy and save_strategy to be the same, and not \"no\"",
-            "set eval_strategy = \"steps\", or both to \"epoch\"",
+            message!(
+                "load_best_model_at_end needs eval_strategy and save_strategy to be the same, and not \"no\""
+            ),
+            message!("set eval_strategy = \"steps\", or both to \"epoch\""),
         );
     }
     let eval_steps = args.eval_steps.filter(|steps| *steps != 0.0).unwrap_or(args.logging_steps);
@@ -239,8 +272,8 @@ fn check_best(args: &TrainingArguments) -> Result<(), RecipeError> {
     if args.eval_strategy == IntervalStrategy::Steps && !is_multiple {
         return error(
             key,
-            "load_best_model_at_end needs save_steps to be a multiple of eval_steps",
-            "a checkpoint is the best only if it was evaluated",
+            message!("load_best_model_at_end needs save_steps to be a multiple of eval_steps"),
+            message!("a checkpoint is the best only if it was evaluated"),
         );
     }
     Ok(())

@@ -4,7 +4,7 @@ use lorelei_data::{LABELS_FILE, Labels};
 use lorelei_formats::{SafetensorsFile, peft::adapter_num_labels};
 use lorelei_models::{Model, Purpose, read_adapter};
 use lorelei_protocol::Notice;
-use lorelei_recipe::{LoraConfig, PeftConfig, TaskType};
+use lorelei_recipe::{LoraConfig, Message, PeftConfig, TaskType, message};
 
 use crate::{Folder, Result};
 
@@ -27,7 +27,7 @@ pub async fn adapter_purpose(folder: &impl Folder) -> Result<Purpose> {
 }
 
 /// Help in the error for a folder without an adapter's files.
-const IS_PEFT: &str = "is it a PEFT adapter's folder?";
+const IS_PEFT: Message = message!("is it a PEFT adapter's folder?");
 
 /// Reads the configuration of a PEFT adapter.
 ///
@@ -54,7 +54,7 @@ pub async fn load_adapter(
 ) -> Result<(LoraConfig, Vec<String>)> {
     let PeftConfig { lora, warnings, .. } = adapter_config(folder).await?;
     for warning in warnings {
-        notice(Notice::new("unknown_adapter_setting", warning.to_string()).with("setting", warning.key));
+        notice(Notice::new("unknown_adapter_setting", warning.to_message()));
     }
     let targets =
         model.inject_lora(&lora, 0).map_err(|error| crate::SessionError::from(error).of(folder.name()))?;

@@ -8,7 +8,7 @@ use lorelei_data::{
 };
 use lorelei_formats::config::Task;
 use lorelei_protocol::Notice;
-use lorelei_recipe::{DataSection, OnBadRow, Recipe};
+use lorelei_recipe::{DataSection, OnBadRow, Recipe, message};
 
 use crate::{Host, Result, RowFile, SessionError};
 
@@ -167,8 +167,10 @@ impl DatasetRequest<'_> {
             return;
         }
         if self.tokenizer.eos_id().is_none() {
-            let message = "the model has no end token: neither its tokenizer's files, generation_config.json nor config.json name one that is \
-                           in the vocabulary. Rows of text do not teach where to end; set eos_token in tokenizer_config.json";
+            let message = message!(
+                "the model has no end token: neither its tokenizer's files, generation_config.json nor config.json name one that is \
+                 in the vocabulary. Rows of text do not teach where to end; set eos_token in tokenizer_config.json"
+            );
             host.notice(Notice::new("no_end_token", message));
         }
         for sentence in encoded.into_iter().flatten().flat_map(|encoded| encoded.changes.sentences()) {

@@ -4,7 +4,7 @@ use lorelei_data::DataError;
 use lorelei_formats::FormatError;
 use lorelei_models::ModelError;
 use lorelei_protocol::Failure;
-use lorelei_recipe::RecipeError;
+use lorelei_recipe::{Message, RecipeError, message};
 use lorelei_train::{Difference, TrainError};
 
 /// Result of a request.
@@ -12,6 +12,7 @@ pub type Result<T, E = SessionError> = std::result::Result<T, E>;
 
 /// Error of a request. [`Self::failure`] returns it in a form that a page can translate.
 #[derive(Debug, thiserror::Error)]
+#[error("{}", self.to_message())]
 pub enum SessionError {
     /// Error of rows, a tokenizer or a chat template.
     #[error(transparent)]
@@ -29,7 +30,6 @@ pub enum SessionError {
     #[error(transparent)]
     Train(Box<TrainError>),
     /// Any of these errors, with the file or folder that it concerns.
-    #[error("{place}")]
     In {
         /// The file or folder.
         place: String,
@@ -37,63 +37,44 @@ pub enum SessionError {
         source: Box<SessionError>,
     },
     /// A required file is missing.
-    #[error("{place} has no {file}: {help}")]
     Missing {
         /// The folder, or other place, that should contain the file.
-        place: String,
+        place: Message,
         /// Name of the file.
         file: String,
         /// Advice to the user on how to resolve the error.
-        help: String,
+        help: Message,
     },
     /// Error of the host: it could not read a file, fetch a model or open a device.
-    #[error("{0}")]
-    Host(String),
+    Host(Message),
     /// The recipe names no data.
-    #[error(
-        "the recipe names no data.train_file; name a JSONL, JSON, CSV, text, Parquet or Arrow file, a folder of them, or builtin:english to try it"
-    )]
     NoTrainFile,
     /// No model has been loaded.
-    #[error("load a model first")]
     NoModel,
     /// No data have been read, or the data that were read cannot be trained on.
-    #[error("there is no data to train on: choose some, and put bad rows right")]
     NoData,
     /// No adapter has been trained.
-    #[error("there is no adapter yet: train one first")]
     NoAdapter,
     /// No checkpoint to resume from.
-    #[error("there is no run to go on with")]
     NoCheckpoint,
     /// The model is in use by a run.
-    #[error("a run goes on: stop it first, or wait until it is done")]
     RunGoesOn,
     /// No run to pause or stop.
-    #[error("no run goes on")]
     NoRun,
     /// Another page of this browser, or another program, is training.
-    #[error("another tab of this page is training: stop it there, or wait until it is done")]
     TrainedElsewhere,
     /// The data were read for another task.
-    #[error("the data were read for another lora.task_type: wait until they are read again")]
     OtherTask,
     /// A checkpoint's classes are not those of the data.
-    #[error(
-        "{checkpoint} was trained for the classes {before}, and the data have {now}: give it its own data, or begin anew"
-    )]
     OtherLabels {
         /// The checkpoint.
         checkpoint: String,
         /// The checkpoint's classes.
-        before: String,
+        before: Message,
         /// The classes of the data.
-        now: String,
+        now: Message,
     },
     /// The adapter of a checkpoint is another than the recipe's.
-    #[error(
-        "{checkpoint} has an adapter with {setting} = {before}, and the recipe makes one with {now}: give it the recipe that it was made with, or begin anew"
-    )]
     OtherAdapter {
         /// Name of the checkpoint.
         checkpoint: String,
@@ -105,7 +86,6 @@ pub enum SessionError {
         now: String,
     },
     /// A checkpoint belongs to a run with other settings or other rows.
-    #[error("{checkpoint} belongs to another run: {}", listed(differences))]
     OtherRun {
         /// Name of the checkpoint.
         checkpoint: String,
@@ -113,23 +93,18 @@ pub enum SessionError {
         differences: Vec<Difference>,
     },
     /// An adapter was given to a run that trains the model itself.
-    #[error(
-        "model.adapter_name_or_path: {adapter} is an adapter, but training.finetuning_type = \"full\" trains the model itself; remove one of the two"
-    )]
     AdapterOfFullFinetuning {
         /// The adapter.
         adapter: String,
     },
     /// A model that does not write text is asked for an answer.
-    #[error("the model writes no text: train it to classify first")]
     WritesNoText,
     /// A parameter of a generation is out of range.
-    #[error("{name} must be {expected}")]
     Sampling {
         /// Name of the parameter.
         name: String,
         /// Description of the valid values.
-        expected: String,
+        expected: Message,
     },
 }
 
@@ -139,7 +114,7 @@ impl SessionError {
         Self::In { place: place.into(), source: Box::new(self) }
     }
 
-    /// Returns the error's code for a program. A page looks up its message by the code.
+    /// Returns the error's code for a program.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Data(_) => "data",
@@ -168,57 +143,77 @@ impl SessionError {
         }
     }
 
-    /// Returns the values that the message contains, by name.
-    fn arguments(&self) -> Vec<(&'static str, String)> {
+    /// Returns the message of the error, without its causes.
+    fn to_message(&self) -> Message {
         match self {
-            Self::In { source, .. } => source.arguments(),
-            Self::Missing { place, file, .. } => vec![("place", place.clone()), ("file", file.clone())],
-            Self::OtherLabels { checkpoint, before, now } => {
-                vec![("checkpoint", checkpoint.clone()), ("before", before.clone()), ("now", now.clone())]
+            Self::Data(error) => error.to_message(),
+            Self::Format(error) => error.to_string().into(),
+            Self::Model(error) => error.to_message(),
+            Self::Recipe(error) => error.to_message(),
+            Self::Train(error) => error.to_message(),
+            Self::In { place, .. } => place.into(),
+            Self::Missing { place, file, help } => {
+                message!("{place} has no {file}: {help}", place, file, help)
             }
-            Self::OtherAdapter { checkpoint, setting, before, now } => vec![
-                ("checkpoint", checkpoint.clone()),
-                ("setting", setting.clone()),
-                ("before", before.clone()),
-                ("now", now.clone()),
-            ],
-            Self::OtherRun { checkpoint, differences } => {
-                vec![("checkpoint", checkpoint.clone()), ("differences", listed(differences))]
+            Self::Host(message) => message.clone(),
+            Self::NoTrainFile => message!(
+                "the recipe names no data.train_file; name a JSONL, JSON, CSV, text, Parquet or Arrow file, a folder of them, or builtin:english to try it"
+            ),
+            Self::NoModel => message!("load a model first"),
+            Self::NoData => message!("there is no data to train on: choose some, and put bad rows right"),
+            Self::NoAdapter => message!("there is no adapter yet: train one first"),
+            Self::NoCheckpoint => message!("there is no run to go on with"),
+            Self::RunGoesOn => message!("a run goes on: stop it first, or wait until it is done"),
+            Self::NoRun => message!("no run goes on"),
+            Self::TrainedElsewhere => {
+                message!("another tab of this page is training: stop it there, or wait until it is done")
             }
-            Self::AdapterOfFullFinetuning { adapter } => vec![("adapter", adapter.clone())],
-            Self::Sampling { name, expected } => {
-                vec![("name", name.clone()), ("expected", expected.clone())]
+            Self::OtherTask => {
+                message!("the data were read for another lora.task_type: wait until they are read again")
             }
-            Self::Train(error) => train_arguments(error),
-            Self::Model(error) => model_arguments(error),
-            Self::Data(_)
-            | Self::Format(_)
-            | Self::Recipe(_)
-            | Self::Host(_)
-            | Self::NoTrainFile
-            | Self::NoModel
-            | Self::NoData
-            | Self::NoAdapter
-            | Self::NoCheckpoint
-            | Self::RunGoesOn
-            | Self::NoRun
-            | Self::TrainedElsewhere
-            | Self::OtherTask
-            | Self::WritesNoText => Vec::new(),
+            Self::OtherLabels { checkpoint, before, now } => message!(
+                "{checkpoint} was trained for the classes {before}, and the data have {now}: give it its own data, or begin anew",
+                checkpoint,
+                before,
+                now
+            ),
+            Self::OtherAdapter { checkpoint, setting, before, now } => message!(
+                "{checkpoint} has an adapter with {setting} = {before}, and the recipe makes one with {now}: give it the recipe that it was made with, or begin anew",
+                checkpoint,
+                setting,
+                before,
+                now
+            ),
+            Self::OtherRun { checkpoint, differences } => message!(
+                "{checkpoint} belongs to another run: {differences}",
+                checkpoint,
+                differences = listed(differences)
+            ),
+            Self::AdapterOfFullFinetuning { adapter } => message!(
+                "model.adapter_name_or_path: {adapter} is an adapter, but training.finetuning_type = \"full\" trains the model itself; remove one of the two",
+                adapter
+            ),
+            Self::WritesNoText => message!("the model writes no text: train it to classify first"),
+            Self::Sampling { name, expected } => message!("{name} must be {expected}", name, expected),
         }
     }
 
-    /// Returns the error as a protocol message: code, arguments, English text and causes.
+    /// Returns the error as a protocol message: code, text and causes.
     pub fn failure(&self) -> Failure {
-        let this: &dyn std::error::Error = self;
-        let mut words: Vec<String> =
-            std::iter::successors(Some(this), |error| error.source()).map(ToString::to_string).collect();
+        let mut words = vec![self.to_message()];
+        let mut last = self;
+        while let Self::In { source, .. } = last {
+            last = source;
+            words.push(last.to_message());
+        }
+        let source = std::error::Error::source(last);
+        let deeper = std::iter::successors(source, |error| error.source());
+        words.extend(deeper.map(|error| Message::from(error.to_string())));
         // Some errors contain their cause's words already.
         words.dedup_by(|cause, error| error.contains(&**cause));
         let mut words = words.into_iter();
         Failure {
             code: self.code().to_owned(),
-            arguments: self.arguments().into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
             message: words.next().unwrap_or_default(),
             causes: words.collect(),
         }
@@ -226,9 +221,10 @@ impl SessionError {
 }
 
 /// Formats differences on one line.
-fn listed(differences: &[Difference]) -> String {
-    let one = |Difference { what, before, now }: &Difference| format!("{what} was {before} and is {now}");
-    differences.iter().map(one).collect::<Vec<_>>().join("; ")
+fn listed(differences: &[Difference]) -> Message {
+    let mut each = differences.iter().map(Difference::to_message);
+    let first = each.next().unwrap_or_default();
+    each.fold(first, |others, one| message!("{others}; {one}", others, one))
 }
 
 impl From<ModelError> for SessionError {
@@ -264,30 +260,6 @@ fn model_code(error: &ModelError) -> &'static str {
     }
 }
 
-fn model_arguments(error: &ModelError) -> Vec<(&'static str, String)> {
-    match error {
-        ModelError::Device { reason, .. } => vec![("reason", reason.clone())],
-        _ => Vec::new(),
-    }
-}
-
-fn train_arguments(error: &TrainError) -> Vec<(&'static str, String)> {
-    match error {
-        TrainError::Diverged { what, value, step } => {
-            vec![("what", what.clone()), ("value", value.to_string()), ("step", step.to_string())]
-        }
-        TrainError::Device { step, reason } => vec![("step", step.to_string()), ("reason", reason.clone())],
-        TrainError::NoBfloat16 { device } => vec![("device", device.clone())],
-        TrainError::Model(error) => model_arguments(error),
-        TrainError::Recipe(_)
-        | TrainError::Format(_)
-        | TrainError::Save(_)
-        | TrainError::Checkpoint(_)
-        | TrainError::Data(_)
-        | TrainError::Rows(_) => Vec::new(),
-    }
-}
-
 fn train_code(error: &TrainError) -> &'static str {
     match error {
         TrainError::Model(error) => model_code(error),
@@ -306,7 +278,7 @@ fn train_code(error: &TrainError) -> &'static str {
 impl From<&SessionError> for String {
     fn from(error: &SessionError) -> Self {
         let Failure { message, causes, .. } = error.failure();
-        causes.into_iter().fold(message, |line, cause| format!("{line}: {cause}"))
+        causes.into_iter().fold(message.into(), |line, cause| format!("{line}: {cause}"))
     }
 }
 
@@ -324,7 +296,7 @@ mod tests {
         let words = inner.to_string();
         let failure = inner.of("my-adapter").failure();
         assert_eq!((failure.code.as_str(), failure.message.as_str()), ("other_labels", "my-adapter"));
-        assert_eq!(failure.causes, [words]);
-        assert_eq!(failure.arguments["now"], "a");
+        assert_eq!(failure.causes, [words.as_str()]);
+        assert_eq!(failure.causes[0].argument("now").map(Message::as_str), Some("a"));
     }
 }

@@ -3,7 +3,7 @@
 use lorelei_data::{DataError, Example, ExampleStore, Rows};
 use lorelei_formats::ModelSource;
 use lorelei_protocol::Notice;
-use lorelei_recipe::{DataSection, HostKind};
+use lorelei_recipe::{DataSection, HostKind, Message};
 
 use crate::{Result, SessionError};
 
@@ -78,10 +78,9 @@ pub trait Folder {
     /// # Errors
     ///
     /// If it is missing or cannot be read. `help` becomes the last part of the message about a missing file.
-    fn need(&self, file: &str, help: &str) -> impl Future<Output = Result<Vec<u8>>> {
+    fn need(&self, file: &str, help: Message) -> impl Future<Output = Result<Vec<u8>>> {
         async move {
-            let missing =
-                || SessionError::Missing { place: self.name(), file: file.to_owned(), help: help.to_owned() };
+            let missing = || SessionError::Missing { place: self.name().into(), file: file.to_owned(), help };
             self.read(file).await?.ok_or_else(missing)
         }
     }

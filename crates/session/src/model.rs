@@ -8,7 +8,7 @@ use lorelei_formats::ModelSource;
 use lorelei_kernels::gpu;
 use lorelei_models::{Model, Purpose, Storage};
 use lorelei_protocol::Notice;
-use lorelei_recipe::{FinetuningType, ModelDtype, Recipe};
+use lorelei_recipe::{FinetuningType, ModelDtype, Recipe, message};
 
 use crate::{Host, OpenedModel, Result, SessionError};
 
@@ -81,10 +81,9 @@ pub fn load_model(
 fn unused_tensors(names: &[String]) -> Notice {
     let named = names.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
     let more = if names.len() > NAMED { ", ..." } else { "" };
-    let (count, names) = (names.len().to_string(), named + more);
-    Notice::new("unused_tensors", format!("{count} tensors of the checkpoint are not used: {names}"))
-        .with("count", count)
-        .with("names", names)
+    let (count, names) = (names.len(), named + more);
+    let message = message!("{count} tensors of the checkpoint are not used: {names}", count, names);
+    Notice::new("unused_tensors", message)
 }
 
 /// Reads the model's tokenizer.
@@ -94,9 +93,9 @@ fn unused_tensors(names: &[String]) -> Notice {
 /// If there is none, or it cannot be used.
 pub fn tokenizer(source: &ModelSource) -> Result<Tokenizer> {
     let json = source.tokenizer.as_deref().ok_or_else(|| SessionError::Missing {
-        place: "the model".into(),
+        place: message!("the model"),
         file: "tokenizer.json".into(),
-        help: "add the file".into(),
+        help: message!("add the file"),
     })?;
     Ok(Tokenizer::open(&TokenizerFiles {
         tokenizer: json,

@@ -5,10 +5,9 @@ use lorelei_data::{LABELS_FILE, Labels, Tokenizer};
 use lorelei_formats::ModelSource;
 use lorelei_models::{Model, Purpose, Storage};
 use lorelei_protocol::{Notice, SamplePrompt};
-use lorelei_recipe::{FinetuningType, LoraConfig, Recipe};
+use lorelei_recipe::{FinetuningType, LoraConfig, Message, Recipe, message};
 use lorelei_train::{
-    Checkpoint, Difference, Job, MANIFEST_FILE, Manifest, RunIdentity, Sample, TrainError, base_dtype,
-    objective,
+    Checkpoint, Job, MANIFEST_FILE, Manifest, RunIdentity, Sample, TrainError, base_dtype, objective,
 };
 
 use crate::{
@@ -51,7 +50,7 @@ impl<'r, F: Folder> Resumed<'r, F> {
     ///
     /// If a file is missing, is not as it was saved, or does not have the trainer's form.
     pub async fn read(folder: &'r F) -> Result<Self> {
-        const HELP: &str = "a checkpoint that a run can be resumed from has it";
+        const HELP: Message = message!("a checkpoint that a run can be resumed from has it");
         let here = |error: TrainError| SessionError::from(error).of(folder.name());
         let manifest = match folder.read(MANIFEST_FILE).await? {
             None => None,
@@ -59,7 +58,7 @@ impl<'r, F: Folder> Resumed<'r, F> {
         };
         if let Some(manifest) = &manifest {
             for name in manifest.files.keys() {
-                let bytes = folder.need(name, "it was saved with the checkpoint").await?;
+                let bytes = folder.need(name, message!("it was saved with the checkpoint")).await?;
                 manifest.check(name, &bytes).map_err(here)?;
             }
         }
@@ -98,7 +97,7 @@ pub async fn storage(host: &impl Host, recipe: &Recipe, device: &Device) -> Resu
 pub async fn prepare<H: Host>(host: &H, request: RunRequest<'_, H::Folder>) -> Result<Job> {
     let RunRequest { recipe, model: loaded, storage, data, resume, sample } = request;
     for warning in recipe.validate_for(H::KIND)? {
-        host.notice(Notice::new("not_honoured", warning.message).with("setting", warning.key));
+        host.notice(Notice::new("not_honoured", warning.message));
     }
     let mut purpose = Purpose::of(recipe);
     if purpose.trained_task(loaded.model.config())? != data.task {
@@ -173,8 +172,7 @@ pub async fn adapt<H: Host>(
         (FinetuningType::Lora, None) => {
             let targets = model.inject_lora(&recipe.lora, recipe.training.seed)?;
             for one in model.unmatched(&recipe.lora)? {
-                let notice = Notice::new("unmatched", one.to_string());
-                host.notice(notice.with("setting", one.setting).with("name", one.name));
+                host.notice(Notice::new("unmatched", one.message()));
             }
             model.begin_from_weights(&recipe.lora, recipe.training.seed).await?;
             let lora = recipe.lora.with_layers_counted(model.config().num_hidden_layers)?;
@@ -233,21 +231,26 @@ async fn same_adapter(folder: &impl Folder, lora: Option<&LoraConfig>) -> Result
 fn same_run<H: Host>(host: &H, resumed: &Resumed<'_, H::Folder>, now: &RunIdentity) -> Result<()> {
     let checkpoint = resumed.folder.name();
     let Some(before) = &resumed.identity else {
-        let message = format!(
-            "{checkpoint} has no {MANIFEST_FILE}: whether its files are as they were saved, and whether it belongs to this recipe and these rows, \
-             cannot be checked"
+        let message = message!(
+            "{checkpoint} has no {file}: whether its files are as they were saved, and whether it belongs to this recipe and these rows, \
+             cannot be checked",
+            checkpoint,
+            file = MANIFEST_FILE
         );
-        host.notice(Notice::new("unknown_run", message).with("checkpoint", checkpoint));
+        host.notice(Notice::new("unknown_run", message));
         return Ok(());
     };
     let differences = before.differences(now);
     if !differences.is_empty() && !resumed.allows_changes {
         return Err(SessionError::OtherRun { checkpoint, differences });
     }
-    for Difference { what, before, now } in differences {
-        let message = format!("{what}: {before} in {checkpoint}, {now} from here on");
-        let notice = Notice::new("changed_run", message).with("what", what).with("checkpoint", &*checkpoint);
-        host.notice(notice.with("before", before).with("now", now));
+    for difference in differences {
+        let message = message!(
+            "going on from {checkpoint}: {difference}",
+            checkpoint = &checkpoint,
+            difference = difference.to_message()
+        );
+        host.notice(Notice::new("changed_run", message));
     }
     Ok(())
 }
@@ -266,10 +269,12 @@ fn companions(
 
 /// Warns of a classifier's checkpoint that does not say which classes it was trained for.
 fn unknown_labels(checkpoint: &str) -> Notice {
-    let message = format!(
-        "{checkpoint} has no {LABELS_FILE}: whether its classes are those of the data, in the same order, cannot be checked"
+    let message = message!(
+        "{checkpoint} has no {file}: whether its classes are those of the data, in the same order, cannot be checked",
+        checkpoint,
+        file = LABELS_FILE
     );
-    Notice::new("unknown_labels", message).with("checkpoint", checkpoint)
+    Notice::new("unknown_labels", message)
 }
 
 /// Returns the model for a run: with the head for `purpose`, in the storage's number format, and with packed weights only if it keeps them.

@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 use lorelei_data::micro_batches;
 use lorelei_models::{ForwardMode, Model};
-use lorelei_recipe::TrainingArguments;
+use lorelei_recipe::{TrainingArguments, message};
 
 use crate::{
     Evaluation, Host, Job, Metric, TrainError,
@@ -45,7 +45,7 @@ pub async fn evaluate(
         }
     }
     if counted == 0 {
-        return Err(TrainError::Data("the validation set has no token that is learnt".into()));
+        return Err(TrainError::Data(message!("the validation set has no token that is learnt")));
     }
     let eval_loss = sum / counted as f64;
     let eval_runtime = host.seconds() - began;
@@ -61,10 +61,12 @@ pub async fn evaluate(
 
 /// Creates the error for validation rows that do not fill one batch.
 pub(crate) fn all_dropped(rows: usize, size: usize) -> TrainError {
-    TrainError::Data(format!(
+    TrainError::Data(message!(
         "nothing can be evaluated: the {rows} validation rows do not fill one batch of {size}, and \
          training.dataloader_drop_last leaves out what does not; lower training.per_device_eval_batch_size, or set \
-         training.dataloader_drop_last = false"
+         training.dataloader_drop_last = false",
+        rows,
+        size
     ))
 }
 

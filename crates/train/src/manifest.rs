@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use lorelei_data::{ExamplesDigest, sha256};
+use lorelei_recipe::{Message, message};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
@@ -26,12 +27,24 @@ pub struct RunIdentity {
 /// A difference between two runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference {
-    /// The setting, or what kind of rows.
-    pub what: String,
+    /// The path of the setting, or the name of the rows.
+    pub what: Message,
     /// Its value in the run of the checkpoint.
-    pub before: String,
+    pub before: Message,
     /// Its value now.
-    pub now: String,
+    pub now: Message,
+}
+
+impl Difference {
+    /// Returns the message of the difference.
+    pub fn to_message(&self) -> Message {
+        message!(
+            "{what} was {before} and is {now}",
+            what = &self.what,
+            before = &self.before,
+            now = &self.now
+        )
+    }
 }
 
 impl RunIdentity {
@@ -40,16 +53,16 @@ impl RunIdentity {
         let paths: BTreeSet<&String> = self.settings.keys().chain(now.settings.keys()).collect();
         let value = |run: &Self, path: &str| run.settings.get(path).cloned().unwrap_or_default();
         let settings = paths.into_iter().map(|path| (path.clone(), value(self, path), value(now, path)));
-        let settings = settings
-            .filter(|(_, before, now)| before != now)
-            .map(|(what, before, now)| Difference { what, before: shown(&before), now: shown(&now) });
+        let settings = settings.filter(|(_, before, now)| before != now).map(|(what, before, now)| {
+            Difference { what: what.into(), before: shown(&before), now: shown(&now) }
+        });
         let rows = [
-            ("the rows to train on", Some(&self.train), Some(&now.train)),
-            ("the rows to validate on", self.validation.as_ref(), now.validation.as_ref()),
+            (message!("the set of rows to train on"), Some(&self.train), Some(&now.train)),
+            (message!("the set of rows to validate on"), self.validation.as_ref(), now.validation.as_ref()),
         ];
         let rows = rows.into_iter().filter(|(_, before, now)| before != now);
         let rows = rows.map(|(what, before, now)| Difference {
-            what: what.into(),
+            what,
             before: described(before),
             now: described(now),
         });
@@ -58,14 +71,18 @@ impl RunIdentity {
 }
 
 /// Formats the value of a setting.
-fn shown(value: &Json) -> String {
-    if value.is_null() { "not set".into() } else { value.to_string() }
+fn shown(value: &Json) -> Message {
+    if value.is_null() { message!("not set") } else { value.to_string().into() }
 }
 
 /// Describes rows by their number and the beginning of their digest.
-fn described(rows: Option<&ExamplesDigest>) -> String {
-    let Some(ExamplesDigest { examples, sha256 }) = rows else { return "none".into() };
-    format!("{examples} (SHA-256 {}…)", sha256.get(..8).unwrap_or(sha256))
+fn described(rows: Option<&ExamplesDigest>) -> Message {
+    let Some(ExamplesDigest { examples, sha256 }) = rows else { return message!("none") };
+    message!(
+        "{examples} (SHA-256 {digest}…)",
+        examples = *examples,
+        digest = sha256.get(..8).unwrap_or(sha256)
+    )
 }
 
 /// Content of the file.
@@ -98,7 +115,13 @@ impl Manifest {
     ///
     /// If it does not have the form of a manifest.
     pub fn read(bytes: &[u8]) -> Result<Self, TrainError> {
-        let broken = |error| TrainError::Checkpoint(format!("{MANIFEST_FILE} is broken: {error}"));
+        let broken = |error: serde_json::Error| {
+            TrainError::Altered(message!(
+                "{file} is broken: {reason}",
+                file = MANIFEST_FILE,
+                reason = error.to_string()
+            ))
+        };
         serde_json::from_slice(bytes).map_err(broken)
     }
 
@@ -109,8 +132,10 @@ impl Manifest {
     /// If they differ.
     pub fn check(&self, name: &str, bytes: &[u8]) -> Result<(), TrainError> {
         match self.files.get(name) {
-            Some(digest) if *digest != sha256(bytes) => Err(TrainError::Checkpoint(format!(
-                "{name} is not as it was saved: its SHA-256 is another than that in {MANIFEST_FILE} (an older checkpoint may be whole)"
+            Some(digest) if *digest != sha256(bytes) => Err(TrainError::Altered(message!(
+                "{file} is not as it was saved: its SHA-256 is another than that in {manifest} (an older checkpoint may be whole)",
+                file = name,
+                manifest = MANIFEST_FILE
             ))),
             _ => Ok(()),
         }
@@ -144,11 +169,11 @@ mod tests {
                 ("lora.r", "8", "not set"),
                 ("training.neftune_noise_alpha", "not set", "5"),
                 ("training.seed", "1", "2"),
-                ("the rows to train on", "3 (SHA-256 00aa…)", "3 (SHA-256 00ab…)"),
+                ("the set of rows to train on", "3 (SHA-256 00aa…)", "3 (SHA-256 00ab…)"),
             ]
         );
         let validated = RunIdentity { validation: Some(before.train.clone()), ..before.clone() };
-        assert_eq!(before.differences(&validated)[0].before, "none");
+        assert_eq!(&*before.differences(&validated)[0].before, "none");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use burn::tensor::{Device, Tensor, TensorData};
 use lorelei_estimate::{optimizer_of, optimizer_state};
 use lorelei_models::{BatchGradients, Model, Parameter, ParameterTraits};
-use lorelei_recipe::{OptimizerNames, TrainingArguments};
+use lorelei_recipe::{OptimizerNames, TrainingArguments, message};
 
 use crate::{
     Checkpoint, TrainError,
@@ -196,9 +196,10 @@ impl Optimizer {
             .collect();
         match checkpoint.optimizer.keys().find(|key| !keys.contains(*key)) {
             None => Ok(()),
-            Some(key) => Err(TrainError::Checkpoint(format!(
-                "it has {key}, which optim = {:?} does not keep here: it was made with another optimizer, or trains other parameters",
-                self.arguments.optim.name()
+            Some(key) => Err(TrainError::Checkpoint(message!(
+                "it has {key}, which optim = {optim} does not keep here: it was made with another optimizer, or trains other parameters",
+                key,
+                optim = ?self.arguments.optim.name()
             ))),
         }
     }
@@ -311,12 +312,16 @@ fn kept<'c>(
 ) -> Result<&'c [f32], TrainError> {
     let name = &span.name;
     let Some(values) = checkpoint.optimizer.get(&format!("{state}.{name}")) else {
-        return Err(TrainError::Checkpoint(format!("it has no moments of {name} ({state})")));
+        return Err(TrainError::Checkpoint(message!("it has no moments of {name} ({state})", name, state)));
     };
     if values.len() != count {
         let found = values.len();
-        return Err(TrainError::Checkpoint(format!(
-            "of {name} it has {found} numbers for the optimizer's {state}, which keeps {count}"
+        return Err(TrainError::Checkpoint(message!(
+            "of {name} it has {found} numbers for the optimizer's {state}, which keeps {count}",
+            name,
+            found,
+            state,
+            count
         )));
     }
     Ok(values)

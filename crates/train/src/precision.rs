@@ -2,7 +2,7 @@
 
 use burn::tensor::{Device, FloatDType};
 use lorelei_kernels::gpu::{self, Halves};
-use lorelei_recipe::TrainingArguments;
+use lorelei_recipe::{Message, TrainingArguments, message};
 use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
@@ -16,19 +16,19 @@ use crate::TrainError;
 pub async fn base_dtype(
     arguments: &TrainingArguments,
     device: &Device,
-) -> Result<(FloatDType, Option<String>), TrainError> {
-    let single = |reason: &str| {
-        let message = format!("fp16 has no effect: {reason}; the run computes in float32");
+) -> Result<(FloatDType, Option<Message>), TrainError> {
+    let single = |reason: Message| {
+        let message = message!("fp16 has no effect: {reason}; the run computes in float32", reason);
         Ok((FloatDType::F32, Some(message)))
     };
     if arguments.fp16 {
         return match gpu::halves(device, FloatDType::F16) {
-            Halves::Cpu => single("half floats save nothing on a CPU"),
-            Halves::Missing => single("this GPU, or its driver, has no half floats (shader-f16)"),
+            Halves::Cpu => single(message!("half floats save nothing on a CPU")),
+            Halves::Missing => single(message!("this GPU, or its driver, has no half floats (shader-f16)")),
             Halves::Held if gpu::halves_are_right(device, FloatDType::F16).await => {
                 Ok((FloatDType::F16, None))
             }
-            Halves::Held => single("this GPU's driver gives wrong numbers for half floats"),
+            Halves::Held => single(message!("this GPU's driver gives wrong numbers for half floats")),
         };
     }
     if arguments.bf16 {
@@ -42,10 +42,10 @@ pub async fn base_dtype(
     Ok((FloatDType::F32, None))
 }
 
-fn name(device: &Device) -> String {
+fn name(device: &Device) -> Message {
     match gpu::halves(device, FloatDType::F32) {
-        Halves::Cpu => "the CPU".into(),
-        _ => format!("{device:?}"),
+        Halves::Cpu => message!("the CPU"),
+        _ => format!("{device:?}").into(),
     }
 }
 

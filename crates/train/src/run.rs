@@ -4,7 +4,7 @@ use burn::tensor::{Device, FloatDType, Tensor, TensorData};
 use lorelei_data::{Batch, micro_batches, sampling_order};
 use lorelei_kernels::gpu;
 use lorelei_models::Regularization;
-use lorelei_recipe::StepPlan;
+use lorelei_recipe::{StepPlan, message};
 
 use crate::{
     Checkpoint, Event, Finished, Host, Job, LossScale, Metric, Notice, Optimizer, Sample, Sampled, Saved,
@@ -426,19 +426,30 @@ impl<'r, H: Host> Run<'r, H> {
         self.optimizer.set_values(&mut self.job.model, &self.best);
         let folder = self.state.best_model_checkpoint.clone().unwrap_or_default();
         let name = self.best_metric.name;
-        let best = format!("the best was eval_{name} {metric:.4} at step {step}");
-        let is_of_step = directory(&folder) == checkpoint_name(step);
-        let notice = match is_of_step {
-            true => Notice::new("best_loaded", format!("{best}: what was learnt is that of {folder}")),
+        let value = format!("{metric:.4}");
+        let notice = match directory(&folder) == checkpoint_name(step) {
+            true => Notice::new(
+                "best_loaded",
+                message!(
+                    "the best was eval_{metric} {value} at step {step}: what was learnt is that of {folder}",
+                    metric = name,
+                    value,
+                    step,
+                    folder
+                ),
+            ),
             false => Notice::new(
                 "best_was_not_saved",
-                format!(
-                    "{best}, after which no checkpoint was saved; what was learnt is that of {folder}, the best that was saved"
+                message!(
+                    "the best was eval_{metric} {value} at step {step}, after which no checkpoint was saved; what was learnt is that of {folder}, the best that was saved",
+                    metric = name,
+                    value,
+                    step,
+                    folder
                 ),
             ),
         };
-        let notice = notice.with("step", step).with("metric", name);
-        self.notice(notice.with("value", format!("{metric:.4}")).with("checkpoint", folder));
+        self.notice(notice);
     }
 
     /// Returns the micro-batches of a step.
@@ -504,14 +515,21 @@ fn directory(path: &str) -> &str {
 }
 
 fn stopped_early(step: usize, metric: &str, count: usize) -> Notice {
-    let message = format!("stopped at step {step}: eval_{metric} was no better for {count} evaluations");
-    Notice::new("stopped_early", message).with("step", step).with("metric", metric).with("count", count)
+    let message = message!(
+        "stopped at step {step}: eval_{metric} was no better for {count} evaluations",
+        step,
+        metric,
+        count
+    );
+    Notice::new("stopped_early", message)
 }
 
 /// Warns of a run that is to evaluate and has no rows for it.
 fn nothing_to_evaluate() -> Notice {
-    let message = "nothing is evaluated, though training.eval_strategy asks for it: there are no validation rows; name \
-                   data.validation_file or data.validation_split_percentage";
+    let message = message!(
+        "nothing is evaluated, though training.eval_strategy asks for it: there are no validation rows; name \
+         data.validation_file or data.validation_split_percentage"
+    );
     Notice::new("nothing_to_evaluate", message)
 }
 
@@ -540,9 +558,9 @@ fn check_data(job: &Job, plan: &StepPlan) -> Result<(), TrainError> {
     }
     match (0..job.train.len()).any(|row| job.train.num_targets(row) > 0) {
         true => Ok(()),
-        false => Err(TrainError::Data(
-            "no token of the training data is learnt: every label is masked; is max_length too short for the prompts?".into(),
-        )),
+        false => Err(TrainError::Data(message!(
+            "no token of the training data is learnt: every label is masked; is max_length too short for the prompts?"
+        ))),
     }
 }
 
@@ -550,9 +568,10 @@ fn check_data(job: &Job, plan: &StepPlan) -> Result<(), TrainError> {
 fn check_step(checkpoint: &Checkpoint, plan: &StepPlan) -> Result<(), TrainError> {
     match checkpoint.step as u64 > plan.total_steps {
         false => Ok(()),
-        true => Err(TrainError::Checkpoint(format!(
-            "it was taken at step {}, and the run has {} steps",
-            checkpoint.step, plan.total_steps
+        true => Err(TrainError::Checkpoint(message!(
+            "it was taken at step {step}, and the run has {total} steps",
+            step = checkpoint.step,
+            total = plan.total_steps
         ))),
     }
 }
@@ -563,9 +582,10 @@ fn best_metric(job: &Job) -> Result<Metric, TrainError> {
     let known = || [Metric::LOSS].into_iter().chain(job.objective.metrics().iter().copied());
     let Some(metric) = known().find(|metric| metric.name == name) else {
         let known: Vec<&str> = known().map(|metric| metric.name).collect();
-        return Err(TrainError::Data(format!(
-            "training.metric_for_best_model = {name:?} is not measured here; this run's evaluations give {}",
-            known.join(", ")
+        return Err(TrainError::Data(message!(
+            "training.metric_for_best_model = {name} is not measured here; this run's evaluations give {known}",
+            ?name,
+            known = known.join(", ")
         )));
     };
     let greater_is_better = job.arguments.greater_is_better.unwrap_or(metric.greater_is_better);

@@ -227,7 +227,7 @@ fn field<T: DeserializeOwned>(state: &Json, pointer: &str) -> Result<Option<T>, 
 }
 
 fn broken(reason: String) -> TrainError {
-    TrainError::Checkpoint(format!("trainer_state.json {reason}"))
+    TrainError::Checkpoint(format!("trainer_state.json {reason}").into())
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The signs of a run that learns nothing.
 
 use lorelei_protocol::Notice;
+use lorelei_recipe::message;
 
 use crate::TrainerState;
 
@@ -15,8 +16,10 @@ const SHARE_OF_UNIFORM: f64 = 0.98;
 pub(crate) fn unlearnt(state: &TrainerState, uniform_loss: Option<f64>) -> Option<Notice> {
     let count = state.logged_steps().count();
     if count > 0 && state.logged_steps().all(|line| line.grad_norm == 0.0) {
-        let message = "nothing was learnt: the gradient was 0 at every logged step. Do the rows teach anything (data statistics), and does the \
-                       adapter reach the part of the model that they train (lora.target_modules)?";
+        let message = message!(
+            "nothing was learnt: the gradient was 0 at every logged step. Do the rows teach anything (lorelei data stats), and does the \
+             adapter reach the part of the model that they train (lora.target_modules)?"
+        );
         return Some(Notice::new("no_gradient", message));
     }
     let uniform = uniform_loss?;
@@ -24,11 +27,12 @@ pub(crate) fn unlearnt(state: &TrainerState, uniform_loss: Option<f64>) -> Optio
     if count < LEAST_STEPS || !state.logged_steps().all(|line| is_flat(line.loss)) {
         return None;
     }
-    let message = format!(
-        "nothing was learnt: the loss was never below {uniform:.2}, that of a guess among all outcomes. Is the base model a trained one, are its \
-         tokenizer and the rows made for it, and is training.learning_rate high enough?"
+    let message = message!(
+        "nothing was learnt: the loss was never below {loss}, that of a guess among all outcomes. Is the base model a trained one, are its \
+         tokenizer and the rows made for it, and is training.learning_rate high enough?",
+        loss = format!("{uniform:.2}")
     );
-    Some(Notice::new("loss_of_a_guess", message).with("loss", format!("{uniform:.2}")))
+    Some(Notice::new("loss_of_a_guess", message))
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use lorelei_data::Labels;
 use lorelei_models::{Model, Sampling};
 use lorelei_protocol::{GenerationConfig, Reply};
-use lorelei_recipe::DataSection;
+use lorelei_recipe::{DataSection, Message};
 use lorelei_session::{Answer, LoadedModel, Result, SessionError, classify};
 
 use crate::{browser, port, run::Trained, state};
@@ -52,10 +52,8 @@ pub async fn generate(prompt: String, generation: GenerationConfig) -> Result<()
 fn sampling(generation: &GenerationConfig) -> Result<Sampling> {
     let GenerationConfig { temperature, top_k, top_p, repetition_penalty, seed, .. } = *generation;
     let sampling = Sampling { temperature, top_k, top_p, repetition_penalty, seed };
-    let wrong = |(name, expected): (&str, &str)| SessionError::Sampling {
-        name: name.to_owned(),
-        expected: expected.to_owned(),
-    };
+    let wrong =
+        |(name, expected): (&str, Message)| SessionError::Sampling { name: name.to_owned(), expected };
     sampling.check().map_err(wrong)?;
     Ok(sampling)
 }

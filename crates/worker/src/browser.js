@@ -28,25 +28,22 @@ export function sleep(milliseconds) {
   return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }
 
-/** The WebGPU adapter as JSON of `AdapterInfo`, or `{ problem }`. */
+/** The WebGPU adapter as JSON of `AdapterInfo`, or `{ problem }`: a word that `device.rs` has a text for, or an exception's text. */
 export async function probe() {
   if (!navigator.gpu) {
-    const secure = self.isSecureContext ? "" : " Pages see it over https or on localhost only.";
-    return JSON.stringify({ problem: `this browser has no WebGPU.${secure} A current Chrome, Edge, Firefox or Safari has it` });
+    return JSON.stringify({ problem: self.isSecureContext ? "missing" : "insecure" });
   }
   let adapter = null;
   try {
     adapter = await navigator.gpu.requestAdapter({ powerPreference: "high-performance" });
   } catch (error) {
-    return JSON.stringify({ problem: `WebGPU gives no adapter: ${error}` });
+    return JSON.stringify({ problem: String(error) });
   }
   if (!adapter) {
-    return JSON.stringify({
-      problem: "WebGPU is there but finds no adapter: is hardware acceleration switched on in the browser's settings?",
-    });
+    return JSON.stringify({ problem: "no adapter" });
   }
   if (!adapter.features.has("timestamp-query")) {
-    return JSON.stringify({ problem: "the adapter lacks timestamp-query, which the trainer's GPU runtime needs" });
+    return JSON.stringify({ problem: "no timestamp-query" });
   }
   const info = adapter.info ?? {};
   const name = [info.vendor, info.architecture, info.description].filter(Boolean).join(" ") || "WebGPU adapter";
@@ -179,7 +176,8 @@ export async function openUrl(url, from) {
   isHeard();
   try {
     const headers = from ? { range: `bytes=${from}-` } : {};
-    const response = await fetch(url, { headers, signal: abort.signal });
+    // What is fetched is stored by the worker: the browser's cache would hold weights twice, and asks for parts of its own.
+    const response = await fetch(url, { headers, cache: "no-store", signal: abort.signal });
     isHeard();
     const value = (name) => response.headers.get(name);
     // The length is that of what is sent; the browser unpacks it.

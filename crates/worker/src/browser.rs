@@ -2,6 +2,7 @@
 
 use js_sys::{Function, Promise, Uint8Array};
 use lorelei_hub::answer::Answer;
+use lorelei_recipe::{Message, message};
 use serde::Deserialize;
 use wasm_bindgen::{JsCast as _, prelude::*};
 use wasm_bindgen_futures::JsFuture;
@@ -55,22 +56,25 @@ extern "C" {
 }
 
 /// Returns the message of an exception.
-fn words(error: JsValue) -> String {
+fn words(error: JsValue) -> Message {
     let text = |key: &str| js_sys::Reflect::get(&error, &key.into()).ok().and_then(|value| value.as_string());
     match (text("name"), text("message")) {
         (Some(name), Some(message)) if name == "QuotaExceededError" => {
-            format!("the browser's storage is full ({message}): delete a model that is kept there")
+            message!(
+                "the browser's storage is full ({reason}): delete a model that is kept there",
+                reason = message
+            )
         }
-        (_, Some(message)) => message,
-        _ => error.as_string().unwrap_or_else(|| format!("{error:?}")),
+        (_, Some(message)) => message.into(),
+        _ => error.as_string().unwrap_or_else(|| format!("{error:?}")).into(),
     }
 }
 
-async fn awaited(promise: Promise) -> Result<JsValue, String> {
+async fn awaited(promise: Promise) -> Result<JsValue, Message> {
     JsFuture::from(promise).await.map_err(words)
 }
 
-async fn text(promise: Promise) -> Result<String, String> {
+async fn text(promise: Promise) -> Result<String, Message> {
     Ok(awaited(promise).await?.as_string().unwrap_or_default())
 }
 
@@ -85,37 +89,37 @@ pub async fn sleep(milliseconds: f64) {
 }
 
 /// Returns the WebGPU adapter as the JSON of an `AdapterInfo`, or `{ problem }`.
-pub async fn probe() -> Result<String, String> {
+pub async fn probe() -> Result<String, Message> {
     text(probe_promise()).await
 }
 
 /// Takes the lock that only one run in all tabs may hold. Returns `false` where another tab has it.
-pub async fn lock_run() -> Result<bool, String> {
+pub async fn lock_run() -> Result<bool, Message> {
     Ok(awaited(lock_run_promise()).await?.is_truthy())
 }
 
 /// Fetches one of the page's own files.
-pub async fn fetch_beside(name: &str) -> Result<Vec<u8>, String> {
+pub async fn fetch_beside(name: &str) -> Result<Vec<u8>, Message> {
     Ok(awaited(fetch_beside_promise(name)).await?.unchecked_into::<Uint8Array>().to_vec())
 }
 
 /// Writes a file into the page's storage, whole or not at all.
-pub async fn write(path: &str, bytes: &[u8]) -> Result<(), String> {
+pub async fn write(path: &str, bytes: &[u8]) -> Result<(), Message> {
     awaited(store_write(path, &Uint8Array::from(bytes))).await.map(drop)
 }
 
 /// Returns a stored file, if it is there.
-pub async fn file(path: &str) -> Result<Option<File>, String> {
+pub async fn file(path: &str) -> Result<Option<File>, Message> {
     Ok(awaited(store_file(path)).await?.dyn_into().ok())
 }
 
 /// Returns a stored file's bytes, if it is there.
-pub async fn read(path: &str) -> Result<Option<Vec<u8>>, String> {
+pub async fn read(path: &str) -> Result<Option<Vec<u8>>, Message> {
     Ok(awaited(store_read(path)).await?.dyn_into::<Uint8Array>().ok().map(|array| array.to_vec()))
 }
 
 /// Returns the names and sizes of the entries of a stored folder.
-pub async fn list(path: &str) -> Result<Vec<(String, u64)>, String> {
+pub async fn list(path: &str) -> Result<Vec<(String, u64)>, Message> {
     let entries: Vec<serde_json::Value> =
         serde_json::from_str(&text(store_list(path)).await?).map_err(|error| error.to_string())?;
     let entry = |entry: &serde_json::Value| {
@@ -125,12 +129,12 @@ pub async fn list(path: &str) -> Result<Vec<(String, u64)>, String> {
 }
 
 /// Removes a stored file or folder, which may be missing.
-pub async fn delete(path: &str) -> Result<(), String> {
+pub async fn delete(path: &str) -> Result<(), Message> {
     awaited(store_delete(path)).await.map(drop)
 }
 
 /// Returns the bytes that the browser lets the page store, and the bytes in use.
-pub async fn estimate() -> Result<(u64, u64), String> {
+pub async fn estimate() -> Result<(u64, u64), Message> {
     let json: serde_json::Value =
         serde_json::from_str(&text(store_estimate()).await?).map_err(|error| error.to_string())?;
     let number = |key: &str| json[key].as_f64().unwrap_or(0.0) as u64;
@@ -138,7 +142,7 @@ pub async fn estimate() -> Result<(u64, u64), String> {
 }
 
 /// Gives a stored file another name in its folder, in place of the file that has it.
-pub async fn rename(path: &str, name: &str) -> Result<(), String> {
+pub async fn rename(path: &str, name: &str) -> Result<(), Message> {
     awaited(store_rename(path, name)).await.map(drop)
 }
 
@@ -203,7 +207,7 @@ impl Opened {
     /// # Errors
     ///
     /// If the server cannot be reached.
-    pub async fn get(url: &str, from: f64) -> Result<Self, String> {
+    pub async fn get(url: &str, from: f64) -> Result<Self, Message> {
         let handle = awaited(open_url(url, from)).await?;
         let head = js_sys::Reflect::get(&handle, &"head".into()).map_err(words)?;
         let head = serde_json::from_str(&head.as_string().unwrap_or_default());
@@ -221,10 +225,10 @@ impl Opened {
         at: f64,
         longest: f64,
         progress: impl FnMut(f64) + 'static,
-    ) -> Result<End, String> {
+    ) -> Result<End, Message> {
         let progress = Closure::<dyn FnMut(f64)>::new(progress);
         let end = read_into(&self.handle, path, at, longest, progress.as_ref().unchecked_ref());
-        serde_json::from_str(&text(end).await?).map_err(|error| error.to_string())
+        Ok(serde_json::from_str(&text(end).await?).map_err(|error| error.to_string())?)
     }
 }
 

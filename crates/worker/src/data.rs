@@ -4,7 +4,9 @@ use lorelei_data::{
     Bar, DataError, DataErrorKind, Example, Labels, ShownToken, Statistics, Tokenizer, shown,
 };
 use lorelei_models::Purpose;
-use lorelei_protocol::{BadRow, DataChoice, DataInfo, LengthBar, PreviewRow, PreviewToken, Reply};
+use lorelei_protocol::{
+    BadRow, DataChoice, DataInfo, LONGEST_VALUE, LengthBar, PreviewRow, PreviewToken, Reply,
+};
 use lorelei_recipe::{DataSection, OnBadRow, TaskType};
 use lorelei_session::{BadRows, Dataset, DatasetRequest, Result, RunData, SessionError};
 use web_sys::File;
@@ -93,7 +95,11 @@ fn described(data: &RunData) -> DataInfo {
         tokens: of(|found| found.tokens),
         learnt_tokens: of(|found| found.learnt),
         labels: data.labels.as_ref().map(|labels| labels.names().to_vec()).unwrap_or_default(),
-        listed_labels: data.labels.as_ref().filter(|labels| labels.is_listed()).map(Labels::listed),
+        listed_labels: data
+            .labels
+            .as_ref()
+            .filter(|labels| labels.is_listed())
+            .map(|labels| labels.listed().into()),
         lengths: statistics.iter().flat_map(|found| found.histogram.iter().map(bar)).collect(),
         median_length: of(|found| found.median),
         percentile_95: of(|found| found.percentile_95),
@@ -109,5 +115,5 @@ fn is_of_a_row(error: &DataError) -> bool {
 }
 
 fn bad_row(error: &DataError) -> BadRow {
-    BadRow { line: error.line.unwrap_or(0), message: error.to_string() }
+    BadRow { line: error.line.unwrap_or(0), message: error.to_message().cut_at(LONGEST_VALUE) }
 }

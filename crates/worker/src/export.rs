@@ -3,6 +3,7 @@
 use std::io::{Cursor, Write as _};
 
 use lorelei_protocol::Reply;
+use lorelei_recipe::message;
 use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
 
 use lorelei_session::{FinishedRun, LOG_FILE, Result, SessionError};
@@ -12,7 +13,9 @@ use crate::{host_error, port, run::Trained, state};
 /// Sends the last run's adapter with its configuration, recipe, log and model card.
 pub fn export() -> Result<()> {
     let trained = state::with(|state| state.trained.clone()).ok_or(SessionError::NoAdapter)?;
-    let bytes = zipped(&trained).map_err(|error| host_error(format!("the zip cannot be made: {error}")))?;
+    let bytes = zipped(&trained).map_err(|error| {
+        host_error(message!("the zip cannot be made: {reason}", reason = error.to_string()))
+    })?;
     let name = std::path::Path::new(&trained.recipe.training.output_dir).file_name();
     let name = name.map_or_else(|| "adapter".into(), |name| name.to_string_lossy().into_owned());
     port::post_with(&Reply::Exported { file_name: format!("{name}.zip") }, Some(&bytes));

@@ -7,8 +7,8 @@ use std::{
 
 use lorelei_data::{Example, read_rows};
 use lorelei_formats::ModelSource;
-use lorelei_protocol::{DataChoice, Event, ModelChoice, Notice, Reply};
-use lorelei_recipe::{DataSection, HostKind};
+use lorelei_protocol::{DataChoice, ModelChoice, Notice, Reply};
+use lorelei_recipe::{DataSection, HostKind, message};
 use lorelei_session::{ExampleSink, Host, OpenedModel, Result, RowFile};
 use web_sys::File;
 
@@ -37,7 +37,7 @@ impl Host for Browser {
     async fn open_model(&self, choice: &ModelChoice) -> Result<OpenedModel> {
         match choice {
             ModelChoice::Builtin { name } => builtin(name).await,
-            ModelChoice::Files => chosen(&self.files),
+            ModelChoice::Files { paths } => chosen(&self.files, paths),
             ModelChoice::Hub { id, revision, endpoint } => {
                 let files = hub::files(id, revision, endpoint).await.map_err(host_error)?;
                 // The name that a recipe gives the model.
@@ -51,12 +51,13 @@ impl Host for Browser {
         let (name, reader): (_, Box<dyn BufRead>) = match choice {
             DataChoice::Builtin { name } => {
                 let rows = lorelei_builtin::data(name);
-                let rows = rows.ok_or_else(|| host_error(format!("there is no {name}")))?;
+                let rows = rows.ok_or_else(|| host_error(message!("there is no {name}", name)))?;
                 (name, Box::new(rows.as_bytes()))
             }
             DataChoice::File { index, name } => {
                 let file = self.files.get(*index);
-                let file = file.ok_or_else(|| host_error("the data file did not come with the message"))?;
+                let file =
+                    file.ok_or_else(|| host_error(message!("the data file did not come with the message")))?;
                 let stream = BlobStream::new(BlobReader::new(file.clone()));
                 (name, Box::new(BufReader::with_capacity(1 << 20, stream)))
             }
@@ -71,7 +72,7 @@ impl Host for Browser {
 
     async fn adapter(&self, name: &str) -> Result<StoredCheckpoint> {
         // The page has refused this setting before.
-        Err(host_error(format!("the page cannot read {name}")))
+        Err(host_error(message!("the page cannot read {name}", name)))
     }
 
     fn progress(&self, what: &str, done: u64, total: u64) {
@@ -79,12 +80,13 @@ impl Host for Browser {
     }
 
     fn notice(&self, notice: Notice) {
-        port::post(&Reply::Event { event: Event::Warned(notice) });
+        port::warn(notice);
     }
 }
 
 async fn builtin(name: &str) -> Result<OpenedModel> {
-    let model = lorelei_builtin::model(name).ok_or_else(|| host_error(format!("there is no {name}")))?;
+    let model =
+        lorelei_builtin::model(name).ok_or_else(|| host_error(message!("there is no {name}", name)))?;
     let weights = browser::fetch_beside(model.weights_file).await.map_err(host_error)?;
     let open = |file: &str| {
         let bytes = model.file(file).or_else(|| (file == "model.safetensors").then_some(&weights[..]));
@@ -95,7 +97,7 @@ async fn builtin(name: &str) -> Result<OpenedModel> {
 }
 
 /// Opens the `.gguf` file among the files, or else all of them as a folder.
-fn chosen(files: &[File]) -> Result<OpenedModel> {
+fn chosen(files: &[File], paths: &[String]) -> Result<OpenedModel> {
     let gguf = files.iter().find(|file| file.name().to_lowercase().ends_with(".gguf"));
     let (name, source) = match gguf {
         Some(file) => {
@@ -103,7 +105,8 @@ fn chosen(files: &[File]) -> Result<OpenedModel> {
             (name.clone(), ModelSource::from_gguf(BlobReader::new(file.clone()), &name)?)
         }
         None => {
-            let named = files.iter().map(|file| (file.name(), file.clone()));
+            let path = |at: usize, file: &File| paths.get(at).cloned().unwrap_or_else(|| file.name());
+            let named = files.iter().enumerate().map(|(at, file)| (path(at, file), file.clone()));
             (files.first().map(folder_name).unwrap_or_default(), folder("", named)?)
         }
     };

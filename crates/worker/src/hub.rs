@@ -11,6 +11,7 @@ use lorelei_hub::{
     retry::Backoff,
 };
 use lorelei_protocol::Reply;
+use lorelei_recipe::{Message, message};
 use web_sys::File;
 
 use crate::{
@@ -29,7 +30,7 @@ const PIECE: u64 = 1 << 20;
 /// # Errors
 ///
 /// If the hub refuses a file or cannot be reached, a file arrived damaged, or the storage is full.
-pub async fn files(id: &str, revision: &str, endpoint: &str) -> Result<Vec<(String, File)>, String> {
+pub async fn files(id: &str, revision: &str, endpoint: &str) -> Result<Vec<(String, File)>, Message> {
     let model = Model::open(id, revision, endpoint).await?;
     let mut files = Vec::new();
     let mut add = |path: &str, file: File| files.push((path.to_owned(), file));
@@ -82,19 +83,19 @@ impl Expected {
     }
 
     /// Whether a file is the expected one for certain, which only a checksum tells.
-    fn is_surely(&self, file: &File) -> Result<bool, String> {
+    fn is_surely(&self, file: &File) -> Result<bool, Message> {
         let has_checksum = self.checksum.is_some() && self.has_size_of(file);
         Ok(has_checksum && mismatch(Some(file), self.checksum.as_ref())?.is_none())
     }
 }
 
 impl Model {
-    async fn open(id: &str, revision: &str, endpoint: &str) -> Result<Self, String> {
+    async fn open(id: &str, revision: &str, endpoint: &str) -> Result<Self, Message> {
         let (owner, name) = names::owner_and_name(id).map_err(|error| error.to_string())?;
         let revision = names::revision(revision).map_err(|error| error.to_string())?;
         let endpoint = endpoint.trim().trim_end_matches('/');
         if !is_endpoint(endpoint) {
-            return Err(format!("{endpoint:?} is no hub's address: it begins with https://"));
+            return Err(message!("{endpoint} is no hub's address: it begins with https://", ?endpoint));
         }
         let folder = store::model_folder(owner, name, revision)?;
         let page = format!("{endpoint}/{}", names::encoded_path(id));
@@ -104,23 +105,30 @@ impl Model {
         let stored = browser::read(&format!("{folder}/{LISTING}")).await?;
         let listed = match stored.as_deref().and_then(Listed::read) {
             Some(listed) => Some(listed),
-            None => Listed::fetch(&url, &folder, &page).await.map_err(|error| format!("{id}: {error}"))?,
+            None => Listed::fetch(&url, &folder, &page).await.map_err(|problem| {
+                let place = id;
+                message!("{place}: {message}", place, message = problem)
+            })?,
         };
         let commit = listed.as_ref().and_then(|listed| listed.commit.clone());
         let revision = commit.as_deref().map_or(revision, names::encoded_segment);
         Ok(Self { id: id.to_owned(), page, folder, revision, listed })
     }
 
-    async fn needed(&self, file: &str) -> Result<File, String> {
-        self.get(file).await?.ok_or_else(|| format!("{} on the hub has no {file}", self.id))
+    async fn needed(&self, file: &str) -> Result<File, Message> {
+        self.get(file)
+            .await?
+            .ok_or_else(|| message!("{model} on the hub has no {file}", model = &self.id, file))
     }
 
     /// Returns a file, fetching it where it is not stored. `None` where the model has no such file.
-    async fn get(&self, file: &str) -> Result<Option<File>, String> {
-        self.found(file).await.map_err(|problem| format!("{}: {file}: {problem}", self.id))
+    async fn get(&self, file: &str) -> Result<Option<File>, Message> {
+        self.found(file).await.map_err(|problem| {
+            message!("{place}: {message}", place = format!("{}: {file}", self.id), message = problem)
+        })
     }
 
-    async fn found(&self, file: &str) -> Result<Option<File>, String> {
+    async fn found(&self, file: &str) -> Result<Option<File>, Message> {
         let file = names::file_name(file).map_err(|error| error.to_string())?;
         let expected = match &self.listed {
             Some(listed) => match listed.files.get(file) {
@@ -151,7 +159,10 @@ impl Model {
             if !is_leftover {
                 // The hub may have another file by now, and so another list.
                 browser::delete(&format!("{}/{LISTING}", self.folder)).await?;
-                return Err(format!("arrived damaged ({mismatch}) and was removed: load it again"));
+                return Err(message!(
+                    "arrived damaged ({reason}) and was removed: load it again",
+                    reason = mismatch
+                ));
             }
             is_leftover = false;
         }
@@ -178,7 +189,7 @@ fn part(path: &str) -> String {
 }
 
 /// Returns how a file differs from its checksum, if it does.
-fn mismatch(file: Option<&File>, checksum: Option<&Checksum>) -> Result<Option<String>, String> {
+fn mismatch(file: Option<&File>, checksum: Option<&Checksum>) -> Result<Option<String>, Message> {
     let (Some(file), Some(checksum)) = (file, checksum) else { return Ok(None) };
     let read = || {
         let reader = BlobReader::new(file.clone());
@@ -192,21 +203,21 @@ fn mismatch(file: Option<&File>, checksum: Option<&Checksum>) -> Result<Option<S
         }
         Ok(check.finish().err().map(|mismatch| mismatch.to_string()))
     };
-    read().map_err(|error: std::io::Error| error.to_string())
+    read().map_err(|error: std::io::Error| error.to_string().into())
 }
 
 /// An attempt that failed and may succeed later.
 struct Transient {
-    reason: String,
+    reason: Message,
     /// The wait that the server asks for.
     wait: Option<std::time::Duration>,
 }
 
 /// Fetches a file into the storage, or the rest of it where a part is there. Returns whether the model has the file. A connection that breaks and a
 /// server that is busy are tried again.
-async fn fetch(url: &str, path: &str, page: &str, expected: &Expected, file: &str) -> Result<bool, String> {
+async fn fetch(url: &str, path: &str, page: &str, expected: &Expected, file: &str) -> Result<bool, Message> {
     let part = part(path);
-    let stored = async || Ok::<_, String>(browser::file(&part).await?.map_or(0.0, |part| part.size()));
+    let stored = async || Ok::<_, Message>(browser::file(&part).await?.map_or(0.0, |part| part.size()));
     let (mut failed, mut furthest) = (0, stored().await?);
     loop {
         let Transient { reason, wait } = match attempt(url, &part, page, expected, file).await? {
@@ -224,7 +235,9 @@ async fn fetch(url: &str, path: &str, page: &str, expected: &Expected, file: &st
         furthest = furthest.max(done);
         match Backoff::default().wait(failed, wait, js_sys::Math::random()) {
             Some(wait) => browser::sleep(wait.as_secs_f64() * 1000.0).await,
-            None => return Err(format!("{reason} (tried {failed} times)")),
+            None => {
+                return Err(message!("{problem} (tried {count} times)", problem = reason, count = failed));
+            }
         }
     }
 }
@@ -235,7 +248,7 @@ async fn attempt(
     page: &str,
     expected: &Expected,
     file: &str,
-) -> Result<Result<bool, Transient>, String> {
+) -> Result<Result<bool, Transient>, Message> {
     let transient = |reason| Ok(Err(Transient { reason, wait: None }));
     let mut begun = browser::file(part).await?.map_or(0.0, |part| part.size());
     if begun > 0.0 && expected.size.is_some_and(|size| begun as u64 >= size) {
@@ -248,8 +261,10 @@ async fn attempt(
     let opened = match Opened::get(url, begun).await {
         Ok(opened) => opened,
         Err(error) => {
-            return transient(format!(
-                "{url} cannot be reached ({error}): is the address right, and are you online?"
+            return transient(message!(
+                "{url} cannot be reached ({reason}): is the address right, and are you online?",
+                url,
+                reason = error
             ));
         }
     };
@@ -259,13 +274,15 @@ async fn attempt(
         Meaning::Absent => return Ok(Ok(false)),
         Meaning::OutOfRange => {
             browser::delete(part).await?;
-            return transient(format!("{url} has changed"));
+            return transient(message!("{url} has changed", url));
         }
         Meaning::Busy { wait, refusal } => {
-            return Ok(Err(Transient { reason: refusal.words(page, &Login::Impossible), wait }));
+            return Ok(Err(Transient { reason: refusal.words(page, &Login::Impossible).into(), wait }));
         }
-        Meaning::Refused(refusal) => return Err(refusal.words(page, &Login::Impossible)),
-        Meaning::Elsewhere => return Err(format!("{url}: a redirection that the browser does not follow")),
+        Meaning::Refused(refusal) => return Err(refusal.words(page, &Login::Impossible).into()),
+        Meaning::Elsewhere => {
+            return Err(message!("{url}: a redirection that the browser does not follow", url));
+        }
     }
     // The browser may hide which part it is; the checksum tells.
     let range = head.content_range().map(ContentRange::parse);
@@ -273,7 +290,10 @@ async fn attempt(
         range.is_none_or(|range| range.is_some_and(|range| range.goes_on(begun as u64, expected.size)));
     if head.is_part() && !(begun > 0.0 && goes_on) {
         browser::delete(part).await?;
-        return transient(format!("{url}: the hub sent another part of the file than it was asked for"));
+        return transient(message!(
+            "{url}: the hub sent another part of the file than it was asked for",
+            url
+        ));
     }
     let at = if head.is_part() { begun } else { 0.0 };
     let announced = head.content_length.map(|length| at + length);
@@ -281,8 +301,10 @@ async fn attempt(
     if let (Some(size), Some(announced)) = (size, announced)
         && size != announced
     {
-        return Err(format!(
-            "the hub announces {size} bytes, and {announced} are to follow: the file is not fetched"
+        return Err(message!(
+            "the hub announces {size} bytes, and {announced} are to follow: the file is not fetched",
+            size,
+            announced
         ));
     }
     let (what, total) = (file.to_owned(), size.unwrap_or_default() as u64);
@@ -296,19 +318,24 @@ async fn attempt(
     let end = opened.read_into(part, at, longest, progress).await?;
     if end.is_longer {
         browser::delete(part).await?;
-        return Err(format!(
-            "the hub sends more than the {longest} bytes that are expected: the file is refused"
+        return Err(message!(
+            "the hub sends more than the {longest} bytes that are expected: the file is refused",
+            longest
         ));
     }
-    let broke = |reason: &str| {
-        let (done, total) = (end.done, size.map(|size| format!(" of {size}")).unwrap_or_default());
-        transient(format!(
-            "the connection broke at {done}{total} bytes of {url}{reason}: load it again to go on from there"
+    let broke = |reason: String| {
+        let total = size.map(|size| message!(" of {size}", size)).unwrap_or_default();
+        transient(message!(
+            "the connection broke at {done}{total} bytes of {url}{reason}: load it again to go on from there",
+            done = end.done,
+            total,
+            url,
+            reason
         ))
     };
     match &end.broken {
-        Some(reason) => broke(&format!(" ({reason})")),
-        None if size.is_some_and(|size| end.done < size) => broke(""),
+        Some(reason) => broke(format!(" ({reason})")),
+        None if size.is_some_and(|size| end.done < size) => broke(String::new()),
         None => Ok(Ok(true)),
     }
 }
@@ -322,7 +349,7 @@ struct Listed {
 impl Listed {
     /// Fetches the list of a model's files into their folder. `None` where the hub has no lists. Files that are stored from an earlier list, and are not
     /// those of this one, are deleted before it has its name: it holds for all files beside it.
-    async fn fetch(url: &str, folder: &str, page: &str) -> Result<Option<Self>, String> {
+    async fn fetch(url: &str, folder: &str, page: &str) -> Result<Option<Self>, Message> {
         let path = format!("{folder}/{LISTING}.new");
         // It is made anew for each request: what is left of one is not the rest of another.
         browser::delete(&part(&path)).await?;

@@ -34,7 +34,7 @@ mod store;
 
 /// Converts an error of the browser into a session's error.
 #[cfg(target_family = "wasm")]
-fn host_error(message: impl Into<String>) -> lorelei_session::SessionError {
+fn host_error(message: impl Into<lorelei_recipe::Message>) -> lorelei_session::SessionError {
     lorelei_session::SessionError::Host(message.into())
 }
 

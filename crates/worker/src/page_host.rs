@@ -2,7 +2,7 @@
 
 use lorelei_data::Tokenizer;
 use lorelei_protocol::{Event, InterruptedRun, LogLine, Notice, Reply, Sampled};
-use lorelei_recipe::Recipe;
+use lorelei_recipe::{Recipe, message};
 use lorelei_session::LOG_FILE;
 use lorelei_train::{Host, SaveError, Signal};
 
@@ -87,9 +87,12 @@ impl Host for PageHost {
         let run = InterruptedRun { recipe: self.recipe.clone(), step, total_steps: self.total_steps };
         // A run in a tab continues although its checkpoint finds no room.
         if let Err(error) = store::checkpoint(&run, &files).await {
-            let message = format!("the checkpoint of step {step} is not kept: {error}. The run goes on");
-            let notice = Notice::new("checkpoint_not_kept", message).with("step", step).with("reason", error);
-            port::post(&Reply::Event { event: Event::Warned(notice) });
+            let message = message!(
+                "the checkpoint of step {step} is not kept: {reason}. The run goes on",
+                step,
+                reason = error
+            );
+            port::warn(Notice::new("checkpoint_not_kept", message));
         }
         Ok(())
     }

@@ -1,7 +1,8 @@
 //! Messages to and from the page.
 
 use js_sys::{Array, Object, Reflect, Uint8Array};
-use lorelei_protocol::{Failure, Reply, Request};
+use lorelei_protocol::{Event, Failure, LONGEST_VALUE, Notice, Reply, Request};
+use lorelei_recipe::message;
 use wasm_bindgen::{JsCast as _, prelude::*};
 use wasm_bindgen_futures::spawn_local;
 use web_sys::{DedicatedWorkerGlobalScope, File, MessageEvent};
@@ -38,8 +39,9 @@ fn hear(event: MessageEvent) {
             "message",
             Failure {
                 code: "protocol".to_owned(),
-                message: format!(
-                    "the page and the trainer do not understand each other ({error}): reload the page"
+                message: message!(
+                    "the page and the trainer do not understand each other ({reason}): reload the page",
+                    reason = error.to_string()
                 ),
                 ..Failure::default()
             },
@@ -68,7 +70,18 @@ pub fn post_with(reply: &Reply, bytes: Option<&[u8]>) {
     };
 }
 
+/// Shows a notice.
+pub fn warn(notice: Notice) {
+    let notice = Notice { message: notice.message.cut_at(LONGEST_VALUE), ..notice };
+    post(&Reply::Event { event: Event::Warned(notice) });
+}
+
 /// Reports that a request has failed.
 pub fn failed(request: &str, failure: Failure) {
+    let failure = Failure {
+        message: failure.message.cut_at(LONGEST_VALUE),
+        causes: failure.causes.into_iter().map(|cause| cause.cut_at(LONGEST_VALUE)).collect(),
+        ..failure
+    };
     post(&Reply::Failed { request: request.to_owned(), failure });
 }

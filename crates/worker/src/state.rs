@@ -2,8 +2,8 @@
 
 use std::cell::RefCell;
 
-use lorelei_protocol::{Reply, Request};
-use lorelei_recipe::{ImportFormat, Imported, Warning};
+use lorelei_protocol::{LONGEST_VALUE, Reply, Request};
+use lorelei_recipe::{ImportFormat, Imported, Warning, message};
 use lorelei_session::{LoadedModel, Result, RunData, SessionError};
 use web_sys::File;
 
@@ -81,11 +81,11 @@ fn import(text: &str, file_name: &str) -> Result<()> {
     let notes = imported.left_out.iter().chain(&imported.warnings);
     let note = |note: &Warning| match note.line {
         0 => note.message.clone(),
-        line => format!("{line}: {}", note.message),
+        line => message!("{place}: {message}", place = line, message = &note.message),
     };
     port::post(&Reply::Imported {
         is_foreign: imported.format != ImportFormat::Recipe,
-        notes: notes.map(note).collect(),
+        notes: notes.map(|one| note(one).cut_at(LONGEST_VALUE)).collect(),
         recipe: imported.recipe,
     });
     Ok(())

@@ -5,6 +5,7 @@
 
 use lorelei_hub::names;
 use lorelei_protocol::{CachedModel, InterruptedRun};
+use lorelei_recipe::{Message, message};
 use lorelei_session::{Folder, SessionError};
 
 use crate::{browser, device, host_error};
@@ -14,7 +15,7 @@ const RUN: &str = "run/run.json";
 const SEPARATOR: &str = "@";
 
 /// Returns the models that are stored, in whole or in part, by their names: `owner/name/revision`.
-pub async fn models() -> Result<Vec<CachedModel>, String> {
+pub async fn models() -> Result<Vec<CachedModel>, Message> {
     let models = browser::list("models").await?;
     let named = |folder: String| {
         let name = folder.replace(SEPARATOR, "/");
@@ -24,7 +25,7 @@ pub async fn models() -> Result<Vec<CachedModel>, String> {
 }
 
 /// Deletes a model and sends the page the list of those that are left.
-pub async fn delete_model(name: &str) -> Result<(), String> {
+pub async fn delete_model(name: &str) -> Result<(), Message> {
     let mut parts = name.splitn(3, '/');
     let mut part = || parts.next().unwrap_or_default();
     browser::delete(&model_folder(part(), part(), part())?).await?;
@@ -32,24 +33,25 @@ pub async fn delete_model(name: &str) -> Result<(), String> {
 }
 
 /// Returns the folder of a model's files.
-pub fn model_folder(owner: &str, name: &str, revision: &str) -> Result<String, String> {
+pub fn model_folder(owner: &str, name: &str, revision: &str) -> Result<String, Message> {
     let parts = [plain(owner)?, plain(name)?, plain(&names::encoded_segment(revision))?];
     Ok(format!("models/{}", parts.join(SEPARATOR)))
 }
 
 /// Returns a name that cannot lead out of its folder.
-fn plain(name: &str) -> Result<String, String> {
+fn plain(name: &str) -> Result<String, Message> {
     let allowed = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_' | '~' | '%');
     match !name.is_empty() && !name.contains("..") && name.chars().all(allowed) {
         true => Ok(name.to_owned()),
-        false => Err(format!(
-            "{name:?} is no name of a model: letters, digits, '.', '-' and '_' make one, as owner/name"
+        false => Err(message!(
+            "{name} is no name of a model: letters, digits, '.', '-' and '_' make one, as owner/name",
+            ?name
         )),
     }
 }
 
 /// Stores a checkpoint: first its files, then the record that makes it the valid one. The checkpoint before is deleted last.
-pub async fn checkpoint(run: &InterruptedRun, files: &[(String, Vec<u8>)]) -> Result<(), String> {
+pub async fn checkpoint(run: &InterruptedRun, files: &[(String, Vec<u8>)]) -> Result<(), Message> {
     let folder = format!("checkpoint-{}", run.step);
     for (name, bytes) in files {
         browser::write(&format!("run/{folder}/{name}"), bytes).await?;
@@ -65,7 +67,7 @@ pub async fn checkpoint(run: &InterruptedRun, files: &[(String, Vec<u8>)]) -> Re
 }
 
 /// Returns the interrupted run, if there is one.
-pub async fn interrupted() -> Result<Option<InterruptedRun>, String> {
+pub async fn interrupted() -> Result<Option<InterruptedRun>, Message> {
     let record = browser::read(RUN).await?;
     Ok(record.and_then(|record| serde_json::from_slice(&record).ok()))
 }
@@ -95,12 +97,12 @@ impl Folder for StoredCheckpoint {
 }
 
 /// Deletes the interrupted run, and reports it to the page.
-pub async fn discard() -> Result<(), String> {
+pub async fn discard() -> Result<(), Message> {
     forget().await?;
     device::capabilities().await
 }
 
 /// Deletes the interrupted run.
-pub async fn forget() -> Result<(), String> {
+pub async fn forget() -> Result<(), Message> {
     browser::delete("run").await
 }

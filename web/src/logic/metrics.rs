@@ -8,6 +8,7 @@ pub fn name(texts: &Texts, metric: &str) -> String {
     match metric {
         "accuracy" => texts.accuracy.to_owned(),
         "f1" => "F1".to_owned(),
+        "perplexity" => texts.perplexity.to_owned(),
         other => other.replace('_', " "),
     }
 }

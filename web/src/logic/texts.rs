@@ -52,26 +52,10 @@ impl Language {
 
 /// Replaces the `{names}` in a text by their values. The values are not searched for names, and a name without a value stays.
 pub fn fill(text: &str, values: &[(&str, &dyn Display)]) -> String {
-    let mut out = String::with_capacity(text.len() + 32);
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once('{') {
-        out.push_str(before);
-        let given = after.split_once('}').and_then(|(name, after)| {
-            let (_, value) = values.iter().find(|(known, _)| *known == name)?;
-            Some((value, after))
-        });
-        match given {
-            Some((value, after)) => {
-                out.push_str(&value.to_string());
-                rest = after;
-            }
-            None => {
-                out.push('{');
-                rest = after;
-            }
-        }
-    }
-    out + rest
+    lorelei_recipe::filled(text, |name| {
+        let (_, value) = values.iter().find(|(known, _)| *known == name)?;
+        Some(value.to_string().into())
+    })
 }
 
 macro_rules! texts {
@@ -88,6 +72,7 @@ macro_rules! texts {
 
 texts! {
     // The head.
+    title: "Lorelei: train LoRA adapters in a browser tab", "Lorelei：在浏览器标签页中训练 LoRA 适配器";
     tagline: "Train a LoRA adapter in this tab. Nothing leaves your machine.", "在此标签页中训练 LoRA 适配器，数据不会离开你的电脑。";
     skip: "Skip to the content", "跳到正文";
     sections: "Sections", "章节";
@@ -124,10 +109,10 @@ texts! {
     wait_answer: "The model is answering.", "模型正在回答。";
     wait_model: "{model} is still loading.", "{model} 仍在加载。";
     wait_data: "The data is still being read.", "仍在读取数据。";
-    need_model: "The recipe is for {wanted}: choose its files, or load it from the hub.", "配方所用的模型是 {wanted}：请选择其文件，或从模型库加载。";
-    other_model: "The recipe is for {wanted}, but {loaded} is loaded: load the one, or choose the other again.", "配方所用的模型是 {wanted}，而已加载的是 {loaded}：请加载前者，或重新选择后者。";
-    need_file: "The recipe learns from {file}: choose that file, or another.", "配方的训练数据是 {file}：请选择该文件或其他文件。";
-    need_validation: "The recipe evaluates on {file}: choose that file, or do without.", "配方的验证数据是 {file}：请选择该文件，或不使用验证文件。";
+    need_model: "The recipe is for {wanted}: choose its files, or load it from the hub.", "训练方案所用的模型是 {wanted}：请选择其文件，或从模型库加载。";
+    other_model: "The recipe is for {wanted}, but {loaded} is loaded: load the one, or choose the other again.", "训练方案所用的模型是 {wanted}，而已加载的是 {loaded}：请加载前者，或重新选择后者。";
+    need_file: "The recipe learns from {file}: choose that file, or another.", "训练方案的训练数据是 {file}：请选择该文件或其他文件。";
+    need_validation: "The recipe evaluates on {file}: choose that file, or do without.", "训练方案的验证数据是 {file}：请选择该文件，或不使用验证文件。";
     mend_form: "Something in the form is wrong: it says where.", "表单有误，请见相应位置的说明。";
     mend_rows: "Some rows of the data are wrong: put them right first.", "数据中有错误的行，请先改正。";
     no_rows: "The data has no row to train on.", "数据中没有可供训练的行。";
@@ -191,14 +176,14 @@ texts! {
     legend_learnt: "learnt", "学习";
 
     // Recipe.
-    recipe: "Recipe", "配方";
+    recipe: "Recipe", "训练方案";
     recipe_lead: "Names and defaults are those of PEFT and Transformers. An empty field is its default.", "名称和默认值与 PEFT、Transformers 相同。留空即为默认值。";
     recipe_start: "A run of a minute", "一分钟的示例";
     recipe_defaults: "PEFT's and Transformers' defaults", "PEFT 与 Transformers 的默认值";
-    recipe_open: "Open a recipe file", "打开配方文件";
+    recipe_open: "Open a recipe file", "打开训练方案文件";
     paste: "Paste what you have", "粘贴已有的设置";
     paste_lead: "A Python script or notebook with LoraConfig(...), TrainingArguments(...) or SFTTrainer(...), adapter_config.json, or a configuration of LLaMA-Factory, mlx-lm, axolotl, TRL or torchtune. Nothing is executed.", "含 LoraConfig(...)、TrainingArguments(...) 或 SFTTrainer(...) 的 Python 脚本或笔记本、adapter_config.json，或 LLaMA-Factory、mlx-lm、axolotl、TRL、torchtune 的配置。不会执行任何代码。";
-    paste_take: "Make a recipe of it", "生成配方";
+    paste_take: "Make a recipe of it", "生成训练方案";
     paste_left_out: "To know, with the line it is about ({count}):", "须知，附所在行号（{count}）：";
     lora: "LoRA", "LoRA";
     training: "Training", "训练";
@@ -206,7 +191,7 @@ texts! {
     default: "Default:", "默认值：";
     not_here: "Not in the page: {reason}.", "网页不支持：{reason}。";
     to_default: "Back to the default", "恢复默认值";
-    unhonoured: "The page does not honour all of this recipe:", "网页不支持此配方的全部设置：";
+    unhonoured: "The page does not honour all of this recipe:", "网页不支持此训练方案的全部设置：";
     ignored_here: "{setting} = {value} has no effect in the page: {reason}", "{setting} = {value} 在网页中不起作用：{reason}";
     refused_here: "{setting} = {value} cannot be used in the page: {reason}", "{setting} = {value} 不能在网页中使用：{reason}";
     trainable: "Trainable parameters", "可训练参数";
@@ -244,6 +229,7 @@ texts! {
     loss: "Loss", "损失";
     eval_loss: "Evaluation loss", "验证损失";
     accuracy: "Accuracy", "准确率";
+    perplexity: "Perplexity", "困惑度";
     learning_rate: "Learning rate", "学习率";
     grad_norm: "Gradient norm", "梯度范数";
     speed: "Tokens a second", "词元/秒";
@@ -278,18 +264,18 @@ texts! {
 
     // Download and share.
     share: "Download and share", "下载与分享";
-    download_lead: "The zip has the adapter as PEFT writes it, the recipe and a model card.", "压缩包含 PEFT 格式的适配器、配方和模型卡。";
+    download_lead: "The zip has the adapter as PEFT writes it, the recipe and a model card.", "压缩包含 PEFT 格式的适配器、训练方案和模型卡。";
     download_zip: "Adapter (.zip)", "适配器（.zip）";
-    download_recipe: "Recipe (.toml)", "配方（.toml）";
+    download_recipe: "Recipe (.toml)", "训练方案（.toml）";
     download_log: "Log (.jsonl)", "日志（.jsonl）";
     not_saved: "The browser did not let the file be saved.", "浏览器未能保存文件。";
-    link: "Link to this recipe", "此配方的链接";
-    link_lead: "The link holds the whole recipe, and no data and no model. Whoever opens it sees this form filled in; nothing starts by itself.", "链接包含完整的配方，不含数据和模型。打开链接只会填好表单，不会自动开始任何操作。";
+    link: "Link to this recipe", "此训练方案的链接";
+    link_lead: "The link holds the whole recipe, and no data and no model. Whoever opens it sees this form filled in; nothing starts by itself.", "链接包含完整的训练方案，不含数据和模型。打开链接只会填好表单，不会自动开始任何操作。";
     copy: "Copy link", "复制链接";
     copied: "Copied.", "已复制。";
     copy_by_hand: "The browser does not let the page copy: the link is selected, copy it by hand.", "浏览器不允许页面复制：链接已选中，请手动复制。";
-    bad_link: "The link's recipe cannot be used: {error}. The form is as it was.", "链接中的配方无法使用：{error}。表单保持不变。";
-    link_while_running: "A run is going on: the link's recipe is left aside.", "训练正在进行，已忽略链接中的配方。";
+    bad_link: "The link's recipe cannot be used: {error}. The form is as it was.", "链接中的训练方案无法使用：{error}。表单保持不变。";
+    link_while_running: "A run is going on: the link's recipe is left aside.", "训练正在进行，已忽略链接中的训练方案。";
 }
 
 #[cfg(test)]

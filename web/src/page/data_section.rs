@@ -5,16 +5,16 @@ use std::sync::Arc;
 use leptos::prelude::*;
 use lorelei_protocol::DataInfo;
 use lorelei_recipe::fields::Table;
-use web_sys::File;
 
 use super::data::{self, Source};
-use super::drop::Picks;
+use super::drop::{Chosen, Picks};
 use super::fact::fact;
 use super::notice::{Place, notice};
 use super::recipe_section::fields;
 use super::state::Page;
 use super::{drop, lengths, preview};
 use crate::logic::format::{grouped, percent};
+use crate::logic::notices;
 use crate::logic::texts::fill;
 
 /// Shows the section.
@@ -37,14 +37,14 @@ pub fn section(page: Page) -> impl IntoView {
 }
 
 fn choice(page: Page) -> impl IntoView {
-    let take = move |files: Vec<File>| {
-        if let Some(file) = files.into_iter().next() {
-            data::choose_train(page, Source::File(file));
+    let take = move |files: Vec<Chosen>| {
+        if let Some(chosen) = files.into_iter().next() {
+            data::choose_train(page, Source::File(chosen.file));
         }
     };
-    let validation = move |files: Vec<File>| {
-        if let Some(file) = files.into_iter().next() {
-            data::choose_validation(page, Some(file));
+    let validation = move |files: Vec<Chosen>| {
+        if let Some(chosen) = files.into_iter().next() {
+            data::choose_validation(page, Some(chosen.file));
         }
     };
     let named = move || page.form.recipe.with(|recipe| recipe.data.validation_file.clone());
@@ -145,7 +145,8 @@ fn lines(page: Page, info: &Arc<DataInfo>) -> impl IntoView + use<> {
                         // A message may itself name the place: `train.jsonl:3: …`.
                         let named = row.line == 0 || row.message.contains(&format!(":{}: ", row.line));
                         let line = move || (!named).then(|| fill(page.t().line, &[("line", &row.line)]));
-                        view! { <li>{line} {row.message}</li> }
+                        let words = move || notices::said(page.language.get(), &row.message);
+                        view! { <li>{line} {words}</li> }
                     }).collect_view()}
                 </ul>
                 {(more > 0).then(|| view! { <p>{move || fill(page.t().and_more, &[("count", &more)])}</p> })}

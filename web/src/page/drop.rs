@@ -10,19 +10,38 @@ use web_sys::{
     HtmlInputElement,
 };
 
-/// Returns the files of an input. For a folder, these are the files directly in it, as models have no subfolders. The input is emptied, so that the
-/// same file can be picked again.
-fn picked(event: &Event) -> Vec<File> {
+use crate::logic::folder;
+
+/// A file that was dropped or picked.
+#[derive(Debug, Clone)]
+pub struct Chosen {
+    /// The file.
+    pub file: File,
+    /// Path of the file in the chosen folder, or the name of a file that was chosen alone.
+    pub path: String,
+}
+
+impl Chosen {
+    /// Describes a file of an input or of a drop.
+    fn of(file: File) -> Self {
+        let relative = Reflect::get(&file, &"webkitRelativePath".into()).ok();
+        let relative = relative.and_then(|path| path.as_string()).unwrap_or_default();
+        Self { path: folder::path(&relative, &file.name()), file }
+    }
+}
+
+/// Returns the files of an input. The input is emptied, so that the same file can be picked again.
+fn picked(event: &Event) -> Vec<Chosen> {
     let Some(input) = event.target().and_then(|target| target.dyn_into::<HtmlInputElement>().ok()) else {
         return Vec::new();
     };
     let files = listed(input.files());
     input.set_value("");
-    files.into_iter().filter(is_direct).collect()
+    files.into_iter().filter(|chosen| folder::is_read(&chosen.path)).collect()
 }
 
 /// Handles a drop and passes its files to `then`. Folders are read asynchronously.
-pub fn dropped(event: &DragEvent, then: impl FnOnce(Vec<File>) + 'static) {
+pub fn dropped(event: &DragEvent, then: impl FnOnce(Vec<Chosen>) + 'static) {
     event.prevent_default();
     event.stop_propagation();
     let Some(transfer) = event.data_transfer() else { return };
@@ -40,7 +59,7 @@ pub fn dropped(event: &DragEvent, then: impl FnOnce(Vec<File>) + 'static) {
         let mut files = Vec::new();
         for folder in folders {
             // A folder that cannot be read has no usable files. A missing file is reported when the model is read.
-            let _ = read_folder(&folder, &mut files).await;
+            let _ = read_folder(folder, &mut files).await;
         }
         then(files);
     });
@@ -63,7 +82,7 @@ pub fn picker(
     picks: Picks,
     accept: &'static str,
     label: impl Fn() -> &'static str + Send + 'static,
-    then: impl Fn(Vec<File>) + 'static,
+    then: impl Fn(Vec<Chosen>) + 'static,
 ) -> impl IntoView {
     view! {
         <label class="button">
@@ -85,7 +104,7 @@ pub fn picker(
 pub fn zone(
     test_id: &'static str,
     enabled: impl Fn() -> bool + Copy + Send + 'static,
-    then: impl Fn(Vec<File>) + Clone + 'static,
+    then: impl Fn(Vec<Chosen>) + Clone + 'static,
     contents: impl IntoView,
 ) -> impl IntoView {
     let over = RwSignal::new(false);
@@ -111,18 +130,40 @@ pub fn zone(
     }
 }
 
-fn listed(files: Option<FileList>) -> Vec<File> {
-    files.map(|files| (0..files.length()).filter_map(|i| files.get(i)).collect()).unwrap_or_default()
+fn listed(files: Option<FileList>) -> Vec<Chosen> {
+    let files = files.map(|files| (0..files.length()).filter_map(|i| files.get(i)).collect::<Vec<_>>());
+    files.unwrap_or_default().into_iter().map(Chosen::of).collect()
 }
 
-/// Whether a file is directly in the picked folder: `folder/config.json`.
-fn is_direct(file: &File) -> bool {
-    let path = Reflect::get(file, &"webkitRelativePath".into()).ok().and_then(|path| path.as_string());
-    path.unwrap_or_default().matches('/').count() <= 1
+/// Adds the files of a folder that was dropped, and those of the subfolders that a model has.
+async fn read_folder(folder: FileSystemDirectoryEntry, files: &mut Vec<Chosen>) -> Result<(), JsValue> {
+    let mut folders = vec![(folder, String::new())];
+    while let Some((folder, prefix)) = folders.pop() {
+        for entry in entries(&folder).await? {
+            if entry.is_directory() {
+                let is_read = prefix.is_empty() && folder::is_subfolder(&entry.name());
+                if is_read {
+                    let prefix = format!("{}/", entry.name());
+                    folders.push((entry.unchecked_into(), prefix));
+                }
+                continue;
+            }
+            let path = format!("{prefix}{}", entry.name());
+            let entry: FileSystemFileEntry = entry.unchecked_into();
+            let file = JsFuture::from(Promise::new(&mut |resolve, reject| {
+                entry.file_with_callback_and_callback(&resolve, &reject);
+            }))
+            .await?;
+            files.extend(file.dyn_into::<File>().ok().map(|file| Chosen { file, path }));
+        }
+    }
+    Ok(())
 }
 
-async fn read_folder(folder: &FileSystemDirectoryEntry, files: &mut Vec<File>) -> Result<(), JsValue> {
+/// Returns what is in a folder that was dropped.
+async fn entries(folder: &FileSystemDirectoryEntry) -> Result<Vec<FileSystemEntry>, JsValue> {
     let reader = folder.create_reader();
+    let mut found = Vec::new();
     loop {
         // Browsers return entries in portions; an empty one is the end.
         let portion = JsFuture::from(Promise::new(&mut |resolve, reject| {
@@ -133,18 +174,8 @@ async fn read_folder(folder: &FileSystemDirectoryEntry, files: &mut Vec<File>) -
         .await?;
         let portion: Array = portion.dyn_into()?;
         if portion.length() == 0 {
-            return Ok(());
+            return Ok(found);
         }
-        for entry in portion.iter().map(JsCast::unchecked_into::<FileSystemEntry>) {
-            if !entry.is_file() {
-                continue;
-            }
-            let entry: FileSystemFileEntry = entry.unchecked_into();
-            let file = JsFuture::from(Promise::new(&mut |resolve, reject| {
-                entry.file_with_callback_and_callback(&resolve, &reject);
-            }))
-            .await?;
-            files.extend(file.dyn_into::<File>().ok());
-        }
+        found.extend(portion.iter().map(JsCast::unchecked_into::<FileSystemEntry>));
     }
 }

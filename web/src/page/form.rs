@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use leptos::prelude::*;
 use lorelei_recipe::fields::Field;
-use lorelei_recipe::{Effect, HostKind, Recipe, RecipeError, hints};
+use lorelei_recipe::{Effect, HostKind, Recipe, RecipeError, Warning, hints};
 
 use super::data::Data;
 use super::model::Model;
 use crate::logic::layout::all_shown;
 use crate::logic::start::start_recipe;
 use crate::logic::texts::{Language, fill};
-use crate::logic::{field_docs, field_text};
+use crate::logic::{field_docs, field_text, notices};
 
 /// A setting: its section and name.
 type Key = (&'static str, &'static str);
@@ -69,12 +69,12 @@ impl Verdict {
         }
     }
 
-    fn add_error(&mut self, error: &RecipeError) {
+    fn add_error(&mut self, error: &RecipeError, language: Language) {
         let path = if all_shown().any(|field| field.path() == error.key) { error.key.as_str() } else { "" };
-        let text = if path.is_empty() && !error.key.is_empty() {
-            format!("{}: {}", error.key, words(error))
-        } else {
-            words(error)
+        // The setting is named where the message does not stand at its input.
+        let text = match path {
+            "" => notices::said(language, &error.to_message()),
+            _ => words(language, error),
         };
         self.errors.entry(path.to_string()).or_insert(text);
     }
@@ -163,11 +163,8 @@ fn texts_of(recipe: &Recipe) -> BTreeMap<Key, String> {
 }
 
 /// Returns an error's message with the way out.
-pub fn words(error: &RecipeError) -> String {
-    match &error.help {
-        Some(help) => format!("{}; {help}", error.message),
-        None => error.message.clone(),
-    }
+pub fn words(language: Language, error: &RecipeError) -> String {
+    notices::said(language, &error.explanation())
 }
 
 fn judge(
@@ -179,19 +176,20 @@ fn judge(
 ) -> Verdict {
     let mut verdict = Verdict::default();
     for ((table, name), error) in mistakes {
-        verdict.errors.insert(format!("{table}.{name}"), words(error));
+        verdict.errors.insert(format!("{table}.{name}"), words(language, error));
     }
     match recipe.validate() {
         Ok(warnings) => {
-            verdict.warnings = warnings.into_iter().map(|warning| (warning.key, warning.message)).collect()
+            let said = |warning: Warning| (warning.key, notices::said(language, &warning.message));
+            verdict.warnings = warnings.into_iter().map(said).collect()
         }
-        Err(error) => verdict.add_error(&error),
+        Err(error) => verdict.add_error(&error, language),
     }
     verdict.add_unhonoured(recipe, language);
     if let Some(info) = model.info.get()
         && let Err(error) = lorelei_estimate::parameters(recipe, &info.shape)
     {
-        verdict.add_error(&error);
+        verdict.add_error(&error, language);
     }
     let mut plan = None;
     if let Some(info) = data.info()
@@ -199,11 +197,11 @@ fn judge(
     {
         match lorelei_estimate::steps(recipe, info.train_rows) {
             Ok(found) => plan = Some(found),
-            Err(error) => verdict.add_error(&error),
+            Err(error) => verdict.add_error(&error, language),
         }
     }
     for hint in hints(recipe, plan.as_ref()) {
-        let text = format!("{} ({})", hint.message, hint.source);
+        let text = notices::said(language, &hint.to_message());
         verdict.warnings.entry(hint.key.to_string()).or_insert(text);
     }
     verdict

@@ -6,8 +6,8 @@ use super::browser;
 use super::progress::bar;
 use super::state::Page;
 use super::trainer::{self, Life};
-use crate::logic::format;
 use crate::logic::texts::{Language, Texts, fill};
+use crate::logic::{format, notices};
 
 /// Shows the part above the sections.
 pub fn header(page: Page) -> impl IntoView {
@@ -44,6 +44,7 @@ fn language(page: Page) -> impl IntoView {
         if let Some(root) = document().document_element() {
             let _ = root.set_attribute("lang", page.language.get().code());
         }
+        document().set_title(page.t().title);
     });
     let choose = move |code: String| {
         browser::store("language", &code);
@@ -106,6 +107,7 @@ fn device(page: Page) -> String {
     };
     let Some(gpu) = capabilities.webgpu else {
         let reason = capabilities.webgpu_problem.unwrap_or_default();
+        let reason = notices::said(page.language.get(), &reason);
         return missing(page).unwrap_or_else(|| fill(t.device_cpu, &[("reason", &reason)]));
     };
     let mut parts = vec![fill(t.device_gpu, &[("name", &gpu.name)])];

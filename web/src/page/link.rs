@@ -58,7 +58,8 @@ fn read(page: Page) {
             take_recipe(page, recipe);
         }
         Err(error) => {
-            page.notices.say(Place::Link, fill(page.t_now().bad_link, &[("error", &form::words(&error))]))
+            let words = form::words(page.language.get_untracked(), &error);
+            page.notices.say(Place::Link, fill(page.t_now().bad_link, &[("error", &words)]))
         }
     }
 }

@@ -7,6 +7,7 @@ use lorelei_protocol::{DeviceChoice, ModelChoice, ModelInfo, Request};
 use lorelei_recipe::TaskType;
 use web_sys::File;
 
+use super::drop::Chosen;
 use super::notice::Place;
 use super::state::Page;
 use super::trainer::Progress;
@@ -89,7 +90,7 @@ pub fn load(page: Page, pick: Pick) {
     let name = match &pick.choice {
         ModelChoice::Builtin { name } => name.clone(),
         ModelChoice::Hub { id, .. } => id.clone(),
-        ModelChoice::Files => pick.files.iter().map(File::name).collect::<Vec<_>>().join(", "),
+        ModelChoice::Files { paths } => paths.join(", "),
     };
     let request = Request::Load { model: pick.choice.clone(), device: page.model.device.get_untracked() };
     page.notices.clear(Place::Model);
@@ -143,9 +144,10 @@ pub fn load_builtin(page: Page, name: &str) {
 }
 
 /// Requests a model from the user's files.
-pub fn load_files(page: Page, files: Vec<File>) {
+pub fn load_files(page: Page, files: Vec<Chosen>) {
     if !files.is_empty() {
-        load(page, Pick { choice: ModelChoice::Files, files });
+        let (paths, files) = files.into_iter().map(|chosen| (chosen.path, chosen.file)).unzip();
+        load(page, Pick { choice: ModelChoice::Files { paths }, files });
     }
 }
 

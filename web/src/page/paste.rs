@@ -2,11 +2,12 @@
 
 use leptos::prelude::*;
 use lorelei_protocol::Request;
-use lorelei_recipe::Recipe;
+use lorelei_recipe::{Message, Recipe};
 
 use super::link;
 use super::notice::Place;
 use super::state::Page;
+use crate::logic::notices;
 use crate::logic::texts::fill;
 
 /// The state of the box for pasted text.
@@ -14,7 +15,7 @@ use crate::logic::texts::fill;
 pub struct Paste {
     text: RwSignal<String>,
     /// What was not taken of the last text, and what to know about the rest.
-    notes: RwSignal<Vec<String>>,
+    notes: RwSignal<Vec<Message>>,
 }
 
 impl Paste {
@@ -31,7 +32,7 @@ pub fn import(page: Page, text: String, file_name: String) {
 }
 
 /// Takes the recipe that the worker made of a text.
-pub fn imported(page: Page, mut recipe: Recipe, is_foreign: bool, notes: Vec<String>) {
+pub fn imported(page: Page, mut recipe: Recipe, is_foreign: bool, notes: Vec<Message>) {
     page.notices.clear(Place::Recipe);
     page.paste.notes.set(notes);
     page.form.recipe.with_untracked(|old| {
@@ -51,6 +52,10 @@ pub fn paste(page: Page) -> impl IntoView {
     let title = move || {
         let count = notes.with(Vec::len);
         (count > 0).then(|| fill(page.t().paste_left_out, &[("count", &count)]))
+    };
+    let lines = move || {
+        let language = page.language.get();
+        notes.with(|notes| notes.iter().map(|note| notices::said(language, note)).collect::<Vec<_>>())
     };
     let open = NodeRef::<leptos::html::Details>::new();
     // What a file that was opened lost must not be folded away.
@@ -77,7 +82,7 @@ pub fn paste(page: Page) -> impl IntoView {
             <button type="button" data-testid="paste-take" on:click=take>{move || page.t().paste_take}</button>
             <div aria-live="polite" data-testid="paste-left-out">
                 {move || title().map(|title| view! { <p class="warning">{title}</p> })}
-                <ul>{move || notes.get().into_iter().map(|line| view! { <li>{line}</li> }).collect_view()}</ul>
+                <ul>{move || lines().into_iter().map(|line| view! { <li>{line}</li> }).collect_view()}</ul>
             </div>
         </details>
     }

@@ -7,7 +7,7 @@ use lorelei_recipe::fields::Table;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::File;
 
-use super::drop::Picks;
+use super::drop::{Chosen, Picks};
 use super::notice::{Place, notice};
 use super::state::Page;
 use super::{browser, drop, estimates, field, paste};
@@ -88,9 +88,9 @@ fn beginnings(page: Page) -> impl IntoView {
         });
         page.form.replace(recipe);
     };
-    let open = move |files: Vec<File>| {
-        if let Some(file) = files.into_iter().next() {
-            spawn_local(read(page, file));
+    let open = move |files: Vec<Chosen>| {
+        if let Some(chosen) = files.into_iter().next() {
+            spawn_local(read(page, chosen.file));
         }
     };
     view! {

@@ -48,7 +48,7 @@ pub fn take(page: Page, event: Event) {
             let place = if saved.directory.is_empty() { t.log_saved_end } else { saved.directory.as_str() };
             run.say(fill(t.log_saved, &[("step", &saved.step), ("place", &place)]), false);
         }
-        Event::Warned(notice) => run.say(notices::notice(page.language.get_untracked(), &notice), true),
+        Event::Warned(notice) => run.say(notices::said(page.language.get_untracked(), &notice.message), true),
         Event::Finished(finished) => {
             run.say(finished_line(page, &finished), false);
             run.step.set(finished.steps);

@@ -72,14 +72,12 @@ impl Trainer {
 
     /// Sends a request to the worker. Returns `false` where that fails; the reason is then shown at the top of the page.
     pub fn send(self, request: &Request, files: &[File]) -> bool {
-        let sent = self.worker.with_value(|running| match running {
-            Some(running) => post(&running.worker, request, files),
-            None => Err(JsValue::from_str("there is no worker")),
-        });
-        if let Err(error) = &sent {
+        // Without a worker, the reason has been shown already.
+        let sent = self.worker.with_value(|running| Some(post(&running.as_ref()?.worker, request, files)));
+        if let Some(Err(error)) = &sent {
             self.life.set(Life::Dead(browser::words(error)));
         }
-        sent.is_ok()
+        matches!(sent, Some(Ok(())))
     }
 
     /// Reports that the worker has failed, unless that was reported before: the first message names the place, and later ones only report that the

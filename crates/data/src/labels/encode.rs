@@ -1,6 +1,6 @@
 //! Encodes labelled texts and words for a classifier.
 
-use lorelei_recipe::TruncationSide;
+use lorelei_recipe::{Message, TruncationSide, message};
 use serde_json::Value;
 
 use super::{ClassNames, Labels, found::binary};
@@ -53,8 +53,8 @@ impl Labels {
                     false => Ok(Fitted { num_targets, example, was_cut }),
                 }
             }
-            (Labels::Tags(_), _) => Err(bad("the row has no words with tags".to_owned(), WORDS)),
-            _ => Err(bad("the row has no label".to_owned(), TEXTS)),
+            (Labels::Tags(_), _) => Err(bad(message!("the row has no words with tags"), WORDS)),
+            _ => Err(bad(message!("the row has no label"), TEXTS)),
         }
     }
 
@@ -90,8 +90,10 @@ impl Labels {
             return Ok(IGNORE_INDEX);
         }
         let class = names.class_of(label).map(i64::from);
-        class
-            .ok_or_else(|| bad(format!("label {label} is none of the training rows': {}", self.listed()), ""))
+        class.ok_or_else(|| {
+            let (label, classes) = (label.to_string(), self.listed());
+            bad(message!("label {label} is none of the training rows': {classes}", label, classes), "")
+        })
     }
 
     /// Encodes one text or two without a label, for a classifier to predict it. If words have labels, the text is split into words at its spaces.
@@ -137,7 +139,11 @@ impl Labels {
             (Labels::Classes(_) | Labels::Tags(_), _) => Ok(Target::Class(self.class(label)?)),
             (Labels::Number, _) => match label.as_f64() {
                 Some(number) if number.is_finite() => Ok(Target::Number(number as f32)),
-                _ => Err(bad(format!("label {label} is no number, as others are"), "correct it")),
+                _ => {
+                    let problem =
+                        message!("label {label} is no number, as others are", label = label.to_string());
+                    Err(bad(problem, message!("correct it")))
+                }
             },
             (Labels::Several(names), Value::Array(several)) => {
                 let mut values = vec![0.0; names.len()];
@@ -150,7 +156,8 @@ impl Labels {
             }
             (Labels::MultiHot(names), Value::Array(entries)) => multi_hot(names.len(), entries),
             (Labels::Several(_) | Labels::MultiHot(_), _) => {
-                Err(bad(format!("label {label} is no list, as others are"), "write it as a list of one"))
+                let problem = message!("label {label} is no list, as others are", label = label.to_string());
+                Err(bad(problem, message!("write it as a list of one")))
             }
         }
     }
@@ -182,23 +189,40 @@ fn first_tokens(words: &[Option<usize>]) -> Vec<(usize, usize)> {
 /// Returns the target of a label that lists a 0 or a 1 for each class.
 fn multi_hot(num_classes: usize, entries: &[Value]) -> Result<Target, DataError> {
     if entries.len() != num_classes {
-        let problem = format!(
-            "label lists {} numbers, and there are {num_classes} classes: other rows list a 0 or a 1 for each",
-            entries.len()
+        let problem = message!(
+            "label lists {count} numbers, and there are {classes} classes: other rows list a 0 or a 1 for each",
+            count = entries.len(),
+            classes = num_classes
         );
-        return Err(bad(problem, "correct it, or list the names of each text's classes in every row"));
+        return Err(bad(
+            problem,
+            message!("correct it, or list the names of each text's classes in every row"),
+        ));
     }
     let value = |(at, entry): (usize, &Value)| match binary(entry) {
         Some(is_class) => Ok(f32::from(u8::from(is_class))),
-        None => Err(bad(format!("label[{at}] is {entry}, expected 0 or 1"), "")),
+        None => {
+            let (name, value) = (format!("label[{at}]"), entry.to_string());
+            Err(bad(message!("{name} is {value}, expected 0 or 1", name, value), ""))
+        }
     };
     entries.iter().enumerate().map(value).collect::<Result<_, _>>().map(Target::Classes)
 }
 
-pub(super) const TEXTS: &str = "a classifier of texts learns from rows of {\"text\", \"label\"} or {\"text\", \"text_pair\", \"label\"}: say in data.columns which column is which, and have data.on_bad_row = \"skip\" leave out rows without a label";
+pub(super) const TEXTS: Message = message!(
+    "a classifier of texts learns from rows of {\"text\", \"label\"} or {\"text\", \"text_pair\", \"label\"}: say in \
+     data.columns which column is which, and have data.on_bad_row = \"skip\" leave out rows without a label"
+);
 
-pub(super) const WORDS: &str = "a classifier of tokens learns from rows of {\"tokens\", \"tags\"} or {\"input_ids\", \"labels\"}: say in data.columns which column is which";
+pub(super) const WORDS: Message = message!(
+    "a classifier of tokens learns from rows of {\"tokens\", \"tags\"} or {\"input_ids\", \"labels\"}: say in \
+     data.columns which column is which"
+);
 
 fn too_short() -> DataError {
-    DataError::new(DataErrorKind::EmptyRow, "the text has too few tokens", "leave the row out")
+    DataError::new(
+        DataErrorKind::EmptyRow,
+        message!("the text has too few tokens"),
+        message!("leave the row out"),
+    )
 }

@@ -1,5 +1,6 @@
 //! The file that names a classifier's classes.
 
+use lorelei_recipe::{Message, message};
 use serde_json::Value;
 
 use super::Labels;
@@ -27,9 +28,9 @@ impl Labels {
     ///
     /// If the text has another form.
     pub fn from_json(text: &str) -> Result<Self, DataError> {
-        let wrong = |problem: String| bad(problem, "train the adapter again, or remove the file");
-        let json: Value =
-            serde_json::from_str(text).map_err(|error| wrong(format!("it is no JSON: {error}")))?;
+        let wrong = |problem: Message| bad(problem, message!("train the adapter again, or remove the file"));
+        let json: Value = serde_json::from_str(text)
+            .map_err(|error| wrong(message!("it is no JSON: {reason}", reason = error.to_string())))?;
         let name = |number: usize| json["id2label"][number.to_string()].as_str().map(str::to_owned);
         let names: Vec<String> = (0..).map_while(name).collect();
         match json["problem_type"].as_str() {
@@ -38,9 +39,9 @@ impl Labels {
                 "single_label_classification" => Ok(Self::Classes(names.into())),
                 "multi_label_classification" => Ok(Self::Several(names.into())),
                 TOKENS => Ok(Self::Tags(names.into())),
-                other => Err(wrong(format!("problem_type {other:?} is none that is known"))),
+                other => Err(wrong(message!("problem_type {value} is none that is known", value = ?other))),
             },
-            _ => Err(wrong("it lacks problem_type or id2label".to_owned())),
+            _ => Err(wrong(message!("it lacks problem_type or id2label"))),
         }
     }
 

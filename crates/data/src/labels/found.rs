@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use lorelei_recipe::message;
 use serde_json::Value;
 
 use super::{
@@ -92,7 +93,10 @@ impl Found {
         if self.names.is_empty() {
             return Err(DataError::new(
                 DataErrorKind::NothingToLearn,
-                if self.of_words { "no row has words with tags" } else { "no row has a label" },
+                match self.of_words {
+                    true => message!("no row has words with tags"),
+                    false => message!("no row has a label"),
+                },
                 if self.of_words { WORDS } else { TEXTS },
             ));
         }
@@ -100,15 +104,16 @@ impl Found {
             return match length {
                 0 | 1 => Err(DataError::new(
                     DataErrorKind::NothingToLearn,
-                    "each label is a list of one number",
-                    "to learn the numbers themselves, write them without a list",
+                    message!("each label is a list of one number"),
+                    message!("to learn the numbers themselves, write them without a list"),
                 )),
                 2..=MOST_ENTRIES => Ok(Labels::MultiHot(numbered(length))),
                 _ => Err(DataError::new(
                     DataErrorKind::NothingToLearn,
-                    format!("a label is a list of {length} numbers, one for each class"),
-                    format!(
-                        "at most {MOST_ENTRIES} classes can be learnt so: list the names of a text's classes"
+                    message!("a label is a list of {length} numbers, one for each class", length),
+                    message!(
+                        "at most {most} classes can be learnt so: list the names of a text's classes",
+                        most = MOST_ENTRIES
                     ),
                 )),
             };
@@ -122,8 +127,8 @@ impl Found {
         match classes.first() {
             Some(only) if classes.len() == 1 => Err(DataError::new(
                 DataErrorKind::NothingToLearn,
-                format!("all rows have the same label, {only:?}"),
-                "a classifier needs rows of at least two classes",
+                message!("all rows have the same label, {label}", label = ?only),
+                message!("a classifier needs rows of at least two classes"),
             )),
             _ if is_list => Ok(Labels::Several(classes)),
             _ if of_words => Ok(Labels::Tags(classes)),

@@ -10,6 +10,8 @@ use arrow_array::RecordBatch;
 use arrow_ipc::reader::StreamReader;
 use arrow_schema::ArrowError;
 
+use lorelei_recipe::message;
+
 use super::{
     BoxedRows,
     arrow_messages::{CONTINUATION, Checked},
@@ -50,7 +52,7 @@ pub fn read<'a>(mut reader: impl BufRead + 'a, file_name: &str, columns: Columns
                     guarded(|| Ok(arrow_value::row(rows, *at, MAX_ROW_BYTES))).map(|fields| {
                         *at += 1;
                         number += 1;
-                        let fields = fields.ok_or_else(|| bad(TOO_LONG.to_owned(), "divide it"));
+                        let fields = fields.ok_or_else(|| bad(TOO_LONG, message!("divide it")));
                         let row = fields.and_then(|fields| from_fields(fields, &columns));
                         Some(row.map(|row| (number, row)).map_err(|error| error.at(&file_name, number)))
                     })
@@ -106,8 +108,9 @@ fn broken(error: ArrowError) -> DataError {
         other => other.to_string(),
     };
     let help = match problem.contains("zstd") {
-        true => "write it with LZ4 or without compression",
-        false => "is the file whole?",
+        true => message!("write it with LZ4 or without compression"),
+        false => message!("is the file whole?"),
     };
-    DataError::new(DataErrorKind::Read, format!("the Arrow file cannot be read: {problem}"), help)
+    let problem = message!("the {format} file cannot be read: {reason}", format = "Arrow", reason = problem);
+    DataError::new(DataErrorKind::Read, problem, help)
 }

@@ -2,6 +2,8 @@
 
 use std::io::{self, BufRead, BufReader, Read};
 
+use lorelei_recipe::{Message, message};
+
 use super::{compressed::with_beginning, lines::BOM};
 use crate::{
     error::{DataError, DataErrorKind},
@@ -20,10 +22,14 @@ pub fn open<'a>(reader: Box<dyn BufRead + 'a>) -> Result<Box<dyn BufRead + 'a>, 
     let mut reader = with_beginning(reader, 4);
     let Ok(first) = reader.fill_buf() else { return Ok(reader) };
     let is_utf_16 = match first {
-        [0xff, 0xfe, 0, 0, ..] => return Err(unread("the file is UTF-32", "save it in UTF-8")),
+        [0xff, 0xfe, 0, 0, ..] => {
+            return Err(unread(message!("the file is UTF-32"), message!("save it in UTF-8")));
+        }
         [0, ..] => {
-            let help = "is it UTF-16 without a byte order mark? Save it in UTF-8; a device such as /dev/zero is no file of rows";
-            return Err(unread("the file begins with a NUL byte, as no text does", help));
+            let help = message!(
+                "is it UTF-16 without a byte order mark? Save it in UTF-8; a device such as /dev/zero is no file of rows"
+            );
+            return Err(unread(message!("the file begins with a NUL byte, as no text does"), help));
         }
         [0xff, 0xfe, ..] => Some(u16::from_le_bytes as fn([u8; 2]) -> u16),
         [0xfe, 0xff, ..] => Some(u16::from_be_bytes as fn([u8; 2]) -> u16),
@@ -42,7 +48,7 @@ pub fn open<'a>(reader: Box<dyn BufRead + 'a>) -> Result<Box<dyn BufRead + 'a>, 
     })
 }
 
-fn unread(problem: &str, help: &str) -> DataError {
+fn unread(problem: Message, help: Message) -> DataError {
     DataError::new(DataErrorKind::Read, problem, help)
 }
 
@@ -99,7 +105,7 @@ impl<R: BufRead> Read for Utf16<R> {
 }
 
 /// Creates the error for bytes that are not UTF-8: shows them in the encoding in which they make sense, and the way out.
-pub fn not_utf8(what: &str, bytes: &[u8]) -> DataError {
+pub fn not_utf8(what: Message, bytes: &[u8]) -> DataError {
     let valid = std::str::from_utf8(bytes).map_or_else(|error| error.valid_up_to(), str::len);
     let byte = bytes.get(valid).copied().unwrap_or_default();
     // The words around the byte, in Latin-1, which is Windows-1252 but for quotes and dashes.
@@ -111,11 +117,15 @@ pub fn not_utf8(what: &str, bytes: &[u8]) -> DataError {
     let word: String =
         word.iter().take(40).take_while(|byte| is_part(byte)).map(|byte| char::from(*byte)).collect();
     let looks = match word.chars().all(|letter| letter.is_alphanumeric() || letter.is_ascii_punctuation()) {
-        true => format!(", in Latin-1 or Windows-1252 part of {word:?}"),
-        false => String::new(),
+        true => message!(", in Latin-1 or Windows-1252 part of {word}", ?word),
+        false => Message::default(),
     };
-    bad(
-        format!("byte {} of {what} is not UTF-8: 0x{byte:02X}{looks}", valid + 1),
-        "save the file in UTF-8, or convert it: iconv -f WINDOWS-1252 -t UTF-8 OLD > NEW",
-    )
+    let problem = message!(
+        "byte {at} of {what} is not UTF-8: {byte}{looks}",
+        at = valid + 1,
+        what,
+        byte = format!("0x{byte:02X}"),
+        looks
+    );
+    bad(problem, message!("save the file in UTF-8, or convert it: iconv -f WINDOWS-1252 -t UTF-8 OLD > NEW"))
 }

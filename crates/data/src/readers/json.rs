@@ -2,6 +2,7 @@
 
 use std::io::{self, BufRead};
 
+use lorelei_recipe::{Message, message};
 use serde_json::{Map, Value};
 
 use super::{
@@ -78,20 +79,22 @@ impl<R: BufRead> Array<R> {
     /// If it is no object, or of kind [`DataErrorKind::Read`] if it is no JSON: the beginning of the next element is not known then.
     fn element(&mut self, line: usize) -> Result<Map<String, Value>, DataError> {
         self.reader.value(&mut self.bytes).map_err(|error| unreadable(&error))?;
-        let text = std::str::from_utf8(&self.bytes).map_err(|_| not_utf8("the row", &self.bytes))?;
+        let text =
+            std::str::from_utf8(&self.bytes).map_err(|_| not_utf8(message!("the row"), &self.bytes))?;
         if text.is_empty() {
-            let found =
-                self.peek()?.map_or("the end of the file".to_owned(), |byte| format!("{:?}", byte as char));
-            return Err(unread(format!("not valid JSON: expected an object, found {found}"), REST));
+            let found = named(self.peek()?);
+            return Err(unread(message!("not valid JSON: expected an object, found {found}", found), REST));
         }
         let value = json_value::parse(text).map_err(|invalid| {
             let line = Some(line + lines_before(text, &invalid));
-            DataError { line, ..unread(format!("not valid JSON: {}", invalid.problem), REST) }
+            let problem = message!("not valid JSON: {problem}", problem = invalid.problem);
+            DataError { line, ..unread(problem, REST) }
         })?;
         match value {
             Value::Object(fields) => Ok(fields),
             other => {
-                Err(bad(format!("expected a JSON object, found {}", kind(&other)), "each element is a row"))
+                let problem = message!("expected a JSON object, found {found}", found = kind(&other));
+                Err(bad(problem, message!("each element is a row")))
             }
         }
     }
@@ -104,13 +107,12 @@ impl<R: BufRead> Array<R> {
             self.reader.consume_one();
             return match self.peek()? {
                 None => Ok(false),
-                Some(_) => Err(unread("something follows the array", "a .json file is one array of objects")),
+                Some(_) => Err(unread(message!("something follows the array"), ONE_ARRAY)),
             };
         }
         if found != Some(expected) {
-            let found = found.map_or("the end of the file".to_owned(), |byte| format!("{:?}", byte as char));
-            let problem = format!("expected {:?}, found {found}", expected as char);
-            return Err(unread(problem, "a .json file is one array of objects"));
+            let (expected, found) = (expected as char, named(found));
+            return Err(unread(message!("expected {expected}, found {found}", ?expected, found), ONE_ARRAY));
         }
         self.reader.consume_one();
         let first = !std::mem::replace(&mut self.begun, true);
@@ -128,17 +130,26 @@ impl<R: BufRead> Array<R> {
 }
 
 /// The way out of an error that ends the rows.
-const REST: &str = "the rows after it were not read";
+const REST: Message = message!("the rows after it were not read");
+
+const ONE_ARRAY: Message = message!("a .json file is one array of objects");
+
+/// Names the next byte of a file for a message.
+fn named(byte: Option<u8>) -> Message {
+    byte.map_or(message!("the end of the file"), |byte| format!("{:?}", byte as char).into())
+}
 
 /// Creates an error for a file whose rest cannot be read.
-fn unread(problem: impl Into<String>, help: &str) -> DataError {
+fn unread(problem: impl Into<Message>, help: Message) -> DataError {
     DataError::new(DataErrorKind::Read, problem, help)
 }
 
 fn unreadable(error: &io::Error) -> DataError {
     match error.to_string() {
-        problem if problem == TOO_LONG => unread(problem, REST),
-        problem => unread(format!("reading failed: {problem}"), "check the file and its disk"),
+        reason if TOO_LONG == reason.as_str() => unread(TOO_LONG, REST),
+        reason => {
+            unread(message!("reading failed: {reason}", reason), message!("check the file and its disk"))
+        }
     }
 }
 
@@ -197,7 +208,7 @@ impl<R: BufRead> Counted<R> {
             let count = end.unwrap_or(buffer.len());
             let from = bytes.len();
             if from + count > MAX_ROW_BYTES {
-                return Err(io::Error::other(TOO_LONG));
+                return Err(io::Error::other(TOO_LONG.as_str().to_owned()));
             }
             bytes.extend_from_slice(&buffer[..count]);
             self.reader.consume(count);

@@ -2,6 +2,7 @@
 
 use std::io::BufRead;
 
+use lorelei_recipe::message;
 use serde_json::Value;
 
 use super::{encoding::not_utf8, lines::Lines};
@@ -36,18 +37,18 @@ pub fn read<R: BufRead>(
 }
 
 fn parse(line: &[u8], columns: &Columns) -> Result<Row, DataError> {
-    let text = std::str::from_utf8(line).map_err(|_| not_utf8("the line", line))?;
+    let text = std::str::from_utf8(line).map_err(|_| not_utf8(message!("the line"), line))?;
     let value = json_value::parse(text).map_err(|Invalid { column, problem, .. }| {
         bad(
-            format!("not valid JSON at column {column}: {problem}"),
-            "each line must be one JSON object; name a file that is one JSON array .json",
+            message!("not valid JSON at column {column}: {problem}", column, problem),
+            message!("each line must be one JSON object; name a file that is one JSON array .json"),
         )
     })?;
     match value {
         Value::Object(fields) => from_fields(fields, columns),
         other => Err(bad(
-            format!("expected a JSON object, found {}", kind(&other)),
-            "each line must be one JSON object",
+            message!("expected a JSON object, found {found}", found = kind(&other)),
+            message!("each line must be one JSON object"),
         )),
     }
 }

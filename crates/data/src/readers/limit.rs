@@ -6,11 +6,13 @@ use std::{
     rc::Rc,
 };
 
+use lorelei_recipe::{Message, message};
+
 /// Maximum length of a row in bytes. A text of that length is some 16 million tokens.
 pub const MAX_ROW_BYTES: usize = 64 << 20;
 
 /// Error message for a longer row.
-pub const TOO_LONG: &str = "the row is longer than 64 MiB";
+pub const TOO_LONG: Message = message!("the row is longer than 64 MiB");
 
 /// Number of bytes that may be read before the next row begins.
 #[derive(Clone)]
@@ -38,7 +40,7 @@ impl<R> Limited<R> {
 
     fn spend(&self, bytes: usize) -> io::Result<()> {
         let left = self.budget.0.get().checked_sub(bytes);
-        left.map(|left| self.budget.0.set(left)).ok_or_else(|| io::Error::other(TOO_LONG))
+        left.map(|left| self.budget.0.set(left)).ok_or_else(|| io::Error::other(TOO_LONG.as_str().to_owned()))
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::io::{self, BufRead};
 
+use lorelei_recipe::message;
+
 use super::limit::{MAX_ROW_BYTES, TOO_LONG};
 use crate::{
     error::{DataError, DataErrorKind},
@@ -42,12 +44,13 @@ impl<R: BufRead> Lines<R> {
             }
             Ok(Some(false)) => {
                 self.line = Vec::new();
-                Some(Err(bad(TOO_LONG, "split it, or see whether line ends are missing")))
+                Some(Err(bad(TOO_LONG, message!("split it, or see whether line ends are missing"))))
             }
             Err(error) => {
                 self.failed = true;
-                let problem = format!("reading failed: {error}");
-                Some(Err(DataError::new(DataErrorKind::Read, problem, "check the file and its disk")))
+                let problem = message!("reading failed: {reason}", reason = error.to_string());
+                let help = message!("check the file and its disk");
+                Some(Err(DataError::new(DataErrorKind::Read, problem, help)))
             }
         }
     }

@@ -13,7 +13,7 @@ use parquet::{
 };
 use serde_json::{Map, Value};
 
-use lorelei_recipe::DataSection;
+use lorelei_recipe::{DataSection, message};
 
 use super::{BoxedRows, Rows};
 use crate::{
@@ -52,10 +52,10 @@ pub fn read_stream<'a>(reader: impl BufRead + 'a, file_name: &str, columns: Colu
     let whole = reader.take(MAX_IN_MEMORY as u64 + 1).read_to_end(&mut bytes);
     let problem = match whole {
         Ok(_) if bytes.len() <= MAX_IN_MEMORY => return read(Bytes::from(bytes), file_name, columns),
-        Ok(_) => "the Parquet file is larger than 1 GiB".to_owned(),
-        Err(error) => format!("reading failed: {error}"),
+        Ok(_) => message!("the Parquet file is larger than 1 GiB"),
+        Err(error) => message!("reading failed: {reason}", reason = error.to_string()),
     };
-    let help = "train from the command line, with the file not compressed again, or divide it";
+    let help = message!("train from the command line, with the file not compressed again, or divide it");
     Box::new(std::iter::once(Err(DataError::new(DataErrorKind::Read, problem, help).in_file(file_name))))
 }
 
@@ -100,10 +100,12 @@ fn broken(error: &ParquetError) -> DataError {
     };
     let codec = ["zstd", "brotli", "lzo"].into_iter().any(|codec| problem.to_lowercase().contains(codec));
     let help = match codec {
-        true => "write it with Snappy, gzip, LZ4 or without compression",
-        false => "is the file whole?",
+        true => message!("write it with Snappy, gzip, LZ4 or without compression"),
+        false => message!("is the file whole?"),
     };
-    DataError::new(DataErrorKind::Read, format!("the Parquet file cannot be read: {problem}"), help)
+    let problem =
+        message!("the {format} file cannot be read: {reason}", format = "Parquet", reason = problem);
+    DataError::new(DataErrorKind::Read, problem, help)
 }
 
 /// Converts a value to JSON. In a table inside a row, columns without a value are left out: the format has no other way to express that one entry has

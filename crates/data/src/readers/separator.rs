@@ -1,5 +1,7 @@
 //! Recognises a CSV file whose cells are separated by something else than commas.
 
+use lorelei_recipe::{Message, message};
+
 /// Separators beside the comma, as in Python's `csv.Sniffer`.
 pub const OTHERS: [u8; 3] = [b';', b'\t', b'|'];
 
@@ -34,11 +36,11 @@ fn records(beginning: &[u8], separator: u8) -> impl Iterator<Item = csv::ByteRec
 }
 
 /// Names a separator in a message.
-pub fn named(separator: u8) -> &'static str {
+pub fn named(separator: u8) -> Message {
     match separator {
-        b';' => "semicolons",
-        b'\t' => "tabs",
-        b'|' => "vertical bars",
-        _ => "commas",
+        b';' => message!("semicolons"),
+        b'\t' => message!("tabs"),
+        b'|' => message!("vertical bars"),
+        _ => message!("commas"),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::io::BufRead;
 
+use lorelei_recipe::message;
 use serde_json::{Map, Value};
 
 use super::{
@@ -110,12 +111,15 @@ fn lone_returns(cell: &[u8]) -> usize {
 fn names(record: &csv::ByteRecord, columns: &Columns) -> Result<Vec<String>, DataError> {
     let mut names: Vec<String> = Vec::with_capacity(record.len());
     for cell in record {
-        let name = std::str::from_utf8(cell)
-            .map_err(|_| DataError { kind: DataErrorKind::Read, ..not_utf8("the name of a column", cell) })?;
+        let name = std::str::from_utf8(cell).map_err(|_| DataError {
+            kind: DataErrorKind::Read,
+            ..not_utf8(message!("the name of a column"), cell)
+        })?;
         let name = name.trim();
         if columns.know(name) && names.iter().any(|other| other == name) {
-            let problem = format!("the first line names the column {name:?} twice");
-            return Err(DataError::new(DataErrorKind::Read, problem, "give one of them another name"));
+            let problem = message!("the first line names the column {name} twice", ?name);
+            let help = message!("give one of them another name");
+            return Err(DataError::new(DataErrorKind::Read, problem, help));
         }
         names.push(name.to_owned());
     }
@@ -126,16 +130,21 @@ fn names(record: &csv::ByteRecord, columns: &Columns) -> Result<Vec<String>, Dat
 fn row(header: &[String], record: &csv::ByteRecord, columns: &Columns) -> Result<Row, DataError> {
     if record.len() != header.len() {
         return Err(bad(
-            format!("the row has {} cells, the first line names {} columns", record.len(), header.len()),
-            "a cell with a comma, a quote or a line end stands in double quotes",
+            message!(
+                "the row has {count} cells, the first line names {expected} columns",
+                count = record.len(),
+                expected = header.len()
+            ),
+            message!("a cell with a comma, a quote or a line end stands in double quotes"),
         ));
     }
     let label = columns.of("label");
     let mut cells = Map::new();
     for (name, cell) in header.iter().zip(record) {
-        let text = std::str::from_utf8(cell).map_err(|_| not_utf8(&format!("column {name}"), cell))?;
+        let text = std::str::from_utf8(cell).map_err(|_| not_utf8(message!("column {name}", name), cell))?;
         if text.contains('\0') {
-            return Err(bad(format!("column {name} has a NUL byte"), "is this a text file, in UTF-8?"));
+            let problem = message!("column {name} has a NUL byte", name);
+            return Err(bad(problem, message!("is this a text file, in UTF-8?")));
         }
         let value = if label == Some(name) { number(text) } else { None };
         cells.insert(name.clone(), value.unwrap_or_else(|| text.into()));
@@ -143,9 +152,10 @@ fn row(header: &[String], record: &csv::ByteRecord, columns: &Columns) -> Result
     from_fields(cells, columns).map_err(|error| match other_separator(header) {
         Some(separator) => {
             let separator = separator::named(separator);
-            let help = format!(
+            let help = message!(
                 "are the cells separated by {separator}? They would be read so if every row had as many as the first line; a file \
-                 of cells separated by tabs is named .tsv"
+                 of cells separated by tabs is named .tsv",
+                separator
             );
             DataError { help, ..error }
         }
@@ -173,8 +183,10 @@ fn broken(error: &csv::Error) -> DataError {
     match error.kind() {
         csv::ErrorKind::Io(error) => DataError::new(
             DataErrorKind::Read,
-            format!("reading failed: {error}"),
-            "check the file and its disk; a quote that is never closed makes the rest of the file one cell",
+            message!("reading failed: {reason}", reason = error.to_string()),
+            message!(
+                "check the file and its disk; a quote that is never closed makes the rest of the file one cell"
+            ),
         ),
         _ => bad(error.to_string(), ""),
     }

@@ -2,7 +2,7 @@
 
 use std::io::BufRead;
 
-use lorelei_recipe::SampleBy;
+use lorelei_recipe::{SampleBy, message};
 
 use super::{
     BoxedRows,
@@ -83,7 +83,7 @@ impl<R: BufRead> Texts<R> {
                         self.skips = true;
                         return Some(Err(bad(
                             TOO_LONG,
-                            "no blank line divides it; set data.sample_by to \"document\"",
+                            message!("no blank line divides it; set data.sample_by to \"document\""),
                         )));
                     }
                 }
@@ -106,7 +106,8 @@ fn bare(text: &str) -> &str {
 
 fn words(line: &[u8]) -> Result<&str, DataError> {
     if let Some(at) = line.iter().position(|byte| *byte == 0) {
-        return Err(bad(format!("byte {} of the line is NUL", at + 1), "is this a text file, in UTF-8?"));
+        let problem = message!("byte {at} of the line is NUL", at = at + 1);
+        return Err(bad(problem, message!("is this a text file, in UTF-8?")));
     }
-    std::str::from_utf8(line).map_err(|_| not_utf8("the line", line))
+    std::str::from_utf8(line).map_err(|_| not_utf8(message!("the line"), line))
 }

@@ -1,13 +1,15 @@
 //! Parses conversations, in the forms in which data sets have them.
 
+use lorelei_recipe::message;
 use serde_json::{Map, Value};
 
-use super::field::{bad, get, kind, string, structured};
+use super::field::{bad, get, kind, must_be, short, string, structured};
 use crate::chat::{Conversation, Message};
 use crate::error::DataError;
 
-const HELP: &str =
-    "write [{\"role\": \"user\", \"content\": \"...\"}, {\"role\": \"assistant\", \"content\": \"...\"}]";
+const HELP: lorelei_recipe::Message = message!(
+    "write [{\"role\": \"user\", \"content\": \"...\"}, {\"role\": \"assistant\", \"content\": \"...\"}]"
+);
 
 /// Speakers of ShareGPT and its relatives, with the roles that templates know.
 const SPEAKERS: &[(&str, &str)] = &[
@@ -47,10 +49,7 @@ pub(super) fn from_prompt(
     let side = |name: &str, value: &Value, role: &str| match value {
         Value::String(text) => Ok(vec![Message::new(role, text)]),
         Value::Array(_) => parse_turns(name, value),
-        other => {
-            let problem = format!("{name} must be a string or an array of messages, found {}", kind(other));
-            Err(bad(problem, ""))
-        }
+        other => Err(must_be(name, message!("a string or an array of messages"), kind(other))),
     };
     let mut messages = side("prompt", prompt, "user")?;
     let given = messages.len();
@@ -67,13 +66,15 @@ pub(super) fn from_instruction(
     let mut messages = Vec::new();
     if let Some(history) = get(fields, "history") {
         let history = structured("history", history)?;
-        let help = "write [[\"question\", \"answer\"], ...]";
+        let help = || message!("write [[\"question\", \"answer\"], ...]");
         let Value::Array(turns) = &*history else {
-            return Err(bad(format!("history must be an array, found {}", kind(&history)), help));
+            let error = must_be("history", message!("an array"), kind(&history));
+            return Err(DataError { help: help(), ..error });
         };
         for (index, turn) in turns.iter().enumerate() {
             let Some([question, answer]) = turn.as_array().map(Vec::as_slice) else {
-                return Err(bad(format!("history[{index}] must be a question and its answer"), help));
+                let problem = message!("history[{index}] must be a question and its answer", index);
+                return Err(bad(problem, help()));
             };
             messages.push(Message::new("user", string(&format!("history[{index}][0]"), question)?));
             messages.push(Message::new("assistant", string(&format!("history[{index}][1]"), answer)?));
@@ -113,17 +114,14 @@ fn finish(
         Some(tools) => match &*tools {
             Value::Array(list) if list.is_empty() => None,
             Value::Array(_) => Some(tools.into_owned()),
-            other => return Err(bad(format!("tools must be an array, found {}", kind(other)), "")),
+            other => return Err(must_be("tools", message!("an array"), kind(other))),
         },
     };
     let variables = match get(fields, "chat_template_kwargs") {
         None => Map::new(),
         Some(value) => match structured("chat_template_kwargs", value)?.into_owned() {
             Value::Object(variables) => variables,
-            other => {
-                let problem = format!("chat_template_kwargs must be an object, found {}", kind(&other));
-                return Err(bad(problem, ""));
-            }
+            other => return Err(must_be("chat_template_kwargs", message!("an object"), kind(&other))),
         },
     };
     Ok(Conversation { messages, given, tools, variables })
@@ -132,10 +130,10 @@ fn finish(
 fn parse_turns(name: &str, value: &Value) -> Result<Vec<Message>, DataError> {
     let value = structured(name, value)?;
     let Value::Array(items) = &*value else {
-        return Err(bad(format!("{name} must be an array, found {}", kind(&value)), HELP));
+        return Err(DataError { help: HELP, ..must_be(name, message!("an array"), kind(&value)) });
     };
     if items.is_empty() {
-        return Err(bad(format!("{name} is empty"), HELP));
+        return Err(bad(message!("{name} is empty", name), HELP));
     }
     items
         .iter()
@@ -153,10 +151,12 @@ fn from_sharegpt(name: &str, turn: &Map<String, Value>) -> Result<Message, DataE
     let from = string(&format!("{name}.from"), turn.get("from").unwrap_or(&Value::Null))?;
     let Some((_, role)) = SPEAKERS.iter().find(|(speaker, _)| speaker.eq_ignore_ascii_case(&from)) else {
         let known: Vec<&str> = SPEAKERS.iter().map(|(speaker, _)| *speaker).collect();
-        return Err(bad(format!("{name}.from is {from:?}; known are {}", known.join(", ")), ""));
+        let known = known.join(", ");
+        return Err(bad(message!("{name}.from is {from}; known are {known}", name, ?from, known), ""));
     };
     let value = turn.get("value").ok_or_else(|| {
-        bad(format!("{name} has no value"), "write {\"from\": \"human\", \"value\": \"...\"}")
+        let help = message!("write {\"from\": \"human\", \"value\": \"...\"}");
+        bad(message!("{name} has no {part}", name, part = "value"), help)
     })?;
     let message = Message::new(*role, string(&format!("{name}.value"), value)?);
     Ok(Message { masked: is_masked(name, turn)?, ..message })
@@ -172,31 +172,27 @@ fn is_masked(name: &str, turn: &Map<String, Value>) -> Result<bool, DataError> {
             Some(Value::Number(weight)) if weight.as_f64() == Some(0.0) => true,
             Some(Value::Number(weight)) if weight.as_f64() == Some(1.0) => false,
             Some(other) => {
-                let problem = format!("{name}.{field} is {}", short(other));
-                return Err(bad(problem, "write 0 or false for a turn that is not learnt, else 1 or true"));
+                let problem = message!("{name}.{field} is {value}", name, field, value = short(other));
+                let help = message!("write 0 or false for a turn that is not learnt, else 1 or true");
+                return Err(bad(problem, help));
             }
         };
     }
     match turn.get("train_detail").filter(|detail| detail.as_array().is_none_or(|list| !list.is_empty())) {
         None | Some(Value::Null) => Ok(masked),
         Some(_) => Err(bad(
-            format!(
-                "{name}.train_detail sets which characters of a turn are learnt; a turn is learnt whole or not"
+            message!(
+                "{name}.train_detail sets which characters of a turn are learnt; a turn is learnt whole or not",
+                name
             ),
-            "remove it, and write \"train\": false where a turn is not learnt",
+            message!("remove it, and write \"train\": false where a turn is not learnt"),
         )),
     }
 }
 
-fn short(value: &Value) -> String {
-    match value {
-        Value::Number(number) => number.to_string(),
-        other => kind(other).to_owned(),
-    }
-}
-
 fn from_openai(name: &str, item: &Value) -> Result<Message, DataError> {
-    let Some(role) = item.get("role") else { return Err(bad(format!("{name} has no role"), HELP)) };
+    let lacks = |part: &str| bad(message!("{name} has no {part}", name, part), HELP);
+    let Some(role) = item.get("role") else { return Err(lacks("role")) };
     let role = string(&format!("{name}.role"), role)?;
     let fields: Map<String, Value> = item
         .as_object()
@@ -212,7 +208,7 @@ fn from_openai(name: &str, item: &Value) -> Result<Message, DataError> {
     let message = match item.get("content") {
         // An assistant's turn that only calls a tool has no content.
         None | Some(Value::Null) if calls => Message { content_is_none: true, ..Message::new(role, "") },
-        None => return Err(bad(format!("{name} has no content"), HELP)),
+        None => return Err(lacks("content")),
         Some(Value::Array(parts)) => Message::new(role, join(&format!("{name}.content"), parts)?),
         Some(content) => Message::new(role, string(&format!("{name}.content"), content)?),
     };
@@ -228,7 +224,8 @@ fn join(name: &str, parts: &[Value]) -> Result<String, DataError> {
         match words.and_then(Value::as_str) {
             Some(words) => text.push_str(words),
             None => {
-                return Err(bad(format!("{name}[{index}] is not text"), "images and sounds are not learnt"));
+                let problem = message!("{name}[{index}] is not text", name, index);
+                return Err(bad(problem, message!("images and sounds are not learnt")));
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use lorelei_recipe::{Message, message};
 use serde_json::{Map, Value};
 
 use crate::{
@@ -9,7 +10,7 @@ use crate::{
     json_value::{self, Invalid},
 };
 
-pub(crate) fn bad(problem: impl Into<String>, help: &str) -> DataError {
+pub(crate) fn bad(problem: impl Into<Message>, help: impl Into<Message>) -> DataError {
     DataError::new(DataErrorKind::BadRow, problem, help)
 }
 
@@ -40,17 +41,25 @@ pub(super) fn structured<'a>(name: &str, value: &'a Value) -> Result<Cow<'a, Val
     let Value::String(text) = value else { return Ok(Cow::Borrowed(value)) };
     json_value::parse(text).map(Cow::Owned).map_err(|error| {
         let Invalid { problem, line, column } = error;
-        let place = format!("at line {line} column {column}");
-        bad(format!("{name} is a string that is not JSON: {problem} {place}"), "write it as a JSON array")
+        bad(
+            message!(
+                "{name} is a string that is not JSON: {problem} at line {line} column {column}",
+                name,
+                problem,
+                line,
+                column
+            ),
+            message!("write it as a JSON array"),
+        )
     })
 }
 
 /// Returns the names of the fields that a row has, for a message.
-pub(super) fn names(fields: &Map<String, Value>) -> String {
+pub(super) fn names(fields: &Map<String, Value>) -> Message {
     const SHOWN: usize = 12;
     const LONGEST: usize = 40;
     if fields.is_empty() {
-        return "none".to_owned();
+        return message!("none");
     }
     let short = |name: &String| match name.char_indices().nth(LONGEST) {
         Some((at, _)) => format!("{}...", &name[..at]),
@@ -60,18 +69,31 @@ pub(super) fn names(fields: &Map<String, Value>) -> String {
     if fields.len() > SHOWN {
         names.push("...".to_owned());
     }
-    names.join(", ")
+    names.join(", ").into()
+}
+
+/// Creates the error for a value of another type than it must have.
+pub(super) fn must_be(name: impl Into<Message>, expected: Message, found: impl Into<Message>) -> DataError {
+    bad(message!("{name} must be {expected}, found {found}", name, expected, found), "")
+}
+
+/// Returns a number, or the type of another value, for a message.
+pub(super) fn short(value: &Value) -> Message {
+    match value {
+        Value::Number(number) => number.to_string().into(),
+        other => kind(other),
+    }
 }
 
 /// Returns the type of a value, for a message.
-pub(crate) fn kind(value: &Value) -> &'static str {
+pub(crate) fn kind(value: &Value) -> Message {
     match value {
-        Value::Null => "null",
-        Value::Bool(_) => "a boolean",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a string",
-        Value::Array(_) => "an array",
-        Value::Object(_) => "an object",
+        Value::Null => message!("null"),
+        Value::Bool(_) => message!("a boolean"),
+        Value::Number(_) => message!("a number"),
+        Value::String(_) => message!("a string"),
+        Value::Array(_) => message!("an array"),
+        Value::Object(_) => message!("an object"),
     }
 }
 
@@ -79,6 +101,6 @@ pub(crate) fn kind(value: &Value) -> &'static str {
 pub(super) fn string(name: &str, value: &Value) -> Result<String, DataError> {
     match value {
         Value::String(text) => Ok(text.clone()),
-        other => Err(bad(format!("{name} must be a string, found {}", kind(other)), "")),
+        other => Err(must_be(name, message!("a string"), kind(other))),
     }
 }

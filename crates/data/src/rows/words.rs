@@ -1,10 +1,11 @@
 //! Parses rows of words and their tags.
 
+use lorelei_recipe::message;
 use serde_json::Value;
 
 use super::{
     Row,
-    field::{bad, kind, structured},
+    field::{bad, kind, must_be, structured},
 };
 use crate::error::DataError;
 
@@ -15,16 +16,23 @@ pub(super) fn parse(words: &Value, name: &str, tags: &Value) -> Result<Row, Data
         .enumerate()
         .map(|(at, word)| match word {
             Value::String(word) => Ok(word),
-            other => Err(bad(format!("tokens[{at}] must be a text, found {}", kind(&other)), "")),
+            other => Err(must_be(format!("tokens[{at}]"), message!("a text"), kind(&other))),
         })
         .collect::<Result<Vec<_>, _>>()?;
     let tags = list(name, tags)?;
     if let Some(at) = tags.iter().position(|tag| !(tag.is_string() || tag.is_number())) {
-        return Err(bad(format!("{name}[{at}] must be a number or a name, found {}", kind(&tags[at])), ""));
+        let expected = message!("a number or a name");
+        return Err(must_be(format!("{name}[{at}]"), expected, kind(&tags[at])));
     }
     if tags.len() != words.len() {
-        let problem = format!("{name} has {} entries but tokens has {}", tags.len(), words.len());
-        return Err(bad(problem, "give one for each word"));
+        let problem = message!(
+            "{name} has {count} entries but {other} has {expected}",
+            name,
+            count = tags.len(),
+            other = "tokens",
+            expected = words.len()
+        );
+        return Err(bad(problem, message!("give one for each word")));
     }
     Ok(Row::Words { words, tags })
 }
@@ -32,6 +40,6 @@ pub(super) fn parse(words: &Value, name: &str, tags: &Value) -> Result<Row, Data
 fn list(name: &str, value: &Value) -> Result<Vec<Value>, DataError> {
     match structured(name, value)?.into_owned() {
         Value::Array(items) => Ok(items),
-        other => Err(bad(format!("{name} must be a list, found {}", kind(&other)), "")),
+        other => Err(must_be(name, message!("a list"), kind(&other))),
     }
 }

@@ -7,7 +7,7 @@ use crate::fields::{self, Table};
 use crate::read::{check, place, refuse};
 use crate::source::{Node, Source, Value};
 use crate::suggest::nearest;
-use crate::{Kind, Recipe, RecipeError, Warning};
+use crate::{Kind, Message, Recipe, RecipeError, Warning};
 
 /// Most keys that are listed one by one although nothing is known of them.
 const MAX_UNKNOWN: usize = 50;
@@ -81,7 +81,7 @@ impl<'a> Collector<'a> {
         self.take(table, name, at, node);
         for warning in self.left_out.iter_mut().skip(before).filter(|warning| warning.key != theirs) {
             warning.key = theirs.to_owned();
-            warning.message = format!("{theirs}: {}", warning.message);
+            warning.message = format!("{theirs}: {}", warning.message).into();
         }
     }
 
@@ -143,13 +143,13 @@ impl<'a> Collector<'a> {
     }
 
     /// Adds a warning about a setting that was imported.
-    pub(super) fn note(&mut self, name: &str, at: usize, message: impl Into<String>) {
+    pub(super) fn note(&mut self, name: &str, at: usize, message: impl Into<Message>) {
         let warning = Warning::new(name, message);
         self.warnings.push(self.source.locate_warning(Some(at), warning));
     }
 
     /// Adds a warning about a setting that the text does not give.
-    pub(super) fn remark(&mut self, name: &str, message: impl Into<String>) {
+    pub(super) fn remark(&mut self, name: &str, message: impl Into<Message>) {
         let warning = Warning::new(name, message);
         self.warnings.push(self.source.locate_warning(None, warning));
     }

@@ -6,7 +6,7 @@
 use serde_json::Value as Json;
 
 use super::{Entry, Node, Source, Value};
-use crate::RecipeError;
+use crate::{RecipeError, message};
 
 impl Source<'_> {
     /// Reads the text as JSON: an object.
@@ -22,7 +22,11 @@ impl Source<'_> {
         let mut walk = Walk { text: self.text, at: 0 };
         match walk.node() {
             Some(Node { value: Value::Table(entries), .. }) => Ok(entries),
-            _ => Err(self.syntax_error(Some(0), "JSON for a recipe", "an object { ... } is expected")),
+            _ => Err(self.no_recipe(
+                Some(0),
+                message!("JSON for a recipe"),
+                message!("an object { ... } is expected"),
+            )),
         }
     }
 }

@@ -3,7 +3,7 @@
 use toml::de::{DeTable, DeValue};
 
 use super::{Entry, Node, Source, Value};
-use crate::RecipeError;
+use crate::{RecipeError, message};
 
 impl Source<'_> {
     /// Reads the text as TOML: a table.
@@ -31,7 +31,7 @@ fn node(value: &toml::Spanned<DeValue<'_>>) -> Node {
             .map_or_else(|_| Value::Float(number.as_str().parse().unwrap_or(f64::MAX)), Value::Int),
         DeValue::Float(number) => Value::Float(number.as_str().parse().unwrap_or(f64::NAN)),
         DeValue::Boolean(flag) => Value::Bool(*flag),
-        DeValue::Datetime(_) => Value::Other("a date"),
+        DeValue::Datetime(_) => Value::Other(message!("a date")),
         DeValue::Array(list) => Value::List(list.iter().map(node).collect()),
         DeValue::Table(table) => Value::Table(entries(table)),
     };

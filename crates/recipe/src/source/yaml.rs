@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Tag};
 
 use super::{Entry, Node, Source, Value};
-use crate::RecipeError;
+use crate::{Message, RecipeError, message};
 
 /// Maximum nesting depth: deeper than any configuration, and shallow enough for any stack.
 const MAX_DEPTH: usize = 64;
@@ -49,11 +49,15 @@ impl Source<'_> {
             let at = walk.byte(&span.start);
             let end = walk.byte(&span.end);
             walk.event(event, at, end)
-                .map_err(|message| self.syntax_error(Some(at), "YAML for a recipe", &message))?;
+                .map_err(|reason| self.no_recipe(Some(at), message!("YAML for a recipe"), reason))?;
         }
         match walk.root {
             Some(Node { value: Value::Table(entries), .. }) => Ok(entries),
-            _ => Err(self.syntax_error(Some(0), "YAML for a recipe", "a mapping of keys is expected")),
+            _ => Err(self.no_recipe(
+                Some(0),
+                message!("YAML for a recipe"),
+                message!("a mapping of keys is expected"),
+            )),
         }
     }
 }
@@ -111,7 +115,7 @@ impl Walk<'_> {
         at
     }
 
-    fn event(&mut self, event: Event<'_>, at: usize, end: usize) -> Result<(), String> {
+    fn event(&mut self, event: Event<'_>, at: usize, end: usize) -> Result<(), Message> {
         match event {
             Event::Alias(anchor) => {
                 let node = self.alias(anchor, at..end.max(at))?;
@@ -125,7 +129,7 @@ impl Walk<'_> {
                 }
                 let value = match (style, tag.as_deref().and_then(core_tag)) {
                     (_, Some("str")) => Value::Text(text.into_owned()),
-                    (_, Some("!")) => Value::Other("a value with a tag (!name)"),
+                    (_, Some("!")) => Value::Other(message!("a value with a tag (!name)")),
                     (ScalarStyle::Plain, _) | (_, Some(_)) => scalar::plain(&text),
                     _ => Value::Text(text.into_owned()),
                 };
@@ -139,7 +143,7 @@ impl Walk<'_> {
             }
             Event::SequenceEnd | Event::MappingEnd => {
                 let Some(Open { start, anchor, items }) = self.open.pop() else {
-                    return Err("a bracket too many".into());
+                    return Err(message!("a bracket too many"));
                 };
                 let value = match items {
                     Items::List(list) => Value::List(list),
@@ -152,13 +156,13 @@ impl Walk<'_> {
     }
 
     /// Returns the value that an alias stands for, at the alias's place.
-    fn alias(&mut self, anchor: usize, span: std::ops::Range<usize>) -> Result<Node, String> {
+    fn alias(&mut self, anchor: usize, span: std::ops::Range<usize>) -> Result<Node, Message> {
         let Some(node) = self.anchors.get(&anchor) else {
-            return Err("an alias (*name) stands before the end of what it names".into());
+            return Err(message!("an alias (*name) stands before the end of what it names"));
         };
         self.copied += count(node);
         if self.copied > MAX_COPIED {
-            return Err(format!("its aliases (*name) stand for more than {MAX_COPIED} values"));
+            return Err(message!("its aliases (*name) stand for more than {most} values", most = MAX_COPIED));
         }
         if self.open.len() + depth(node) > MAX_DEPTH {
             return Err(too_deep());
@@ -166,9 +170,9 @@ impl Walk<'_> {
         Ok(Node { span, value: node.value.clone() })
     }
 
-    fn begin(&mut self, open: Open) -> Result<(), String> {
+    fn begin(&mut self, open: Open) -> Result<(), Message> {
         if let Some(Open { items: Items::Table(_, None), .. }) = self.open.last() {
-            return Err("a key is a word".into());
+            return Err(message!("a key is a word"));
         }
         if self.open.len() >= MAX_DEPTH {
             return Err(too_deep());
@@ -177,7 +181,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn put(&mut self, node: Node, anchor: usize) -> Result<(), String> {
+    fn put(&mut self, node: Node, anchor: usize) -> Result<(), Message> {
         if anchor > 0 {
             self.anchors.insert(anchor, node.clone());
         }
@@ -191,7 +195,7 @@ impl Walk<'_> {
                     entries.push(Entry { name, at, node });
                 }
             }
-            None if self.root.is_some() => return Err("one document is read, and there are more".into()),
+            None if self.root.is_some() => return Err(message!("one document is read, and there are more")),
             None => self.root = Some(node),
         }
         Ok(())
@@ -202,7 +206,7 @@ impl Walk<'_> {
 const MERGED: char = '\0';
 
 /// Adds the entries of one mapping, or of a list of them, of which the first has most weight, as merged.
-fn merge(entries: &mut Vec<Entry>, node: Node) -> Result<(), String> {
+fn merge(entries: &mut Vec<Entry>, node: Node) -> Result<(), Message> {
     match node.value {
         Value::Table(more) => {
             entries.extend(
@@ -213,7 +217,7 @@ fn merge(entries: &mut Vec<Entry>, node: Node) -> Result<(), String> {
         Value::List(list) if list.iter().all(|node| matches!(node.value, Value::Table(_))) => {
             list.into_iter().try_for_each(|node| merge(entries, node))
         }
-        _ => Err("a merge key (<<) takes a mapping or a list of mappings".into()),
+        _ => Err(message!("a merge key (<<) takes a mapping or a list of mappings")),
     }
 }
 
@@ -258,8 +262,8 @@ fn depth(node: &Node) -> usize {
     }
 }
 
-fn too_deep() -> String {
-    format!("it is nested more than {MAX_DEPTH} deep")
+fn too_deep() -> Message {
+    message!("it is nested more than {most} deep", most = MAX_DEPTH)
 }
 
 #[cfg(test)]
