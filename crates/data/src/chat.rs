@@ -9,6 +9,7 @@ use serde_json::{Map, Value as Json};
 
 use crate::clock;
 use crate::error::{DataError, DataErrorKind};
+use crate::panics::caught;
 use crate::python_json::tojson;
 use crate::template_changes::calls;
 use crate::template_guard::guard;
@@ -278,7 +279,8 @@ impl ChatTemplate {
             context.insert("messages".to_owned(), Value::from(messages));
             context.insert("add_generation_prompt".to_owned(), Value::from(add_generation_prompt));
             let template = self.environment.get_template(name)?;
-            template.render(Value::from(context))
+            let failed = |panic| Err(Error::new(ErrorKind::InvalidOperation, panic));
+            caught(|| template.render(Value::from(context))).unwrap_or_else(failed)
         };
         let rendered = render(&self.none_content).or_else(|error| {
             // A template may ask for none in one place and take a text for granted in another.

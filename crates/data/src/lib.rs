@@ -17,6 +17,7 @@ mod held_rows;
 mod json_value;
 mod labels;
 mod loader;
+mod panics;
 mod preview;
 mod python_json;
 mod random;
@@ -32,6 +33,7 @@ mod template_marks;
 mod template_source;
 mod template_values;
 mod tokenizer;
+mod tokenizer_check;
 mod tokenizer_config;
 mod train_tokenizer;
 

@@ -107,8 +107,15 @@ fn is_loop(object: &DynObject) -> bool {
     object.type_name().ends_with("::Loop")
 }
 
-/// Reads a value for its fuel.
-fn paid(state: &State, value: &Value, mut measure: Measure) -> Result<(), Error> {
+/// Pays for reading the whole of a value.
+///
+/// # Errors
+/// If it passes a bound, or there is not enough fuel.
+pub(crate) fn paid(state: &State, value: &Value) -> Result<(), Error> {
+    measured(state, value, Measure::new())
+}
+
+fn measured(state: &State, value: &Value, mut measure: Measure) -> Result<(), Error> {
     if value.as_object().is_none() {
         return Ok(());
     }
@@ -118,7 +125,7 @@ fn paid(state: &State, value: &Value, mut measure: Measure) -> Result<(), Error>
 }
 
 fn kept(state: &State, value: Value) -> Result<Value, Error> {
-    paid(state, &value, Measure::new())?;
+    paid(state, &value)?;
     stored(value)
 }
 
@@ -133,7 +140,7 @@ fn stored(value: Value) -> Result<Value, Error> {
 }
 
 fn held(state: &State, value: Value) -> Result<Value, Error> {
-    paid(state, &value, Measure { namespaces: false, ..Measure::new() })?;
+    measured(state, &value, Measure { namespaces: false, ..Measure::new() })?;
     stored(value)
 }
 
@@ -168,20 +175,20 @@ pub(crate) fn add_functions(environment: &mut Environment<'static>) {
     environment.add_filter(HELD, held);
     environment.add_filter(FACTOR, factor);
     environment.add_filter("trim", |state: &State, value: Value, letters: Option<String>| {
-        paid(state, &value, Measure::new())?;
+        paid(state, &value)?;
         let text = StringInput::new(state, &value)?;
         Ok::<_, Error>(minijinja::filters::trim(text, letters.map(Into::into)))
     });
     environment.set_formatter(|out, state, value| {
-        paid(state, value, Measure::new())?;
+        paid(state, value)?;
         minijinja::escape_formatter(out, state, value)
     });
     environment.set_unknown_method_callback(|state, value, method, arguments| {
         for argument in arguments {
-            paid(state, argument, Measure::new())?;
+            paid(state, argument)?;
         }
         match (method, value.as_str()) {
-            ("count", _) => paid(state, value, Measure::new())?,
+            ("count", _) => paid(state, value)?,
             ("format", Some(format)) => check_widths(format)?,
             _ => {}
         }
@@ -206,15 +213,15 @@ fn add_tests(environment: &mut Environment<'static>) {
     for (names, compare) in tests {
         for name in names {
             environment.add_test(*name, move |state: &State, value: &Value, other: &Value| {
-                paid(state, value, Measure::new())?;
-                paid(state, other, Measure::new())?;
+                paid(state, value)?;
+                paid(state, other)?;
                 Ok::<_, Error>(compare(value, other))
             });
         }
     }
     environment.add_test("in", |state: &State, value: &Value, other: &Value| {
-        paid(state, value, Measure::new())?;
-        paid(state, other, Measure::new())?;
+        paid(state, value)?;
+        paid(state, other)?;
         minijinja::tests::is_in(state, value, other)
     });
 }
