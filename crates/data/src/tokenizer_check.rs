@@ -98,17 +98,42 @@ fn check_template(part: &Value) -> Result<(), String> {
     Ok(())
 }
 
-/// Checks the head of a table of SentencePiece: its length in bytes, then as many, then text.
+/// Checks a table of SentencePiece: the length in bytes of a trie, the trie, and the texts that its leaves point into.
 fn check_charsmap(charsmap: Option<&Value>) -> Result<(), String> {
     let text = charsmap.and_then(Value::as_str).ok_or("Precompiled: precompiled_charsmap is no text")?;
     let bytes = base64(text).ok_or("Precompiled: precompiled_charsmap is not base64")?;
     let (head, rest) = bytes.split_first_chunk::<4>().ok_or("Precompiled: precompiled_charsmap is cut off")?;
     let length = u32::from_le_bytes(*head) as usize;
-    let normalized = rest.get(length..).ok_or("Precompiled: precompiled_charsmap is cut off")?;
-    if length == 0 || length % 4 != 0 || std::str::from_utf8(normalized).is_err() {
-        return Err("Precompiled: precompiled_charsmap is damaged".to_owned());
+    let (trie, texts) = rest.split_at_checked(length).ok_or("Precompiled: precompiled_charsmap is cut off")?;
+    let units: Vec<u32> = trie.as_chunks::<4>().0.iter().map(|unit| u32::from_le_bytes(*unit)).collect();
+    let texts = std::str::from_utf8(texts).ok().filter(|_| length % 4 == 0);
+    match texts.and_then(|texts| walk_trie(&units, texts)) {
+        Some(()) => Ok(()),
+        None => Err("Precompiled: precompiled_charsmap is damaged".to_owned()),
     }
-    Ok(())
+}
+
+/// Visits every node of a double array (Darts) as a search may, and returns `None` where one lies outside.
+fn walk_trie(units: &[u32], texts: &str) -> Option<()> {
+    let unit = |at: usize| units.get(at).copied();
+    let base = |at: usize, unit: u32| at ^ ((unit >> 10) << ((unit & 1 << 9) >> 6)) as usize;
+    let mut visited = vec![false; units.len()];
+    let mut open = vec![base(0, unit(0)?)];
+    while let Some(base_of_node) = open.pop() {
+        for letter in 1..=255 {
+            let at = base_of_node ^ letter;
+            let child = unit(at)?;
+            if (child & (1 << 31 | 0xff)) as usize != letter || std::mem::replace(visited.get_mut(at)?, true) {
+                continue;
+            }
+            let next = base(at, child);
+            if child >> 8 & 1 == 1 && !texts.is_char_boundary((unit(next)? & !(1 << 31)) as usize) {
+                return None;
+            }
+            open.push(next);
+        }
+    }
+    Some(())
 }
 
 fn base64(text: &str) -> Option<Vec<u8>> {

@@ -134,6 +134,8 @@ fn causes_of_panics_are_named() {
         (with(wordpiece.clone(), "/normalizer", charsmap("@@")), "not base64"),
         (with(wordpiece.clone(), "/normalizer", charsmap("AAA=")), "cut off"),
         (with(wordpiece.clone(), "/normalizer", charsmap("BAAAAA==")), "cut off"),
+        // A trie of one unit, which points outside.
+        (with(wordpiece.clone(), "/normalizer", charsmap("BAAAAAAAAAA=")), "damaged"),
         (with(wordpiece, "/normalizer", json!({"type": "Precompiled"})), "is no text"),
     ] {
         let problem = refusal(&file);
