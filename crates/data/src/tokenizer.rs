@@ -134,8 +134,7 @@ impl Tokenizer {
     /// Encodes `text` as token ids. With `add_special_tokens` the ids include the special tokens that the model expects around a plain text (the
     /// beginning token of Llama, `[CLS]` and `[SEP]` of BERT). A rendered chat already has its own and needs none.
     pub fn encode(&self, text: &str, add_special_tokens: bool) -> Result<Vec<u32>, DataError> {
-        let encoding =
-            encoded(|| self.inner.encode_fast(text, add_special_tokens))?;
+        let encoding = encoded(|| self.inner.encode_fast(text, add_special_tokens))?;
         let mut ids = encoding.get_ids().to_vec();
         if let Some(bos) = self.bos_id().filter(|_| add_special_tokens) {
             match self.config.add_bos_token {
@@ -151,6 +150,17 @@ impl Tokenizer {
         Ok(ids)
     }
 
+    /// Like [`Self::encode`], but of a text that is far longer than `max_length` tokens only the part that is kept when it is cut is certain to be
+    /// there. There are more tokens than `max_length` all the same.
+    pub(crate) fn encode_kept(
+        &self,
+        text: &str,
+        max_length: usize,
+        side: TruncationSide,
+    ) -> Result<Vec<u32>, DataError> {
+        kept_part(text, max_length, side, |text| self.encode(text, true))
+    }
+
     /// Encodes one text or two with the special tokens around them, cut to `max_length` tokens in all. The longer of two texts is cut, like with
     /// Transformers' `truncation=True`; the special tokens stay.
     pub(crate) fn encode_texts(
@@ -160,7 +170,8 @@ impl Tokenizer {
         max_length: usize,
         side: TruncationSide,
     ) -> Result<Surrounded, DataError> {
-        let plain = |text: &str| encoded(|| self.inner.encode(text, false));
+        let plain =
+            |text: &str| kept_part(text, max_length, side, |text| encoded(|| self.inner.encode(text, false)));
         self.surround(plain(text)?, text_pair.map(plain).transpose()?, max_length, side)
     }
 
@@ -225,8 +236,7 @@ impl Tokenizer {
                     stride: 0,
                     direction,
                 };
-                let (mut text, mut pair) =
-                    encoded(|| Ok(truncate_encodings(text, pair, &params)?))?;
+                let (mut text, mut pair) = encoded(|| Ok(truncate_encodings(text, pair, &params)?))?;
                 // The part that was cut off is kept as overflow, and would be laid out in every combination.
                 text.take_overflowing();
                 pair.as_mut().map(Encoding::take_overflowing);
@@ -270,7 +280,9 @@ impl Tokenizer {
     /// Decodes `ids` to text. Unknown ids are left out, and so are special tokens with `skip_special_tokens`.
     pub fn decode(&self, ids: &[u32], skip_special_tokens: bool) -> Result<String, DataError> {
         caught(|| self.inner.decode(ids, skip_special_tokens).map_err(|error| error.to_string()))
-            .unwrap_or_else(|panic| Err(format!("{panic}; a setting of tokenizer.json does not fit these tokens")))
+            .unwrap_or_else(|panic| {
+                Err(format!("{panic}; a setting of tokenizer.json does not fit these tokens"))
+            })
             .map_err(|problem| refused(format!("the tokenizer cannot decode these ids: {problem}"), ""))
     }
 
@@ -419,9 +431,95 @@ impl Tokenizer {
     }
 }
 
+/// Number of bytes of a text that are encoded at once, whatever `max_length`: the library takes some 200 bytes of memory for each.
+const WINDOW: usize = 1 << 20;
+
+/// The same of a text that must be encoded whole.
+const WHOLE: usize = 8 << 20;
+
+/// Bytes of text that are encoded for each token that is kept. Few tokens are longer.
+const BYTES_PER_TOKEN: usize = 64;
+
+/// Tokens at the end of an encoded part that the rest of the text might change.
+const UNCERTAIN: usize = 64;
+
+/// Checks the size of a text that must be encoded whole.
+///
+/// # Errors
+///
+/// If it is far longer than `max_length` tokens.
+pub(crate) fn check_size(bytes: usize, max_length: usize) -> Result<(), DataError> {
+    let most = WHOLE.max(max_length.saturating_mul(BYTES_PER_TOKEN));
+    if bytes <= most {
+        return Ok(());
+    }
+    Err(DataError::new(
+        DataErrorKind::BadRow,
+        format!(
+            "the row has {bytes} bytes of text, and at most {most} are encoded for max_length = {max_length}"
+        ),
+        "split it, or leave it out: most of it would be cut off",
+    ))
+}
+
+/// Encodes the part of a text that is kept when it is cut to `max_length` tokens.
+fn kept_part<T: Tokens>(
+    text: &str,
+    max_length: usize,
+    side: TruncationSide,
+    encode: impl Fn(&str) -> Result<T, DataError>,
+) -> Result<T, DataError> {
+    for window in [WINDOW, WHOLE].map(|window| window.max(max_length.saturating_mul(BYTES_PER_TOKEN))) {
+        if text.len() <= window {
+            return encode(text);
+        }
+        let part = match side {
+            TruncationSide::Right => &text[..text.floor_char_boundary(window)],
+            TruncationSide::Left => &text[text.ceil_char_boundary(text.len() - window)..],
+        };
+        let tokens = encode(part)?;
+        if tokens.count() > max_length.saturating_add(UNCERTAIN) {
+            return Ok(tokens);
+        }
+    }
+    check_size(text.len(), max_length)?;
+    encode(text)
+}
+
+trait Tokens {
+    fn count(&self) -> usize;
+}
+
+impl Tokens for Vec<u32> {
+    fn count(&self) -> usize {
+        self.len()
+    }
+}
+
+impl Tokens for Encoding {
+    fn count(&self) -> usize {
+        self.len()
+    }
+}
+
+/// Returns the parts of a text that are encoded one by one, each beginning with a space where there is one.
+pub(crate) fn parts(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let mut end = rest.floor_char_boundary(WINDOW);
+        if end < rest.len() {
+            end = rest[..end].rfind([' ', '\n']).filter(|at| *at > 0).unwrap_or(end);
+        }
+        let (part, after) = rest.split_at(end);
+        rest = after;
+        (!part.is_empty()).then_some(part)
+    })
+}
+
 /// Runs a step of the encoding.
 fn encoded<T>(step: impl FnOnce() -> Result<T, tokenizers::Error>) -> Result<T, DataError> {
-    let refuse = |problem: String, help| refused(format!("the tokenizer cannot encode a text: {problem}"), help);
+    let refuse =
+        |problem: String, help| refused(format!("the tokenizer cannot encode a text: {problem}"), help);
     match caught(step) {
         Ok(result) => result.map_err(|error| {
             refuse(error.to_string(), "its vocabulary may lack the unknown token that tokenizer.json names")

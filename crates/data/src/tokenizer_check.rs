@@ -59,7 +59,9 @@ fn merges_with(json: &[u8], prefix: &str) -> Option<Merges> {
 fn check_part(part: &Value) -> Result<(), String> {
     let number = |name: &str| part.get(name).and_then(Value::as_u64);
     match part.get("type").and_then(Value::as_str) {
-        Some("FixedLength") if number("length") == Some(0) => return Err("FixedLength: length is 0".to_owned()),
+        Some("FixedLength") if number("length") == Some(0) => {
+            return Err("FixedLength: length is 0".to_owned());
+        }
         // The library takes as many characters off a shorter token; on native targets that is caught.
         Some("Strip") if cfg!(target_arch = "wasm32") && number("stop").is_some_and(|stop| stop > 0) => {
             return Err("Strip: stop is not supported in a browser".to_owned());
@@ -102,9 +104,11 @@ fn check_template(part: &Value) -> Result<(), String> {
 fn check_charsmap(charsmap: Option<&Value>) -> Result<(), String> {
     let text = charsmap.and_then(Value::as_str).ok_or("Precompiled: precompiled_charsmap is no text")?;
     let bytes = base64(text).ok_or("Precompiled: precompiled_charsmap is not base64")?;
-    let (head, rest) = bytes.split_first_chunk::<4>().ok_or("Precompiled: precompiled_charsmap is cut off")?;
+    let (head, rest) =
+        bytes.split_first_chunk::<4>().ok_or("Precompiled: precompiled_charsmap is cut off")?;
     let length = u32::from_le_bytes(*head) as usize;
-    let (trie, texts) = rest.split_at_checked(length).ok_or("Precompiled: precompiled_charsmap is cut off")?;
+    let (trie, texts) =
+        rest.split_at_checked(length).ok_or("Precompiled: precompiled_charsmap is cut off")?;
     let units: Vec<u32> = trie.as_chunks::<4>().0.iter().map(|unit| u32::from_le_bytes(*unit)).collect();
     let texts = std::str::from_utf8(texts).ok().filter(|_| length % 4 == 0);
     match texts.and_then(|texts| walk_trie(&units, texts)) {
@@ -123,7 +127,8 @@ fn walk_trie(units: &[u32], texts: &str) -> Option<()> {
         for letter in 1..=255 {
             let at = base_of_node ^ letter;
             let child = unit(at)?;
-            if (child & (1 << 31 | 0xff)) as usize != letter || std::mem::replace(visited.get_mut(at)?, true) {
+            if (child & (1 << 31 | 0xff)) as usize != letter || std::mem::replace(visited.get_mut(at)?, true)
+            {
                 continue;
             }
             let next = base(at, child);
@@ -150,7 +155,8 @@ fn base64(text: &str) -> Option<Vec<u8>> {
         return None;
     }
     let group = |group: &[u8]| {
-        let bits = group.iter().fold(0u32, |bits, digit| bits << 6 | u32::from(*digit)) << (6 * (4 - group.len()));
+        let bits =
+            group.iter().fold(0u32, |bits, digit| bits << 6 | u32::from(*digit)) << (6 * (4 - group.len()));
         bits.to_be_bytes()[1..group.len()].to_vec()
     };
     Some(digits.chunks(4).flat_map(group).collect())

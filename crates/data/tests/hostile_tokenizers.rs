@@ -5,7 +5,8 @@ mod common;
 use lorelei_data::{DataErrorKind, Tokenizer};
 use serde_json::{Value, json};
 
-const TEXTS: [&str; 5] = ["", "the capital of the river", " a\u{301}ﬁ 数字 🦀 ", "<s>x [CLS] ▁▁", "\u{0}\t\n12345"];
+const TEXTS: [&str; 5] =
+    ["", "the capital of the river", " a\u{301}ﬁ 数字 🦀 ", "<s>x [CLS] ▁▁", "\u{0}\t\n12345"];
 
 /// Opens a tokenizer, reads texts and writes them again.
 fn uses(json: &Value) -> Result<(), String> {
@@ -119,15 +120,32 @@ fn causes_of_panics_are_named() {
     for (file, words) in [
         (mini.clone(), "\"b\" takes off continuing_subword_prefix \"##\""),
         (with(mini.clone(), "/model/merges", json!(["a b"])), "\"b\" takes off"),
-        (with(with(mini.clone(), "/model/merges", json!([["a", "é"]])), "/model/continuing_subword_prefix", json!("#")), "\"é\""),
+        (
+            with(
+                with(mini.clone(), "/model/merges", json!([["a", "é"]])),
+                "/model/continuing_subword_prefix",
+                json!("#"),
+            ),
+            "\"é\"",
+        ),
         (with(mini, "/model/continuing_subword_prefix", json!("")), "a merge gives a token of 2 bytes"),
         (with(bpe.clone(), "/model/merges", json!([["the", "the"]])), "of 6 bytes"),
-        (with(bpe.clone(), "/pre_tokenizer/pretokenizers/2/length", json!(0)), "pre_tokenizer: FixedLength: length is 0"),
-        (with(bpe.clone(), "/post_processor/special_tokens", json!({})), "[CLS] of single is not among special_tokens"),
+        (
+            with(bpe.clone(), "/pre_tokenizer/pretokenizers/2/length", json!(0)),
+            "pre_tokenizer: FixedLength: length is 0",
+        ),
+        (
+            with(bpe.clone(), "/post_processor/special_tokens", json!({})),
+            "[CLS] of single is not among special_tokens",
+        ),
         (with(bpe.clone(), "/post_processor/special_tokens/[CLS]/ids", json!([])), "as many ids as tokens"),
         (with(bpe.clone(), "/post_processor/single/1/Sequence/id", json!("B")), "single has a second text"),
         (
-            with(bpe.clone(), "/post_processor", json!({"type": "Sequence", "processors": [with(template, "/special_tokens", json!({}))]})),
+            with(
+                bpe.clone(),
+                "/post_processor",
+                json!({"type": "Sequence", "processors": [with(template, "/special_tokens", json!({}))]}),
+            ),
             "post_processor: TemplateProcessing",
         ),
         (with(unigram.clone(), "/model/vocab/3/0", json!("")), "a token of the vocabulary is empty"),
@@ -181,10 +199,36 @@ impl Numbers {
             return;
         }
         let others = [
-            json!(null), json!(true), json!(false), json!(0), json!(1), json!(2), json!(7), json!(-1), json!(u32::MAX), json!(u64::MAX),
-            json!(1e300), json!(0.5), json!(""), json!(" "), json!("a"), json!("##"), json!("é"), json!("[CLS]"), json!("B"), json!("▁"),
-            json!("(a*)*b"), json!("("), json!([]), json!({}), json!([["a", "b"]]), json!({"String": ""}), json!({"Regex": ""}),
-            json!({"type": "Strip", "content": " ", "start": 0, "stop": 3}), json!({"type": "Fuse"}), json!({"type": "NFKC"}),
+            json!(null),
+            json!(true),
+            json!(false),
+            json!(0),
+            json!(1),
+            json!(2),
+            json!(7),
+            json!(-1),
+            json!(u32::MAX),
+            json!(u64::MAX),
+            json!(1e300),
+            json!(0.5),
+            json!(""),
+            json!(" "),
+            json!("a"),
+            json!("##"),
+            json!("é"),
+            json!("[CLS]"),
+            json!("B"),
+            json!("▁"),
+            json!("(a*)*b"),
+            json!("("),
+            json!([]),
+            json!({}),
+            json!([["a", "b"]]),
+            json!({"String": ""}),
+            json!({"Regex": ""}),
+            json!({"type": "Strip", "content": " ", "start": 0, "stop": 3}),
+            json!({"type": "Fuse"}),
+            json!({"type": "NFKC"}),
         ];
         *value = others[self.below(others.len())].clone();
     }
