@@ -127,7 +127,7 @@ pub(crate) struct Rendered {
 const FUEL: u64 = 4_000_000;
 
 /// Limit of blocks inside blocks while rendering, a call of a macro counting as four.
-const MAX_RECURSION: usize = 100;
+const MAX_RECURSION: usize = 200;
 
 const NAME: &str = "chat_template";
 

@@ -248,13 +248,9 @@ impl<'a> Guard<'a> {
                 self.extend(token, false, false)
             }
             Token::Ident("is") => self.extend(token, false, false),
-            Token::Ident("not") => {
-                if !matches!(before(1), Some(Token::Ident("is")))
-                    && next.is_none_or(|next| !matches!(next, Token::Ident("in")))
-                {
-                    self.separate();
-                }
-            }
+            Token::Ident("not") if matches!(before(1), Some(Token::Ident("is"))) => {}
+            Token::Ident("not") if matches!(next, Some(Token::Ident("in"))) => {}
+            Token::Ident("not") => self.separate(),
             Token::Ident("and" | "or" | "if" | "else" | "recursive") => self.separate(),
             Token::Ident("in") | Token::Eq | Token::Ne | Token::Lt | Token::Lte | Token::Gt | Token::Gte => {
                 self.finish(Operator::Compare);

@@ -236,7 +236,7 @@ impl Tokenizer {
                     stride: 0,
                     direction,
                 };
-                let (mut text, mut pair) = encoded(|| Ok(truncate_encodings(text, pair, &params)?))?;
+                let (mut text, mut pair) = encoded(|| truncate_encodings(text, pair, &params))?;
                 // The part that was cut off is kept as overflow, and would be laid out in every combination.
                 text.take_overflowing();
                 pair.as_mut().map(Encoding::take_overflowing);

@@ -110,7 +110,7 @@ fn check_charsmap(charsmap: Option<&Value>) -> Result<(), String> {
     let (trie, texts) =
         rest.split_at_checked(length).ok_or("Precompiled: precompiled_charsmap is cut off")?;
     let units: Vec<u32> = trie.as_chunks::<4>().0.iter().map(|unit| u32::from_le_bytes(*unit)).collect();
-    let texts = std::str::from_utf8(texts).ok().filter(|_| length % 4 == 0);
+    let texts = std::str::from_utf8(texts).ok().filter(|_| length.is_multiple_of(4));
     match texts.and_then(|texts| walk_trie(&units, texts)) {
         Some(()) => Ok(()),
         None => Err("Precompiled: precompiled_charsmap is damaged".to_owned()),
@@ -151,7 +151,7 @@ fn base64(text: &str) -> Option<Vec<u8>> {
         _ => None,
     });
     let digits: Vec<u8> = digits.collect::<Option<_>>()?;
-    if text.len() % 4 != 0 || text.len() - digits.len() > 2 {
+    if !text.len().is_multiple_of(4) || text.len() - digits.len() > 2 {
         return None;
     }
     let group = |group: &[u8]| {

@@ -119,6 +119,12 @@ fn values_that_grow_without_end_are_refused() {
     };
     let sources = [
         "{% set ns=namespace() %}{% set ns.x=ns %}{{ ns }}".to_owned(),
+        "{% set ns=namespace(x=[1]) %}{% for i in range(32818) %}{% set ns.x=[ns.x] %}{% endfor %}x".to_owned(),
+        "{% set ns=namespace(x=[1,1]) %}{% for i in range(40) %}{% set ns.x=ns.x+ns.x %}{% endfor %}{{ ns.x|length }}"
+            .to_owned(),
+        "{% set ns=namespace(x=[1,1,1,1,1,1,1,1,1,1]) %}{% for i in range(12) %}\
+         {% set ns.x=[ns.x,ns.x,ns.x,ns.x,ns.x,ns.x,ns.x,ns.x] %}{% endfor %}{{ ns.x }}"
+            .to_owned(),
         "{% set ns=namespace() %}{% set ns.x=[ns] %}{{ ns }}".to_owned(),
         "{% set ns=namespace() %}{% set ns.x={'a': [ns]} %}{{ ns == ns.x }}".to_owned(),
         "{% set a=namespace() %}{% set b=namespace(x=a) %}{% set a.x=b %}{{ a }}".to_owned(),
@@ -172,6 +178,28 @@ fn values_that_grow_without_end_are_refused() {
     for source in sources {
         let problem = refusal(&source);
         eprintln!("{}\n    {problem}", &source[..source.len().min(160)].replace('\n', "\\n"));
+    }
+}
+
+#[test]
+fn the_deepest_values_are_written_on_a_small_stack_in_the_deepest_call() {
+    for (form, end) in [
+        ("[ns.x]", "{{ ns.x }}"),
+        ("{'a': ns.x}", "{{ ns.x }}"),
+        ("(ns.x, 1)", "{{ ns.x ~ '' }}"),
+        ("[ns.x]", "{{ ns.x == [ns.x] }}{{ {ns.x: 1}|length }}{{ [ns.x, [ns.x]]|sort|length }}"),
+        ("[ns.x] + [1]", "{{ ns.x|string|length }}"),
+    ] {
+        let source = |depth: usize, calls: usize| {
+            format!(
+                "{{% set ns = namespace(x=[1]) %}}{{% for i in range({depth}) %}}{{% set ns.x = {form} %}}{{% endfor %}}\
+                 {{% macro f(n) %}}{{% if n > 0 %}}{{{{ f(n - 1) }}}}{{% else %}}{end}{{% endif %}}{{% endmacro %}}{{{{ f({calls}) }}}}"
+            )
+        };
+        let deepest = render(&source(140, 31));
+        assert!(deepest.as_ref().is_ok_and(|text| !text.is_empty()), "{form}: {deepest:?}");
+        assert!(refusal(&source(160, 31)).contains("nested more than 150 deep"));
+        assert!(refusal(&source(140, 60)).contains("recursion limit"));
     }
 }
 

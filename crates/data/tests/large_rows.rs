@@ -91,7 +91,7 @@ fn a_conversation_of_4000_turns_takes_a_few_renderings() {
             0 => user(&format!("{at}?")),
             _ => lorelei_data::Message {
                 masked: masked && at % 4 == 1,
-                ..assistant(if at % 3 == 0 { "" } else { "yes" })
+                ..assistant(if at.is_multiple_of(3) { "" } else { "yes" })
             },
         };
         Conversation::from((0..4_000).map(turn).collect::<Vec<_>>())
