@@ -15,6 +15,9 @@ use crate::tokenizer::Tokenizer;
 /// Maximum number of turns of a conversation that are found by renderings up to them. Their cost grows with its square.
 const MAX_RENDERED_TURNS: usize = 256;
 
+/// Maximum number of messages in all those renderings.
+const MAX_RENDERED_MESSAGES: usize = 1 << 18;
+
 /// Maximum number of generation prompts that are rendered for a conversation: one for each role before an assistant's turn.
 const MAX_PROMPTS: usize = 8;
 
@@ -28,8 +31,12 @@ pub(crate) struct AssistantSpans<'c> {
     rendered: &'c Rendered,
     /// The generation prompt after each role that was asked for; `None` where the template refuses to write one.
     prompts: Vec<(&'c str, Option<String>)>,
+    /// The length of what the template writes of that prompt at the beginning of a turn, for each role before it that was asked for.
+    headers: Vec<(&'c str, Option<usize>)>,
     /// Number of turns that were found by rendering up to them.
     rendered_turns: usize,
+    /// Number of messages in those renderings.
+    rendered_messages: usize,
     /// Byte at which the last turn of the text begins.
     last_start: Option<usize>,
 }
@@ -41,7 +48,16 @@ impl<'c> AssistantSpans<'c> {
         rendered: &'c Rendered,
     ) -> Self {
         let last_start = rendered.turns.iter().flatten().map(|turn| turn.start).max();
-        Self { tokenizer, conversation, rendered, prompts: Vec::new(), rendered_turns: 0, last_start }
+        Self {
+            tokenizer,
+            conversation,
+            rendered,
+            prompts: Vec::new(),
+            headers: Vec::new(),
+            rendered_turns: 0,
+            rendered_messages: 0,
+            last_start,
+        }
     }
 
     /// Returns the bytes of the assistant's turns, without those that are masked.
@@ -107,7 +123,8 @@ impl<'c> AssistantSpans<'c> {
     }
 
     /// Removes the turns that are masked.
-    fn without_masked(&self, mut spans: Vec<Range<usize>>) -> Result<Vec<Range<usize>>, DataError> {
+    fn without_masked(&self, spans: Vec<Range<usize>>) -> Result<Vec<Range<usize>>, DataError> {
+        let mut masked: Vec<Range<usize>> = Vec::new();
         for (index, message) in self.conversation.messages.iter().enumerate() {
             if !message.masked || index < self.conversation.given {
                 continue;
@@ -122,14 +139,10 @@ impl<'c> AssistantSpans<'c> {
                     self.hidden(message!("messages[{index}], which is not to be learnt,", index), index)
                 );
             };
-            let cut = |span: Range<usize>| {
-                let before = span.start..span.end.min(turn.start);
-                let after = span.start.max(turn.end)..span.end;
-                [before, after].into_iter().filter(|part| part.start < part.end)
-            };
-            spans = spans.into_iter().flat_map(cut).collect();
+            masked.push(turn);
         }
-        Ok(spans)
+        masked.sort_by_key(|turn| turn.start);
+        Ok(spans.into_iter().flat_map(|span| outside(span, &masked)).collect())
     }
 
     /// Returns a turn with the end token that the template writes behind the last one.
@@ -222,7 +235,17 @@ impl<'c> AssistantSpans<'c> {
     }
 
     /// Returns the length of the part of `prompt` with which the template begins a turn, whatever the turn says.
-    fn header(&self, index: usize, prompt: &str) -> Option<usize> {
+    fn header(&mut self, index: usize, prompt: &str) -> Option<usize> {
+        let role = index.checked_sub(1).map_or("", |before| self.conversation.messages[before].role.as_str());
+        if let Some((_, header)) = self.headers.iter().find(|(known, _)| *known == role) {
+            return *header;
+        }
+        let header = self.rendered_header(index, prompt);
+        self.headers.push((role, header));
+        header
+    }
+
+    fn rendered_header(&self, index: usize, prompt: &str) -> Option<usize> {
         let mut messages: Vec<Message> = self.conversation.messages.iter().take(index).cloned().collect();
         messages.push(Message::new("assistant", PROBE));
         let probe = Conversation { messages, ..self.conversation.clone() };
@@ -242,7 +265,8 @@ impl<'c> AssistantSpans<'c> {
     /// Returns the bytes of an assistant's turn by what a rendering up to it adds to one of the messages before it.
     fn rendered_turn(&mut self, index: usize) -> Result<Range<usize>, DataError> {
         self.rendered_turns += 1;
-        if self.rendered_turns > MAX_RENDERED_TURNS {
+        self.rendered_messages += 2 * index + 1;
+        if self.rendered_turns > MAX_RENDERED_TURNS || self.rendered_messages > MAX_RENDERED_MESSAGES {
             return Err(self.hidden(format!("messages[{index}]").into(), index));
         }
         let (messages, text) = (&self.conversation.messages, &self.rendered.text);
@@ -285,6 +309,22 @@ impl<'c> AssistantSpans<'c> {
             ),
         )
     }
+}
+
+/// Returns the parts of a span outside the turns, which are in order.
+fn outside(span: Range<usize>, turns: &[Range<usize>]) -> Vec<Range<usize>> {
+    let (mut parts, mut start) = (Vec::new(), span.start);
+    let first = turns.partition_point(|turn| turn.end <= span.start);
+    for turn in turns.iter().skip(first).take_while(|turn| turn.start < span.end) {
+        if start < turn.start {
+            parts.push(start..turn.start);
+        }
+        start = start.max(turn.end);
+    }
+    if start < span.end {
+        parts.push(start..span.end);
+    }
+    parts
 }
 
 /// Returns the place of a message's words in its turn: its thought or its text, or what follows the thought that its text has.

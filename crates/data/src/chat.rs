@@ -10,9 +10,12 @@ use serde_json::{Map, Value as Json};
 
 use crate::clock;
 use crate::error::{DataError, DataErrorKind};
+use crate::panics::caught;
 use crate::python_json::tojson;
 use crate::template_changes::calls;
+use crate::template_guard::guard;
 use crate::template_marks::{self, Turn};
+use crate::{template_source, template_values};
 
 /// One turn of a conversation.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -48,7 +51,7 @@ impl Message {
         let first = thought.iter().map(|thought| ("thinking", thought.clone()));
         let last = thought.iter().map(|thought| ("reasoning_content", thought.clone()));
         let pairs: Vec<_> = first.chain(own).chain(more).chain(last).collect();
-        Value::from_object(Turn { index, fields: Value::from_pairs(pairs) })
+        Value::from_object(Turn::new(index, Value::from_pairs(pairs)))
     }
 
     /// The thought that precedes the text, where it is a field of its own.
@@ -121,8 +124,11 @@ pub(crate) struct Rendered {
 }
 
 /// Limit of one rendering: about as many template instructions, and 64 bytes of text for each. Transformers' longest templates take a few thousand
-/// instructions for a conversation; a template that loops for ever stops within a second.
-const FUEL: u64 = 2_000_000;
+/// instructions for a conversation; a template that loops for ever stops within seconds.
+const FUEL: u64 = 4_000_000;
+
+/// Limit of blocks inside blocks while rendering, a call of a macro counting as four.
+const MAX_RECURSION: usize = 200;
 
 const NAME: &str = "chat_template";
 
@@ -162,9 +168,10 @@ impl ChatTemplate {
     ) -> Result<Self, DataError> {
         let mut environment = Environment::new();
         let whitespace = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
-        environment.set_syntax(whitespace.map_err(|error| template_error(&error))?);
-        environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+        let syntax = whitespace.map_err(|error| template_error(&error))?;
+        environment.set_syntax(syntax.clone());
         environment.set_fuel(Some(FUEL));
+        environment.set_recursion_limit(MAX_RECURSION);
         environment.add_filter("tojson", tojson);
         // In Python, none is not iterable, and what is undefined is.
         environment.add_test("iterable", |value: &Value| !value.is_none() && value.try_iter().is_ok());
@@ -172,12 +179,16 @@ impl ChatTemplate {
             Err(Error::new(ErrorKind::InvalidOperation, message).with_source(Raised))
         });
         template_marks::add_functions(&mut environment);
+        template_values::add_functions(&mut environment);
         // Jinja2 does so with every template.
         let source = source.replace("\r\n", "\n").replace('\r', "\n");
+        template_source::check(&source, &syntax).map_err(|error| template_error(&error))?;
         let none_content = if asks_for_none(&source) { Value::from(()) } else { Value::from("") };
         let instrumented = template_marks::instrument(&source);
-        environment.add_template_owned(NAME, instrumented.plain).map_err(|error| template_error(&error))?;
-        let marks_turns = environment.add_template_owned(MARKED, instrumented.marked).is_ok();
+        let mut add =
+            |name: &'static str, source: &str| environment.add_template_owned(name, guard(source, &syntax)?);
+        add(NAME, &instrumented.plain).map_err(|error| template_error(&error))?;
+        let marks_turns = add(MARKED, &instrumented.marked).is_ok();
         let mut variables: BTreeMap<String, Value> =
             special_tokens.iter().map(|(name, token)| (name.clone(), Value::from(token.as_str()))).collect();
         // Transformers always passes these, so a template may test them without `is defined`.
@@ -271,7 +282,8 @@ impl ChatTemplate {
             context.insert("messages".to_owned(), Value::from(messages));
             context.insert("add_generation_prompt".to_owned(), Value::from(add_generation_prompt));
             let template = self.environment.get_template(name)?;
-            template.render(Value::from(context))
+            let failed = |panic| Err(Error::new(ErrorKind::InvalidOperation, panic));
+            caught(|| template.render(Value::from(context))).unwrap_or_else(failed)
         };
         let rendered = render(&self.none_content).or_else(|error| {
             // A template may ask for none in one place and take a text for granted in another.

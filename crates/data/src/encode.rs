@@ -11,7 +11,7 @@ use crate::example::{Example, IGNORE_INDEX};
 use crate::labels::Labels;
 use crate::rows::Row;
 use crate::template_changes::TemplateChanges;
-use crate::tokenizer::Tokenizer;
+use crate::tokenizer::{Tokenizer, check_size};
 
 /// Maximum number of special tokens that a tokenizer puts around a text.
 const MOST_AROUND: usize = 8;
@@ -100,6 +100,9 @@ impl<'t> Encoder<'t> {
 
     /// Like [`Self::encode`], but also returns whether the row was cut.
     pub(crate) fn fit(&self, row: &Row) -> Result<EncodedRow, DataError> {
+        if let Row::Words { .. } = row {
+            check_size(row.size(), self.max_length)?;
+        }
         if let Some(labels) = self.labels {
             let fitted = labels.encode(row, self.tokenizer, self.max_length, self.truncation_side)?;
             self.check_ids(&fitted.example)?;
@@ -201,7 +204,7 @@ impl<'t> Encoder<'t> {
     }
 
     fn text(&self, text: &str) -> Result<Example, DataError> {
-        let mut ids = self.tokenizer.encode(text, true)?;
+        let mut ids = self.tokenizer.encode_kept(text, self.max_length, self.truncation_side)?;
         // Special tokens around a text are no text.
         if ids.len() <= MOST_AROUND && self.tokenizer.encode(text, false)?.is_empty() {
             return Err(empty());
@@ -214,6 +217,7 @@ impl<'t> Encoder<'t> {
         if prompt.is_empty() && completion.is_empty() {
             return Err(empty());
         }
+        check_size(prompt.len() + completion.len(), self.max_length)?;
         let mut prompt_ids = self.tokenizer.encode(prompt, true)?;
         let eos = self.tokenizer.eos_id();
         // A tokenizer that ends each text would end the prompt too.
@@ -235,6 +239,7 @@ impl<'t> Encoder<'t> {
     }
 
     fn conversation(&self, conversation: &Conversation, rendered: &Rendered) -> Result<Example, DataError> {
+        check_size(rendered.text.len(), self.max_length)?;
         let learnt = self.learnt_spans(conversation, rendered)?;
         let (ids, offsets) = self.tokenizer.encode_with_offsets(&rendered.text)?;
         let mut labels = Vec::with_capacity(ids.len());

@@ -5,7 +5,7 @@ mod file;
 mod found;
 mod names;
 
-use lorelei_recipe::message;
+use lorelei_recipe::{Message, message};
 use serde_json::Value;
 
 use crate::{

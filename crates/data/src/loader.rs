@@ -15,6 +15,7 @@ use crate::{
     example::{Example, Target},
     rows::Row,
     template_changes::TemplateChanges,
+    tokenizer::parts,
 };
 
 /// Maximum number of bad rows whose errors are kept; the others are only counted.
@@ -216,9 +217,12 @@ impl<'t> Loader<'t> {
         fitted: Option<Result<EncodedRow, DataError>>,
     ) -> Result<(), DataError> {
         if let Row::Stream { text, begins } = row {
-            let piece = Example::learnt_from(self.encoder.tokenizer.encode(text, *begins)?, 0);
-            self.encoder.check_ids(&piece)?;
-            self.stream.extend(piece.input_ids);
+            for (at, part) in parts(text).enumerate() {
+                let ids = self.encoder.tokenizer.encode(part, *begins && at == 0)?;
+                let piece = Example::learnt_from(ids, 0);
+                self.encoder.check_ids(&piece)?;
+                self.stream.extend(piece.input_ids);
+            }
             let length = self.encoder.max_length;
             let whole = self.stream.len() - self.stream.len() % length;
             for ids in self.stream[..whole].chunks(length) {

@@ -2,7 +2,9 @@
 //! and without minijinja's escaping for HTML.
 
 use minijinja::value::{Kwargs, ValueKind};
-use minijinja::{Error, ErrorKind, Value};
+use minijinja::{Error, ErrorKind, State, Value};
+
+use crate::template_values;
 
 struct Style {
     ensure_ascii: bool,
@@ -13,7 +15,8 @@ struct Style {
 }
 
 /// Writes JSON: `tojson(ensure_ascii=False, indent=None, separators=None, sort_keys=False)`.
-pub(crate) fn tojson(value: &Value, options: Kwargs) -> Result<Value, Error> {
+pub(crate) fn tojson(state: &State, value: &Value, options: Kwargs) -> Result<Value, Error> {
+    template_values::paid(state, value)?;
     let flag = |name| options.get::<Option<bool>>(name).map(Option::unwrap_or_default);
     let indent = match options.get::<Option<Value>>("indent")?.filter(|indent| !indent.is_none()) {
         None => None,

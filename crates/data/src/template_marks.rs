@@ -10,6 +10,8 @@ use std::sync::Arc;
 use minijinja::value::{Enumerator, Kwargs, Object, ObjectRepr, Rest};
 use minijinja::{Environment, Error, State, Value};
 
+use crate::template_values::Measure;
+
 /// Name of the function that marks the assistant's text in a template.
 const GENERATION: &str = "lorelei_generation";
 
@@ -44,6 +46,19 @@ pub(crate) struct Turn {
     pub(crate) index: usize,
     /// The fields, a map.
     pub(crate) fields: Value,
+    /// Number of values in the fields, and of bytes of text.
+    pub(crate) values: usize,
+    pub(crate) text: usize,
+}
+
+impl Turn {
+    /// Creates the message at a place in the conversation.
+    pub(crate) fn new(index: usize, fields: Value) -> Self {
+        let mut measure = Measure::new();
+        let is_small = measure.read(&fields, 0).is_ok();
+        let (values, text) = if is_small { measure.read_so_far() } else { (usize::MAX, 0) };
+        Self { index, fields, values, text }
+    }
 }
 
 impl Object for Turn {

@@ -11,6 +11,8 @@ use tokenizers::{
 use crate::chat::{ChatTemplate, Conversation, DEFAULT_TEMPLATE, Message, Rendered};
 use crate::end_tokens::SpecialTokens;
 use crate::error::{DataError, DataErrorKind};
+use crate::panics::caught;
+use crate::tokenizer_check;
 use crate::tokenizer_config::TokenizerConfig;
 
 /// The files of a model that say how it reads and writes text. Only `tokenizer` must be there.
@@ -87,12 +89,16 @@ impl Tokenizer {
     ///
     /// If `tokenizer.json` cannot be used, or another file is not a JSON object.
     pub fn open(files: &TokenizerFiles<'_>) -> Result<Self, DataError> {
-        let mut inner = tokenizers::Tokenizer::from_bytes(files.tokenizer).map_err(|error| {
+        let unreadable = |problem: &dyn std::fmt::Display| {
             refused(
-                format!("tokenizer.json cannot be read: {error}"),
+                format!("tokenizer.json cannot be read: {problem}"),
                 "the file must be a Hugging Face fast tokenizer; download it again",
             )
-        })?;
+        };
+        tokenizer_check::check(files.tokenizer).map_err(|problem| unreadable(&problem))?;
+        let mut inner = caught(|| tokenizers::Tokenizer::from_bytes(files.tokenizer))
+            .map_err(|panic| unreadable(&panic))?
+            .map_err(|error| unreadable(&error))?;
         inner
             .with_truncation(None)
             .map_err(|error| refused(format!("tokenizer.json: truncation: {error}"), ""))?;
@@ -128,8 +134,7 @@ impl Tokenizer {
     /// Encodes `text` as token ids. With `add_special_tokens` the ids include the special tokens that the model expects around a plain text (the
     /// beginning token of Llama, `[CLS]` and `[SEP]` of BERT). A rendered chat already has its own and needs none.
     pub fn encode(&self, text: &str, add_special_tokens: bool) -> Result<Vec<u32>, DataError> {
-        let encoding =
-            self.inner.encode_fast(text, add_special_tokens).map_err(|error| encode_error(&error))?;
+        let encoding = encoded(|| self.inner.encode_fast(text, add_special_tokens))?;
         let mut ids = encoding.get_ids().to_vec();
         if let Some(bos) = self.bos_id().filter(|_| add_special_tokens) {
             match self.config.add_bos_token {
@@ -145,6 +150,17 @@ impl Tokenizer {
         Ok(ids)
     }
 
+    /// Like [`Self::encode`], but of a text that is far longer than `max_length` tokens only the part that is kept when it is cut is certain to be
+    /// there. There are more tokens than `max_length` all the same.
+    pub(crate) fn encode_kept(
+        &self,
+        text: &str,
+        max_length: usize,
+        side: TruncationSide,
+    ) -> Result<Vec<u32>, DataError> {
+        kept_part(text, max_length, side, |text| self.encode(text, true))
+    }
+
     /// Encodes one text or two with the special tokens around them, cut to `max_length` tokens in all. The longer of two texts is cut, like with
     /// Transformers' `truncation=True`; the special tokens stay.
     pub(crate) fn encode_texts(
@@ -154,7 +170,8 @@ impl Tokenizer {
         max_length: usize,
         side: TruncationSide,
     ) -> Result<Surrounded, DataError> {
-        let plain = |text: &str| self.inner.encode(text, false).map_err(|error| encode_error(&error));
+        let plain =
+            |text: &str| kept_part(text, max_length, side, |text| encoded(|| self.inner.encode(text, false)));
         self.surround(plain(text)?, text_pair.map(plain).transpose()?, max_length, side)
     }
 
@@ -167,7 +184,7 @@ impl Tokenizer {
     ) -> Result<Surrounded, DataError> {
         let space = if self.spaces_words()? { " " } else { "" };
         let words: Vec<String> = words.iter().map(|word| format!("{space}{word}")).collect();
-        let encoding = self.inner.encode(words, false).map_err(|error| encode_error(&error))?;
+        let encoding = encoded(|| self.inner.encode(words, false))?;
         self.surround(encoding, None, max_length, side)
     }
 
@@ -176,9 +193,9 @@ impl Tokenizer {
         if let Some(known) = self.spaces_words.get() {
             return Ok(*known);
         }
-        let ids = |words: &[&str]| match self.inner.encode(words, false) {
+        let ids = |words: &[&str]| match encoded(|| self.inner.encode(words, false)) {
             Ok(encoding) => Ok(encoding.get_ids().to_vec()),
-            Err(error) => Err(encode_error(&error)),
+            Err(error) => Err(error),
         };
         let whole = ids(&["a b"])?;
         let spaced = ids(&["a", " b"])? == whole && ids(&["a", "b"])? != whole;
@@ -193,7 +210,8 @@ impl Tokenizer {
         side: TruncationSide,
     ) -> Result<Surrounded, DataError> {
         let lacks_bos = self.config.add_bos_token == Some(true)
-            && self.inner.post_process(Encoding::default(), None, true).is_ok_and(|around| around.is_empty());
+            && encoded(|| self.inner.post_process(Encoding::default(), None, true))
+                .is_ok_and(|around| around.is_empty());
         let bos = self.bos_id().filter(|_| lacks_bos);
         let around = self.inner.get_post_processor().map_or(0, |added| added.added_tokens(pair.is_some()))
             + usize::from(bos.is_some());
@@ -218,15 +236,14 @@ impl Tokenizer {
                     stride: 0,
                     direction,
                 };
-                let (mut text, mut pair) =
-                    truncate_encodings(text, pair, &params).map_err(|error| encode_error(&error))?;
+                let (mut text, mut pair) = encoded(|| truncate_encodings(text, pair, &params))?;
                 // The part that was cut off is kept as overflow, and would be laid out in every combination.
                 text.take_overflowing();
                 pair.as_mut().map(Encoding::take_overflowing);
                 (text, pair)
             }
         };
-        let whole = self.inner.post_process(text, pair, true).map_err(|error| encode_error(&error))?;
+        let whole = encoded(|| self.inner.post_process(text, pair, true))?;
         let word = |word: &Option<u32>| word.map(|word| word as usize);
         let mut all = Surrounded {
             ids: whole.get_ids().to_vec(),
@@ -255,16 +272,18 @@ impl Tokenizer {
     /// Encodes `text` without added special tokens. Returns the token ids, and the bytes of `text` that each came from. A token of only spaces may
     /// have an empty range, and several byte tokens of one character share its range.
     pub(crate) fn encode_with_offsets(&self, text: &str) -> Result<(Vec<u32>, Vec<Range<usize>>), DataError> {
-        let encoding = self.inner.encode(text, false).map_err(|error| encode_error(&error))?;
+        let encoding = encoded(|| self.inner.encode(text, false))?;
         let offsets = encoding.get_offsets().iter().map(|&(start, end)| start..end).collect();
         Ok((encoding.get_ids().to_vec(), offsets))
     }
 
     /// Decodes `ids` to text. Unknown ids are left out, and so are special tokens with `skip_special_tokens`.
     pub fn decode(&self, ids: &[u32], skip_special_tokens: bool) -> Result<String, DataError> {
-        self.inner
-            .decode(ids, skip_special_tokens)
-            .map_err(|error| refused(format!("the tokenizer cannot decode these ids: {error}"), ""))
+        caught(|| self.inner.decode(ids, skip_special_tokens).map_err(|error| error.to_string()))
+            .unwrap_or_else(|panic| {
+                Err(format!("{panic}; a setting of tokenizer.json does not fit these tokens"))
+            })
+            .map_err(|problem| refused(format!("the tokenizer cannot decode these ids: {problem}"), ""))
     }
 
     /// Number of tokens, added ones included. A model's embedding may have more rows (padding), never fewer.
@@ -412,9 +431,99 @@ impl Tokenizer {
     }
 }
 
-fn encode_error(error: &tokenizers::Error) -> DataError {
-    refused(
-        format!("the tokenizer cannot encode a text: {error}"),
-        "its vocabulary may lack the unknown token that tokenizer.json names",
-    )
+/// Number of bytes of a text that are encoded at once, whatever `max_length`: the library takes some 200 bytes of memory for each.
+const WINDOW: usize = 1 << 20;
+
+/// The same of a text that must be encoded whole.
+const WHOLE: usize = 8 << 20;
+
+/// Bytes of text that are encoded for each token that is kept. Few tokens are longer.
+const BYTES_PER_TOKEN: usize = 64;
+
+/// Tokens at the end of an encoded part that the rest of the text might change.
+const UNCERTAIN: usize = 64;
+
+/// Checks the size of a text that must be encoded whole.
+///
+/// # Errors
+///
+/// If it is far longer than `max_length` tokens.
+pub(crate) fn check_size(bytes: usize, max_length: usize) -> Result<(), DataError> {
+    let most = WHOLE.max(max_length.saturating_mul(BYTES_PER_TOKEN));
+    if bytes <= most {
+        return Ok(());
+    }
+    Err(DataError::new(
+        DataErrorKind::BadRow,
+        format!(
+            "the row has {bytes} bytes of text, and at most {most} are encoded for max_length = {max_length}"
+        ),
+        "split it, or leave it out: most of it would be cut off",
+    ))
+}
+
+/// Encodes the part of a text that is kept when it is cut to `max_length` tokens.
+fn kept_part<T: Tokens>(
+    text: &str,
+    max_length: usize,
+    side: TruncationSide,
+    encode: impl Fn(&str) -> Result<T, DataError>,
+) -> Result<T, DataError> {
+    for window in [WINDOW, WHOLE].map(|window| window.max(max_length.saturating_mul(BYTES_PER_TOKEN))) {
+        if text.len() <= window {
+            return encode(text);
+        }
+        let part = match side {
+            TruncationSide::Right => &text[..text.floor_char_boundary(window)],
+            TruncationSide::Left => &text[text.ceil_char_boundary(text.len() - window)..],
+        };
+        let tokens = encode(part)?;
+        if tokens.count() > max_length.saturating_add(UNCERTAIN) {
+            return Ok(tokens);
+        }
+    }
+    check_size(text.len(), max_length)?;
+    encode(text)
+}
+
+trait Tokens {
+    fn count(&self) -> usize;
+}
+
+impl Tokens for Vec<u32> {
+    fn count(&self) -> usize {
+        self.len()
+    }
+}
+
+impl Tokens for Encoding {
+    fn count(&self) -> usize {
+        self.len()
+    }
+}
+
+/// Returns the parts of a text that are encoded one by one, each beginning with a space where there is one.
+pub(crate) fn parts(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let mut end = rest.floor_char_boundary(WINDOW);
+        if end < rest.len() {
+            end = rest[..end].rfind([' ', '\n']).filter(|at| *at > 0).unwrap_or(end);
+        }
+        let (part, after) = rest.split_at(end);
+        rest = after;
+        (!part.is_empty()).then_some(part)
+    })
+}
+
+/// Runs a step of the encoding.
+fn encoded<T>(step: impl FnOnce() -> Result<T, tokenizers::Error>) -> Result<T, DataError> {
+    let refuse =
+        |problem: String, help| refused(format!("the tokenizer cannot encode a text: {problem}"), help);
+    match caught(step) {
+        Ok(result) => result.map_err(|error| {
+            refuse(error.to_string(), "its vocabulary may lack the unknown token that tokenizer.json names")
+        }),
+        Err(panic) => Err(refuse(panic, "tokenizer.json is damaged; download it again")),
+    }
 }

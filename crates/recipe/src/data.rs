@@ -87,7 +87,7 @@ settings! {
             );
         /// Batches are padded to a multiple of so many tokens.
         #[serde(skip_serializing_if = "Option::is_none")]
-        pad_to_multiple_of: Option<usize> = None => Kind::Int { min: 1, max: 1 << 20 }
+        pad_to_multiple_of: Option<usize> = None => Kind::Int { min: 1, max: 8192 }
             .zh("批次填充到此数的倍数（以词元计）。")
             .advice(
                 "8, 16 or 64 can be faster on a GPU, where lengths vary.",

@@ -266,7 +266,7 @@ fn train_code(error: &TrainError) -> &'static str {
         TrainError::Recipe(_) => "recipe",
         TrainError::Format(_) => "format",
         TrainError::Save(_) => "save",
-        TrainError::Checkpoint(_) => "checkpoint",
+        TrainError::Checkpoint(_) | TrainError::Altered(_) => "checkpoint",
         TrainError::Data(_) | TrainError::Rows(_) => "data",
         TrainError::Diverged { .. } => "diverged",
         TrainError::NoBfloat16 { .. } => "no_bfloat16",

@@ -18,6 +18,9 @@ use crate::{
 /// Maximum length of a list that has a number for each class.
 const MOST_ENTRIES: usize = 1 << 16;
 
+/// Maximum number of entries of all rows, where each row has one for each class.
+const MOST_CELLS: usize = 1 << 28;
+
 /// Maximum number of classes in a row that no token has, among tokens whose labels are the numbers of their classes.
 const MOST_ABSENT: i64 = 64;
 
@@ -39,6 +42,7 @@ pub(super) struct Found {
 
 /// The lists among the labels.
 struct Lists {
+    count: usize,
     shortest: usize,
     longest: usize,
     /// Whether one has an entry twice.
@@ -70,12 +74,14 @@ impl Found {
 
     fn add_list(&mut self, several: &[Value]) {
         let lists = self.lists.get_or_insert(Lists {
+            count: 0,
             shortest: usize::MAX,
             longest: 0,
             repeats: false,
             is_binary: true,
         });
         let length = several.len();
+        lists.count += 1;
         lists.shortest = lists.shortest.min(length);
         lists.longest = lists.longest.max(length);
         lists.is_binary &= several.iter().all(|entry| binary(entry).is_some());
@@ -119,6 +125,7 @@ impl Found {
             };
         }
         let (is_list, of_words) = (self.lists.is_some(), self.of_words);
+        let rows = self.lists.as_ref().map_or(0, |lists| lists.count);
         // A few names among many fractions are mistakes: the encoder names their rows.
         if self.num_fractions > self.num_names && !is_list && !of_words {
             return Ok(Labels::Number);
@@ -129,6 +136,14 @@ impl Found {
                 DataErrorKind::NothingToLearn,
                 message!("all rows have the same label, {label}", label = ?only),
                 message!("a classifier needs rows of at least two classes"),
+            )),
+            _ if is_list && rows.saturating_mul(classes.len()) > MOST_CELLS => Err(DataError::new(
+                DataErrorKind::NothingToLearn,
+                format!(
+                    "{rows} rows of {} classes are too many: each row has a 0 or a 1 for each class",
+                    classes.len()
+                ),
+                "leave out seldom classes, or rows",
             )),
             _ if is_list => Ok(Labels::Several(classes)),
             _ if of_words => Ok(Labels::Tags(classes)),
