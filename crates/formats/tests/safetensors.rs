@@ -222,6 +222,25 @@ fn the_writer_takes_every_value_once_and_in_order() {
     assert!(SafetensorsWriter::new(Vec::new(), &huge, &BTreeMap::new()).is_err());
 }
 
+#[test]
+fn long_headers_take_time_in_proportion() {
+    const MANY: usize = 100_000;
+    let started = std::time::Instant::now();
+    let one = |index: usize| {
+        format!(r#""t{index}":{{"dtype":"U8","shape":[1],"data_offsets":[{index},{}]}}"#, index + 1)
+    };
+    // The last come first, so that they have to be sorted.
+    let tensors: Vec<String> = (0..MANY).rev().map(one).collect();
+    let file = file(&format!("{{{}}}", tensors.join(",")), MANY);
+    assert_eq!(SafetensorsFile::open(&file[..], "many").unwrap().infos().len(), MANY);
+    let map: Vec<String> = (0..MANY).map(|index| format!(r#""t{index}":"x.safetensors""#)).collect();
+    let index = format!(r#"{{"weight_map":{{{}}}}}"#, map.join(","));
+    let model = ShardedSafetensors::open(&index, "index", |_| Ok(file.clone())).unwrap();
+    assert_eq!(model.infos().len(), MANY);
+    // Some seconds where the code is not optimised; the square of the number takes minutes.
+    assert!(started.elapsed().as_secs() < 60, "{:?}", started.elapsed());
+}
+
 fn shard(name: &str, value: f32) -> Vec<u8> {
     let spec = TensorSpec::new(name, Dtype::F32, [1]);
     to_bytes(&[(spec, TensorData::F32(&[value]))], &pt()).unwrap()
