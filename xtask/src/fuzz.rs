@@ -86,10 +86,13 @@ pub fn fuzz(arguments: &Arguments, root: &Path, folder: &Path) -> Result<()> {
     let results = results.into_inner().unwrap_or_default();
     let runs: u64 = results.iter().flatten().map(|(runs, _)| runs).sum();
     println!("xtask: {runs} executions in all");
-    let found: Vec<String> = results.into_iter().filter_map(|result| match result {
-        Ok((_, found)) => found,
-        Err(error) => Some(format!("{error:#}")),
-    }).collect();
+    let found: Vec<String> = results
+        .into_iter()
+        .filter_map(|result| match result {
+            Ok((_, found)) => found,
+            Err(error) => Some(format!("{error:#}")),
+        })
+        .collect();
     match found.is_empty() {
         true => Ok(()),
         false => bail!("{}", found.join("\n")),

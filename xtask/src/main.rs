@@ -173,10 +173,7 @@ fn test(full: bool, web: bool) -> Result<()> {
         // With DOCS_RS set, the build script that would download LLVM does not: code is checked and not generated.
         cargo(
             &["check", "--workspace", "--features", "lorelei/cuda,lorelei/native-matmul"],
-            &[
-                ("DOCS_RS", "1".to_owned()),
-                ("CARGO_TARGET_DIR", beside("features").display().to_string()),
-            ],
+            &[("DOCS_RS", "1".to_owned()), ("CARGO_TARGET_DIR", beside("features").display().to_string())],
         )?;
         fuzz::fuzz(&fuzz::Arguments::all(60), &root(), &beside("fuzz"))?;
     }

@@ -269,7 +269,9 @@ fn absurd_numbers_are_refused_with_file_key_and_value() {
     };
     let none = || json!({});
     let deep = json!([0, -1, 4097, 1_000_000_000, 1e9]);
-    for key in ["vocab_size", "hidden_size", "intermediate_size", "num_attention_heads", "num_key_value_heads"] {
+    for key in
+        ["vocab_size", "hidden_size", "intermediate_size", "num_attention_heads", "num_key_value_heads"]
+    {
         refuse("llama", key, &sizes, none());
     }
     for (key, values) in [
@@ -306,14 +308,16 @@ fn absurd_numbers_are_refused_with_file_key_and_value() {
         ("default", "rope_theta", &bases),
         ("default", "partial_rotary_factor", &shares),
     ] {
-        let whole = json!({ "rope_type": scaling, "factor": 2.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0 });
+        let whole =
+            json!({ "rope_type": scaling, "factor": 2.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0 });
         for outer in ["rope_scaling", "rope_parameters"] {
             refuse("llama", &format!("{outer}.{inner}"), values, json!({ outer: whole }));
         }
     }
     let longrope = || json!({ "rope_scaling": { "type": "longrope", "short_factor": [1, 1, 1, 1], "long_factor": [2, 2, 2, 2] } });
     for key in ["short_factor", "long_factor"] {
-        let lists = json!([[1, 1, 1, 0], [1, 1, 1, -2], [1, 1, 1, 1e-300], [1, 1, 1e300, 1], [1, 1, 1, "1"], 3]);
+        let lists =
+            json!([[1, 1, 1, 0], [1, 1, 1, -2], [1, 1, 1, 1e-300], [1, 1, 1e300, 1], [1, 1, 1, "1"], 3]);
         refuse("phi3", &format!("rope_scaling.{key}"), &lists, longrope());
     }
     refuse("phi3", "rope_scaling.attention_factor", &factors, longrope());
@@ -346,7 +350,14 @@ fn absurd_numbers_are_refused_with_file_key_and_value() {
         refuse("granite", key, &factors, none());
     }
     let glm = || json!({ "multi_query_attention": true, "num_layers": 2, "padded_vocab_size": 9, "ffn_hidden_size": 8 });
-    for key in ["padded_vocab_size", "ffn_hidden_size", "kv_channels", "multi_query_group_num", "seq_length", "num_layers"] {
+    for key in [
+        "padded_vocab_size",
+        "ffn_hidden_size",
+        "kv_channels",
+        "multi_query_group_num",
+        "seq_length",
+        "num_layers",
+    ] {
         refuse("chatglm", key, &sizes, glm());
     }
     refuse("chatglm", "rope_ratio", &growths, glm());
@@ -366,8 +377,13 @@ fn absurd_numbers_are_refused_with_file_key_and_value() {
 #[test]
 fn numbers_that_python_writes_are_named_with_their_key() {
     for number in ["NaN", "Infinity", "-Infinity"] {
-        for text in ["{\"a\": 1,\n \"rope_theta\" : @, \"b\": 2}", "{\"rope_theta\":@}", "{\"rope_scaling\": {\"rope_theta\": @}}"] {
-            let error = ModelConfig::from_json(&text.replace('@', number), "config.json").unwrap_err().to_string();
+        for text in [
+            "{\"a\": 1,\n \"rope_theta\" : @, \"b\": 2}",
+            "{\"rope_theta\":@}",
+            "{\"rope_scaling\": {\"rope_theta\": @}}",
+        ] {
+            let error =
+                ModelConfig::from_json(&text.replace('@', number), "config.json").unwrap_err().to_string();
             let wanted = format!("config.json: key \"rope_theta\": {number} is not a number;");
             assert!(error.starts_with(&wanted), "{error}");
         }

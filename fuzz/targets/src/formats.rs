@@ -3,9 +3,9 @@
 use lorelei_data::Tokenizer;
 use lorelei_estimate::{ModelShape, RowShape, memory, parameters};
 use lorelei_formats::{
-    AdapterPart, FormatError, GgufModel, ModelConfig, SafetensorsFile, ShardedSafetensors,
-    TensorInfo, TensorSource, config::Task, parameter_key, parameter_name, parse_adapter_key,
-    peft::adapter_num_labels, read_adapter_bytes, write_adapter,
+    AdapterPart, FormatError, GgufModel, ModelConfig, SafetensorsFile, ShardedSafetensors, TensorInfo,
+    TensorSource, config::Task, parameter_key, parameter_name, parse_adapter_key, peft::adapter_num_labels,
+    read_adapter_bytes, write_adapter,
 };
 use lorelei_recipe::{LoraConfig, Recipe, TargetModules};
 
@@ -30,7 +30,10 @@ fn read_safetensors(bytes: &[u8]) {
 pub fn shards(input: &[u8]) {
     let [index, shard] = parts(input);
     let opened = ShardedSafetensors::open(&text(index), "model.safetensors.index.json", |name| {
-        assert!(!name.contains(['/', '\\', ':']) && !name.starts_with('.'), "{name:?} leads out of the folder");
+        assert!(
+            !name.contains(['/', '\\', ':']) && !name.starts_with('.'),
+            "{name:?} leads out of the folder"
+        );
         Ok([&(shard.len() as u64).to_le_bytes(), shard].concat())
     });
     if let Ok(model) = opened {
@@ -94,7 +97,9 @@ fn use_config(config: &ModelConfig, source: &dyn TensorSource) {
     assert!(config.head_dim > 0 && config.num_attention_heads.is_multiple_of(config.num_key_value_heads));
     assert!(config.norm_eps.is_finite() && config.norm_eps as f32 > 0.0, "norm_eps {}", config.norm_eps);
     let scalars = config.scalars;
-    for scalar in [scalars.attention_scale, scalars.embedding_scale, scalars.residual_scale, scalars.logits_scale] {
+    for scalar in
+        [scalars.attention_scale, scalars.embedding_scale, scalars.residual_scale, scalars.logits_scale]
+    {
         assert!((scalar as f32).is_normal(), "a factor of {scalar}");
     }
     for rope in &config.ropes {
@@ -107,7 +112,9 @@ fn use_config(config: &ModelConfig, source: &dyn TensorSource) {
     }
     let _ = config.expected_tensors();
     let _ = config.unexpected_tensors(source);
-    for task in [Task::CausalLm, Task::SequenceClassification, Task::TokenClassification, Task::FeatureExtraction] {
+    for task in
+        [Task::CausalLm, Task::SequenceClassification, Task::TokenClassification, Task::FeatureExtraction]
+    {
         let _ = config.clone().for_task(task, 3).map(|config| config.modules().len());
     }
     let shape = ModelShape::new(config, source, |_, _| None);
@@ -125,9 +132,11 @@ pub fn adapter(input: &[u8]) {
     let [config, weights] = parts(input);
     if let Ok(read) = LoraConfig::from_peft_json(&text(config), "adapter_config.json") {
         let written = read.lora.to_peft_json("base", &[]);
-        LoraConfig::from_peft_json(&written, "adapter_config.json").expect("settings that were written are read");
+        LoraConfig::from_peft_json(&written, "adapter_config.json")
+            .expect("settings that were written are read");
         let _ = read.lora.selects("model.layers.0.self_attn.q_proj", false, Some(0));
-        let _ = (read.lora.rank("model.layers.0.mlp.up_proj"), read.lora.scaling("model.layers.0.mlp.up_proj"));
+        let _ =
+            (read.lora.rank("model.layers.0.mlp.up_proj"), read.lora.scaling("model.layers.0.mlp.up_proj"));
         let _ = read.lora.with_layers_counted(4);
     }
     let end = weights.iter().position(|byte| *byte == b'\n').unwrap_or(weights.len());
@@ -143,7 +152,8 @@ pub fn adapter(input: &[u8]) {
     if let Ok(adapter) = read_adapter_bytes(&bytes, "adapter_model.safetensors")
         && let Ok(written) = write_adapter(&adapter)
     {
-        let again = read_adapter_bytes(&written, "adapter_model.safetensors").expect("what was written is read");
+        let again =
+            read_adapter_bytes(&written, "adapter_model.safetensors").expect("what was written is read");
         assert_eq!(again, adapter);
     }
 }

@@ -33,11 +33,19 @@ fn there_and_back<T: Serialize + DeserializeOwned>(text: &str) {
 pub fn hub(input: &[u8]) {
     let [name, tag, message, wait, rate] = parts(input).map(text);
     if let Ok(file) = names::file_name(&name) {
-        assert!(!file.split('/').any(|part| matches!(part, "" | "." | "..")), "{file:?} leads out of its folder");
+        assert!(
+            !file.split('/').any(|part| matches!(part, "" | "." | "..")),
+            "{file:?} leads out of its folder"
+        );
         assert_eq!(names::decoded(&names::encoded_path(file)).as_deref(), Some(file));
     }
-    for plain in [names::commit(&name).ok(), names::EntityTag::parse(&tag).ok().as_ref().map(|tag| &tag.value[..])] {
-        assert!(plain.is_none_or(|plain| !plain.contains(['/', '\\', ':', '\0']) && plain != ".."), "{plain:?}");
+    for plain in
+        [names::commit(&name).ok(), names::EntityTag::parse(&tag).ok().as_ref().map(|tag| &tag.value[..])]
+    {
+        assert!(
+            plain.is_none_or(|plain| !plain.contains(['/', '\\', ':', '\0']) && plain != ".."),
+            "{plain:?}"
+        );
     }
     let _ = (names::revision(&name), names::owner_and_name(&name), names::is_commit(&name));
     assert_eq!(names::decoded(&names::encoded_segment(&name)), Some(name.clone()));

@@ -77,9 +77,11 @@ fn check(error: &RecipeError, text: &str) {
 /// Writes a recipe in every form and reads it again, and plans its steps.
 fn use_recipe(recipe: &Recipe) {
     assert!(recipe.validate().is_ok(), "{recipe:?}");
-    let again = Recipe::from_toml(&recipe.to_toml(), "again.toml").expect("a recipe that was written is read");
+    let again =
+        Recipe::from_toml(&recipe.to_toml(), "again.toml").expect("a recipe that was written is read");
     assert_eq!(again.0, *recipe);
-    let again = Recipe::from_json(&recipe.to_json(), "again.json").expect("a recipe that was written is read");
+    let again =
+        Recipe::from_json(&recipe.to_json(), "again.json").expect("a recipe that was written is read");
     assert_eq!(again.0, *recipe);
     match decode_link(&encode_link(recipe)) {
         Ok(again) => assert_eq!(again, *recipe),
@@ -98,7 +100,12 @@ fn use_recipe(recipe: &Recipe) {
     let _ = hints(recipe, plan.as_ref());
     let path = "model.layers.0.self_attn.q_proj";
     let lora = &recipe.lora;
-    let _ = (lora.selects(path, false, Some(0)), lora.rank(path), lora.scaling(path), lora.with_layers_counted(4));
+    let _ = (
+        lora.selects(path, false, Some(0)),
+        lora.rank(path),
+        lora.scaling(path),
+        lora.with_layers_counted(4),
+    );
     let python = recipe.to_peft_python();
     Imported::from_text(&python, "again.py").expect("a script that was written is read");
 }

@@ -37,7 +37,13 @@ pub fn chat_template(input: &[u8]) {
     let template = text(input);
     let opened = Tokenizer::from_files(model.tokenizer.as_bytes(), None, Some(&template));
     let Ok(tokenizer) = opened else { return };
-    let turns = [("system", "be"), ("user", "hi"), ("assistant", "<think>a</think>b"), ("user", "é"), ("assistant", "")];
+    let turns = [
+        ("system", "be"),
+        ("user", "hi"),
+        ("assistant", "<think>a</think>b"),
+        ("user", "é"),
+        ("assistant", ""),
+    ];
     let messages = turns.map(|(role, content)| Message::new(role, content));
     for add_generation_prompt in [false, true] {
         let _ = tokenizer.apply_chat_template(&messages, add_generation_prompt);

@@ -32,7 +32,9 @@ fn every_target_has_a_program() {
     let programs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz_targets");
     let programs: BTreeSet<String> = fs::read_dir(programs)
         .expect("the programs")
-        .map(|entry| entry.expect("a file").path().file_stem().expect("a name").to_string_lossy().into_owned())
+        .map(|entry| {
+            entry.expect("a file").path().file_stem().expect("a name").to_string_lossy().into_owned()
+        })
         .collect();
     assert_eq!(programs, TARGETS.iter().map(|(name, _)| (*name).to_owned()).collect());
 }

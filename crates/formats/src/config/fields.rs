@@ -150,9 +150,8 @@ impl<'a> Fields<'a> {
     /// Reads a list of numbers that `bounds` allow.
     pub fn numbers(&self, key: &str, bounds: &Bounds) -> Result<Vec<f32>, FormatError> {
         let value = self.get(key).ok_or_else(|| self.missing(key))?;
-        let number = |value: &Value| {
-            value.as_f64().filter(|number| bounds.allow(*number)).map(|number| number as f32)
-        };
+        let number =
+            |value: &Value| value.as_f64().filter(|number| bounds.allow(*number)).map(|number| number as f32);
         let numbers = value.as_array().and_then(|values| values.iter().map(number).collect());
         numbers.ok_or_else(|| self.wrong_type(key, value, &format!("a list of numbers {bounds}")))
     }

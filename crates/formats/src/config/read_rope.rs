@@ -87,11 +87,13 @@ fn read_scaling(
     let scaling = match rope.text(key)? {
         None | Some("default") => RopeScaling::Default,
         Some("linear") => RopeScaling::Linear { factor: rope.number("factor", &GROWTH)? },
-        Some("dynamic") if dim > 2 => {
-            RopeScaling::Dynamic { factor: rope.number("factor", &GROWTH)?, max_position_embeddings: max_positions }
-        }
+        Some("dynamic") if dim > 2 => RopeScaling::Dynamic {
+            factor: rope.number("factor", &GROWTH)?,
+            max_position_embeddings: max_positions,
+        },
         Some("llama3") => {
-            let (low, high) = (rope.number("low_freq_factor", &FACTOR)?, rope.number("high_freq_factor", &FACTOR)?);
+            let (low, high) =
+                (rope.number("low_freq_factor", &FACTOR)?, rope.number("high_freq_factor", &FACTOR)?);
             if low as f32 >= high as f32 {
                 let problem = format!("{high} is not above low_freq_factor {low}");
                 return Err(rope.wrong("high_freq_factor", problem));
@@ -126,7 +128,8 @@ fn yarn(rope: &Fields<'_>, max_positions: usize, original: usize) -> Result<Rope
         None => max_positions as f64 / original as f64,
     };
     let grown = |mscale: f64| if factor <= 1.0 { 1.0 } else { 0.1 * mscale * factor.ln() + 1.0 };
-    let mscales = (rope.optional_number("mscale", &MSCALE)?, rope.optional_number("mscale_all_dim", &MSCALE)?);
+    let mscales =
+        (rope.optional_number("mscale", &MSCALE)?, rope.optional_number("mscale_all_dim", &MSCALE)?);
     let attention_factor = match (rope.optional_number("attention_factor", &FACTOR)?, mscales) {
         (Some(given), _) => given,
         (None, (Some(one), Some(all))) if one != 0.0 && all != 0.0 => grown(one) / grown(all),

@@ -1,8 +1,8 @@
 //! Gemma 2: Gemma with norms on both sides of each part, soft caps, and a window in every other layer.
 
+use super::super::ModelConfig;
 use super::super::decoder::{self, LLAMA, MOST_TOKENS, set_windows};
 use super::super::design::{Names, SublayerNames};
-use super::super::ModelConfig;
 use super::super::fields::{FACTOR, Fields};
 use super::gemma;
 use crate::FormatError;

@@ -1,8 +1,8 @@
 //! Granite 3 and 4 (dense): Llama whose embeddings, scores, residual branches and logits are scaled by numbers of the file.
 
+use super::super::ModelConfig;
 use super::super::decoder::{self, DEFAULTS, LLAMA};
 use super::super::design::{Biases, Scalars};
-use super::super::ModelConfig;
 use super::super::fields::{FACTOR, Fields};
 use crate::FormatError;
 
