@@ -573,7 +573,7 @@ fn absurd_metadata_is_refused_with_file_key_and_value() {
         ("llama.rope.freq_base", Meta::Raw(12, 1e-300f64.to_le_bytes().to_vec()), "1e-300"),
         ("llama.attention.layer_norm_rms_epsilon", Meta::F32(nan), "NaN"),
         ("llama.attention.layer_norm_rms_epsilon", Meta::F32(-1e-5), "-0.00001"),
-        ("llama.attention.layer_norm_rms_epsilon", Meta::F32(1e30), "1e30"),
+        ("llama.attention.layer_norm_rms_epsilon", Meta::F32(2.5), "2.5"),
         ("llama.rope.scale_linear", Meta::F32(nan), "NaN"),
         ("llama.block_count", Meta::U32(1_000_000_000), "1000000000"),
         ("llama.block_count", Meta::U32(0), "0"),

@@ -152,5 +152,7 @@ pub fn assert_linear(what: &str, most: usize, read: impl Fn(usize) -> Duration) 
     // The least of some times is that in which nothing else was running.
     let least = |count| (0..3).map(|_| read(count)).min().unwrap_or_default();
     let (few, many) = (least(most / 10), least(most));
-    assert!(many < few * 40, "{what}: {few:?} for a tenth of {most}, {many:?} for all");
+    // What is this quick is no square of the number, whatever else the machine did meanwhile.
+    let is_quick = many < Duration::from_millis(300);
+    assert!(is_quick || many < few * 40, "{what}: {few:?} for a tenth of {most}, {many:?} for all");
 }
