@@ -131,7 +131,7 @@ fn use_config(config: &ModelConfig, source: &dyn TensorSource) {
 pub fn adapter(input: &[u8]) {
     let [config, weights] = parts(input);
     if let Ok(read) = LoraConfig::from_peft_json(&text(config), "adapter_config.json") {
-        let written = read.lora.to_peft_json("base", &[]);
+        let written = read.lora.to_peft_json("base", &["q_proj".to_owned()]);
         LoraConfig::from_peft_json(&written, "adapter_config.json")
             .expect("settings that were written are read");
         let _ = read.lora.selects("model.layers.0.self_attn.q_proj", false, Some(0));

@@ -65,9 +65,10 @@ fn read(input: &[u8], name: &str) {
     // A small buffer: what is recognised by its beginning must not depend on how much arrives at once.
     let rows: Vec<_> = read_rows(BufReader::with_capacity(64, input), name, &section).collect();
     let whole: Vec<_> = read_rows(input, name, &section).collect();
-    // An array behind more white space than a buffer holds is taken for lines.
+    // An array behind more white space than a buffer holds is taken for lines, and a damaged file breaks off where its decoder says.
     let begins = input.iter().take(64).any(|byte| byte.is_ascii_graphic());
-    assert!(!begins || rows.len() == whole.len(), "the size of a buffer changes the rows");
+    let is_whole = !matches!(whole.last(), Some(Err(error)) if error.kind == DataErrorKind::Read);
+    assert!(!begins || !is_whole || rows.len() == whole.len(), "the size of a buffer changes the rows");
     let mut last = 0;
     for (index, row) in rows.iter().enumerate() {
         match row {
