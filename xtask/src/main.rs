@@ -8,6 +8,7 @@ mod command;
 mod deny;
 mod download;
 mod features;
+mod fuzz;
 mod lint;
 mod setup;
 mod tiny;
@@ -55,6 +56,8 @@ enum Task {
     },
     /// Measures LoRA on SmolLM2-135M beside PEFT (where --python has it) and burn's own apply_lora; with --web, the page.
     Bench(bench::Arguments),
+    /// Fuzzes every reader of what comes from outside, or the targets that are named.
+    Fuzz(fuzz::Arguments),
     /// Trains builtin:tiny from random weights (the better part of an hour on two cores) and puts it into crates/builtin.
     TrainTiny {
         /// A folder for what is made on the way.
@@ -96,6 +99,7 @@ fn perform(task: Task) -> Result<()> {
                 false => bench::bench(&arguments, &root(), &program),
             }
         }
+        Task::Fuzz(arguments) => fuzz::fuzz(&arguments, &root(), &beside("fuzz")),
         Task::TrainTiny { work } => tiny::train(&program()?, &root(), &root().join(work)),
     }
 }
@@ -119,6 +123,11 @@ fn program() -> Result<PathBuf> {
 /// Returns the folder that cargo builds in.
 fn target_dir() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}
+
+/// Returns the folder beside [`target_dir`] for builds that have nothing in common with it.
+fn beside(name: &str) -> PathBuf {
+    PathBuf::from(format!("{}-{name}", target_dir().display()))
 }
 
 fn test(full: bool, web: bool) -> Result<()> {
@@ -166,11 +175,9 @@ fn test(full: bool, web: bool) -> Result<()> {
         // With DOCS_RS set, the build script that would download LLVM does not: code is checked and not generated.
         cargo(
             &["check", "--workspace", "--features", "lorelei/cuda,lorelei/native-matmul"],
-            &[
-                ("DOCS_RS", "1".to_owned()),
-                ("CARGO_TARGET_DIR", format!("{}-features", target_dir().display())),
-            ],
+            &[("DOCS_RS", "1".to_owned()), ("CARGO_TARGET_DIR", beside("features").display().to_string())],
         )?;
+        fuzz::fuzz(&fuzz::Arguments::all(60), &root(), &beside("fuzz"))?;
     }
     Ok(())
 }

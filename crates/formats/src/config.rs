@@ -160,7 +160,16 @@ impl ModelConfig {
         let fits =
             |module: &Module| usize::try_from(module.shape.weight_elements().saturating_mul(4)).is_ok();
         if total > MOST || !modules.iter().all(fits) {
-            let problem = format!("the sizes make a model of {total} parameters, too many for this machine");
+            let problem = format!(
+                "the sizes make a model of {total} parameters, too many for this machine (hidden_size {}, vocab_size {}, intermediate_size {}, \
+                 {} layers of {} heads of {})",
+                self.hidden_size,
+                self.vocab_size,
+                self.intermediate_size,
+                self.num_hidden_layers,
+                self.num_attention_heads,
+                self.head_dim
+            );
             return Err(fields.wrong("hidden_size", problem));
         }
         Ok(())

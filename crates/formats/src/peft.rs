@@ -122,7 +122,9 @@ pub fn is_classifier_head(path: &str) -> bool {
 /// Returns the number of classes of the classification head in an adapter file, or `None` if it has no such head.
 pub fn adapter_num_labels(adapter: &dyn TensorSource) -> Option<usize> {
     CLASSIFIER_OUTPUTS.iter().find_map(|output| {
-        adapter.info(&format!("{KEY_PREFIX}{output}.weight")).and_then(|info| info.shape.first().copied())
+        let info = adapter.info(&format!("{KEY_PREFIX}{output}.weight"))?;
+        // The number is one that the file has bytes for: it becomes the size of a layer.
+        info.shape.first().copied().filter(|_| info.element_count() > 0)
     })
 }
 

@@ -101,7 +101,7 @@ fn what_makes_no_sense_is_refused_with_its_key() {
             ["hidden_size", "too many"],
         ),
         (with(json!({ "hidden_act": "mish" })), ["hidden_act", "gelu"]),
-        (with(json!({ "rms_norm_eps": 0 })), ["rms_norm_eps", "above zero"]),
+        (with(json!({ "rms_norm_eps": 0 })), ["rms_norm_eps", "\"0\" is not a number from 1e-30"]),
         (with(json!({ "tie_word_embeddings": "yes" })), ["tie_word_embeddings", "true or false"]),
         (with(json!({ "eos_token_id": [2, "x"] })), ["eos_token_id", "token's id"]),
         (
@@ -115,7 +115,7 @@ fn what_makes_no_sense_is_refused_with_its_key() {
             } })),
             ["rope_scaling.high_freq_factor", "not above"],
         ),
-        (with(json!({ "rope_theta": "big" })), ["rope_theta", "above zero"]),
+        (with(json!({ "rope_theta": "big" })), ["rope_theta", "is not a number above 1"]),
         (with(json!({ "partial_rotary_factor": 0.5 })), ["partial_rotary_factor", "0.5"]),
         (with(json!({ "quantization_config": { "bits": 4 } })), ["quantization_config", "unquantised"]),
         (json!([]), ["config.json", "no JSON object"]),
@@ -241,5 +241,181 @@ fn what_an_architecture_cannot_do_is_refused_with_its_key() {
     ] {
         let error = parse(&config).unwrap_err();
         assert!(words.iter().all(|word| error.contains(word)), "{words:?}: {error}");
+    }
+}
+
+/// Every number that an architecture reads, with values that make no model: the error has the file, the key and the value.
+#[test]
+fn absurd_numbers_are_refused_with_file_key_and_value() {
+    let sizes = json!([0, -1, 0.5, 1e30, "8", true, [8]]);
+    let bases = json!([1e-300, 0, -10000.0, 1.0, 0.5, 1e16, 1e300, "10000"]);
+    let epsilons = json!([0, -1e-6, 1e-300, 1.5, 1e300, "1e-6"]);
+    let factors = json!([0, -1, 1e-300, 1e-7, 1e7, 1e300, "2"]);
+    let growths = json!([0, -2.0, 0.5, 1e-300, 1e7, 1e300, "2"]);
+    let shares = json!([0, -0.5, 1.5, 3, 1e300, "0.5"]);
+    let mut tried = 0;
+    let mut refuse = |model_type: &str, key: &str, values: &Value, also: Value| {
+        for value in values.as_array().unwrap() {
+            let mut config = small(model_type, also.clone());
+            match key.split_once('.') {
+                Some((outer, inner)) => config[outer][inner] = value.clone(),
+                None => config[key] = value.clone(),
+            }
+            let error = parse(&config).expect_err(&format!("{model_type}: {key} = {value}"));
+            let words = ["config.json: ", &format!("key {key:?}: "), &value.to_string().replace('"', "\\\"")];
+            assert!(words.iter().all(|word| error.contains(word)), "{model_type}: {key} = {value}: {error}");
+            tried += 1;
+        }
+    };
+    let none = || json!({});
+    let deep = json!([0, -1, 4097, 1_000_000_000, 1e9]);
+    for key in
+        ["vocab_size", "hidden_size", "intermediate_size", "num_attention_heads", "num_key_value_heads"]
+    {
+        refuse("llama", key, &sizes, none());
+    }
+    for (key, values) in [
+        ("head_dim", &sizes),
+        ("max_position_embeddings", &sizes),
+        ("vocab_size", &json!([0, 1u64 << 27, 1e18])),
+        ("num_key_value_heads", &json!([8, 3])),
+        ("num_hidden_layers", &deep),
+        ("initializer_range", &json!([-0.02, 11, 1e300, "0.02"])),
+        ("bos_token_id", &json!([-1, 0.5, 1u64 << 32])),
+        ("rms_norm_eps", &epsilons),
+        ("rope_theta", &bases),
+        ("partial_rotary_factor", &shares),
+    ] {
+        refuse("llama", key, values, none());
+    }
+    let labelled = || json!({ "architectures": ["LlamaForSequenceClassification"] });
+    refuse("llama", "num_labels", &json!([0, -1, 1u64 << 21]), labelled());
+    for (scaling, inner, values) in [
+        ("linear", "factor", &growths),
+        ("dynamic", "factor", &growths),
+        ("llama3", "factor", &growths),
+        ("yarn", "factor", &growths),
+        ("llama3", "low_freq_factor", &factors),
+        ("llama3", "high_freq_factor", &factors),
+        ("llama3", "original_max_position_embeddings", &sizes),
+        ("yarn", "original_max_position_embeddings", &sizes),
+        ("yarn", "beta_fast", &factors),
+        ("yarn", "beta_slow", &factors),
+        ("yarn", "beta_fast", &json!([0.5])),
+        ("yarn", "attention_factor", &factors),
+        ("yarn", "mscale", &json!([-1, 1e300, "1"])),
+        ("yarn", "mscale_all_dim", &json!([-1, 1e300, "1"])),
+        ("default", "rope_theta", &bases),
+        ("default", "partial_rotary_factor", &shares),
+    ] {
+        let whole =
+            json!({ "rope_type": scaling, "factor": 2.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0 });
+        for outer in ["rope_scaling", "rope_parameters"] {
+            refuse("llama", &format!("{outer}.{inner}"), values, json!({ outer: whole }));
+        }
+    }
+    let longrope = || json!({ "rope_scaling": { "type": "longrope", "short_factor": [1, 1, 1, 1], "long_factor": [2, 2, 2, 2] } });
+    for key in ["short_factor", "long_factor"] {
+        let lists =
+            json!([[1, 1, 1, 0], [1, 1, 1, -2], [1, 1, 1, 1e-300], [1, 1, 1e300, 1], [1, 1, 1, "1"], 3]);
+        refuse("phi3", &format!("rope_scaling.{key}"), &lists, longrope());
+    }
+    refuse("phi3", "rope_scaling.attention_factor", &factors, longrope());
+    refuse("phi3", "original_max_position_embeddings", &sizes, longrope());
+    refuse("phi3", "rope_scaling.original_max_position_embeddings", &json!([1]), longrope());
+    refuse("glm", "partial_rotary_factor", &shares, none());
+    let window = json!([0, -1, 0.5, 1e300, "8"]);
+    for (model_type, key) in [
+        ("mistral", "sliding_window"),
+        ("phi3", "sliding_window"),
+        ("gemma2", "sliding_window"),
+        ("gemma3_text", "sliding_window"),
+        ("gemma3_text", "sliding_window_pattern"),
+        ("gemma3_text", "_sliding_window_pattern"),
+        ("smollm3", "no_rope_layer_interval"),
+    ] {
+        refuse(model_type, key, &window, none());
+    }
+    for model_type in ["qwen2", "qwen3", "smollm3"] {
+        refuse(model_type, "sliding_window", &window, json!({ "use_sliding_window": true }));
+    }
+    refuse("qwen2", "max_window_layers", &json!([-1, 0.5, 1e300]), json!({ "use_sliding_window": true }));
+    refuse("gemma2", "attn_logit_softcapping", &factors, none());
+    for model_type in ["gemma2", "gemma3_text"] {
+        refuse(model_type, "final_logit_softcapping", &factors, none());
+        refuse(model_type, "query_pre_attn_scalar", &factors, none());
+    }
+    refuse("gemma3_text", "rope_local_base_freq", &bases, none());
+    for key in ["embedding_multiplier", "attention_multiplier", "residual_multiplier", "logits_scaling"] {
+        refuse("granite", key, &factors, none());
+    }
+    let glm = || json!({ "multi_query_attention": true, "num_layers": 2, "padded_vocab_size": 9, "ffn_hidden_size": 8 });
+    for key in [
+        "padded_vocab_size",
+        "ffn_hidden_size",
+        "kv_channels",
+        "multi_query_group_num",
+        "seq_length",
+        "num_layers",
+    ] {
+        refuse("chatglm", key, &sizes, glm());
+    }
+    refuse("chatglm", "rope_ratio", &growths, glm());
+    refuse("chatglm", "layernorm_epsilon", &epsilons, glm());
+    for key in ["n_embd", "n_head", "n_inner", "n_positions", "n_layer"] {
+        refuse("gpt2", key, &sizes, none());
+    }
+    refuse("gpt2", "layer_norm_epsilon", &epsilons, none());
+    refuse("bert", "type_vocab_size", &sizes, none());
+    refuse("bert", "layer_norm_eps", &epsilons, none());
+    for key in ["dim", "n_heads", "n_layers", "hidden_dim"] {
+        refuse("distilbert", key, &sizes, none());
+    }
+    assert!(tried > 500, "{tried}");
+}
+
+#[test]
+fn numbers_that_python_writes_are_named_with_their_key() {
+    for number in ["NaN", "Infinity", "-Infinity"] {
+        for text in [
+            "{\"a\": 1,\n \"rope_theta\" : @, \"b\": 2}",
+            "{\"rope_theta\":@}",
+            "{\"rope_scaling\": {\"rope_theta\": @}}",
+        ] {
+            let error =
+                ModelConfig::from_json(&text.replace('@', number), "config.json").unwrap_err().to_string();
+            let wanted = format!("config.json: key \"rope_theta\": {number} is not a number;");
+            assert!(error.starts_with(&wanted), "{error}");
+        }
+    }
+    let error = ModelConfig::from_json("{\"a\": nan}", "config.json").unwrap_err().to_string();
+    assert!(error.contains("no valid JSON"), "{error}");
+}
+
+#[test]
+fn sizes_together_do_not_overflow() {
+    for changes in [
+        json!({ "num_attention_heads": 65536, "num_key_value_heads": 65536, "head_dim": 65536, "hidden_size": 1 << 20 }),
+        json!({ "vocab_size": 1 << 26, "hidden_size": 1 << 20 }),
+        json!({ "model_type": "gpt2", "n_embd": 1 << 20, "n_head": 1, "n_positions": 1u64 << 31 }),
+    ] {
+        let error = parse(&small("llama", changes)).unwrap_err();
+        assert!(error.contains("too many for this machine (hidden_size"), "{error}");
+    }
+    let error = parse(&small("roberta", json!({ "pad_token_id": u32::MAX }))).unwrap_err();
+    assert!(error.contains("max_position_embeddings"), "{error}");
+}
+
+#[test]
+fn numbers_of_real_models_are_read() {
+    for changes in [
+        json!({ "rope_theta": 1e11, "rms_norm_eps": 1e-12 }),
+        json!({ "rope_theta": 500000, "initializer_range": 0.02 }),
+        json!({ "rope_scaling": { "rope_type": "yarn", "factor": 40, "mscale": 1.0, "mscale_all_dim": 0, "beta_fast": 32, "beta_slow": 1 } }),
+        json!({ "model_type": "granite", "attention_multiplier": 0.0078125, "logits_scaling": 16, "embedding_multiplier": 12 }),
+        json!({ "model_type": "gemma2", "query_pre_attn_scalar": 144, "attn_logit_softcapping": null }),
+        json!({ "model_type": "bert", "layer_norm_eps": 1e-12 }),
+    ] {
+        parse(&small("llama", changes)).unwrap();
     }
 }

@@ -2,6 +2,8 @@
 
 mod common;
 
+use std::time::Instant;
+
 use common::{Meta, Tensor, f32_tensor, gguf, tiny_llama};
 use lorelei_formats::config::ModelConfig;
 use lorelei_formats::gguf::{GgmlType, Gguf, GgufArray, GgufModel, GgufValue};
@@ -507,5 +509,155 @@ proptest! {
         }
         bytes.extend(tail);
         probe(bytes);
+    }
+}
+
+/// Returns a file whose tensors begin at `offsets` of its data, which has `room` bytes.
+fn placed(tensors: &[(&str, u64, u64)], room: usize) -> Vec<u8> {
+    let mut bytes = b"GGUF".to_vec();
+    bytes.extend(3u32.to_le_bytes());
+    bytes.extend((tensors.len() as u64).to_le_bytes());
+    bytes.extend(0u64.to_le_bytes());
+    for (name, values, offset) in tensors {
+        common::text(&mut bytes, name);
+        bytes.extend(1u32.to_le_bytes());
+        bytes.extend(values.to_le_bytes());
+        bytes.extend(0u32.to_le_bytes());
+        bytes.extend(offset.to_le_bytes());
+    }
+    bytes.resize(bytes.len().next_multiple_of(32) + room, 0);
+    bytes
+}
+
+#[test]
+fn tensors_that_share_bytes_are_refused_with_both_names() {
+    assert!(Gguf::open(placed(&[("a", 8, 32), ("b", 8, 0), ("c", 1, 64)], 68), "m").is_ok());
+    // On the same bytes, inside another, over its end, and in either order of the table.
+    for tensors in [
+        [("first", 8, 0), ("second", 8, 0)],
+        [("first", 64, 0), ("second", 1, 32)],
+        [("first", 16, 0), ("second", 16, 32)],
+        [("second", 16, 32), ("first", 16, 0)],
+        [("second", 64, 0), ("first", 64, 0)],
+    ] {
+        let error = Gguf::open(placed(&tensors, 256), "m.gguf").unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Corrupt);
+        let error = error.to_string();
+        assert!(["m.gguf", "\"first\"", "\"second\""].iter().all(|word| error.contains(word)), "{error}");
+    }
+}
+
+#[test]
+fn a_tensor_without_values_is_refused() {
+    // With a size of 0, the other could be anything, and is not.
+    for dims in [[0u64, 1 << 62], [1 << 62, 0], [0, 0]] {
+        for kind in [0, 8] {
+            let tensor =
+                Tensor { name: "blk.0.attn_q.weight".to_owned(), dims: dims.to_vec(), kind, data: vec![] };
+            let (metadata, _) = tiny_llama();
+            let error = Gguf::open(gguf(&metadata, &[tensor]), "m").unwrap_err().to_string();
+            assert!(error.contains("attn_q") && error.contains("has no values"), "{error}");
+        }
+    }
+}
+
+#[test]
+fn absurd_metadata_is_refused_with_file_key_and_value() {
+    let (nan, inf) = (f32::NAN, f32::INFINITY);
+    for (key, value, shown) in [
+        ("llama.rope.freq_base", Meta::F32(nan), "NaN"),
+        ("llama.rope.freq_base", Meta::F32(inf), "inf"),
+        ("llama.rope.freq_base", Meta::F32(0.0), "0.0"),
+        ("llama.rope.freq_base", Meta::F32(-1.0), "-1.0"),
+        ("llama.rope.freq_base", Meta::F32(0.001), "0.001"),
+        ("llama.rope.freq_base", Meta::Raw(12, 1e-300f64.to_le_bytes().to_vec()), "1e-300"),
+        ("llama.attention.layer_norm_rms_epsilon", Meta::F32(nan), "NaN"),
+        ("llama.attention.layer_norm_rms_epsilon", Meta::F32(-1e-5), "-0.00001"),
+        ("llama.attention.layer_norm_rms_epsilon", Meta::F32(2.5), "2.5"),
+        ("llama.rope.scale_linear", Meta::F32(nan), "NaN"),
+        ("llama.block_count", Meta::U32(1_000_000_000), "1000000000"),
+        ("llama.block_count", Meta::U32(0), "0"),
+        ("llama.embedding_length", Meta::U32(0), "0"),
+        ("llama.embedding_length", Meta::Raw(10, u64::MAX.to_le_bytes().to_vec()), "18446744073709551615"),
+        ("llama.feed_forward_length", Meta::U32(u32::MAX), "4294967295"),
+        ("llama.context_length", Meta::U32(0), "0"),
+        ("llama.attention.head_count_kv", Meta::U32(4), "4"),
+        (
+            "llama.attention.key_length",
+            Meta::Raw(10, (1u64 << 63).to_le_bytes().to_vec()),
+            "9223372036854775808",
+        ),
+        (
+            "tokenizer.ggml.bos_token_id",
+            Meta::Raw(10, u64::MAX.to_le_bytes().to_vec()),
+            "18446744073709551615",
+        ),
+    ] {
+        let (mut metadata, tensors) = tiny_llama();
+        // Only what is said of the sizes is read; a tensor whose rows do not fit them is refused before.
+        let tensors: Vec<_> =
+            tensors.into_iter().filter(|tensor| tensor.name == "token_embd.weight").collect();
+        metadata.retain(|(known, _)| *known != key && *known != "llama.rope.dimension_count");
+        metadata.push((key, value));
+        let model = GgufModel::open(gguf(&metadata, &tensors), "m.gguf").unwrap();
+        let error = model.hf_config().unwrap_err().to_string();
+        assert!(
+            error.starts_with(&format!("m.gguf: key {key:?}: ")) && error.contains(shown),
+            "{key}: {error}"
+        );
+    }
+}
+
+#[test]
+fn long_headers_take_time_in_proportion() {
+    let names: Vec<String> = (0..100_000).map(|index| format!("t{index}")).collect();
+    common::assert_linear("tensors", 100_000, |count| {
+        let tensors = names[..count].iter().enumerate();
+        let tensors: Vec<_> = tensors.map(|(index, name)| (&name[..], 8, index as u64 * 32)).collect();
+        let bytes = placed(&tensors, count * 32);
+        let started = Instant::now();
+        assert_eq!(Gguf::open(bytes, "m").unwrap().tensors().len(), count);
+        started.elapsed()
+    });
+    common::assert_linear("keys", 100_000, |count| {
+        let keys: Vec<(&str, Meta)> = names[..count].iter().map(|name| (&name[..], Meta::U32(1))).collect();
+        let bytes = gguf(&keys, &[]);
+        let started = Instant::now();
+        assert_eq!(Gguf::open(bytes, "m").unwrap().metadata().len(), count);
+        started.elapsed()
+    });
+    common::assert_linear("numbers", 100_000, |count| {
+        let bytes = gguf(&[("a", Meta::I32s(vec![1; 20 * count]))], &[]);
+        let started = Instant::now();
+        assert!(Gguf::open(bytes, "m").is_ok());
+        started.elapsed()
+    });
+}
+
+#[test]
+fn a_vocabulary_of_ends_takes_time_in_proportion() {
+    // Every token is one that ends an answer, and every one has the same text.
+    for text in ["<|im_end|>", "<|end|>"] {
+        let model = |count: usize| {
+            let (mut metadata, tensors) = tiny_llama();
+            metadata
+                .retain(|(key, _)| !matches!(*key, "tokenizer.ggml.tokens" | "tokenizer.ggml.token_type"));
+            metadata.push(("tokenizer.ggml.tokens", Meta::Strs(vec![text.to_owned(); count])));
+            metadata.push(("tokenizer.ggml.token_type", Meta::I32s(vec![3; count])));
+            open(gguf(&metadata, &tensors))
+        };
+        common::assert_linear(text, 100_000, |count| {
+            let model = model(count);
+            let started = Instant::now();
+            let ends = model.hf_generation_config().unwrap()["eos_token_id"].as_array().unwrap().len();
+            assert_eq!(ends, count);
+            started.elapsed()
+        });
+        common::assert_linear(text, 20_000, |count| {
+            let model = model(count);
+            let started = Instant::now();
+            model.hf_tokenizer().unwrap();
+            started.elapsed()
+        });
     }
 }

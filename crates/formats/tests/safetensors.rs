@@ -1,7 +1,10 @@
 //! Reading and writing of safetensors: compared with the safetensors crate, with hostile headers, with damage.
 
+mod common;
+
 use std::collections::{BTreeMap, HashMap};
 use std::io;
+use std::time::Instant;
 
 use half::{bf16, f16};
 use lorelei_formats::{
@@ -220,6 +223,32 @@ fn the_writer_takes_every_value_once_and_in_order() {
     }
     let huge = [TensorSpec::new("a", Dtype::F32, [usize::MAX, 2])];
     assert!(SafetensorsWriter::new(Vec::new(), &huge, &BTreeMap::new()).is_err());
+}
+
+#[test]
+fn long_headers_take_time_in_proportion() {
+    let header = |count: usize| {
+        let one = |index: usize| {
+            format!(r#""t{index}":{{"dtype":"U8","shape":[1],"data_offsets":[{index},{}]}}"#, index + 1)
+        };
+        // The last come first, so that they have to be sorted.
+        let tensors: Vec<String> = (0..count).rev().map(one).collect();
+        file(&format!("{{{}}}", tensors.join(",")), count)
+    };
+    common::assert_linear("tensors", 100_000, |count| {
+        let bytes = header(count);
+        let started = Instant::now();
+        assert_eq!(SafetensorsFile::open(&bytes[..], "many").unwrap().infos().len(), count);
+        started.elapsed()
+    });
+    common::assert_linear("an index", 100_000, |count| {
+        let map: Vec<String> = (0..count).map(|index| format!(r#""t{index}":"x.safetensors""#)).collect();
+        let (index, bytes) = (format!(r#"{{"weight_map":{{{}}}}}"#, map.join(",")), header(count));
+        let started = Instant::now();
+        let model = ShardedSafetensors::open(&index, "index", |_| Ok(&bytes[..])).unwrap();
+        assert_eq!(model.infos().len(), count);
+        started.elapsed()
+    });
 }
 
 fn shard(name: &str, value: f32) -> Vec<u8> {

@@ -178,3 +178,23 @@ fn fields_are_copied_within_bounds() {
     let (result, _) = import(format!("a = SimpleNamespace(r=1)\n{fields}LoraConfig(r=a.r, lora_alpha=8)\n"));
     assert_eq!(result.unwrap().left_out[0].key, "r");
 }
+
+/// The library's parser panics on a command of IPython where it expects an expression, which takes a bracket that another kind closes.
+#[test]
+fn commands_behind_brackets_of_another_kind_are_read() {
+    for sign in [",", ";", "/", "?", "??", "%", "!", "%%", "!!"] {
+        for broken in ["Trainer(}", "Trainer([}", "x = [)", "x = {(]", "f(a, b=}", "x = (\u{20ac}", "x = }"] {
+            for text in [
+                format!("{broken}\n{sign}"),
+                format!("{broken}\n{sign}pip install x\n{RUN}"),
+                format!("{RUN}{broken}\n  {sign}a\n"),
+            ] {
+                // None of them panics; some have nothing that is read.
+                let _ = Imported::from_text(&text, "f.py");
+            }
+        }
+    }
+    // A cell that is no Python does not cost what the others say, nor their magics.
+    let text = format!("%pip install peft\n!ls\nx = (1]\n\n{RUN}");
+    assert_eq!(Imported::from_text(&text, "f.py").unwrap().recipe.lora.r, 4);
+}

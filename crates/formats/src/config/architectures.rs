@@ -18,7 +18,8 @@ mod qwen3;
 mod roberta;
 mod smollm3;
 
-use super::{ModelConfig, fields::Fields, model_type};
+use super::fields::{DEVIATION, Fields};
+use super::{ModelConfig, model_type};
 use crate::FormatError;
 
 type Read = fn(&Fields<'_>) -> Result<ModelConfig, FormatError>;
@@ -49,7 +50,11 @@ pub(super) fn read(fields: &Fields<'_>) -> Result<ModelConfig, FormatError> {
     let known = KNOWN.map(|(name, _)| name).join(", ");
     let given = model_type(fields, &known)?;
     match KNOWN.iter().find(|(name, _)| *name == given) {
-        Some((_, read)) => read(fields),
+        Some((_, read)) => {
+            // Models and heads that are begun at random are drawn with it.
+            fields.optional_number("initializer_range", &DEVIATION)?;
+            read(fields)
+        }
         None => {
             let given = crate::error::Shortened(given);
             let problem = format!("models of type {given:?} are not supported (supported: {known})");

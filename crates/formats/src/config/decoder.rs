@@ -1,7 +1,7 @@
 //! Settings shared by the decoders since Llama: an architecture starts from here and sets its differences.
 
 use super::design::{Activation, Biases, HeadNames, Names, NormKind, Residual, Scalars, Task};
-use super::fields::Fields;
+use super::fields::{EPSILON, Fields};
 use super::read_rope::{RopeDefaults, read_rope};
 use super::{Mixer, ModelConfig, SublayerNames};
 use crate::FormatError;
@@ -113,7 +113,7 @@ pub(super) fn read(
         pad_token_id: fields.token("pad_token_id", defaults.pad)?,
         names,
         norm: NormKind::Rms,
-        norm_eps: fields.optional_positive("rms_norm_eps")?.unwrap_or(defaults.rms_norm_eps),
+        norm_eps: fields.optional_number("rms_norm_eps", &EPSILON)?.unwrap_or(defaults.rms_norm_eps),
         activation: activation(fields, defaults.activation_key, defaults.activation)?,
         gated: true,
         biases: Biases::default(),

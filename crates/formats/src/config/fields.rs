@@ -1,10 +1,50 @@
 //! Typed access to a JSON object, with errors that name the key.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use serde_json::{Map, Value};
 
 use crate::{FormatError, Place};
+
+/// Numbers that a key may have. All are normal in float32, in which they are used, as are their inverses.
+pub(super) enum Bounds {
+    /// From the first to the second.
+    Within(f64, f64),
+    /// Above the first, and at most the second.
+    Above(f64, f64),
+}
+
+/// Bases of rotary frequencies. One at or below 1 makes no frequencies that fall.
+pub(super) const ROTARY_BASE: Bounds = Bounds::Above(1.0, 1e15);
+/// Numbers added to a mean square or a variance, which is about one.
+pub(super) const EPSILON: Bounds = Bounds::Within(1e-30, 1.0);
+/// Factors, divisors and caps.
+pub(super) const FACTOR: Bounds = Bounds::Within(1e-6, 1e6);
+/// Numbers by which a context grows.
+pub(super) const GROWTH: Bounds = Bounds::Within(1.0, 1e6);
+/// Standard deviations of weights that are drawn.
+pub(super) const DEVIATION: Bounds = Bounds::Within(0.0, 10.0);
+/// Shares of a whole.
+pub(super) const SHARE: Bounds = Bounds::Above(0.0, 1.0);
+
+impl Bounds {
+    fn allow(&self, number: f64) -> bool {
+        match self {
+            Self::Within(least, most) => (*least..=*most).contains(&number),
+            Self::Above(least, most) => number > *least && number <= *most,
+        }
+    }
+}
+
+impl fmt::Display for Bounds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Within(least, most) => write!(f, "from {least:?} to {most:?}"),
+            Self::Above(least, most) => write!(f, "above {least:?} and at most {most:?}"),
+        }
+    }
+}
 
 /// A JSON object of a file. A `null` counts as absent.
 pub(super) struct Fields<'a> {
@@ -19,9 +59,13 @@ impl<'a> Fields<'a> {
         match serde_json::from_str(text) {
             Ok(Value::Object(values)) => Ok(Self { file, prefix: String::new(), values: Cow::Owned(values) }),
             Ok(_) => Err(FormatError::corrupt(file, Place::File, "it is no JSON object")),
-            Err(error) => {
-                Err(FormatError::corrupt(file, Place::File, format!("it is no valid JSON: {error}")))
-            }
+            Err(error) => match python_number(text, &error) {
+                Some((key, number)) => {
+                    let problem = format!("{number} is not a number");
+                    Err(FormatError::corrupt(file, Place::Key(key.to_owned()), problem))
+                }
+                None => Err(FormatError::corrupt(file, Place::File, format!("it is no valid JSON: {error}"))),
+            },
         }
     }
 
@@ -88,40 +132,28 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Reads a finite number above zero.
-    pub fn positive(&self, key: &str) -> Result<f64, FormatError> {
-        self.optional_positive(key)?.ok_or_else(|| self.missing(key))
+    /// Reads a number that `bounds` allow.
+    pub fn number(&self, key: &str, bounds: &Bounds) -> Result<f64, FormatError> {
+        self.optional_number(key, bounds)?.ok_or_else(|| self.missing(key))
     }
 
-    pub fn optional_positive(&self, key: &str) -> Result<Option<f64>, FormatError> {
+    pub fn optional_number(&self, key: &str, bounds: &Bounds) -> Result<Option<f64>, FormatError> {
         let Some(value) = self.get(key) else {
             return Ok(None);
         };
         match value.as_f64() {
-            Some(number) if number.is_finite() && number > 0.0 => Ok(Some(number)),
-            _ => Err(self.wrong_type(key, value, "a number above zero")),
+            Some(number) if bounds.allow(number) => Ok(Some(number)),
+            _ => Err(self.wrong_type(key, value, &format!("a number {bounds}"))),
         }
     }
 
-    /// Reads a finite number.
-    pub fn optional_number(&self, key: &str) -> Result<Option<f64>, FormatError> {
-        let Some(value) = self.get(key) else {
-            return Ok(None);
-        };
-        match value.as_f64() {
-            Some(number) if number.is_finite() => Ok(Some(number)),
-            _ => Err(self.wrong_type(key, value, "a number")),
-        }
-    }
-
-    /// Reads a list of finite numbers above zero.
-    pub fn positives(&self, key: &str) -> Result<Vec<f32>, FormatError> {
+    /// Reads a list of numbers that `bounds` allow.
+    pub fn numbers(&self, key: &str, bounds: &Bounds) -> Result<Vec<f32>, FormatError> {
         let value = self.get(key).ok_or_else(|| self.missing(key))?;
-        let number = |value: &Value| {
-            value.as_f64().map(|number| number as f32).filter(|number| number.is_finite() && *number > 0.0)
-        };
+        let number =
+            |value: &Value| value.as_f64().filter(|number| bounds.allow(*number)).map(|number| number as f32);
         let numbers = value.as_array().and_then(|values| values.iter().map(number).collect());
-        numbers.ok_or_else(|| self.wrong_type(key, value, "a list of numbers above zero"))
+        numbers.ok_or_else(|| self.wrong_type(key, value, &format!("a list of numbers {bounds}")))
     }
 
     /// Reads a list of texts.
@@ -189,4 +221,17 @@ impl<'a> Fields<'a> {
     fn place(&self, key: &str) -> Place {
         Place::Key(format!("{}{key}", self.prefix))
     }
+}
+
+/// Returns the key and the text of a number that Python writes and JSON does not have, if that is the cause of `error`.
+fn python_number<'t>(text: &'t str, error: &serde_json::Error) -> Option<(&'t str, &'static str)> {
+    let lines = text.split_inclusive('\n').take(error.line().saturating_sub(1));
+    let near = lines.map(str::len).sum::<usize>() + error.column();
+    // The error is at the number's first letter or its second.
+    (near.saturating_sub(3)..=near).find_map(|at| {
+        let (before, rest) = text.split_at_checked(at)?;
+        let number = ["NaN", "Infinity", "-Infinity"].into_iter().find(|number| rest.starts_with(number))?;
+        let (_, key) = before.trim_end().strip_suffix(':')?.trim_end().strip_suffix('"')?.rsplit_once('"')?;
+        Some((key, number))
+    })
 }

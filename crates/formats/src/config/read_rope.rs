@@ -1,12 +1,14 @@
 //! Reading of the rotary embedding of a `config.json`, in either of Transformers' styles.
 
-use super::fields::Fields;
+use super::fields::{Bounds, FACTOR, Fields, GROWTH, ROTARY_BASE, SHARE};
 use super::rope::{Rope, RopeScaling};
 use crate::FormatError;
 
 /// Names of the scalings that can be read.
 const KNOWN_SCALINGS: &str = "default, linear, dynamic, llama3, yarn, longrope";
 const MOST_TOKENS: u64 = 1 << 31;
+/// Weights of the logarithm of the growth; 0 stands for none.
+const MSCALE: Bounds = Bounds::Within(0.0, 1e6);
 
 /// Rotary embedding of an architecture for keys that the file lacks.
 pub(super) struct RopeDefaults {
@@ -27,7 +29,7 @@ pub(super) fn read_rope(
         Some(inner) => Some(inner),
         None => fields.object("rope_parameters")?,
     };
-    let theta = fields.optional_positive("rope_theta")?.unwrap_or(defaults.theta);
+    let theta = fields.optional_number("rope_theta", &ROTARY_BASE)?.unwrap_or(defaults.theta);
     read_part(fields, inner.as_ref(), theta, head_dim, max_positions, defaults)
 }
 
@@ -41,9 +43,9 @@ pub(super) fn read_part(
     defaults: &RopeDefaults,
 ) -> Result<Rope, FormatError> {
     const PARTIAL: &str = "partial_rotary_factor";
-    let (mut share, mut place) = (fields.optional_positive(PARTIAL)?, fields);
+    let (mut share, mut place) = (fields.optional_number(PARTIAL, &SHARE)?, fields);
     if let Some(inner) = inner
-        && let Some(inside) = inner.optional_positive(PARTIAL)?
+        && let Some(inside) = inner.optional_number(PARTIAL, &SHARE)?
     {
         (share, place) = (Some(inside), inner);
     }
@@ -60,7 +62,7 @@ pub(super) fn read_part(
         return Err(place.wrong(if share == 1.0 { "head_dim" } else { PARTIAL }, problem));
     }
     let theta = match inner {
-        Some(inner) => inner.optional_positive("rope_theta")?.unwrap_or(theta),
+        Some(inner) => inner.optional_number("rope_theta", &ROTARY_BASE)?.unwrap_or(theta),
         None => theta,
     };
     let scaling = match inner {
@@ -84,18 +86,20 @@ fn read_scaling(
     };
     let scaling = match rope.text(key)? {
         None | Some("default") => RopeScaling::Default,
-        Some("linear") => RopeScaling::Linear { factor: rope.positive("factor")? },
-        Some("dynamic") if dim > 2 => {
-            RopeScaling::Dynamic { factor: rope.positive("factor")?, max_position_embeddings: max_positions }
-        }
+        Some("linear") => RopeScaling::Linear { factor: rope.number("factor", &GROWTH)? },
+        Some("dynamic") if dim > 2 => RopeScaling::Dynamic {
+            factor: rope.number("factor", &GROWTH)?,
+            max_position_embeddings: max_positions,
+        },
         Some("llama3") => {
-            let (low, high) = (rope.positive("low_freq_factor")?, rope.positive("high_freq_factor")?);
-            if low >= high {
+            let (low, high) =
+                (rope.number("low_freq_factor", &FACTOR)?, rope.number("high_freq_factor", &FACTOR)?);
+            if low as f32 >= high as f32 {
                 let problem = format!("{high} is not above low_freq_factor {low}");
                 return Err(rope.wrong("high_freq_factor", problem));
             }
             RopeScaling::Llama3 {
-                factor: rope.positive("factor")?,
+                factor: rope.number("factor", &GROWTH)?,
                 low_freq_factor: low,
                 high_freq_factor: high,
                 original_max_position_embeddings: original()?,
@@ -119,21 +123,27 @@ fn read_scaling(
 }
 
 fn yarn(rope: &Fields<'_>, max_positions: usize, original: usize) -> Result<RopeScaling, FormatError> {
-    let factor = match rope.optional_positive("factor")? {
+    let factor = match rope.optional_number("factor", &GROWTH)? {
         Some(factor) => factor,
         None => max_positions as f64 / original as f64,
     };
     let grown = |mscale: f64| if factor <= 1.0 { 1.0 } else { 0.1 * mscale * factor.ln() + 1.0 };
-    let mscales = (rope.optional_number("mscale")?, rope.optional_number("mscale_all_dim")?);
-    let attention_factor = match (rope.optional_positive("attention_factor")?, mscales) {
+    let mscales =
+        (rope.optional_number("mscale", &MSCALE)?, rope.optional_number("mscale_all_dim", &MSCALE)?);
+    let attention_factor = match (rope.optional_number("attention_factor", &FACTOR)?, mscales) {
         (Some(given), _) => given,
         (None, (Some(one), Some(all))) if one != 0.0 && all != 0.0 => grown(one) / grown(all),
         _ => grown(1.0),
     };
+    let beta_fast = rope.optional_number("beta_fast", &FACTOR)?.unwrap_or(32.0);
+    let beta_slow = rope.optional_number("beta_slow", &FACTOR)?.unwrap_or(1.0);
+    if beta_fast < beta_slow {
+        return Err(rope.wrong("beta_fast", format!("{beta_fast} is below beta_slow {beta_slow}")));
+    }
     Ok(RopeScaling::Yarn {
         factor,
-        beta_fast: rope.optional_positive("beta_fast")?.unwrap_or(32.0),
-        beta_slow: rope.optional_positive("beta_slow")?.unwrap_or(1.0),
+        beta_fast,
+        beta_slow,
         original_max_position_embeddings: original,
         attention_factor,
         truncate: rope.optional_flag("truncate")?.unwrap_or(true),
@@ -147,19 +157,23 @@ fn longrope(
     original: usize,
 ) -> Result<RopeScaling, FormatError> {
     let divisors = |key: &str| {
-        let divisors = rope.positives(key)?;
+        let divisors = rope.numbers(key, &FACTOR)?;
         match divisors.len() == dim / 2 {
             true => Ok(divisors),
             false => Err(rope.wrong(key, format!("{} numbers for {} frequencies", divisors.len(), dim / 2))),
         }
     };
-    let factor = match rope.optional_positive("factor")? {
+    let factor = match rope.optional_number("factor", &GROWTH)? {
         Some(factor) => factor,
         None => max_positions as f64 / original as f64,
     };
-    let attention_factor = match rope.optional_positive("attention_factor")? {
+    let attention_factor = match rope.optional_number("attention_factor", &FACTOR)? {
         Some(given) => given,
         None if factor <= 1.0 => 1.0,
+        None if original < 2 => {
+            let problem = format!("{original} tokens are no context that grows to {max_positions}");
+            return Err(rope.wrong("original_max_position_embeddings", problem));
+        }
         None => (1.0 + factor.ln() / (original as f64).ln()).sqrt(),
     };
     Ok(RopeScaling::LongRope {

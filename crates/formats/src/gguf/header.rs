@@ -95,7 +95,27 @@ pub(super) fn read_header(reader: &(impl ReadAt + ?Sized), file: &str) -> Result
         }
         tensor.offset += data_start;
     }
+    refuse_shared_bytes(&tensors, file)?;
     Ok(Header { version, metadata, tensors })
+}
+
+/// Refuses a file in which two tensors have bytes in common.
+fn refuse_shared_bytes(tensors: &[GgufTensor], file: &str) -> Result<(), FormatError> {
+    let mut ordered: Vec<&GgufTensor> = tensors.iter().collect();
+    ordered.sort_by_key(|tensor| tensor.offset);
+    for pair in ordered.windows(2) {
+        // Their ends were compared with the length of the file, so that there is no overflow.
+        let (before, end) = (pair[0], pair[0].offset + pair[0].byte_len);
+        if pair[1].offset < end {
+            let problem = format!(
+                "its bytes begin at {} of the file, within those of tensor {:?}, which end at {end}",
+                pair[1].offset,
+                Shortened(&before.name)
+            );
+            return Err(FormatError::corrupt(file, Place::Tensor(pair[1].name.clone()), problem));
+        }
+    }
+    Ok(())
 }
 
 fn read_metadata<R: ReadAt + ?Sized>(
@@ -225,6 +245,10 @@ fn read_tensor<R: ReadAt + ?Sized>(
     let mut dims = Vec::new();
     for _ in 0..dimensions {
         dims.push(cursor.u64()?);
+    }
+    // Such a tensor is of no use, and its other sizes could be anything.
+    if dims.contains(&0) {
+        return Err(FormatError::corrupt(file, place(), format!("its shape {dims:?} has no values")));
     }
     let id = cursor.u32()?;
     let ggml_type = GgmlType::from_id(id).ok_or_else(|| {

@@ -4,19 +4,67 @@ use serde_json::{Value, json};
 
 use super::model::{Architecture, GgufModel, ROPE_FACTORS, ROPE_FREQS};
 use super::{GgmlType, GgufValue};
-use crate::config::{Rope, RopeScaling};
+use crate::config::{ModelConfig, Rope, RopeScaling};
 use crate::{FormatError, Place, ReadAt, TensorSource};
 
 /// Rotary base that Transformers uses when a file lacks it.
 const DEFAULT_THETA: f64 = 10_000.0;
 
+/// Keys of a `config.json`, and the metadata's keys (without the architecture) or the tensors from which they are made.
+const OWN_KEYS: [(&str, &str); 21] = [
+    ("head_dim", "attention.key_length"),
+    ("hidden_size", "embedding_length"),
+    ("intermediate_size", "feed_forward_length"),
+    ("layer_norm_eps", "attention.layer_norm_epsilon"),
+    ("max_position_embeddings", "context_length"),
+    ("num_attention_heads", "attention.head_count"),
+    ("num_hidden_layers", "block_count"),
+    ("num_key_value_heads", "attention.head_count_kv"),
+    ("original_max_position_embeddings", "rope.scaling.original_context_length"),
+    ("partial_rotary_factor", "rope.dimension_count"),
+    ("query_pre_attn_scalar", "attention.key_length"),
+    ("rms_norm_eps", "attention.layer_norm_rms_epsilon"),
+    ("rope_local_base_freq", "rope.freq_base_swa"),
+    ("rope_scaling.attention_factor", "rope.scaling.attn_factor"),
+    ("rope_scaling.factor", "rope.scaling.factor"),
+    ("rope_scaling.long_factor", ROPE_FACTORS[1]),
+    ("rope_scaling.short_factor", ROPE_FACTORS[0]),
+    ("rope_theta", "rope.freq_base"),
+    ("sliding_window", "attention.sliding_window"),
+    ("sliding_window_pattern", "attention.sliding_window_pattern"),
+    ("vocab_size", "vocab_size"),
+];
+
 impl<R: ReadAt> GgufModel<R> {
-    /// Returns the model's `config.json`.
+    /// Returns the model's `config.json`, which [`ModelConfig::from_json`] reads.
     ///
     /// # Errors
-    /// When the metadata lacks a setting that a config needs, or has one that Hugging Face's model does not support here: experts, partly rotated
-    /// heads, a rotary scaling other than linear and Llama 3's.
+    /// When the metadata lacks a setting that a config needs, has an impossible one, or one that Hugging Face's model does not support here: experts,
+    /// partly rotated heads, a rotary scaling other than linear and Llama 3's. The error names the metadata's own key.
     pub fn hf_config(&self) -> Result<Value, FormatError> {
+        let config = self.unchecked_config()?;
+        match ModelConfig::from_json(&config.to_string(), self.gguf.file_name()) {
+            Ok(_) => Ok(config),
+            Err(error) => Err(FormatError { place: self.own_place(error.place), ..error }),
+        }
+    }
+
+    /// Returns the place in this file of a problem with a key of the `config.json` that is made of it.
+    fn own_place(&self, place: Place) -> Place {
+        let Place::Key(key) = &place else { return place };
+        if let Some(which) = key.strip_suffix("_token_id") {
+            let which = if which == "pad" { "padding" } else { which };
+            return Place::Key(format!("tokenizer.ggml.{which}_token_id"));
+        }
+        match OWN_KEYS.iter().find(|(hf, _)| hf == key) {
+            Some((_, own)) if own.ends_with(".weight") => Place::Tensor((*own).to_owned()),
+            Some((_, own)) => Place::Key(self.key(own)),
+            None => place,
+        }
+    }
+
+    /// Returns the `config.json`, whose numbers may be impossible.
+    fn unchecked_config(&self) -> Result<Value, FormatError> {
         self.refuse_experts()?;
         let hidden = self.number("embedding_length")?;
         let heads = self.number("attention.head_count")?;
@@ -56,7 +104,7 @@ impl<R: ReadAt> GgufModel<R> {
         });
         // Qwen3 and Gemma 3 have their own width of a head if the file lacks it.
         let by_itself = matches!(self.architecture, Architecture::Qwen3 | Architecture::Gemma3);
-        if by_itself || heads == 0 || head_dim * heads != hidden {
+        if by_itself || heads == 0 || head_dim.checked_mul(heads) != Some(hidden) {
             config["head_dim"] = json!(head_dim);
         }
         match self.architecture {
@@ -110,7 +158,7 @@ impl<R: ReadAt> GgufModel<R> {
         let original = self.optional_number("rope.scaling.original_context_length")?.unwrap_or(context);
         config["original_max_position_embeddings"] = json!(original);
         if self.gguf.tensor(ROPE_FACTORS[0]).is_some() {
-            let [short, long] = ROPE_FACTORS.map(|name| self.gguf.read_f32(name));
+            let [short, long] = ROPE_FACTORS.map(|name| self.divisors(name));
             config["rope_scaling"] =
                 json!({ "type": "longrope", "short_factor": short?, "long_factor": long? });
             if let Some(factor) = self.optional_float("rope.scaling.attn_factor")? {
@@ -118,6 +166,18 @@ impl<R: ReadAt> GgufModel<R> {
             }
         }
         Ok(())
+    }
+
+    /// Reads divisors of rotary frequencies, of which a head has no more than values.
+    fn divisors(&self, name: &str) -> Result<Vec<f32>, FormatError> {
+        const MOST: usize = 1 << 16;
+        match self.gguf.tensor(name) {
+            Some(tensor) if tensor.element_count() > MOST => {
+                let problem = format!("it has {} values; a head has at most {MOST}", tensor.element_count());
+                Err(FormatError::corrupt(self.gguf.file_name(), Place::Tensor(name.to_owned()), problem))
+            }
+            _ => self.gguf.read_f32(name),
+        }
     }
 
     fn refuse_experts(&self) -> Result<(), FormatError> {
@@ -165,11 +225,21 @@ impl<R: ReadAt> GgufModel<R> {
     }
 
     pub(super) fn float(&self, name: &str) -> Result<f64, FormatError> {
-        self.gguf.required(&self.key(name), GgufValue::as_f64, "float")
+        match self.optional_float(name)? {
+            Some(number) => Ok(number),
+            None => self.gguf.required(&self.key(name), GgufValue::as_f64, "float"),
+        }
     }
 
+    /// Returns a float, which is finite: JSON has no other.
     fn optional_float(&self, name: &str) -> Result<Option<f64>, FormatError> {
-        self.gguf.optional(&self.key(name), GgufValue::as_f64, "float")
+        match self.gguf.optional(&self.key(name), GgufValue::as_f64, "float")? {
+            Some(number) if !number.is_finite() => {
+                let place = Place::Key(self.key(name));
+                Err(FormatError::corrupt(self.gguf.file_name(), place, format!("{number} is not a number")))
+            }
+            number => Ok(number),
+        }
     }
 
     /// Returns the stored type of the weights, or f32 if they are dequantised to it.
@@ -216,7 +286,7 @@ impl<R: ReadAt> GgufModel<R> {
     /// Returns Llama 3's scaling, of which a GGUF stores only one divisor for each frequency. The largest divisor is the factor, and the other
     /// parameters are the same in every Llama 3 release, so that they can be guessed, and the guess can be verified by computing the divisors.
     fn llama3_scaling(&self, theta: f64, head_dim: usize) -> Result<Value, FormatError> {
-        let divisors = self.gguf.read_f32(ROPE_FREQS)?;
+        let divisors = self.divisors(ROPE_FREQS)?;
         let factor = divisors.iter().copied().fold(1.0f32, f32::max);
         if factor == 1.0 && divisors.iter().all(|&divisor| divisor == 1.0) {
             return Ok(Value::Null);

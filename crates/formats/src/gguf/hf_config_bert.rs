@@ -53,6 +53,12 @@ impl<R: ReadAt> GgufModel<R> {
     }
 
     fn class_names(&self, classes: usize) -> Result<Value, FormatError> {
+        const MOST: usize = 1 << 20;
+        if classes > MOST {
+            let problem = format!("it tells {classes} classes apart; at most {MOST} can be read");
+            let place = Place::Tensor("cls.output.weight".to_owned());
+            return Err(FormatError::corrupt(self.gguf.file_name(), place, problem));
+        }
         let key = self.key("classifier.output_labels");
         let named = self.gguf.optional(&key, GgufValue::as_strings, "list of texts")?.unwrap_or_default();
         let name = |class: usize| named.get(class).cloned().unwrap_or_else(|| format!("LABEL_{class}"));

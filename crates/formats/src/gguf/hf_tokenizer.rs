@@ -1,5 +1,7 @@
 //! The `tokenizer.json` and `tokenizer_config.json` that a GGUF file's vocabulary implies.
 
+use std::collections::HashSet;
+
 use serde_json::{Map, Value, json};
 
 use super::pre_tokenizer::{KNOWN, pre_tokenizer};
@@ -154,20 +156,16 @@ impl<R: ReadAt> Gguf<R> {
             [vocabulary.eos, vocabulary.eot, vocabulary.eom].into_iter().flatten().collect();
         let has = |text: &str| vocabulary.tokens.iter().any(|token| token == text);
         // gpt-oss ends a message, not an answer, with <|end|>.
-        let goes_on = |token: &str| token == "<|end|>" && has("<|return|>") && has("<|call|>");
+        let is_harmony = has("<|return|>") && has("<|call|>");
+        let goes_on = |token: &str| token == "<|end|>" && is_harmony;
         for (id, token) in vocabulary.tokens.iter().enumerate() {
             let is_end = vocabulary.kind(id) == CONTROL && END_MARKERS.contains(&token.as_str());
             if is_end && !goes_on(token) {
                 ends.push(id);
             }
         }
-        let mut seen = Vec::with_capacity(ends.len());
-        ends.retain(|id| {
-            !seen.contains(id) && {
-                seen.push(*id);
-                true
-            }
-        });
+        let mut seen = HashSet::with_capacity(ends.len());
+        ends.retain(|id| seen.insert(*id));
         Ok(json!({ "bos_token_id": vocabulary.bos, "eos_token_id": ends, "pad_token_id": vocabulary.pad }))
     }
 

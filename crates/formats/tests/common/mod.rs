@@ -1,6 +1,8 @@
 //! A small GGUF writer for the tests.
 #![allow(dead_code)]
 
+use std::time::Duration;
+
 /// A metadata value with the number of its type.
 #[derive(Clone)]
 pub enum Meta {
@@ -141,4 +143,16 @@ pub fn tiny_llama() -> (Vec<(&'static str, Meta)>, Vec<Tensor>) {
         f32_tensor("output_norm.weight", &[8], &[1.0; 8]),
     ];
     (metadata, tensors)
+}
+
+/// Checks that ten times as much takes about ten times as long, not a hundred times.
+///
+/// `read` gets a number of items, at most `most`, and returns the time that reading them took.
+pub fn assert_linear(what: &str, most: usize, read: impl Fn(usize) -> Duration) {
+    // The least of some times is that in which nothing else was running.
+    let least = |count| (0..3).map(|_| read(count)).min().unwrap_or_default();
+    let (few, many) = (least(most / 10), least(most));
+    // What is this quick is no square of the number, whatever else the machine did meanwhile.
+    let is_quick = many < Duration::from_secs(1);
+    assert!(is_quick || many < few * 40, "{what}: {few:?} for a tenth of {most}, {many:?} for all");
 }

@@ -19,6 +19,7 @@ mod run;
 mod statements;
 pub(super) mod value;
 
+use std::borrow::Cow;
 use std::rc::Rc;
 
 use ruff_python_parser::{Mode, ParseOptions, parse_cells_unchecked};
@@ -49,10 +50,33 @@ pub(super) fn read(text: &str, cells: &[std::ops::Range<usize>]) -> Result<Scrip
     }
     let size = |at: usize| TextSize::try_from(at).unwrap_or_default();
     let ranges = cells.iter().map(|cell| TextRange::new(size(cell.start), size(cell.end)));
-    let parsed = parse_cells_unchecked(text, ranges, &ParseOptions::from(Mode::Ipython));
+    let is_regular = cells.iter().all(|cell| nesting::is_regular(text.get(cell.clone()).unwrap_or_default()));
+    let (text, mode) = match is_regular {
+        true => (Cow::Borrowed(text), Mode::Ipython),
+        false => (Cow::Owned(without_commands(text)), Mode::Module),
+    };
+    let parsed = parse_cells_unchecked(&text, ranges, &ParseOptions::from(mode));
     let errors =
         parsed.errors().iter().map(|error| (error.location.start().to_usize(), error.error.to_string()));
     Ok(Script { errors: errors.collect(), calls: run::run(parsed.suite()) })
+}
+
+/// Makes comments of the lines that begin with a command of IPython. Every place stays where it is.
+fn without_commands(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    for line in text.split_inclusive('\n') {
+        let code = line.trim_start_matches([' ', '\t']);
+        let (indent, command) = line.split_at(line.len() - code.len());
+        plain.push_str(indent);
+        match command.strip_prefix(['%', '!', '?']) {
+            Some(rest) => {
+                plain.push('#');
+                plain.push_str(rest);
+            }
+            None => plain.push_str(command),
+        }
+    }
+    plain
 }
 
 /// Shortens a text to one line of at most 60 characters.

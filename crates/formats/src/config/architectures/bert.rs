@@ -7,7 +7,8 @@ use super::super::decoder::{
 use super::super::design::{
     Biases, HeadNames, Names, NormKind, Residual, Scalars, Squash, SublayerNames, Task,
 };
-use super::super::{Mixer, ModelConfig, fields::Fields};
+use super::super::fields::{EPSILON, Fields};
+use super::super::{Mixer, ModelConfig};
 use crate::FormatError;
 
 pub const NAMES: Names = Names {
@@ -78,7 +79,7 @@ pub fn family(
             intermediate_size: size("intermediate_size", MOST_WIDE, 3072)?,
             max_position_embeddings: size("max_position_embeddings", MOST_TOKENS, 512)?,
             token_types: size("type_vocab_size", MOST_WIDTH, 2)?,
-            norm_eps: fields.optional_positive("layer_norm_eps")?.unwrap_or(1e-12),
+            norm_eps: fields.optional_number("layer_norm_eps", &EPSILON)?.unwrap_or(1e-12),
             activation: activation(fields, "hidden_act", "gelu")?,
             ..blank(fields, names, ("hidden_size", hidden_size), heads, layers)?
         },

@@ -7,8 +7,9 @@ use super::super::decoder::{
 use super::super::design::{
     Activation, Biases, HeadNames, Names, NormKind, Residual, Scalars, SublayerNames, Task,
 };
+use super::super::fields::{EPSILON, Fields, GROWTH};
 use super::super::rope::{Rope, RopeScaling};
-use super::super::{Mixer, ModelConfig, fields::Fields};
+use super::super::{Mixer, ModelConfig};
 use crate::FormatError;
 
 const NAMES: Names = Names {
@@ -61,7 +62,7 @@ pub fn read(fields: &Fields<'_>) -> Result<ModelConfig, FormatError> {
     let layers = fields.size("num_layers", MOST_LAYERS)?;
     let with_bias = fields.flag("add_bias_linear")?;
     let final_norm = fields.optional_flag("post_layer_norm")?.unwrap_or(true);
-    let ratio = fields.optional_positive("rope_ratio")?.unwrap_or(1.0);
+    let ratio = fields.optional_number("rope_ratio", &GROWTH)?.unwrap_or(1.0);
     Ok(ModelConfig {
         model_type: "chatglm",
         vocab_size: fields.size("padded_vocab_size", MOST_VOCABULARY)?,
@@ -81,7 +82,7 @@ pub fn read(fields: &Fields<'_>) -> Result<ModelConfig, FormatError> {
             true => NormKind::Rms,
             false => NormKind::Layer,
         },
-        norm_eps: fields.optional_positive("layernorm_epsilon")?.unwrap_or(1e-5),
+        norm_eps: fields.optional_number("layernorm_epsilon", &EPSILON)?.unwrap_or(1e-5),
         activation: Activation::Silu,
         gated: true,
         biases: Biases {

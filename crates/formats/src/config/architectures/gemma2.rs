@@ -1,8 +1,9 @@
 //! Gemma 2: Gemma with norms on both sides of each part, soft caps, and a window in every other layer.
 
+use super::super::ModelConfig;
 use super::super::decoder::{self, LLAMA, MOST_TOKENS, set_windows};
 use super::super::design::{Names, SublayerNames};
-use super::super::{ModelConfig, fields::Fields};
+use super::super::fields::{FACTOR, Fields};
 use super::gemma;
 use crate::FormatError;
 
@@ -33,14 +34,14 @@ pub fn read(fields: &Fields<'_>) -> Result<ModelConfig, FormatError> {
 
 /// Sets the scale of the scores from a number of the file, instead of the width of a head.
 pub fn scaled(config: &mut ModelConfig, fields: &Fields<'_>) -> Result<(), FormatError> {
-    let scalar = fields.optional_positive("query_pre_attn_scalar")?.unwrap_or(256.0);
+    let scalar = fields.optional_number("query_pre_attn_scalar", &FACTOR)?.unwrap_or(256.0);
     config.scalars.attention_scale = 1.0 / scalar.sqrt();
     Ok(())
 }
 
 fn cap(fields: &Fields<'_>, key: &str, default: f64) -> Result<Option<f64>, FormatError> {
     match fields.has(key) {
-        true => fields.optional_positive(key),
+        true => fields.optional_number(key, &FACTOR),
         false => Ok(Some(default)),
     }
 }

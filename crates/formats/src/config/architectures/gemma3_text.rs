@@ -2,8 +2,9 @@
 
 use super::super::decoder::{self, DEFAULTS, Defaults, MOST_LAYERS, MOST_TOKENS, set_windows};
 use super::super::design::Names;
+use super::super::fields::{FACTOR, Fields, ROTARY_BASE};
 use super::super::read_rope::{RopeDefaults, read_part};
-use super::super::{Mixer, ModelConfig, fields::Fields};
+use super::super::{Mixer, ModelConfig};
 use super::{gemma, gemma2};
 use crate::FormatError;
 
@@ -29,7 +30,7 @@ pub fn read(fields: &Fields<'_>) -> Result<ModelConfig, FormatError> {
     gemma2::scaled(&mut config, fields)?;
     // Transformers reads `attn_logit_softcapping` and ignores it; so does this code.
     config.biases = gemma::biases(fields)?;
-    config.scalars.logits_softcap = fields.optional_positive("final_logit_softcapping")?;
+    config.scalars.logits_softcap = fields.optional_number("final_logit_softcapping", &FACTOR)?;
 
     let nested = fields.object("rope_parameters")?;
     let part = |key: &str| match &nested {
@@ -37,10 +38,10 @@ pub fn read(fields: &Fields<'_>) -> Result<ModelConfig, FormatError> {
         None => Ok(None),
     };
     let (full, sliding) = (part("full_attention")?, part("sliding_attention")?);
-    let theta = fields.optional_positive("rope_local_base_freq")?.unwrap_or(LOCAL_THETA);
+    let theta = fields.optional_number("rope_local_base_freq", &ROTARY_BASE)?.unwrap_or(LOCAL_THETA);
     let (dim, positions) = (config.head_dim, config.max_position_embeddings);
     if let Some(full) = &full {
-        let theta = fields.optional_positive("rope_theta")?.unwrap_or(1_000_000.0);
+        let theta = fields.optional_number("rope_theta", &ROTARY_BASE)?.unwrap_or(1_000_000.0);
         config.ropes[0] = read_part(fields, Some(full), theta, dim, positions, &DEFAULTS.rope)?;
     }
     config.ropes.push(read_part(fields, sliding.as_ref(), theta, dim, positions, &DEFAULTS.rope)?);

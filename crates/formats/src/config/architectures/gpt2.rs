@@ -5,7 +5,8 @@ use super::super::decoder::{
     labels, task,
 };
 use super::super::design::{Biases, HeadNames, Names, NormKind, Residual, Scalars, SublayerNames, Task};
-use super::super::{Mixer, ModelConfig, fields::Fields};
+use super::super::fields::{EPSILON, Fields};
+use super::super::{Mixer, ModelConfig};
 use crate::FormatError;
 
 const NAMES: Names = Names {
@@ -54,7 +55,7 @@ pub fn read(fields: &Fields<'_>) -> Result<ModelConfig, FormatError> {
         pad_token_id: fields.token("pad_token_id", None)?,
         names: NAMES,
         norm: NormKind::Layer,
-        norm_eps: fields.optional_positive("layer_norm_epsilon")?.unwrap_or(1e-5),
+        norm_eps: fields.optional_number("layer_norm_epsilon", &EPSILON)?.unwrap_or(1e-5),
         activation: activation(fields, "activation_function", "gelu_new")?,
         gated: false,
         biases: Biases { attention_input: true, attention_output: true, mlp: true },

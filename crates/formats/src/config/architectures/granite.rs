@@ -1,8 +1,9 @@
 //! Granite 3 and 4 (dense): Llama whose embeddings, scores, residual branches and logits are scaled by numbers of the file.
 
+use super::super::ModelConfig;
 use super::super::decoder::{self, DEFAULTS, LLAMA};
 use super::super::design::{Biases, Scalars};
-use super::super::{ModelConfig, fields::Fields};
+use super::super::fields::{FACTOR, Fields};
 use crate::FormatError;
 
 pub fn read(fields: &Fields<'_>) -> Result<ModelConfig, FormatError> {
@@ -10,7 +11,7 @@ pub fn read(fields: &Fields<'_>) -> Result<ModelConfig, FormatError> {
     let attention = fields.flag("attention_bias")?;
     config.biases =
         Biases { attention_input: attention, attention_output: attention, mlp: fields.flag("mlp_bias")? };
-    let multiplier = |key| Ok::<_, FormatError>(fields.optional_positive(key)?.unwrap_or(1.0));
+    let multiplier = |key| Ok::<_, FormatError>(fields.optional_number(key, &FACTOR)?.unwrap_or(1.0));
     config.scalars = Scalars {
         embedding_scale: multiplier("embedding_multiplier")?,
         // Used instead of the square root of a head's width.

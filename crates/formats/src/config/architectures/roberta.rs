@@ -28,6 +28,6 @@ fn family(fields: &Fields<'_>, model_type: &'static str) -> Result<ModelConfig, 
     config.bos_token_id = fields.token("bos_token_id", Some(0))?;
     config.eos_token_id = fields.tokens("eos_token_id", &[2])?;
     config.pad_token_id = fields.token("pad_token_id", Some(1))?;
-    config.position_offset = config.pad_token_id.unwrap_or(1) as usize + 1;
+    config.position_offset = (config.pad_token_id.unwrap_or(1) as usize).saturating_add(1);
     bert::encoder(fields, config)
 }

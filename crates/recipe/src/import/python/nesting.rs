@@ -134,6 +134,31 @@ fn is_deep(text: &str) -> bool {
     }
 }
 
+/// Whether every bracket is closed by its own kind, and the text has no character that Python has not. Where that is not so, Ruff's parser may take
+/// IPython's command for part of an expression, which it does not survive.
+pub(super) fn is_regular(text: &str) -> bool {
+    let mut lexer = lex(text, Mode::Ipython);
+    let mut open = Vec::new();
+    loop {
+        let kind = lexer.next_token();
+        let opened_by = match kind {
+            TokenKind::EndOfFile => return open.is_empty(),
+            TokenKind::Unknown => return false,
+            TokenKind::Lpar | TokenKind::Lsqb | TokenKind::Lbrace => {
+                open.push(kind);
+                continue;
+            }
+            TokenKind::Rpar => TokenKind::Lpar,
+            TokenKind::Rsqb => TokenKind::Lsqb,
+            TokenKind::Rbrace => TokenKind::Lbrace,
+            _ => continue,
+        };
+        if open.pop() != Some(opened_by) {
+            return false;
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
