@@ -175,6 +175,13 @@ fn refuse(adapter: &PeftAdapter, base: &ModelConfig) -> Result<Architecture, Exp
         let problem = "it was trained to classify, and a GGUF adapter has no classifier's head".to_owned();
         return no(problem, "use it with PEFT, or export it merged into its base (`--to merged`)");
     }
+    refuse_parts(adapter)?;
+    Ok(architecture)
+}
+
+/// Refuses the parts of an adapter that the file has no place for, whatever the base is.
+pub(crate) fn refuse_parts(adapter: &PeftAdapter) -> Result<(), ExportError> {
+    let no = |problem: String, help: &str| Err(ExportError::inexpressible(FORM, problem, help));
     adapter.refuse_unconverted(FORM)?;
     let with = |part| adapter.modules().iter().find(|module| module.has(part)).map(|module| &module.path);
     if let Some(path) = with(AdapterPart::MagnitudeVector) {
@@ -187,7 +194,7 @@ fn refuse(adapter: &PeftAdapter, base: &ModelConfig) -> Result<Architecture, Exp
         let problem = format!("parameters of the base were trained beside it ({})", listed(adapter.others()));
         return no(problem, MERGED);
     }
-    Ok(architecture)
+    Ok(())
 }
 
 /// Finds the base's tensor of each module, and the formats of the pair.

@@ -129,6 +129,12 @@ fn refuse(adapter: &PeftAdapter, base: &ModelConfig) -> Result<(), ExportError> 
         let problem = "it was trained to classify, and mlx-lm only writes text".to_owned();
         return no(problem, "use it with PEFT, or export it merged into its base (`--to merged`)");
     }
+    refuse_parts(adapter)
+}
+
+/// Refuses the parts of an adapter that the files have no place for, whatever the base is.
+pub(crate) fn refuse_parts(adapter: &PeftAdapter) -> Result<(), ExportError> {
+    let no = |problem: String, help: &str| Err(ExportError::inexpressible(FORM, problem, help));
     adapter.refuse_unconverted(FORM)?;
     let with = |part| adapter.modules().iter().find(|module| module.has(part)).map(|module| &module.path);
     if let Some(path) = with(AdapterPart::LoraBBias) {
