@@ -130,7 +130,9 @@ impl PeftAdapter {
         }
         let configured = self.lora.rank(&path);
         if rank != configured {
-            return Err(wrong(format!("the rank of {path} is {rank} here, and {configured} by the configuration")));
+            return Err(wrong(format!(
+                "the rank of {path} is {rank} here, and {configured} by the configuration"
+            )));
         }
         let vectors = [AdapterPart::MagnitudeVector, AdapterPart::LoraBBias];
         for key in vectors.iter().filter_map(|part| keys.get(part)) {
@@ -158,16 +160,31 @@ impl PeftAdapter {
         &self.config
     }
 
+    /// Returns the base model that the configuration names, as `owner/name@revision` where it names a revision too.
+    pub fn base_name(&self) -> Option<String> {
+        let name = self.base_model.clone().filter(|name| !name.is_empty())?;
+        let config = self.config_json().unwrap_or_default();
+        match config.get("revision").and_then(Value::as_str).filter(|revision| !revision.is_empty()) {
+            Some(revision) => Some(format!("{name}@{revision}")),
+            None => Some(name),
+        }
+    }
+
     /// Returns `adapter_config.json` as an object, with what is unknown here.
     pub(crate) fn config_json(&self) -> Result<Map<String, Value>, ExportError> {
         serde_json::from_str(&self.config).map_err(|error| {
-            ExportError::adapter("adapter_config.json", format!("no JSON object: {error}"), "save the adapter again")
+            ExportError::adapter(
+                "adapter_config.json",
+                format!("no JSON object: {error}"),
+                "save the adapter again",
+            )
         })
     }
 
     /// Whether the adapter was trained to classify, by its own task or its base's.
     pub(crate) fn classifies(&self, base: &ModelConfig) -> bool {
-        let own = self.lora.task_type.is_some_and(|task| matches!(task, TaskType::SeqCls | TaskType::TokenCls));
+        let own =
+            self.lora.task_type.is_some_and(|task| matches!(task, TaskType::SeqCls | TaskType::TokenCls));
         own || base.task.classifies()
     }
 
@@ -209,7 +226,11 @@ impl PeftAdapter {
     /// If it cannot be read, or a value is not finite: no program can use such an adapter.
     pub fn read(&self, module: &AdaptedModule, part: AdapterPart) -> Result<Vec<f32>, ExportError> {
         let key = module.keys.get(&part).ok_or_else(|| {
-            ExportError::adapter(&self.file, format!("{} has no {part}", module.path), "save the adapter again")
+            ExportError::adapter(
+                &self.file,
+                format!("{} has no {part}", module.path),
+                "save the adapter again",
+            )
         })?;
         self.read_key(key)
     }
@@ -256,7 +277,9 @@ impl PeftAdapter {
             ExportError::adapter(&self.file, problem, help)
         })?;
         let sizes = match found.shape {
-            ModuleShape::Linear { size_out, size_in, .. } if !module.is_embedding => Some((size_in, size_out)),
+            ModuleShape::Linear { size_out, size_in, .. } if !module.is_embedding => {
+                Some((size_in, size_out))
+            }
             ModuleShape::Embedding { rows, columns } if module.is_embedding => Some((rows, columns)),
             _ => None,
         };
@@ -281,7 +304,8 @@ impl PeftAdapter {
         if !self.lora.init_lora_weights.changes_the_base() {
             return Ok(());
         }
-        let problem = "it was saved as PiSSA or OLoRA trained it, and fits only a base without what they took from it";
+        let problem =
+            "it was saved as PiSSA or OLoRA trained it, and fits only a base without what they took from it";
         let help = "convert it to a plain adapter first: Lorelei saves it so, and PEFT does with \
                     save_pretrained(…, path_initial_model_for_weight_conversion=…)";
         Err(ExportError::inexpressible(form, problem, help))

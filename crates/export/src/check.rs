@@ -3,10 +3,8 @@
 use lorelei_formats::{AdapterPart, Dtype, ModelConfig, gguf::GgmlType, peft::is_classifier_head};
 
 use crate::{
-    ExportError, GgufLoraOptions, PeftAdapter,
-    adapter::listed,
-    gguf_lora::refuse_parts,
-    mlx, write_gguf_lora, write_mlx,
+    ExportError, GgufLoraOptions, PeftAdapter, adapter::listed, gguf_lora::refuse_parts, mlx,
+    write_gguf_lora, write_mlx,
 };
 
 /// A program that reads adapters.
@@ -97,7 +95,11 @@ fn push(findings: &mut Vec<Finding>, verdict: Verdict, message: impl Into<String
 /// PEFT reads everything that is its own. What is said of it are keys that are unknown here.
 fn of_peft(adapter: &PeftAdapter, findings: &mut Vec<Finding>) {
     for warning in &adapter.warnings {
-        push(findings, Verdict::Hint, format!("check {}: it is unknown here, and a PEFT that does not know it refuses it", warning.key));
+        push(
+            findings,
+            Verdict::Hint,
+            format!("check {}: it is unknown here, and a PEFT that does not know it refuses it", warning.key),
+        );
     }
     if adapter.lora.init_lora_weights.changes_the_base() {
         let message = "convert it: at every load PEFT decomposes the base's weights anew, which takes long and fits this very base only \
@@ -105,7 +107,11 @@ fn of_peft(adapter: &PeftAdapter, findings: &mut Vec<Finding>) {
         push(findings, Verdict::Hint, message);
     }
     if adapter.others().iter().any(|key| is_classifier_head(key)) {
-        push(findings, Verdict::Hint, "load the base as a classifier (AutoModelForSequenceClassification or …TokenClassification, num_labels=…)");
+        push(
+            findings,
+            Verdict::Hint,
+            "load the base as a classifier (AutoModelForSequenceClassification or …TokenClassification, num_labels=…)",
+        );
     }
 }
 
@@ -113,14 +119,25 @@ fn of_vllm(adapter: &PeftAdapter, base: Option<&ModelConfig>, findings: &mut Vec
     let lora = &adapter.lora;
     let has = |part| adapter.modules().iter().any(|module| module.has(part));
     if lora.use_dora || has(AdapterPart::MagnitudeVector) {
-        push(findings, Verdict::Refused, "DoRA: serve it merged into its base (`lorelei export --to merged`)");
+        push(
+            findings,
+            Verdict::Refused,
+            "DoRA: serve it merged into its base (`lorelei export --to merged`)",
+        );
     }
     if lora.lora_bias || has(AdapterPart::LoraBBias) || lora.bias != lorelei_recipe::Bias::None {
-        push(findings, Verdict::Refused, "trained biases: serve it merged into its base (`lorelei export --to merged`)");
+        push(
+            findings,
+            Verdict::Refused,
+            "trained biases: serve it merged into its base (`lorelei export --to merged`)",
+        );
     }
     let others: Vec<&String> = adapter.others().iter().filter(|key| !is_classifier_head(key)).collect();
     if !others.is_empty() {
-        let message = format!("what was trained of the base beside it ({}): serve it merged (`lorelei export --to merged`)", listed(&others));
+        let message = format!(
+            "what was trained of the base beside it ({}): serve it merged (`lorelei export --to merged`)",
+            listed(&others)
+        );
         push(findings, Verdict::Refused, message);
     }
     if lora.init_lora_weights.changes_the_base() {
@@ -132,23 +149,32 @@ fn of_vllm(adapter: &PeftAdapter, base: Option<&ModelConfig>, findings: &mut Vec
     let mut scales = adapter.modules().iter().map(|module| adapter.scaling(module));
     let assumed = lora.lora_alpha / if lora.use_rslora { (lora.r as f64).sqrt() } else { lora.r as f64 };
     if scales.any(|scale| scale != assumed) {
-        let message = "alpha_pattern and rank_pattern: fold them in first (`lorelei export --to peft --fold`)";
+        let message =
+            "alpha_pattern and rank_pattern: fold them in first (`lorelei export --to peft --fold`)";
         push(findings, Verdict::Ignored, message);
     }
     let rank = ranks().max().unwrap_or(lora.r).max(lora.r);
     match VLLM_RANKS.iter().find(|limit| **limit >= rank) {
-        None => push(findings, Verdict::Refused, format!("a rank of {rank}: vLLM takes up to 512; serve it merged (`lorelei export --to merged`)")),
+        None => push(
+            findings,
+            Verdict::Refused,
+            format!("a rank of {rank}: vLLM takes up to 512; serve it merged (`lorelei export --to merged`)"),
+        ),
         Some(limit) if *limit > VLLM_DEFAULT_RANK => {
             push(findings, Verdict::Hint, format!("give vLLM --enable-lora --max-lora-rank {limit}"));
         }
         Some(_) => push(findings, Verdict::Hint, "give vLLM --enable-lora"),
     }
     let tied = base.is_some_and(|base| base.tie_word_embeddings);
-    let ends = adapter.modules().iter().filter(|module| module.is_embedding || module.path.ends_with("lm_head"));
+    let ends =
+        adapter.modules().iter().filter(|module| module.is_embedding || module.path.ends_with("lm_head"));
     let ends: Vec<&String> = ends.map(|module| &module.path).collect();
     if !ends.is_empty() {
         let why = if tied { ", which are one tensor in this model" } else { "" };
-        let message = format!("serve it merged if vLLM refuses {}: only some of its models take adapters of embedding and head{why}", listed(&ends));
+        let message = format!(
+            "serve it merged if vLLM refuses {}: only some of its models take adapters of embedding and head{why}",
+            listed(&ends)
+        );
         push(findings, Verdict::Hint, message);
     }
 }
@@ -176,7 +202,9 @@ fn of_gguf(
             "write a GGUF adapter and its Modelfile (`lorelei export --to ollama`), then `ollama create NAME -f Modelfile`: of PEFT's own \
              files Ollama reads two architectures only, and neither rsLoRA nor a scale of a module's own"
         }
-        _ => "write a GGUF adapter (`lorelei export --to gguf-lora`), then `llama-cli -m BASE.gguf --lora ADAPTER.gguf`: PEFT's own files are not read",
+        _ => {
+            "write a GGUF adapter (`lorelei export --to gguf-lora`), then `llama-cli -m BASE.gguf --lora ADAPTER.gguf`: PEFT's own files are not read"
+        }
     };
     push(findings, Verdict::Hint, message);
     Ok(())

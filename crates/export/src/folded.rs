@@ -34,7 +34,9 @@ pub fn write_folded<W: Write>(
     let origins = origins(adapter);
     let specs: Vec<TensorSpec> = origins
         .iter()
-        .map(|(key, origin)| TensorSpec::new(key.clone(), Dtype::F32, shape(adapter, key, origin, uniform.rank)))
+        .map(|(key, origin)| {
+            TensorSpec::new(key.clone(), Dtype::F32, shape(adapter, key, origin, uniform.rank))
+        })
         .collect();
     let metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
     let mut writer = SafetensorsWriter::new(out, &specs, &metadata)?;

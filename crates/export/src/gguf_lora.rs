@@ -19,7 +19,8 @@ use crate::{
 /// Name of the form in errors.
 const FORM: &str = "a GGUF adapter";
 /// Way out that serves every adapter.
-const MERGED: &str = "export it merged into its base (`--to merged`), and convert that with llama.cpp's convert_hf_to_gguf.py";
+const MERGED: &str =
+    "export it merged into its base (`--to merged`), and convert that with llama.cpp's convert_hf_to_gguf.py";
 /// Version of ggml's quantised formats, as gguf-py writes it.
 const QUANTIZATION_VERSION: u32 = 2;
 
@@ -34,12 +35,8 @@ pub struct GgufLoraOptions {
 
 impl GgufLoraOptions {
     /// Formats that can be written, by the names that llama.cpp's converter gives them.
-    pub const TYPES: [(&str, GgmlType); 4] = [
-        ("f32", GgmlType::F32),
-        ("f16", GgmlType::F16),
-        ("bf16", GgmlType::BF16),
-        ("q8_0", GgmlType::Q8_0),
-    ];
+    pub const TYPES: [(&str, GgmlType); 4] =
+        [("f32", GgmlType::F32), ("f16", GgmlType::F16), ("bf16", GgmlType::BF16), ("q8_0", GgmlType::Q8_0)];
 }
 
 /// An architecture as llama.cpp knows it.
@@ -111,7 +108,11 @@ impl Pair<'_> {
         let [type_a, type_b] = self.types;
         [
             GgufTensorSpec { name: format!("{}.lora_a", self.name), shape: a, ggml_type: type_a },
-            GgufTensorSpec { name: format!("{}.lora_b", self.name), shape: vec![size_out, rank], ggml_type: type_b },
+            GgufTensorSpec {
+                name: format!("{}.lora_b", self.name),
+                shape: vec![size_out, rank],
+                ggml_type: type_b,
+            },
         ]
     }
 }
@@ -159,7 +160,10 @@ pub fn write_gguf_lora<W: Write>(
         }
     }
     if folded {
-        notices.push("the scales that a GGUF adapter has no key for (rsLoRA, alpha_pattern) are folded into B".to_owned());
+        notices.push(
+            "the scales that a GGUF adapter has no key for (rsLoRA, alpha_pattern) are folded into B"
+                .to_owned(),
+        );
     }
     Ok((writer.finish()?, notices))
 }
@@ -222,7 +226,9 @@ fn pairs<'a>(
             ExportError::inexpressible(FORM, problem, MERGED)
         })?;
         let heads = match in_base.role {
-            Role::Attention(AttentionPart::Query) if architecture.interleaved => Some(base.num_attention_heads),
+            Role::Attention(AttentionPart::Query) if architecture.interleaved => {
+                Some(base.num_attention_heads)
+            }
             Role::Attention(AttentionPart::Key) if architecture.interleaved => Some(base.num_key_value_heads),
             _ => None,
         };

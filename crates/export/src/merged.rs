@@ -157,7 +157,8 @@ impl<'a> Plan<'a> {
         for module in modules {
             let [beside, own] = base_weights(&module.path);
             let weight = take(&beside).or_else(|| take(&own));
-            let bias = take(&base_layer_bias(&module.path)).or_else(|| take(&format!("{}.bias", module.path)));
+            let bias =
+                take(&base_layer_bias(&module.path)).or_else(|| take(&format!("{}.bias", module.path)));
             let rows = match take(&trainable_tokens(&module.path)) {
                 Some(key) => Some((key, token_indices(adapter, module)?)),
                 None => None,
@@ -182,7 +183,9 @@ impl<'a> Plan<'a> {
     fn untie(&mut self, modules: &[Module]) -> Result<(), ExportError> {
         let same = self.adapter.keeps_tied(modules)?;
         let place = |role| self.merges.iter().position(|merge| merge.module.role == role);
-        let (Some(embedding), Some(head)) = (place(Role::Embedding), place(Role::LmHead)) else { return Ok(()) };
+        let (Some(embedding), Some(head)) = (place(Role::Embedding), place(Role::LmHead)) else {
+            return Ok(());
+        };
         let (Some(of_embedding), Some(of_head)) = (self.merges.get(embedding), self.merges.get(head)) else {
             return Ok(());
         };
@@ -191,7 +194,8 @@ impl<'a> Plan<'a> {
         }
         let is_saved = |merge: &Merge<'_>| {
             let names = self.adapter.lora.modules_to_save.as_deref().unwrap_or_default();
-            merge.weight.is_some() && names.iter().any(|name| name == merge.module.last_name() || *name == merge.module.path)
+            merge.weight.is_some()
+                && names.iter().any(|name| name == merge.module.last_name() || *name == merge.module.path)
         };
         // Equal whole weights are one that both share. A base's own weight, saved beside an adapter, is that of both.
         let equal_weights = match (&of_embedding.weight, &of_head.weight) {
@@ -232,12 +236,19 @@ impl<'a> Plan<'a> {
                 wrong(key, &[tokens.len(), columns])?;
                 if let Some(token) = tokens.iter().find(|token| **token >= rows) {
                     let problem = format!("token {token} is trained, and the base has {rows}");
-                    return Err(ExportError::adapter(adapter.file_name(), problem, "give its own base model"));
+                    return Err(ExportError::adapter(
+                        adapter.file_name(),
+                        problem,
+                        "give its own base model",
+                    ));
                 }
             }
             let with_bias = merge.lora.is_some_and(|lora| lora.has(AdapterPart::LoraBBias));
             if with_bias && shape.bias().is_none() {
-                let problem = format!("B of {} has a bias, and the base's layer has none to add it to", merge.module.path);
+                let problem = format!(
+                    "B of {} has a bias, and the base's layer has none to add it to",
+                    merge.module.path
+                );
                 return Err(ExportError::inexpressible(FORM, problem, "use it with PEFT (`--to peft`)"));
             }
         }
@@ -249,7 +260,8 @@ impl<'a> Plan<'a> {
         let mut shards: Vec<Vec<TensorSpec>> = Vec::new();
         let mut size = 0u64;
         for (name, shape) in self.merges.iter().flat_map(Merge::tensors) {
-            let bytes = shape.iter().fold(options.dtype.size() as u64, |size, &dim| size.saturating_mul(dim as u64));
+            let bytes =
+                shape.iter().fold(options.dtype.size() as u64, |size, &dim| size.saturating_mul(dim as u64));
             if shards.is_empty() || size.saturating_add(bytes) > options.max_shard_bytes {
                 shards.push(Vec::new());
                 size = 0;
@@ -291,8 +303,12 @@ impl<'a> Plan<'a> {
             return self.adapter.read_key(key);
         }
         let other = match merge.module.role {
-            Role::Embedding => self.merges.iter().find(|merge| merge.module.role == Role::LmHead && merge.module.tied),
-            Role::LmHead if merge.module.tied => self.merges.iter().find(|merge| merge.module.role == Role::Embedding),
+            Role::Embedding => {
+                self.merges.iter().find(|merge| merge.module.role == Role::LmHead && merge.module.tied)
+            }
+            Role::LmHead if merge.module.tied => {
+                self.merges.iter().find(|merge| merge.module.role == Role::Embedding)
+            }
             _ => None,
         };
         // A base's own weight that is saved beside an adapter on one end is that of both; a trained one is not.
@@ -310,14 +326,20 @@ impl<'a> Plan<'a> {
     /// Whether a module's weight is one of `modules_to_save`.
     fn is_trained(&self, merge: &Merge<'_>) -> bool {
         let names = self.adapter.lora.modules_to_save.as_deref().unwrap_or_default();
-        names.iter().any(|name| merge.module.path == *name || merge.module.path.ends_with(&format!(".{name}")))
+        names
+            .iter()
+            .any(|name| merge.module.path == *name || merge.module.path.ends_with(&format!(".{name}")))
     }
 
     fn merged_weight(&self, merge: &Merge<'_>) -> Result<Vec<f32>, ExportError> {
         let mut weight = self.start(merge)?;
         let expected: usize = merge.module.shape.weight().iter().product();
         if weight.len() != expected {
-            let problem = format!("{} has {} values, and {expected} by its config.json", merge.module.path, weight.len());
+            let problem = format!(
+                "{} has {} values, and {expected} by its config.json",
+                merge.module.path,
+                weight.len()
+            );
             return Err(ExportError::adapter("the base model", problem, "use the config.json of the model"));
         }
         if let Some(lora) = merge.lora {
@@ -325,7 +347,11 @@ impl<'a> Plan<'a> {
         }
         let rows = match merge.module.tied {
             // The rows are those of both.
-            true => self.merges.iter().find(|other| other.module.role == Role::Embedding).and_then(|other| other.rows.as_ref()),
+            true => self
+                .merges
+                .iter()
+                .find(|other| other.module.role == Role::Embedding)
+                .and_then(|other| other.rows.as_ref()),
             false => merge.rows.as_ref(),
         };
         if let Some((key, tokens)) = rows {
@@ -352,7 +378,8 @@ impl<'a> Plan<'a> {
         if lora.is_embedding {
             // The embedding is [vocab, hidden], and the change `(B A)ᵀ`.
             let (turned_a, turned_b) = (transposed(&a, lora.size_in), transposed(&b, lora.rank));
-            let change = LowRank { a: &turned_b, b: &turned_a, rank: lora.rank, size_in: lora.size_out, scale };
+            let change =
+                LowRank { a: &turned_b, b: &turned_a, rank: lora.rank, size_in: lora.size_out, scale };
             change.add_to(&mut weight, None);
             return Ok(weight);
         }
@@ -396,14 +423,18 @@ impl Merge<'_> {
 
 /// Returns the tokens whose rows of a module are trained, in the order of the file's rows.
 fn token_indices(adapter: &PeftAdapter, module: &Module) -> Result<Vec<usize>, ExportError> {
-    let indices = adapter.lora.trainable_token_indices.as_ref().map(TokenIndices::by_module).unwrap_or_default();
+    let indices =
+        adapter.lora.trainable_token_indices.as_ref().map(TokenIndices::by_module).unwrap_or_default();
     let of_module = |name: &Option<&str>| match name {
         None => module.role == Role::Embedding,
         Some(name) => *name == module.last_name() || *name == module.path,
     };
     let found = indices.into_iter().find(|(name, _)| of_module(name));
     found.map(|(_, tokens)| tokens.to_vec()).ok_or_else(|| {
-        let problem = format!("{} has trained rows, and trainable_token_indices does not say of which tokens", module.path);
+        let problem = format!(
+            "{} has trained rows, and trainable_token_indices does not say of which tokens",
+            module.path
+        );
         let help = "use the adapter_config.json that was saved with it";
         ExportError::adapter(adapter.file_name(), problem, help)
     })

@@ -28,9 +28,11 @@ pub const MLX_TENSORS: &str = "adapters.safetensors";
 /// Returns mlx-lm's name of the module `path` of a `model_type`, or `None` if mlx-lm has no such model.
 fn mlx_path(model_type: &str, path: &str) -> Option<String> {
     match model_type {
-        "llama" | "mistral" | "smollm3" | "granite" | "qwen2" | "qwen3" | "gemma" | "gemma2" | "gemma3_text"
-        | "phi3" | "glm" | "glm4" => Some(path.to_owned()),
-        "gpt2" => Some(path.strip_prefix("transformer.").map_or_else(|| path.to_owned(), |rest| format!("model.{rest}"))),
+        "llama" | "mistral" | "smollm3" | "granite" | "qwen2" | "qwen3" | "gemma" | "gemma2"
+        | "gemma3_text" | "phi3" | "glm" | "glm4" => Some(path.to_owned()),
+        "gpt2" => Some(
+            path.strip_prefix("transformer.").map_or_else(|| path.to_owned(), |rest| format!("model.{rest}")),
+        ),
         _ => None,
     }
 }
@@ -144,11 +146,14 @@ pub(crate) fn refuse_parts(adapter: &PeftAdapter) -> Result<(), ExportError> {
         let problem = format!("parameters of the base were trained beside it ({})", listed(adapter.others()));
         return no(problem, MERGED);
     }
-    let is_partly = |module: &AdaptedModule| module.has(AdapterPart::MagnitudeVector) != adapter.lora.use_dora;
+    let is_partly =
+        |module: &AdaptedModule| module.has(AdapterPart::MagnitudeVector) != adapter.lora.use_dora;
     if let Some(module) = adapter.modules().iter().find(|module| is_partly(module)) {
         let problem = match module.is_embedding {
             true => format!("{} is an embedding beside modules with DoRA's magnitudes", module.path),
-            false => format!("{} has DoRA's magnitudes and use_dora says otherwise, or has none", module.path),
+            false => {
+                format!("{} has DoRA's magnitudes and use_dora says otherwise, or has none", module.path)
+            }
         };
         return no(problem, MERGED);
     }
@@ -228,10 +233,9 @@ fn read_config(config: &str, file: &str) -> Result<MlxConfig, ExportError> {
     }
     let number = |key: &str, default: f64| match &parameters[key] {
         Value::Null => Ok(default),
-        value => value
-            .as_f64()
-            .filter(|number| number.is_finite() && *number >= 0.0)
-            .ok_or_else(|| wrong(format!("lora_parameters.{key} is {value}, which is no such number"), is_mlx)),
+        value => value.as_f64().filter(|number| number.is_finite() && *number >= 0.0).ok_or_else(|| {
+            wrong(format!("lora_parameters.{key} is {value}, which is no such number"), is_mlx)
+        }),
     };
     Ok(MlxConfig {
         is_dora,
@@ -271,7 +275,8 @@ pub fn read_mlx(
             wrong(format!("{} belongs to no module of the base model", info.name), help)
         })?;
         let (peft, shape) = peft_part(module, part, &info.shape).ok_or_else(|| {
-            let problem = format!("{} with shape {:?} does not fit the base's {}", info.name, info.shape, module.path);
+            let problem =
+                format!("{} with shape {:?} does not fit the base's {}", info.name, info.shape, module.path);
             wrong(problem, "give the base model that the adapter was trained for")
         })?;
         let mut values = tensors.read_f32(&info.name)?;
@@ -316,7 +321,9 @@ fn peft_part(module: &Module, part: &str, shape: &[usize]) -> Option<(AdapterPar
     match (part, shape) {
         ("lora_a", [rows, rank]) if *rows == size_in && *rank > 0 => Some((a, vec![*rank, *rows])),
         ("lora_b", [rank, columns]) if *columns == size_out && *rank > 0 => Some((b, vec![*columns, *rank])),
-        ("m", [size]) if *size == size_out && !is_embedding => Some((AdapterPart::MagnitudeVector, vec![*size])),
+        ("m", [size]) if *size == size_out && !is_embedding => {
+            Some((AdapterPart::MagnitudeVector, vec![*size]))
+        }
         _ => None,
     }
 }
@@ -340,10 +347,18 @@ fn refuse_torn(
             None => return lacks(path, "lora_b"),
         }
         if is_dora != adapter.contains_key(&AdapterPart::MagnitudeVector.key(path)) {
-            return lacks(path, if is_dora { "m, and fine_tune_type is dora" } else { "use for its m: fine_tune_type is lora" });
+            return lacks(
+                path,
+                if is_dora {
+                    "m, and fine_tune_type is dora"
+                } else {
+                    "use for its m: fine_tune_type is lora"
+                },
+            );
         }
     }
-    let halves = adapter.keys().filter(|key| key.contains("lora_B") || key.contains("lora_embedding_B")).count();
+    let halves =
+        adapter.keys().filter(|key| key.contains("lora_B") || key.contains("lora_embedding_B")).count();
     if ranks.is_empty() || halves != ranks.len() {
         let help = "is it mlx-lm's adapters.safetensors?";
         return Err(ExportError::adapter(file, "it has not as many lora_a as lora_b, or none", help));
@@ -361,7 +376,11 @@ fn uniform_rank(
         None => Ok(rank),
         Some((path, own)) => {
             let help = "use the adapter_config.json that mlx-lm wrote beside it";
-            Err(ExportError::adapter(file, format!("the rank of {path} is {own}, and the configuration says {rank}"), help))
+            Err(ExportError::adapter(
+                file,
+                format!("the rank of {path} is {own}, and the configuration says {rank}"),
+                help,
+            ))
         }
     }
 }
@@ -387,10 +406,9 @@ fn tie_head(adapter: &mut lorelei_formats::Adapter, modules: &[Module]) -> bool 
     let path = |role| modules.iter().find(|module| module.role == role).map(|module| module.path.clone());
     let (Some(embedding), Some(head)) = (path(Role::Embedding), path(Role::LmHead)) else { return false };
     let mut found = false;
-    for (from, to) in [
-        (AdapterPart::LoraEmbeddingB, AdapterPart::LoraA),
-        (AdapterPart::LoraEmbeddingA, AdapterPart::LoraB),
-    ] {
+    for (from, to) in
+        [(AdapterPart::LoraEmbeddingB, AdapterPart::LoraA), (AdapterPart::LoraEmbeddingA, AdapterPart::LoraB)]
+    {
         let Some(matrix) = adapter.get(&from.key(&embedding)) else { continue };
         let [rows, columns] = matrix.shape[..] else { continue };
         let values = transposed(&matrix.values, columns);

@@ -30,7 +30,7 @@ enum System {
     None,
 }
 
-const FAMILIES: [Family; 10] = [
+const FAMILIES: [Family; 12] = [
     Family {
         name: "ChatML",
         system: System::Turn("<|im_start|>system\n", "<|im_end|>\n"),
@@ -104,6 +104,22 @@ const FAMILIES: [Family; 10] = [
         stops: &["<|system|>", "<|user|>", "<|assistant|>", "<|endoftext|>"],
     },
     Family {
+        name: "GLM-4 without a line's end",
+        system: System::Turn("<|system|>\n", ""),
+        user: ("<|user|>\n", ""),
+        assistant: ("<|assistant|>\n", ""),
+        prompt: "<|assistant|>",
+        stops: &["<|system|>", "<|user|>", "<|assistant|>", "<|endoftext|>"],
+    },
+    Family {
+        name: "Mistral without a space",
+        system: System::InUser("", "\n\n"),
+        user: ("[INST] ", "[/INST]"),
+        assistant: (" ", "</s>"),
+        prompt: "",
+        stops: &["[INST]", "[/INST]", "</s>"],
+    },
+    Family {
         name: "Mistral",
         system: System::InUser("", "\n\n"),
         user: ("[INST] ", " [/INST]"),
@@ -159,12 +175,16 @@ impl Family {
         match &self.system {
             System::Turn(before, after) => {
                 if let Some(words) = default {
-                    template.push_str(&format!("{{{{- if not .System }}}}{before}{words}{after}{{{{ end }}}}"));
+                    template
+                        .push_str(&format!("{{{{- if not .System }}}}{before}{words}{after}{{{{ end }}}}"));
                 }
-                turn = format!("{{{{ if eq .Role \"system\" }}}}{before}{{{{ .Content }}}}{after}{{{{ end }}}}");
+                turn =
+                    format!("{{{{ if eq .Role \"system\" }}}}{before}{{{{ .Content }}}}{after}{{{{ end }}}}");
             }
             System::InUser(before, after) => {
-                in_user = format!("{{{{ if and $.System (eq $i $first) }}}}{before}{{{{ $.System }}}}{after}{{{{ end }}}}");
+                in_user = format!(
+                    "{{{{ if and $.System (eq $i $first) }}}}{before}{{{{ $.System }}}}{after}{{{{ end }}}}"
+                );
             }
             System::None => {}
         }
@@ -189,16 +209,21 @@ pub fn recognise_template(format: impl Fn(&[Turn<'_>]) -> Option<String>) -> Opt
     let one = format(&[("user", ask)])?;
     let more = format(&[("user", ask), ("assistant", answer), ("user", again)]);
     let ruled = format(&[("system", system), ("user", ask)]);
+    let long = [("system", system), ("user", ask), ("assistant", answer), ("user", again)];
+    let ruled_more = format(&long);
     PREFIXES.iter().find_map(|prefix| {
         let one = one.strip_prefix(prefix)?;
         FAMILIES.iter().find_map(|family| {
             let default = default_words(family, one, ask)?;
             let with = |turns: &[Turn<'_>]| {
-                let turns: Vec<Turn<'_>> = default.iter().map(|words| ("system", *words)).chain(turns.iter().copied()).collect();
+                let turns: Vec<Turn<'_>> =
+                    default.iter().map(|words| ("system", *words)).chain(turns.iter().copied()).collect();
                 family.format(&turns).map(|text| format!("{prefix}{text}"))
             };
-            let own = family.format(&[("system", system), ("user", ask)]).map(|text| format!("{prefix}{text}"));
-            let is_same = more == with(&[("user", ask), ("assistant", answer), ("user", again)]) && ruled == own;
+            let own = |turns: &[Turn<'_>]| family.format(turns).map(|text| format!("{prefix}{text}"));
+            let is_same = more == with(&[("user", ask), ("assistant", answer), ("user", again)])
+                && ruled == own(&[("system", system), ("user", ask)])
+                && ruled_more == own(&long);
             is_same.then(|| OllamaTemplate {
                 family: family.name,
                 template: family.go(prefix, default),
@@ -272,7 +297,10 @@ mod tests {
     fn a_template_with_something_of_its_own_is_unknown() {
         let chatml = &FAMILIES[0];
         assert_eq!(recognise_template(|turns| chatml.format(turns).map(|text| text + "<think>\n")), None);
-        assert_eq!(recognise_template(|turns| chatml.format(turns).map(|text| format!("Hello. {text}"))), None);
+        assert_eq!(
+            recognise_template(|turns| chatml.format(turns).map(|text| format!("Hello. {text}"))),
+            None
+        );
         // One that drops the system's words.
         let drops = |turns: &[Turn<'_>]| {
             chatml.format(&turns.iter().copied().filter(|turn| turn.0 != "system").collect::<Vec<_>>())

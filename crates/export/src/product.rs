@@ -48,13 +48,22 @@ mod tests {
     #[test]
     fn a_product_by_hand() {
         // B A = [[1, 2, 0], [3, 6, 3]].
-        let change = LowRank { a: &[1.0, 2.0, 0.0, 0.0, 0.0, 1.0], b: &[1.0, 0.0, 3.0, 3.0], rank: 2, size_in: 3, scale: 2.0 };
+        let change = LowRank {
+            a: &[1.0, 2.0, 0.0, 0.0, 0.0, 1.0],
+            b: &[1.0, 0.0, 3.0, 3.0],
+            rank: 2,
+            size_in: 3,
+            scale: 2.0,
+        };
         let mut weight = vec![1.0; 6];
         change.add_to(&mut weight, None);
         assert_eq!(weight, [3.0, 5.0, 1.0, 7.0, 13.0, 7.0]);
         let mut weight = vec![1.0; 6];
         change.add_to(&mut weight, Some(&[35.0f32.sqrt(), 2.0 * 267.0f32.sqrt()]));
         let want = [3.0, 5.0, 1.0, 14.0, 26.0, 14.0];
-        assert!(weight.iter().zip(want).all(|(got, want): (&f32, f32)| (got - want).abs() < 1e-5), "{weight:?}");
+        assert!(
+            weight.iter().zip(want).all(|(got, want): (&f32, f32)| (got - want).abs() < 1e-5),
+            "{weight:?}"
+        );
     }
 }

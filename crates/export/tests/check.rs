@@ -57,13 +57,21 @@ fn what_works_as_it_is_has_no_complaint() {
     ] {
         let (model, _) = case.split_once('/').unwrap();
         let findings = found(&adapter(case), model, reader);
-        assert!(findings.iter().all(|finding| finding.verdict == Verdict::Hint), "{case} {reader:?}: {findings:?}");
+        assert!(
+            findings.iter().all(|finding| finding.verdict == Verdict::Hint),
+            "{case} {reader:?}: {findings:?}"
+        );
     }
 }
 
 #[test]
 fn vllms_rank_is_the_next_that_it_has_kernels_for() {
-    for (rank, flag) in [(4, "--enable-lora"), (16, "--enable-lora"), (17, "--max-lora-rank 32"), (300, "--max-lora-rank 320")] {
+    for (rank, flag) in [
+        (4, "--enable-lora"),
+        (16, "--enable-lora"),
+        (17, "--max-lora-rank 32"),
+        (300, "--max-lora-rank 320"),
+    ] {
         // The tensors keep their rank of 4; the largest rank of the configuration decides.
         let config = |text: &str| {
             let pattern = "\"rank_pattern\": {\n    \"q_proj\": 4,\n    \"v_proj\": 4\n  }";

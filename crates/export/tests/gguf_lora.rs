@@ -55,11 +55,15 @@ fn stored_row(row: usize, head_rows: usize) -> usize {
 fn folded_scales_are_what_peft_merges() {
     let base_tensors = tensors("llama/model.safetensors");
     let base = config("llama");
-    for folder in ["rank_alpha_pattern", "rslora", "regex_targets", "layers_to_transform", "adapter_all_linear"] {
+    for folder in
+        ["rank_alpha_pattern", "rslora", "regex_targets", "layers_to_transform", "adapter_all_linear"]
+    {
         let adapter = adapter(&format!("llama/{folder}"));
         let merged = tensors(&format!("llama/{folder}/ref.safetensors"));
         let file = written(&adapter, &base);
-        let Some(GgufValue::F32(alpha)) = file.metadata().get("adapter.lora.alpha") else { panic!("no alpha") };
+        let Some(GgufValue::F32(alpha)) = file.metadata().get("adapter.lora.alpha") else {
+            panic!("no alpha")
+        };
         for module in adapter.modules() {
             let (_, layer) = module.path.split_once("layers.").unwrap();
             let (layer, part) = layer.split_once('.').unwrap();

@@ -55,7 +55,10 @@ fn opened(case: &str) -> (ModelSource, serde_json::Value, Vec<String>) {
 /// Products of the elements and of cos(0), cos(1), ..., and of sin(0), sin(1), ....
 fn products(values: &[f32]) -> [f64; 2] {
     let each = || values.iter().enumerate().map(|(place, value)| (place as f64, f64::from(*value)));
-    [each().map(|(place, value)| value * place.cos()).sum(), each().map(|(place, value)| value * place.sin()).sum()]
+    [
+        each().map(|(place, value)| value * place.cos()).sum(),
+        each().map(|(place, value)| value * place.sin()).sum(),
+    ]
 }
 
 #[test]
@@ -85,7 +88,9 @@ fn tensors_are_pefts() {
 
 #[test]
 fn elements_are_pefts_and_nothing_else_changes() {
-    for folder in ["dora", "rslora", "rank_alpha_pattern", "layers_to_transform", "adapter_all_linear", "adapter"] {
+    for folder in
+        ["dora", "rslora", "rank_alpha_pattern", "layers_to_transform", "adapter_all_linear", "adapter"]
+    {
         let case = format!("llama/{folder}");
         let reference = tensors(&format!("{case}/ref.safetensors"));
         let base = tensors("llama/model.safetensors");
@@ -114,8 +119,12 @@ fn formats_and_shards() {
     for (name, dtype) in MergeOptions::DTYPES {
         let few = MergeOptions { max_shard_bytes: 100_000, ..options(dtype) };
         let (files, _) = merged(&adapter, &base, &few).unwrap();
-        assert!(files.keys().filter(|file| file.ends_with(".safetensors")).count() > 2 && !files.contains_key("model.safetensors"));
-        let index: serde_json::Value = serde_json::from_slice(&files["model.safetensors.index.json"]).unwrap();
+        assert!(
+            files.keys().filter(|file| file.ends_with(".safetensors")).count() > 2
+                && !files.contains_key("model.safetensors")
+        );
+        let index: serde_json::Value =
+            serde_json::from_slice(&files["model.safetensors.index.json"]).unwrap();
         let bytes = whole.infos().iter().map(|info| info.element_count() * dtype.size()).sum::<usize>();
         assert_eq!(index["metadata"]["total_size"], bytes);
         let config: serde_json::Value = serde_json::from_slice(&files["config.json"]).unwrap();
@@ -154,7 +163,8 @@ fn tied_ends_separate_where_they_differ() {
         assert_eq!(config["tie_word_embeddings"], !separate, "{case}");
         assert_eq!(notices.iter().any(|notice| notice.contains("two in the merged")), separate, "{case}");
         if separate {
-            let [embedding, head] = ["model.embed_tokens.weight", "lm_head.weight"].map(|name| source.tensors.read_f32(name).unwrap());
+            let [embedding, head] = ["model.embed_tokens.weight", "lm_head.weight"]
+                .map(|name| source.tensors.read_f32(name).unwrap());
             assert!(apart(&embedding, &head) > 0.0, "{case}");
         }
     }
@@ -199,8 +209,12 @@ fn what_does_not_fit_is_refused_before_a_file_is_created() {
 
 #[test]
 fn a_disk_that_is_full_is_said() {
-    let mut create = |_: &str| -> std::io::Result<Box<dyn Write>> { Err(std::io::ErrorKind::StorageFull.into()) };
+    let mut create =
+        |_: &str| -> std::io::Result<Box<dyn Write>> { Err(std::io::ErrorKind::StorageFull.into()) };
     let error = write_merged(&adapter("llama/adapter"), &model("llama"), &options(Dtype::F32), &mut create);
     let error = error.unwrap_err().to_string();
-    assert!(error.starts_with("cannot write model.safetensors") && error.contains("free some space"), "{error}");
+    assert!(
+        error.starts_with("cannot write model.safetensors") && error.contains("free some space"),
+        "{error}"
+    );
 }

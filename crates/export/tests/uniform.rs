@@ -23,7 +23,8 @@ fn assert_merges(folder: &str, path: &str, (a, b): (&[f32], &[f32]), rank: usize
     let name = format!("{path}.weight");
     let mut sum = tensors("llama/model.safetensors").read_f32(&name).unwrap();
     sum.iter_mut().zip(product(b, a, rank, scale)).for_each(|(value, change)| *value += change);
-    let peft = tensors(&format!("llama/{folder}/ref.safetensors")).read_f32(&format!("merged.{name}")).unwrap();
+    let peft =
+        tensors(&format!("llama/{folder}/ref.safetensors")).read_f32(&format!("merged.{name}")).unwrap();
     assert!(apart(&sum, &peft) < 1e-6, "{folder} {name}: {}", apart(&sum, &peft));
 }
 
@@ -54,7 +55,10 @@ fn what_is_beside_a_folded_adapter_is_kept() {
     for folder in ["modules_to_save", "trainable_tokens", "dora", "embedding_lm_head"] {
         let before = adapter(&format!("llama/{folder}"));
         let (after, _) = folded(&before);
-        assert!(read_adapter(after.tensors()).unwrap() == read_adapter(before.tensors()).unwrap(), "{folder}");
+        assert!(
+            read_adapter(after.tensors()).unwrap() == read_adapter(before.tensors()).unwrap(),
+            "{folder}"
+        );
     }
     // The scale multiplies the bias of B too: 8/4 becomes 16/4.
     let alpha = |config: &str| config.replace("\"alpha_pattern\": {}", "\"alpha_pattern\": {\"q_proj\": 16}");
@@ -65,7 +69,8 @@ fn what_is_beside_a_folded_adapter_is_kept() {
         let old = before.modules().iter().find(|old| old.path == module.path).unwrap();
         let factor = if module.path.ends_with("q_proj") { 2.0 } else { 1.0 };
         for part in [AdapterPart::LoraB, AdapterPart::LoraBBias] {
-            let wanted: Vec<f32> = before.read(old, part).unwrap().iter().map(|value| value * factor).collect();
+            let wanted: Vec<f32> =
+                before.read(old, part).unwrap().iter().map(|value| value * factor).collect();
             assert!(after.read(module, part).unwrap() == wanted, "{}", module.path);
         }
     }
@@ -87,13 +92,19 @@ fn mlx_computes_what_peft_does() {
         let adapter = adapter(&format!("llama/{folder}"));
         let (file, settings, _) = mlx(&adapter, &config("llama")).unwrap();
         let parameters = &settings["lora_parameters"];
-        let (rank, scale) = (parameters["rank"].as_u64().unwrap() as usize, parameters["scale"].as_f64().unwrap());
+        let (rank, scale) =
+            (parameters["rank"].as_u64().unwrap() as usize, parameters["scale"].as_f64().unwrap());
         assert_eq!((&settings["fine_tune_type"], &settings["num_layers"]), (&"lora".into(), &2.into()));
         let keys = parameters["keys"].as_array().unwrap();
         assert_eq!((keys.len(), file.infos().len()), (adapter.modules().len(), 2 * adapter.modules().len()));
         for key in keys {
             let key = key.as_str().unwrap();
-            let read = |part: &str| (file.read_f32(&format!("{key}.{part}")).unwrap(), file.info(&format!("{key}.{part}")).unwrap());
+            let read = |part: &str| {
+                (
+                    file.read_f32(&format!("{key}.{part}")).unwrap(),
+                    file.info(&format!("{key}.{part}")).unwrap(),
+                )
+            };
             let ((a, info_a), (b, info_b)) = (read("lora_a"), read("lora_b"));
             assert_eq!((info_a.shape[1], info_b.shape[0]), (rank, rank));
             let (a, b) = (turned(&a, rank), turned(&b, info_b.shape[1]));
@@ -150,8 +161,18 @@ fn back(text: &str, file: &File, base: &ModelConfig) -> Result<(PeftAdapter, Ada
 
 #[test]
 fn what_is_exported_comes_back() {
-    for case in ["llama/adapter_all_linear", "llama/dora", "llama/regex_targets", "llama/embedding_lm_head", "gpt2/adapter_all_linear",
-                 "qwen2/adapter", "smollm3/tied_head_adapter", "gemma2/adapter", "phi3/adapter", "glm/adapter_all_linear"] {
+    for case in [
+        "llama/adapter_all_linear",
+        "llama/dora",
+        "llama/regex_targets",
+        "llama/embedding_lm_head",
+        "gpt2/adapter_all_linear",
+        "qwen2/adapter",
+        "smollm3/tied_head_adapter",
+        "gemma2/adapter",
+        "phi3/adapter",
+        "glm/adapter_all_linear",
+    ] {
         let (model, _) = case.split_once('/').unwrap();
         let (before, base) = (adapter(case), config(model));
         let (file, _, text) = mlx(&before, &base).unwrap();
@@ -168,7 +189,11 @@ fn what_is_exported_comes_back() {
             let is_head = module.path == "lm_head";
             let selected = after.lora.selects(&module.path, is_head, module.layer);
             // PEFT gives a tied head the adapter of its embedding.
-            assert!(selected == adapted || (is_head && after.lora.ensure_weight_tying), "{case} {}", module.path);
+            assert!(
+                selected == adapted || (is_head && after.lora.ensure_weight_tying),
+                "{case} {}",
+                module.path
+            );
         }
     }
 }
@@ -180,7 +205,9 @@ fn mlx_lms_defaults_and_torn_files() {
     let bytes = |tensors: &[(&str, &[usize], &[f32])]| {
         let tensors: Vec<_> = tensors
             .iter()
-            .map(|(part, shape, values)| (TensorSpec::new(format!("{name}.{part}"), Dtype::F32, *shape), TensorData::F32(values)))
+            .map(|(part, shape, values)| {
+                (TensorSpec::new(format!("{name}.{part}"), Dtype::F32, *shape), TensorData::F32(values))
+            })
             .collect();
         SafetensorsFile::open(to_bytes(&tensors, &Default::default()).unwrap(), MLX_TENSORS).unwrap()
     };
@@ -192,7 +219,8 @@ fn mlx_lms_defaults_and_torn_files() {
     // mlx-lm's scale where the file has none.
     let (adapter, _) = back(r#"{"lora_parameters": {"rank": 8}}"#, &whole, &base).unwrap();
     assert_eq!(adapter.lora.lora_alpha, 160.0);
-    let error = |text: &str, file: &File, base: &ModelConfig| back(text, file, base).err().unwrap().to_string();
+    let error =
+        |text: &str, file: &File, base: &ModelConfig| back(text, file, base).err().unwrap().to_string();
     for (text, words) in [
         (r#"{"fine_tune_type": "full", "lora_parameters": {}}"#, "whole model"),
         (r#"{"fine_tune_type": "odd", "lora_parameters": {}}"#, "odd"),
@@ -207,7 +235,10 @@ fn mlx_lms_defaults_and_torn_files() {
     }
     assert!(error(text, &bytes(&[("lora_a", &[64, 8], &a)]), &base).contains("no lora_b"));
     assert!(error(text, &bytes(&[("lora_b", &[8, 64], &b)]), &base).contains("as many lora_a as lora_b"));
-    assert!(error(text, &bytes(&[("lora_a", &[8, 64], &a), ("lora_b", &[8, 64], &b)]), &base).contains("does not fit"));
+    assert!(
+        error(text, &bytes(&[("lora_a", &[8, 64], &a), ("lora_b", &[8, 64], &b)]), &base)
+            .contains("does not fit")
+    );
     assert!(error(text, &bytes(&[("weight", &[8, 64], &a)]), &base).contains("does not fit"));
     assert!(error(text, &whole, &config("gpt2")).contains("belongs to no module"));
 }

@@ -54,6 +54,7 @@ pub fn apart(a: &[f32], b: &[f32]) -> f32 {
 /// Multiplies `B [out, r]` and `A [r, in]`, and the product by `scale`.
 pub fn product(b: &[f32], a: &[f32], rank: usize, scale: f32) -> Vec<f32> {
     let size_in = a.len() / rank;
-    let row = |b: &[f32], column: usize| (0..rank).map(|k| b[k] * a[k * size_in + column]).sum::<f32>() * scale;
+    let row =
+        |b: &[f32], column: usize| (0..rank).map(|k| b[k] * a[k * size_in + column]).sum::<f32>() * scale;
     b.chunks(rank).flat_map(|b| (0..size_in).map(move |column| row(b, column))).collect()
 }

@@ -81,9 +81,8 @@ impl<W: Write> GgufWriter<W> {
     /// # Errors
     /// When another tensor is next, `name` has no room for so many values, the values are no whole rows, or the writer fails.
     pub fn write_f32(&mut self, name: &str, values: &[f32]) -> Result<(), FormatError> {
-        let misuse = |problem: String, help| {
-            FormatError::misuse(FILE, Place::Tensor(name.to_owned()), problem, help)
-        };
+        let misuse =
+            |problem: String, help| FormatError::misuse(FILE, Place::Tensor(name.to_owned()), problem, help);
         let Some((tensor, count, bytes)) = self.tensors.get(self.current) else {
             return Err(misuse("every declared tensor is written already".to_owned(), "write it once"));
         };
@@ -150,9 +149,8 @@ fn sizes(tensor: &GgufTensorSpec) -> Result<(usize, u64), FormatError> {
     let count = tensor.shape.iter().try_fold(1usize, |count, &size| count.checked_mul(size));
     let count = count.ok_or_else(|| too_large(tensor))?;
     let (of_block, block) = tensor.ggml_type.block();
-    let misuse = |problem: String, help| {
-        FormatError::misuse(FILE, Place::Tensor(tensor.name.clone()), problem, help)
-    };
+    let misuse =
+        |problem: String, help| FormatError::misuse(FILE, Place::Tensor(tensor.name.clone()), problem, help);
     if quantize(tensor.ggml_type, &[], &mut Vec::new()).is_none() {
         let help = "declare F32, F16, BF16 or Q8_0";
         return Err(misuse(format!("{} cannot be written", tensor.ggml_type), help));
@@ -281,7 +279,11 @@ mod tests {
             assert_eq!(file.tensor(&tensor.name).unwrap().shape, [3, 32]);
             let read = file.read_f32(&tensor.name).unwrap();
             let off = read.iter().zip(&values).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-            assert!(off <= if tensor.ggml_type == GgmlType::Q8_0 { 0.25 } else { 0.0 }, "{} {off}", tensor.name);
+            assert!(
+                off <= if tensor.ggml_type == GgmlType::Q8_0 { 0.25 } else { 0.0 },
+                "{} {off}",
+                tensor.name
+            );
         }
     }
 
