@@ -49,7 +49,8 @@ mod tests {
         let mut bytes = Vec::new();
         quantize(GgmlType::Q8_0, &values, &mut bytes).unwrap();
         assert_eq!(bytes.len(), 68);
-        let back = dequantize(GgmlType::Q8_0, &bytes).unwrap();
+        let mut back = Vec::new();
+        dequantize(GgmlType::Q8_0, &bytes, &mut back).unwrap();
         for (value, back) in values.iter().zip(back) {
             assert!((value - back).abs() < 0.32 / 127.0 * 0.51, "{value} {back}");
         }

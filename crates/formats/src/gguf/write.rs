@@ -92,7 +92,7 @@ impl<W: Write> GgufWriter<W> {
         }
         let (ggml_type, count, bytes) = (tensor.ggml_type, *count, *bytes);
         let row = tensor.shape.last().copied().unwrap_or(1).max(1);
-        if values.len() > count - self.written || values.len() % row != 0 {
+        if values.len() > count - self.written || !values.len().is_multiple_of(row) {
             let problem = format!("{} values are given, and {} are left", values.len(), count - self.written);
             return Err(misuse(problem, "write whole rows, as many as the shape has"));
         }
