@@ -36,6 +36,6 @@ pub use mlx::{ImportedAdapter, MLX_TENSORS, read_mlx, write_mlx};
 pub use ollama::{OllamaTemplate, Turn, modelfile, recognise_template};
 #[cfg(not(target_arch = "wasm32"))]
 pub use to_path::{
-    ExportDtype, ExportKind, ExportRequest, export_to_path, is_mlx_adapter, mlx_base, open_adapter,
-    peft_files_of_mlx,
+    ExportDtype, ExportKind, ExportRequest, PEFT_COMPANIONS, export_to_path, is_mlx_adapter, mlx_base,
+    open_adapter, peft_files_of_mlx,
 };

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    io::{self, BufWriter, Write},
+    io::{self, BufWriter, Read, Write},
     path::{Path, PathBuf},
 };
 
@@ -19,6 +19,11 @@ use crate::{
 /// Names of PEFT's files.
 const CONFIG: &str = "adapter_config.json";
 const TENSORS: &str = "adapter_model.safetensors";
+/// Names of the files that go with a PEFT adapter, if a run has them.
+pub const PEFT_COMPANIONS: [&str; 3] = ["README.md", "recipe.toml", "labels.json"];
+/// Names of Ollama's files.
+const MODELFILE: &str = "Modelfile";
+const OLLAMA_ADAPTER: &str = "adapter.gguf";
 
 /// Opens the adapter in a folder.
 ///
@@ -152,6 +157,23 @@ impl ExportKind {
         }
     }
 
+    /// Whether an export of this kind has a file of this name.
+    fn writes(self, name: &str) -> bool {
+        match self {
+            Self::Peft => name == TENSORS || name == CONFIG || PEFT_COMPANIONS.contains(&name),
+            Self::Mlx => name == MLX_TENSORS || name == CONFIG,
+            Self::Ollama => name == MODELFILE || name == OLLAMA_ADAPTER,
+            Self::Merged => {
+                let is_weights = name.starts_with("model") && name.ends_with(".safetensors");
+                is_weights
+                    || name == "config.json"
+                    || name == ModelSource::INDEX
+                    || ModelSource::OPTIONAL.contains(&name)
+            }
+            Self::GgufLora => false,
+        }
+    }
+
     /// Returns the storage format of this name, or the usual one if none is asked for. The names are ggml's and Transformers'.
     ///
     /// # Errors
@@ -229,7 +251,7 @@ pub struct ExportRequest<'a> {
     pub output: &'a Path,
     /// Files and folders that the export is made of, which it must not replace.
     pub sources: &'a [&'a Path],
-    /// Whether something that stands at `output` is replaced.
+    /// Whether a previous export of the same kind that stands at `output` is replaced.
     pub overwrite: bool,
     /// Whether a PEFT adapter gets one rank and one scale.
     pub fold: bool,
@@ -301,14 +323,36 @@ impl ExportRequest<'_> {
             let help = "choose another --output, or replace it with --overwrite";
             return Err(ExportError::adapter(shown, "it is there already", help));
         }
-        if self.output.is_dir() == (self.kind == ExportKind::GgufLora) {
-            let (problem, help) = match self.output.is_dir() {
-                true => ("it is a folder, and the export is a file", "name a file"),
-                false => ("it is a file, and the export is a folder", "name a folder"),
-            };
-            return Err(ExportError::adapter(shown, problem, help));
+        match self.foreign().map_err(|source| failed(self.output, source))? {
+            None => Ok(()),
+            Some(problem) => {
+                let help = "choose another --output, or remove it yourself";
+                Err(ExportError::adapter(shown, problem, help))
+            }
         }
-        Ok(())
+    }
+
+    /// Says what stands at the output that no export of this kind has written, so that `--overwrite` removes nothing else.
+    fn foreign(&self) -> io::Result<Option<String>> {
+        let is_file = self.kind == ExportKind::GgufLora;
+        match (self.output.is_dir(), is_file) {
+            (true, true) => return Ok(Some("it is a folder, and the export is a file".to_owned())),
+            (false, false) => return Ok(Some("it is a file, and the export is a folder".to_owned())),
+            (false, true) => {
+                let mut magic = Vec::new();
+                File::open(self.output)?.take(4).read_to_end(&mut magic)?;
+                return Ok((magic != b"GGUF").then(|| "it is no GGUF file".to_owned()));
+            }
+            (true, false) => {}
+        }
+        for entry in fs::read_dir(self.output)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            if entry.path().is_dir() || !self.kind.writes(&name.to_string_lossy()) {
+                return Ok(Some(format!("it holds {}, which no export writes", name.to_string_lossy())));
+            }
+        }
+        Ok(None)
     }
 
     fn gguf(
@@ -356,14 +400,13 @@ impl ExportRequest<'_> {
         base: &ModelSource,
         folder: &Path,
     ) -> Result<Vec<String>, ExportError> {
-        const ADAPTER: &str = "adapter.gguf";
-        let place = folder.join(ADAPTER);
+        let place = folder.join(OLLAMA_ADAPTER);
         let mut out = create(&place)?;
         let mut notices = self.gguf(adapter, base, &mut out)?;
         sync(out, &place)?;
         let template = recognise_template(self.chat);
-        let (text, more) = modelfile(self.from, ADAPTER, template.as_ref());
-        put(folder, "Modelfile", text.as_bytes())?;
+        let (text, more) = modelfile(self.from, OLLAMA_ADAPTER, template.as_ref());
+        put(folder, MODELFILE, text.as_bytes())?;
         notices.extend(more);
         Ok(notices)
     }

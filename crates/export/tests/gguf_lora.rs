@@ -158,3 +158,39 @@ fn converted_pissa_and_olora_are_plain() {
     let file = written(&adapter("llama/pissa/converted_lora"), &config("llama"));
     assert_eq!(file.tensor("blk.0.attn_q.weight.lora_b").unwrap().shape, [64, 8]);
 }
+
+#[test]
+fn gpt2_keeps_pefts_halves() {
+    // llama.cpp's converter swaps them, and llama.cpp refuses what it writes.
+    let (adapter, base) = (adapter("gpt2/adapter_all_linear"), config("gpt2"));
+    let file = written(&adapter, &base);
+    for (module, part) in [
+        ("attn.c_attn", "attn_qkv"),
+        ("attn.c_proj", "attn_output"),
+        ("mlp.c_fc", "ffn_up"),
+        ("mlp.c_proj", "ffn_down"),
+    ] {
+        for (half, key) in [("lora_a", "lora_A"), ("lora_b", "lora_B")] {
+            let (name, key) = (
+                format!("blk.1.{part}.weight.{half}"),
+                format!("base_model.model.transformer.h.1.{module}.{key}.weight"),
+            );
+            assert_eq!(
+                file.tensor(&name).unwrap().shape,
+                adapter.tensors().info(&key).unwrap().shape,
+                "{name}"
+            );
+            assert!(file.read_f32(&name).unwrap() == adapter.tensors().read_f32(&key).unwrap(), "{name}");
+        }
+    }
+}
+
+#[test]
+fn gemma_has_no_head_of_its_own_in_llama_cpp() {
+    // The configuration unties them, and llama.cpp takes the embedding for the head all the same.
+    let adapter = adapter("llama/embedding_lm_head");
+    let text = common::text("llama/config.json").replace("\"llama\"", "\"gemma2\"");
+    let base = ModelConfig::from_json(&text, "config.json").unwrap();
+    assert!(!base.tie_word_embeddings);
+    assert!(refused(&adapter, &base).contains("one tensor"), "{}", refused(&adapter, &base));
+}

@@ -91,19 +91,32 @@ fn every_kind_has_its_files_and_nothing_else_stays() {
 fn what_is_there_is_replaced_only_on_request_and_only_by_a_whole_export() {
     let root = tempfile::tempdir().unwrap();
     let output = root.path().join("out");
+    let out = || vec!["out".to_owned()];
+    let error = |case: &str, kind, overwrite| {
+        export(case, &request(kind, &output, overwrite)).unwrap_err().to_string()
+    };
+    // Not even on request is anything replaced that no export has written.
     fs::create_dir(&output).unwrap();
     fs::write(output.join("mine"), "1").unwrap();
-    let error = export("llama/adapter", &request(ExportKind::Mlx, &output, false)).unwrap_err().to_string();
-    assert!(error.contains("there already") && error.contains("--overwrite"), "{error}");
-    // A refusal leaves it as it was.
-    export("llama/modules_to_save", &request(ExportKind::Mlx, &output, true)).unwrap_err();
-    assert_eq!((names(root.path()), names(&output)), (vec!["out".to_owned()], vec!["mine".to_owned()]));
+    assert!(error("llama/adapter", ExportKind::Mlx, true).contains("it holds mine"));
+    assert!(error("llama/adapter", ExportKind::GgufLora, true).contains("it is a folder"));
+    assert_eq!((names(root.path()), names(&output)), (out(), vec!["mine".to_owned()]));
+    fs::remove_file(output.join("mine")).unwrap();
+    export("llama/adapter_all_linear", &request(ExportKind::Mlx, &output, true)).unwrap();
+    let before = fs::read(output.join("adapters.safetensors")).unwrap();
+    let refused = error("llama/adapter", ExportKind::Mlx, false);
+    assert!(refused.contains("there already") && refused.contains("--overwrite"), "{refused}");
+    assert!(error("llama/adapter", ExportKind::Merged, true).contains("it holds adapter"));
+    // A refusal leaves what was there.
+    error("llama/modules_to_save", ExportKind::Mlx, true);
+    assert!(fs::read(output.join("adapters.safetensors")).unwrap() == before);
     export("llama/adapter", &request(ExportKind::Mlx, &output, true)).unwrap();
-    assert_eq!(names(&output), ["adapter_config.json", "adapters.safetensors"]);
-    assert_eq!(names(root.path()), ["out"]);
-    let error =
-        export("llama/adapter", &request(ExportKind::GgufLora, &output, true)).unwrap_err().to_string();
-    assert!(error.contains("it is a folder"), "{error}");
+    assert!(fs::read(output.join("adapters.safetensors")).unwrap() != before);
+    assert_eq!((names(root.path()), names(&output).len()), (out(), 2));
+    let file = root.path().join("file");
+    fs::write(&file, "mine").unwrap();
+    let odd = export("llama/adapter", &request(ExportKind::GgufLora, &file, true)).unwrap_err().to_string();
+    assert!(odd.contains("no GGUF file") && fs::read(&file).unwrap() == b"mine", "{odd}");
     // A source is never replaced, nor a folder that holds one.
     let source = output.join("adapters.safetensors");
     let sources = [source.as_path()];

@@ -6,7 +6,7 @@ use std::{
 };
 
 use lorelei_data::{LABELS_FILE, Message, Tokenizer};
-use lorelei_export::{ExportKind, ExportRequest, PeftAdapter, Turn, export_to_path};
+use lorelei_export::{ExportKind, ExportRequest, PEFT_COMPANIONS, PeftAdapter, Turn, export_to_path};
 use miette::{Context, Result, miette};
 
 use crate::{adapter, hub, report, source};
@@ -31,7 +31,7 @@ pub struct Arguments {
     /// With `--to peft`: fold rank_pattern, alpha_pattern and rsLoRA into the matrices, for readers that pass over them.
     #[arg(long)]
     fold: bool,
-    /// Replace what stands at the output.
+    /// Replace a previous export of the same kind.
     #[arg(long)]
     overwrite: bool,
 }
@@ -120,8 +120,10 @@ fn ollama_base(base: &str, kind: ExportKind) -> Result<String> {
 
 /// Returns the files that go with a PEFT adapter, as far as the run has them.
 fn companions(folder: &Path) -> Vec<(String, Vec<u8>)> {
-    let names = ["README.md", "recipe.toml", LABELS_FILE];
-    names.iter().filter_map(|name| Some(((*name).to_owned(), fs::read(folder.join(name)).ok()?))).collect()
+    PEFT_COMPANIONS
+        .iter()
+        .filter_map(|name| Some(((*name).to_owned(), fs::read(folder.join(name)).ok()?)))
+        .collect()
 }
 
 /// Formats a conversation by the base's chat template, without the token at its beginning.
