@@ -5,7 +5,7 @@
 //! - [`write_merged`]: the adapter merged into its base, as a Hugging Face folder.
 //! - [`write_mlx`], [`read_mlx`]: mlx-lm's adapters, and the way back.
 //! - [`modelfile`]: Ollama's Modelfile, with the chat template in Go's language.
-//! - [`check`]: what a program will refuse of an adapter, or silently leave out.
+//! - [`check()`]: what a program will refuse of an adapter, or silently leave out.
 //! - `export_to_path` does each of them on a file system: the output appears whole, or not at all.
 //!
 //! Nothing else here opens a file: what is read is a [`TensorSource`](lorelei_formats::TensorSource), what is written is a [`Write`](std::io::Write), so

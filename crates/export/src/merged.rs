@@ -192,17 +192,12 @@ impl<'a> Plan<'a> {
         if !of_head.module.tied {
             return Ok(());
         }
-        let is_saved = |merge: &Merge<'_>| {
-            let names = self.adapter.lora.modules_to_save.as_deref().unwrap_or_default();
-            merge.weight.is_some()
-                && names.iter().any(|name| name == merge.module.last_name() || *name == merge.module.path)
-        };
         // Equal whole weights are one that both share. A base's own weight, saved beside an adapter, is that of both.
         let equal_weights = match (&of_embedding.weight, &of_head.weight) {
             (Some(a), Some(b)) => self.adapter.read_key(a)? == self.adapter.read_key(b)?,
             (None, None) => true,
-            (Some(_), None) => !is_saved(of_embedding),
-            (None, Some(_)) => !is_saved(of_head),
+            (Some(_), None) => !self.is_trained(of_embedding),
+            (None, Some(_)) => !self.is_trained(of_head),
         };
         let adapted = of_embedding.lora.is_some() || of_head.lora.is_some();
         let untied = !equal_weights || (adapted && !same);
@@ -323,12 +318,14 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// Whether a module's weight is one of `modules_to_save`.
+    /// Whether a module is one of `modules_to_save`, or a part of one, by PEFT's rule: a name is the end of a path.
     fn is_trained(&self, merge: &Merge<'_>) -> bool {
+        let path = &merge.module.path;
+        let mut ends = path.match_indices('.').map(|(at, _)| at).chain([path.len()]);
         let names = self.adapter.lora.modules_to_save.as_deref().unwrap_or_default();
-        names
-            .iter()
-            .any(|name| merge.module.path == *name || merge.module.path.ends_with(&format!(".{name}")))
+        ends.any(|end| {
+            path.get(..end).is_some_and(|path| names.iter().any(|name| path.ends_with(name.as_str())))
+        })
     }
 
     fn merged_weight(&self, merge: &Merge<'_>) -> Result<Vec<f32>, ExportError> {
