@@ -69,6 +69,10 @@ enum Command {
     Classify(commands::classify::Arguments),
     /// Write a GGUF file or a folder as a Hugging Face folder.
     Convert(commands::convert::Arguments),
+    /// Write a run's adapter for another program: llama.cpp, Ollama, MLX, or merged into its base.
+    Export(commands::export::Arguments),
+    /// Say what another program will refuse of an adapter, or silently leave out.
+    Check(commands::check::Arguments),
     /// Write a new model that has learnt nothing: random weights, and a tokenizer trained on text.
     Init(commands::init::Arguments),
     /// Serve the page: configure, train and try in a browser tab.
@@ -114,6 +118,8 @@ fn main() -> miette::Result<()> {
         Command::Chat(arguments) => commands::chat::run(&arguments),
         Command::Classify(arguments) => commands::classify::run(&arguments),
         Command::Convert(arguments) => commands::convert::run(&arguments),
+        Command::Export(arguments) => commands::export::run(&arguments),
+        Command::Check(arguments) => commands::check::run(&arguments),
         Command::Init(arguments) => commands::init::run(&arguments),
         Command::Serve(arguments) => commands::serve::run(&arguments),
         Command::Link(arguments) => commands::link::run(&arguments),

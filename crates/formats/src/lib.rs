@@ -5,7 +5,7 @@
 //! `[out, in]`), whatever the names in the file: GGUF's reversed shapes and permuted query/key rows are converted here and nowhere else.
 //!
 //! - [`SafetensorsFile`], [`ShardedSafetensors`]: reading safetensors; [`SafetensorsWriter`]: writing them.
-//! - [`gguf`]: GGUF files, their quantised blocks, and the `config.json` and `tokenizer.json` they imply.
+//! - [`gguf`]: GGUF files, their quantised blocks, and the `config.json` and `tokenizer.json` they imply; writing them.
 //! - [`config`]: a model's `config.json`, and the modules that follow from it.
 //! - [`adapter`]: PEFT's `adapter_model.safetensors`; [`peft`]: the names in it.
 //!

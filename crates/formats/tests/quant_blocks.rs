@@ -1,6 +1,7 @@
 //! Comparison of dequantised blocks, bit for bit, with the results of the reference package (see `make_quant_blocks.py`).
 
-use lorelei_formats::gguf::{GgmlType, dequantize};
+use lorelei_formats::gguf::{GgmlType, dequantize, quantize};
+use sha2::{Digest, Sha256};
 
 #[test]
 fn every_type_is_bit_equal_to_the_reference() {
@@ -52,4 +53,28 @@ fn q4_1_by_hand() {
 fn what_is_no_block_is_refused() {
     assert_eq!(dequantize(GgmlType::Q4_0, &[0; 17], &mut Vec::new()), None);
     assert_eq!(dequantize(GgmlType::I32, &[0; 4], &mut Vec::new()), None);
+}
+
+#[test]
+fn what_gguf_py_makes_of_values() {
+    // The values and hashes are those of `tests/reference/gguf_lora.py`.
+    let mut state = 1u32;
+    let mut values: Vec<f32> = std::iter::repeat_with(|| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state as f32 - 2f32.powi(31)) / 2f32.powi(28)
+    })
+    .take(4096)
+    .collect();
+    values[..64].iter_mut().for_each(|value| *value = (*value * 2.0).round_ties_even() / 2.0);
+    for (ggml_type, sha256) in [
+        (GgmlType::F32, "5f6ad015de6c223e825d1bd3750ed3545532b02598f6a80714872182c4165ac4"),
+        (GgmlType::F16, "eca39c9ccf2cceec88b2872b1f3845683f1ed45ce3fc712f78ff75a12249462e"),
+        (GgmlType::BF16, "d1cce2856cd16669f3edfd2f63653a0e0bd4c618ed0c6fcf46a1cc8836c05918"),
+        (GgmlType::Q8_0, "7fcd576832901602673a7f8e9a38942c94c3baf91916e35477c041dc83dc966a"),
+    ] {
+        let mut bytes = Vec::new();
+        quantize(ggml_type, &values, &mut bytes).unwrap();
+        let digest = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        assert_eq!(digest, sha256, "{ggml_type}");
+    }
 }

@@ -1,22 +1,25 @@
-//! `lorelei convert`: a GGUF file or a folder to a Hugging Face folder.
+//! `lorelei convert`: a GGUF file or a folder to a Hugging Face folder, and an adapter of mlx-lm to one of PEFT.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use lorelei_formats::Dtype;
-use miette::{Result, miette};
+use miette::{Result, WrapErr, miette};
 
-use crate::{model_folder, report, source};
+use crate::{disk, model_folder, report, source};
 
 /// Arguments of `lorelei convert`.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// A .gguf file, a folder or a hub id.
+    /// A .gguf file, a folder or a hub id; or the folder of an adapter that mlx-lm trained.
     pub model: String,
     /// The folder to write.
     pub output: PathBuf,
     /// float32, float16 or bfloat16.
     #[arg(long, default_value = "bfloat16")]
     pub dtype: String,
+    /// Of an adapter of mlx-lm, the base model, if it is not where its configuration says: a folder, a .gguf file or a hub id.
+    #[arg(long)]
+    pub base: Option<String>,
 }
 
 /// Runs the command.
@@ -25,6 +28,12 @@ pub struct Arguments {
 ///
 /// If the model cannot be read or the folder not written.
 pub fn run(arguments: &Arguments) -> Result<()> {
+    if lorelei_export::is_mlx_adapter(Path::new(&arguments.model)) {
+        return adapter_of_mlx(arguments);
+    }
+    if arguments.base.is_some() {
+        return Err(miette!("--base goes with an adapter of mlx-lm, and {} is a model", arguments.model));
+    }
     let dtype = match arguments.dtype.as_str() {
         "float32" => Dtype::F32,
         "float16" => Dtype::F16,
@@ -40,6 +49,23 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     };
     let companions = source.companions(&arguments.dtype).map_err(report)?;
     model_folder::write(&arguments.output, &config, dtype, read, &companions)?;
+    say!("wrote {}", arguments.output.display());
+    Ok(())
+}
+
+/// Writes an adapter of mlx-lm as PEFT's, in f32.
+fn adapter_of_mlx(arguments: &Arguments) -> Result<()> {
+    let folder = Path::new(&arguments.model);
+    let base = match &arguments.base {
+        Some(base) => base.clone(),
+        None => lorelei_export::mlx_base(folder).map_err(report)?,
+    };
+    let source = source::open(&base).wrap_err_with(|| {
+        format!("cannot open {base}, the base model of {} (--base names another)", arguments.model)
+    })?;
+    let config = source.model_config().map_err(report)?;
+    let files = lorelei_export::peft_files_of_mlx(folder, &config, &base).map_err(report)?;
+    disk::save(&arguments.output, &files).map_err(report)?;
     say!("wrote {}", arguments.output.display());
     Ok(())
 }

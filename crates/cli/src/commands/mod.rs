@@ -1,10 +1,12 @@
 //! The program's commands, one file each.
 
 pub mod chat;
+pub mod check;
 pub mod classify;
 pub mod convert;
 pub mod data;
 pub mod demo;
+pub mod export;
 pub mod export_config;
 pub mod fit;
 pub mod forward;

@@ -15,12 +15,16 @@ mod hf_tokenizer;
 mod k_quants;
 mod model;
 mod pre_tokenizer;
+mod quantize;
 mod spm_merges;
 mod value;
+mod write;
 
 pub use dequantize::{dequantize, dequantize_into};
 pub use file::Gguf;
 pub use ggml_type::GgmlType;
 pub use header::GgufTensor;
 pub use model::GgufModel;
+pub use quantize::quantize;
 pub use value::{GgufArray, GgufValue};
+pub use write::{GgufTensorSpec, GgufWriter};

@@ -1,0 +1,66 @@
+//! `lorelei export` and `lorelei check` as a process, on adapters that PEFT made; `crates/export` has the numbers.
+
+mod common;
+
+use std::fs;
+
+use common::{fixture, lorelei};
+
+/// Copies the adapter of a fixture into a new folder, as a run leaves it. Returns the folder, the run's path and the base's.
+fn run(case: &str) -> (tempfile::TempDir, String, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    fs::create_dir(&run).unwrap();
+    let (config, tensors) = ("adapter_config.json", "adapter_model.safetensors");
+    // No hub is asked for the base that the fixtures name.
+    let text = fs::read_to_string(fixture(case).join(config)).unwrap().replace("tiny/llama", "/nowhere/base");
+    fs::write(run.join(config), text).unwrap();
+    fs::copy(fixture(case).join(tensors), run.join(tensors)).unwrap();
+    let (base, _) = case.split_once('/').unwrap();
+    let text = |path: &std::path::Path| path.to_str().unwrap().to_owned();
+    (folder, text(&run), text(&fixture(base)))
+}
+
+#[test]
+fn every_kind_is_written_beside_the_run() {
+    let (folder, run, base) = run("llama/rank_alpha_pattern");
+    for (kind, files) in [
+        ("gguf-lora", &["run-lora.gguf"][..]),
+        ("peft", &["run-peft/adapter_config.json", "run-peft/adapter_model.safetensors"]),
+        ("mlx", &["run-mlx/adapter_config.json", "run-mlx/adapters.safetensors"]),
+        ("merged", &["run-merged/config.json", "run-merged/model.safetensors"]),
+    ] {
+        let export = ["export", &run, "--to", kind, "--base", &base];
+        let said = lorelei(&export).ok();
+        assert!(said.out.starts_with("wrote "), "{}", said.out);
+        for file in files {
+            assert!(folder.path().join(file).is_file(), "{file}");
+        }
+        lorelei(&export).refused(&["there already", "--overwrite"]);
+        lorelei(&[&export[..], &["--overwrite"]].concat()).ok();
+    }
+    let back = folder.path().join("back");
+    let mlx = folder.path().join("run-mlx");
+    lorelei(&["convert", mlx.to_str().unwrap(), back.to_str().unwrap(), "--base", &base]).ok();
+    assert!(back.join("adapter_model.safetensors").is_file());
+}
+
+#[test]
+fn what_cannot_be_exported_has_a_reason_and_leaves_nothing() {
+    let (folder, run, base) = run("llama/dora");
+    lorelei(&["export", &run, "--to", "gguf-lora", "--base", &base]).refused(&["DoRA", "--to merged"]);
+    lorelei(&["export", &run, "--to", "mlx"]).refused(&["/nowhere/base", "--base"]);
+    lorelei(&["export", &run, "--to", "mlx", "--base", &base, "--dtype", "q8_0"]).refused(&["write float32"]);
+    lorelei(&["export", &run, "--to", "mlx", "--base", &base, "--fold"]).refused(&["--to peft"]);
+    let nowhere = folder.path().join("nowhere");
+    lorelei(&["export", nowhere.to_str().unwrap(), "--to", "mlx"]).refused(&["has no adapter_config.json"]);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn a_check_says_what_is_refused_and_what_to_do() {
+    let (_folder, run, base) = run("llama/dora");
+    let check = |reader| lorelei(&["check", &run, "--for", reader, "--base", &base]);
+    assert!(check("vllm").refused(&["as it is"]).out.contains("refused: DoRA"));
+    assert!(check("mlx").ok().out.contains("do: write mlx-lm's files"));
+}

@@ -1,0 +1,281 @@
+//! A GGUF LoRA adapter, as llama.cpp, Ollama and LM Studio read it.
+//!
+//! The form is that of llama.cpp's `convert_lora_to_gguf.py`: tensors `<base tensor>.lora_a [r, in]` and `.lora_b [out, r]`, and one alpha. llama.cpp
+//! multiplies by `alpha / r`, where `r` is the rank of each tensor. What that leaves out (rsLoRA, `alpha_pattern`) is folded into `B`.
+
+use std::io::Write;
+
+use lorelei_formats::{
+    AdapterPart, ModelConfig,
+    config::{AttentionPart, MlpPart, Module, Role},
+    gguf::{GgmlType, GgufTensorSpec, GgufValue, GgufWriter},
+};
+
+use crate::{
+    AdaptedModule, ExportError, PeftAdapter,
+    adapter::{is_end, listed, scaled, transposed},
+};
+
+/// Name of the form in errors.
+const FORM: &str = "a GGUF adapter";
+/// Way out that serves every adapter.
+const MERGED: &str =
+    "export it merged into its base (`--to merged`), and convert that with llama.cpp's convert_hf_to_gguf.py";
+/// Version of ggml's quantised formats, as gguf-py writes it.
+const QUANTIZATION_VERSION: u32 = 2;
+
+/// Options of a GGUF adapter.
+#[derive(Debug, Clone)]
+pub struct GgufLoraOptions {
+    /// Storage format of the tensors: F32, F16, BF16 or Q8_0.
+    pub ggml_type: GgmlType,
+    /// Name of the adapter (`general.name`).
+    pub name: String,
+}
+
+impl GgufLoraOptions {
+    /// Formats that can be written, by the names that llama.cpp's converter gives them.
+    pub const TYPES: [(&str, GgmlType); 4] =
+        [("f32", GgmlType::F32), ("f16", GgmlType::F16), ("bf16", GgmlType::BF16), ("q8_0", GgmlType::Q8_0)];
+}
+
+/// An architecture as llama.cpp knows it.
+struct Architecture {
+    /// Value of `general.architecture`.
+    name: &'static str,
+    /// Whether llama.cpp rotates neighbouring pairs of values, so that its converter interleaves the rows of queries and keys.
+    interleaved: bool,
+    /// Whether llama.cpp takes the embedding for the head, whatever the checkpoint has.
+    ties: bool,
+}
+
+/// Returns llama.cpp's architecture for a `model_type`, or `None` if it has none that takes adapters.
+fn architecture(model_type: &str) -> Option<Architecture> {
+    let (name, interleaved) = match model_type {
+        "llama" | "mistral" => ("llama", true),
+        "smollm3" => ("smollm3", true),
+        "granite" => ("granite", true),
+        "qwen2" => ("qwen2", false),
+        "qwen3" => ("qwen3", false),
+        "gemma" => ("gemma", false),
+        "gemma2" => ("gemma2", false),
+        "gemma3_text" => ("gemma3", false),
+        "phi3" => ("phi3", false),
+        // Their pairs are neighbours in the checkpoint and in llama.cpp.
+        "glm" | "chatglm" => ("chatglm", false),
+        "glm4" => ("glm4", false),
+        "gpt2" => ("gpt2", false),
+        _ => return None,
+    };
+    Some(Architecture { name, interleaved, ties: matches!(name, "gemma" | "gemma2") })
+}
+
+/// Returns the name of a module's weight in llama.cpp, without `.weight`.
+fn gguf_name(module: &Module) -> Option<String> {
+    let part = match module.role {
+        Role::Embedding => return Some("token_embd".to_owned()),
+        Role::LmHead => return Some("output".to_owned()),
+        Role::Attention(AttentionPart::Query) => "attn_q",
+        Role::Attention(AttentionPart::Key) => "attn_k",
+        Role::Attention(AttentionPart::Value) => "attn_v",
+        Role::Attention(AttentionPart::QueryKeyValue) => "attn_qkv",
+        Role::Attention(AttentionPart::Output) => "attn_output",
+        Role::Mlp(MlpPart::Gate) => "ffn_gate",
+        // Where gate and up are one, llama.cpp calls both up.
+        Role::Mlp(MlpPart::Up | MlpPart::GateUp | MlpPart::Input) => "ffn_up",
+        Role::Mlp(MlpPart::Output) => "ffn_down",
+        _ => return None,
+    };
+    Some(format!("blk.{}.{part}", module.layer?))
+}
+
+/// A tensor pair of the file.
+struct Pair<'a> {
+    module: &'a AdaptedModule,
+    /// Name of the base's tensor.
+    name: String,
+    /// Number of heads whose rows of `B` are interleaved.
+    heads: Option<usize>,
+    /// Formats of `A` and `B`.
+    types: [GgmlType; 2],
+}
+
+impl Pair<'_> {
+    fn specs(&self) -> [GgufTensorSpec; 2] {
+        let AdaptedModule { rank, size_in, size_out, is_embedding, .. } = *self.module;
+        // llama.cpp reads rows of the embedding's A.
+        let a = if is_embedding { vec![size_in, rank] } else { vec![rank, size_in] };
+        let [type_a, type_b] = self.types;
+        [
+            GgufTensorSpec { name: format!("{}.lora_a", self.name), shape: a, ggml_type: type_a },
+            GgufTensorSpec {
+                name: format!("{}.lora_b", self.name),
+                shape: vec![size_out, rank],
+                ggml_type: type_b,
+            },
+        ]
+    }
+}
+
+/// Writes an adapter as a GGUF file for a base of configuration `base`, one tensor at a time. Returns the output, and notices for the user.
+///
+/// # Errors
+/// If llama.cpp cannot apply the adapter (each error says how the user gets there otherwise), it does not fit the base, or writing fails.
+pub fn write_gguf_lora<W: Write>(
+    adapter: &PeftAdapter,
+    base: &ModelConfig,
+    options: &GgufLoraOptions,
+    out: W,
+) -> Result<(W, Vec<String>), ExportError> {
+    let architecture = refuse(adapter, base)?;
+    let mut notices = Vec::new();
+    let alpha = adapter.lora.lora_alpha as f32;
+    let pairs = pairs(adapter, base, &architecture, options.ggml_type, &mut notices)?;
+    let metadata = [
+        ("general.architecture", GgufValue::String(architecture.name.to_owned())),
+        ("general.type", GgufValue::String("adapter".to_owned())),
+        ("adapter.type", GgufValue::String("lora".to_owned())),
+        ("general.name", GgufValue::String(options.name.clone())),
+        ("adapter.lora.alpha", GgufValue::F32(alpha)),
+        ("general.quantization_version", GgufValue::U32(QUANTIZATION_VERSION)),
+    ];
+    let specs: Vec<_> = pairs.iter().flat_map(Pair::specs).collect();
+    let mut writer = GgufWriter::new(out, &metadata, &specs)?;
+    let mut folded = false;
+    for pair in &pairs {
+        let module = pair.module;
+        let [spec_a, spec_b] = pair.specs();
+        let (a, b) = adapter.matrices(module)?;
+        let factor = adapter.fold(module, f64::from(alpha) / module.rank as f64);
+        folded |= factor != 1.0;
+        let a = if module.is_embedding { transposed(&a, module.size_in) } else { a };
+        let b = scaled(b, factor);
+        let b = match pair.heads {
+            None => b,
+            Some(heads) => interleaved(&b, module, heads),
+        };
+        for (spec, values) in [(spec_a, a), (spec_b, b)] {
+            refuse_overflow(&spec, &values)?;
+            writer.write_f32(&spec.name, &values)?;
+        }
+    }
+    if folded {
+        notices.push(
+            "the scales that a GGUF adapter has no key for (rsLoRA, alpha_pattern) are folded into B"
+                .to_owned(),
+        );
+    }
+    Ok((writer.finish()?, notices))
+}
+
+/// Refuses what llama.cpp would refuse, or would silently leave out.
+fn refuse(adapter: &PeftAdapter, base: &ModelConfig) -> Result<Architecture, ExportError> {
+    let no = |problem: String, help: &str| Err(ExportError::inexpressible(FORM, problem, help));
+    let Some(architecture) = architecture(base.model_type) else {
+        let problem = format!("llama.cpp applies no adapters to models of type {}", base.model_type);
+        return no(problem, "use it with PEFT (`--to peft`) or merged into its base (`--to merged`)");
+    };
+    if adapter.classifies(base) {
+        let problem = "it was trained to classify, and a GGUF adapter has no classifier's head".to_owned();
+        return no(problem, "use it with PEFT, or export it merged into its base (`--to merged`)");
+    }
+    refuse_parts(adapter)?;
+    Ok(architecture)
+}
+
+/// Refuses the parts of an adapter that the file has no place for, whatever the base is.
+pub(crate) fn refuse_parts(adapter: &PeftAdapter) -> Result<(), ExportError> {
+    let no = |problem: String, help: &str| Err(ExportError::inexpressible(FORM, problem, help));
+    adapter.refuse_unconverted(FORM)?;
+    let with = |part| adapter.modules().iter().find(|module| module.has(part)).map(|module| &module.path);
+    if let Some(path) = with(AdapterPart::MagnitudeVector) {
+        return no(format!("it is DoRA, and {path} has magnitudes"), MERGED);
+    }
+    if let Some(path) = with(AdapterPart::LoraBBias) {
+        return no(format!("B of {path} has a bias (lora_bias)"), MERGED);
+    }
+    if !adapter.others().is_empty() {
+        let problem = format!("parameters of the base were trained beside it ({})", listed(adapter.others()));
+        return no(problem, MERGED);
+    }
+    Ok(())
+}
+
+/// Finds the base's tensor of each module, and the formats of the pair.
+fn pairs<'a>(
+    adapter: &'a PeftAdapter,
+    base: &ModelConfig,
+    architecture: &Architecture,
+    ggml_type: GgmlType,
+    notices: &mut Vec<String>,
+) -> Result<Vec<Pair<'a>>, ExportError> {
+    let modules = base.modules();
+    let mut pairs = Vec::new();
+    let mut unquantized = 0;
+    for module in adapter.modules() {
+        let in_base = adapter.base_module(module, &modules)?;
+        if is_end(in_base) && (base.tie_word_embeddings || architecture.ties) {
+            let problem = format!(
+                "{} has an adapter, and embedding and head of this model are one tensor, to which llama.cpp applies none",
+                module.path
+            );
+            return Err(ExportError::inexpressible(FORM, problem, MERGED));
+        }
+        let name = gguf_name(in_base).ok_or_else(|| {
+            let problem = format!("llama.cpp has no name for {}", module.path);
+            ExportError::inexpressible(FORM, problem, MERGED)
+        })?;
+        let heads = match in_base.role {
+            Role::Attention(AttentionPart::Query) if architecture.interleaved => {
+                Some(base.num_attention_heads)
+            }
+            Role::Attention(AttentionPart::Key) if architecture.interleaved => Some(base.num_key_value_heads),
+            _ => None,
+        };
+        let row_of_a = if module.is_embedding { module.rank } else { module.size_in };
+        let types = [row_of_a, module.rank].map(|row| match row % ggml_type.block().0 {
+            0 => ggml_type,
+            // As llama.cpp's converter does it.
+            _ => GgmlType::F16,
+        });
+        unquantized += types.iter().filter(|kind| **kind != ggml_type).count();
+        pairs.push(Pair { module, name: format!("{name}.weight"), heads, types });
+    }
+    if unquantized > 0 {
+        let of_block = ggml_type.block().0;
+        notices.push(format!(
+            "{unquantized} tensors are F16, not {ggml_type}: their rows are no multiple of {of_block} values (the rank of B)"
+        ));
+    }
+    Ok(pairs)
+}
+
+/// Interleaves the rows of `B [out, r]` as llama.cpp's converter does: row `j` and row `j + half` of a head become neighbours.
+fn interleaved(b: &[f32], module: &AdaptedModule, heads: usize) -> Vec<f32> {
+    let (rank, head_rows) = (module.rank, module.size_out / heads.max(1));
+    let mut turned = Vec::with_capacity(b.len());
+    for head in b.chunks(head_rows.max(1) * rank) {
+        let (first, second) = head.split_at(head.len() / 2);
+        for (upper, lower) in first.chunks(rank).zip(second.chunks(rank)) {
+            turned.extend_from_slice(upper);
+            turned.extend_from_slice(lower);
+        }
+    }
+    turned
+}
+
+/// Refuses values that would become infinite in a tensor's format.
+fn refuse_overflow(spec: &GgufTensorSpec, values: &[f32]) -> Result<(), ExportError> {
+    let most = match spec.ggml_type {
+        GgmlType::F16 => 65504.0,
+        GgmlType::Q8_0 => 65504.0 * 127.0,
+        _ => f32::MAX,
+    };
+    match values.iter().find(|value| !value.is_finite() || value.abs() > most) {
+        None => Ok(()),
+        Some(large) => {
+            let problem = format!("{large} in {} is too large for {}", spec.name, spec.ggml_type);
+            Err(ExportError::inexpressible(FORM, problem, "export it as f32 or bf16"))
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! Adapters in the forms of other programs, each read and written one tensor at a time.
+//!
+//! - [`write_gguf_lora`]: a GGUF adapter, for llama.cpp, Ollama and LM Studio.
+//! - [`write_folded`]: a PEFT adapter of one rank and one scale.
+//! - [`write_merged`]: the adapter merged into its base, as a Hugging Face folder.
+//! - [`write_mlx`], [`read_mlx`]: mlx-lm's adapters, and the way back.
+//! - [`modelfile`]: Ollama's Modelfile, with the chat template in Go's language.
+//! - [`check()`]: what a program will refuse of an adapter, or silently leave out.
+//! - `export_to_path` does each of them on a file system: the output appears whole, or not at all.
+//!
+//! Nothing else here opens a file: what is read is a [`TensorSource`](lorelei_formats::TensorSource), what is written is a [`Write`](std::io::Write), so
+//! that the program and a page export with the same code. A form that cannot hold an adapter refuses it, with another way to the same end; what a
+//! form has no key for is folded into the matrices.
+
+mod adapter;
+mod check;
+mod companion_files;
+mod error;
+mod folded;
+mod gguf_lora;
+mod merged;
+mod mlx;
+mod ollama;
+mod product;
+#[cfg(not(target_arch = "wasm32"))]
+mod to_path;
+mod uniform;
+
+pub use adapter::{AdaptedModule, PeftAdapter};
+pub use check::{Finding, Reader, Verdict, check};
+pub use error::ExportError;
+pub use folded::write_folded;
+pub use gguf_lora::{GgufLoraOptions, write_gguf_lora};
+pub use merged::{CreateFile, MergeOptions, write_merged};
+pub use mlx::{ImportedAdapter, MLX_TENSORS, read_mlx, write_mlx};
+pub use ollama::{OllamaTemplate, Turn, modelfile, recognise_template};
+#[cfg(not(target_arch = "wasm32"))]
+pub use to_path::{
+    ExportDtype, ExportKind, ExportRequest, PEFT_COMPANIONS, export_to_path, is_mlx_adapter, mlx_base,
+    open_adapter, peft_files_of_mlx,
+};

@@ -1,0 +1,220 @@
+//! Merged models against PEFT's `merge_and_unload`.
+
+mod common;
+
+use std::{cell::RefCell, collections::BTreeMap, io::Write, rc::Rc};
+
+use common::{adapter, apart, edited, model, path, tensors};
+use lorelei_export::{ExportError, MergeOptions, PeftAdapter, write_merged};
+use lorelei_formats::{Dtype, ModelConfig, ModelSource, SafetensorsFile, TensorSource};
+
+type Files = BTreeMap<String, Vec<u8>>;
+
+/// A file of a folder in memory.
+struct File(Rc<RefCell<Files>>, String);
+
+impl Write for File {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.borrow_mut().entry(self.1.clone()).or_default().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+fn options(dtype: Dtype) -> MergeOptions<'static> {
+    MergeOptions { dtype, max_shard_bytes: MergeOptions::SHARD_BYTES, labels: None }
+}
+
+fn merged(
+    adapter: &PeftAdapter,
+    base: &ModelSource,
+    options: &MergeOptions<'_>,
+) -> Result<(Files, Vec<String>), ExportError> {
+    let files = Rc::new(RefCell::new(Files::new()));
+    let mut create = |name: &str| {
+        files.borrow_mut().insert(name.to_owned(), Vec::new());
+        Ok(Box::new(File(files.clone(), name.to_owned())) as Box<dyn Write>)
+    };
+    let notices = write_merged(adapter, base, options, &mut create)?;
+    Ok((files.take(), notices))
+}
+
+/// Merges a case of the fixtures, and opens the result as a model.
+fn opened(case: &str) -> (ModelSource, serde_json::Value, Vec<String>) {
+    let (base, _) = case.split_once('/').unwrap();
+    let (files, notices) = merged(&adapter(case), &model(base), &options(Dtype::F32)).unwrap();
+    let open = |name: &str| files.get(name).cloned().ok_or_else(|| std::io::ErrorKind::NotFound.into());
+    let source = ModelSource::from_folder("merged", open).unwrap();
+    let config = serde_json::from_str(&source.config).unwrap();
+    (source, config, notices)
+}
+
+/// Products of the elements and of cos(0), cos(1), ..., and of sin(0), sin(1), ....
+fn products(values: &[f32]) -> [f64; 2] {
+    let each = || values.iter().enumerate().map(|(place, value)| (place as f64, f64::from(*value)));
+    [
+        each().map(|(place, value)| value * place.cos()).sum(),
+        each().map(|(place, value)| value * place.sin()).sum(),
+    ]
+}
+
+#[test]
+fn tensors_are_pefts() {
+    let table: serde_json::Value = serde_json::from_str(include_str!("fixtures/merged.json")).unwrap();
+    let table = table.as_object().unwrap();
+    assert!(table.len() >= 50, "{}", table.len());
+    for (case, rows) in table {
+        let (source, ..) = opened(case);
+        let config = source.model_config().unwrap();
+        for (name, wanted) in rows.as_object().unwrap() {
+            // A tied head is the embedding.
+            let name = match name.as_str() {
+                "lm_head.weight" if config.tie_word_embeddings => "model.embed_tokens.weight",
+                name => name,
+            };
+            let found = config.find(&*source.tensors, name).unwrap_or_else(|| panic!("{case} lacks {name}"));
+            let values = source.tensors.read_f32(&found).unwrap();
+            let length = values.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>().sqrt();
+            for (got, wanted) in products(&values).into_iter().zip(wanted.as_array().unwrap()) {
+                let wanted = wanted.as_f64().unwrap();
+                assert!((got - wanted).abs() < 1e-5 * length.max(1.0), "{case} {name}: {got}, {wanted}");
+            }
+        }
+    }
+}
+
+#[test]
+fn elements_are_pefts_and_nothing_else_changes() {
+    for folder in
+        ["dora", "rslora", "rank_alpha_pattern", "layers_to_transform", "adapter_all_linear", "adapter"]
+    {
+        let case = format!("llama/{folder}");
+        let reference = tensors(&format!("{case}/ref.safetensors"));
+        let base = tensors("llama/model.safetensors");
+        let (source, config, notices) = opened(&case);
+        assert!(notices.is_empty() && config["tie_word_embeddings"] == false, "{notices:?}");
+        let mut changed = 0;
+        for info in base.infos() {
+            let ours = source.tensors.read_f32(&info.name).unwrap();
+            match reference.read_f32(&format!("merged.{}", info.name)) {
+                Ok(peft) => {
+                    changed += 1;
+                    assert!(apart(&ours, &peft) < 1e-6, "{case} {}: {}", info.name, apart(&ours, &peft));
+                }
+                Err(_) => assert!(ours == base.read_f32(&info.name).unwrap(), "{case} {}", info.name),
+            }
+        }
+        assert!(changed > 0, "{case}");
+    }
+}
+
+#[test]
+fn formats_and_shards() {
+    let (adapter, base) = (adapter("llama/adapter"), model("llama"));
+    let (whole, _) = merged(&adapter, &base, &options(Dtype::F32)).unwrap();
+    let whole = SafetensorsFile::open(whole["model.safetensors"].clone(), "whole").unwrap();
+    for (name, dtype) in MergeOptions::DTYPES {
+        let few = MergeOptions { max_shard_bytes: 100_000, ..options(dtype) };
+        let (files, _) = merged(&adapter, &base, &few).unwrap();
+        assert!(
+            files.keys().filter(|file| file.ends_with(".safetensors")).count() > 2
+                && !files.contains_key("model.safetensors")
+        );
+        let index: serde_json::Value =
+            serde_json::from_slice(&files["model.safetensors.index.json"]).unwrap();
+        let bytes = whole.infos().iter().map(|info| info.element_count() * dtype.size()).sum::<usize>();
+        assert_eq!(index["metadata"]["total_size"], bytes);
+        let config: serde_json::Value = serde_json::from_slice(&files["config.json"]).unwrap();
+        assert_eq!(config["dtype"], name);
+        let open = |name: &str| files.get(name).cloned().ok_or_else(|| std::io::ErrorKind::NotFound.into());
+        let sharded = ModelSource::from_folder("merged", open).unwrap();
+        assert_eq!(sharded.tensors.infos().len(), whole.infos().len());
+        for info in whole.infos() {
+            let cast = |value: f32| match dtype {
+                Dtype::F16 => half::f16::from_f32(value).to_f32(),
+                Dtype::BF16 => half::bf16::from_f32(value).to_f32(),
+                _ => value,
+            };
+            let wanted: Vec<f32> = whole.read_f32(&info.name).unwrap().into_iter().map(cast).collect();
+            assert!(sharded.tensors.read_f32(&info.name).unwrap() == wanted, "{name} {}", info.name);
+        }
+    }
+}
+
+#[test]
+fn tied_ends_separate_where_they_differ() {
+    let head = |source: &ModelSource| source.tensors.info("lm_head.weight").is_some();
+    for (case, separate) in [
+        ("smollm3/tied_adapter", false),
+        ("smollm3/tied_saved", false),
+        ("smollm3/tied_head_adapter", false),
+        ("smollm3/base_of_ends", true),
+        ("smollm3/base_of_head", true),
+        ("qwen2/tied_ends", true),
+        ("qwen2/modules_to_save", true),
+        ("qwen2/trainable_tokens", false),
+        ("qwen2/adapter", false),
+    ] {
+        let (source, config, notices) = opened(case);
+        assert_eq!(head(&source), separate, "{case}");
+        assert_eq!(config["tie_word_embeddings"], !separate, "{case}");
+        assert_eq!(notices.iter().any(|notice| notice.contains("two in the merged")), separate, "{case}");
+        if separate {
+            let [embedding, head] = ["model.embed_tokens.weight", "lm_head.weight"]
+                .map(|name| source.tensors.read_f32(name).unwrap());
+            assert!(apart(&embedding, &head) > 0.0, "{case}");
+        }
+    }
+}
+
+#[test]
+fn classifiers_have_their_class_and_their_labels() {
+    let (source, config, _) = opened("llama_classes/adapter");
+    assert_eq!(config["architectures"], serde_json::json!(["LlamaForSequenceClassification"]));
+    let labels = source.tensors.info("score.weight").unwrap().shape[0];
+    assert_eq!(config["id2label"].as_object().unwrap().len(), labels);
+    let named = (0..labels).map(|id| format!("\"{id}\": \"class {id}\"")).collect::<Vec<_>>().join(", ");
+    let labels = format!("{{\"problem_type\": \"multi_label_classification\", \"id2label\": {{{named}}}}}");
+    let with = MergeOptions { labels: Some(&labels), ..options(Dtype::F32) };
+    let (files, _) = merged(&adapter("llama_classes/adapter"), &model("llama_classes"), &with).unwrap();
+    let config: serde_json::Value = serde_json::from_slice(&files["config.json"]).unwrap();
+    assert_eq!((&config["id2label"]["1"], &config["label2id"]["class 1"]), (&"class 1".into(), &1.into()));
+    assert_eq!(config["problem_type"], "multi_label_classification");
+    let text = String::from_utf8(files["config.json"].clone()).unwrap();
+    ModelConfig::from_json(&text, "config.json").unwrap();
+}
+
+#[test]
+fn what_does_not_fit_is_refused_before_a_file_is_created() {
+    let refused = |adapter: &PeftAdapter, base: &str| {
+        let mut create = |name: &str| -> std::io::Result<Box<dyn Write>> { panic!("{name} was created") };
+        write_merged(adapter, &model(base), &options(Dtype::F32), &mut create).unwrap_err().to_string()
+    };
+    assert!(refused(&adapter("llama/pissa"), "llama").contains("path_initial_model_for_weight_conversion"));
+    assert!(refused(&adapter("llama/lora_bias"), "llama").contains("has none to add it to"));
+    assert!(refused(&adapter("llama/adapter"), "gpt2").contains("no module model.layers.0"));
+    assert!(refused(&adapter("llama/modules_to_save"), "qwen3").contains("base"));
+    let without = |text: &str| {
+        let mut config: serde_json::Value = serde_json::from_str(text).unwrap();
+        config["trainable_token_indices"] = serde_json::Value::Null;
+        config.to_string()
+    };
+    let adapter = edited("llama/trainable_tokens", without).unwrap();
+    assert!(refused(&adapter, "llama").contains("does not say of which tokens"));
+    assert!(path("llama").is_dir());
+}
+
+#[test]
+fn a_disk_that_is_full_is_said() {
+    let mut create =
+        |_: &str| -> std::io::Result<Box<dyn Write>> { Err(std::io::ErrorKind::StorageFull.into()) };
+    let error = write_merged(&adapter("llama/adapter"), &model("llama"), &options(Dtype::F32), &mut create);
+    let error = error.unwrap_err().to_string();
+    assert!(
+        error.starts_with("cannot write model.safetensors") && error.contains("free some space"),
+        "{error}"
+    );
+}
