@@ -13,7 +13,12 @@ use serde_json::Value;
 ///
 /// The problem.
 pub(crate) fn check(json: &[u8]) -> Result<(), String> {
-    let Ok(file) = serde_json::from_slice::<File>(json) else { return Ok(()) };
+    let file = match serde_json::from_slice::<File>(json) {
+        Ok(file) => file,
+        // The library takes for granted that a part which is no decoder is at least JSON.
+        Err(error) if error.is_syntax() || error.is_eof() => return Err(error.to_string()),
+        Err(_) => return Ok(()),
+    };
     for (what, part) in [
         ("normalizer", &file.normalizer),
         ("pre_tokenizer", &file.pre_tokenizer),

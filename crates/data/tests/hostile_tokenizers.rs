@@ -163,6 +163,17 @@ fn causes_of_panics_are_named() {
     uses(&with(bpe, "/model/continuing_subword_prefix", json!(""))).unwrap();
 }
 
+#[test]
+fn a_file_that_is_cut_off_anywhere_is_an_error() {
+    for file in files() {
+        let text = serde_json::to_string(&file).unwrap();
+        for end in (0..text.len()).filter(|end| text.is_char_boundary(*end)) {
+            let opened = Tokenizer::from_files(&text.as_bytes()[..end], None, None);
+            assert!(opened.is_err(), "{end} bytes of {text}");
+        }
+    }
+}
+
 /// Numbers that follow from a seed (splitmix64).
 struct Numbers(u64);
 
