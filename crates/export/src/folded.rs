@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, io::Write};
 
 use lorelei_formats::{AdapterPart, Dtype, SafetensorsWriter, TensorSpec};
+use lorelei_recipe::{Message, message};
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -26,8 +27,8 @@ enum Origin<'a> {
 pub fn write_folded<W: Write>(
     adapter: &PeftAdapter,
     out: W,
-) -> Result<(W, String, Vec<String>), ExportError> {
-    adapter.refuse_unconverted("a folded adapter")?;
+) -> Result<(W, String, Vec<Message>), ExportError> {
+    adapter.refuse_unconverted(message!("a folded adapter"))?;
     let uniform = Uniform::of(adapter);
     let (uniform, alpha) = whole_alpha(uniform, adapter);
     let mut changes = Changes::default();
