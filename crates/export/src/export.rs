@@ -7,7 +7,9 @@ use lorelei_recipe::Message;
 
 use crate::{
     CreateFile, ExportDtype, ExportError, ExportKind, GgufLoraOptions, MLX_TENSORS, MergeOptions,
-    PeftAdapter, Turn, gguf_lora,
+    PeftAdapter, Turn,
+    folded::check_folded,
+    gguf_lora,
     kind::{CONFIG, GGUF_ADAPTER, MODELFILE, TENSORS},
     merged::check_merged,
     mlx, modelfile, recognise_template, write_folded, write_gguf_lora, write_merged, write_mlx,
@@ -125,8 +127,14 @@ impl Export<'_> {
 ///
 /// # Errors
 /// The errors of [`Export::write`], as far as names, shapes and settings tell them.
-pub fn check_export(kind: ExportKind, adapter: &PeftAdapter, base: &ModelSource) -> Result<(), ExportError> {
+pub fn check_export(
+    kind: ExportKind,
+    fold: bool,
+    adapter: &PeftAdapter,
+    base: &ModelSource,
+) -> Result<(), ExportError> {
     match kind {
+        ExportKind::Peft if fold => check_folded(adapter),
         ExportKind::Peft => Ok(()),
         ExportKind::GgufLora | ExportKind::Ollama => {
             gguf_lora::check_gguf_lora(adapter, &base.model_config()?)

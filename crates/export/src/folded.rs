@@ -28,7 +28,7 @@ pub fn write_folded<W: Write>(
     adapter: &PeftAdapter,
     out: W,
 ) -> Result<(W, String, Vec<Message>), ExportError> {
-    adapter.refuse_unconverted(message!("a folded adapter"))?;
+    check_folded(adapter)?;
     let uniform = Uniform::of(adapter);
     let (uniform, alpha) = whole_alpha(uniform, adapter);
     let mut changes = Changes::default();
@@ -59,6 +59,11 @@ pub fn write_folded<W: Write>(
     }
     let config = folded_config(adapter, uniform.rank, alpha)?;
     Ok((writer.finish()?, config, changes.notice().into_iter().collect()))
+}
+
+/// Refuses what [`write_folded`] would refuse.
+pub(crate) fn check_folded(adapter: &PeftAdapter) -> Result<(), ExportError> {
+    adapter.refuse_unconverted(message!("a folded adapter"))
 }
 
 /// Returns a scale whose alpha is a whole number, as some readers require, and that alpha.

@@ -1,8 +1,8 @@
 //! The forms of an adapter, and their storage formats.
 
-use lorelei_formats::{Dtype, ModelSource, gguf::GgmlType};
+use lorelei_formats::{Dtype, gguf::GgmlType};
 
-use crate::{ExportError, MLX_TENSORS};
+use crate::ExportError;
 
 /// Names of PEFT's files; mlx-lm's configuration has the same.
 pub(crate) const CONFIG: &str = "adapter_config.json";
@@ -66,23 +66,6 @@ impl ExportKind {
     /// Returns the names of the storage formats, the usual one first.
     pub fn dtype_names(self) -> Vec<&'static str> {
         self.dtypes().iter().map(|dtype| dtype.names()[0]).collect()
-    }
-
-    /// Whether an export of this kind has a file of this name.
-    pub(crate) fn writes(self, name: &str) -> bool {
-        match self {
-            Self::Peft => name == TENSORS || name == CONFIG || PEFT_COMPANIONS.contains(&name),
-            Self::Mlx => name == MLX_TENSORS || name == CONFIG,
-            Self::Ollama => name == MODELFILE || name == GGUF_ADAPTER,
-            Self::Merged => {
-                let is_weights = name.starts_with("model") && name.ends_with(".safetensors");
-                is_weights
-                    || name == "config.json"
-                    || name == ModelSource::INDEX
-                    || ModelSource::OPTIONAL.contains(&name)
-            }
-            Self::GgufLora => false,
-        }
     }
 
     /// Returns the storage format of this name, or the usual one if none is asked for. The names are ggml's and Transformers'.

@@ -11,7 +11,7 @@ use lorelei_recipe::Message;
 
 use crate::{
     Export, ExportError, ExportKind, MLX_TENSORS, PeftAdapter,
-    kind::{CONFIG, TENSORS},
+    kind::{CONFIG, GGUF_ADAPTER, MODELFILE, PEFT_COMPANIONS, TENSORS},
     read_mlx,
 };
 
@@ -113,6 +113,23 @@ impl ExportKind {
             false => run.rsplit('/').next().unwrap_or(run),
         };
         PathBuf::from(self.output_name(run))
+    }
+
+    /// Whether an export of this kind has a file of this name.
+    fn writes(self, name: &str) -> bool {
+        match self {
+            Self::Peft => name == TENSORS || name == CONFIG || PEFT_COMPANIONS.contains(&name),
+            Self::Mlx => name == MLX_TENSORS || name == CONFIG,
+            Self::Ollama => name == MODELFILE || name == GGUF_ADAPTER,
+            Self::Merged => {
+                let is_weights = name.starts_with("model") && name.ends_with(".safetensors");
+                is_weights
+                    || name == "config.json"
+                    || name == ModelSource::INDEX
+                    || ModelSource::OPTIONAL.contains(&name)
+            }
+            Self::GgufLora => false,
+        }
     }
 }
 

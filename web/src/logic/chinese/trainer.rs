@@ -64,7 +64,6 @@ super::words! {
     "the set of rows to train on" => "训练样本";
     "the set of rows to validate on" => "验证样本";
     "not set" => "未设置";
-    "none" => "无";
     "{examples} (SHA-256 {digest}…)" => "{examples} 条（SHA-256 {digest}…）";
     "{file} is broken: {reason}" => "{file} 已损坏：{reason}";
     "{file} is not as it was saved: its SHA-256 is another than that in {manifest} (an older checkpoint may be whole)" => "{file} 与保存时不同：其 SHA-256 与 {manifest} 中的不一致（更早的检查点可能完好）";
