@@ -274,7 +274,7 @@ texts! {
     download_mlx: "mlx: for mlx-lm (.zip)", "mlx：适用于 mlx-lm（.zip）";
     download_ollama: "ollama: a Modelfile with its adapter (.zip)", "ollama：Modelfile 与适配器（.zip）";
     download_merged: "merged: base and adapter in one, a Hugging Face folder (.zip)", "merged：基座与适配器合一的 Hugging Face 文件夹（.zip）";
-    download_refused: "Not offered, {kind}: {reason}", "无法提供 {kind}：{reason}";
+    download_refused: "{kind} is not offered: {reason}", "无法提供 {kind}：{reason}";
     download_recipe: "Recipe (.toml)", "训练方案（.toml）";
     download_log: "Log (.jsonl)", "日志（.jsonl）";
     not_saved: "The browser did not let the file be saved.", "浏览器未能保存文件。";

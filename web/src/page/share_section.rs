@@ -55,7 +55,7 @@ fn downloads(page: Page) -> impl IntoView {
 /// Shows the choice of the adapter's form, the reason for each form that cannot be had, and what to know of the last download.
 fn adapter(page: Page) -> impl IntoView {
     let download = page.download;
-    let ready = move || page.run.has_adapter.get() && !page.is_engaged_tracked() && !download.going.get();
+    let ready = move || page.run.has_adapter.get() && !page.is_engaged_tracked();
     let kinds = DownloadKind::ALL.map(|kind| {
         view! {
             <option
@@ -81,9 +81,9 @@ fn adapter(page: Page) -> impl IntoView {
         let language = page.language.get();
         let line = |offer: DownloadOffer| {
             let reason = notices::said(language, &offer.refusal?);
-            let kind = title(language.texts(), offer.kind);
+            let kind = offer.kind.name();
             let text = fill(language.texts().download_refused, &[("kind", &kind), ("reason", &reason)]);
-            Some(view! { <li data-testid=format!("download-refused-{}", offer.kind.name())>{text}</li> })
+            Some(view! { <li data-testid=format!("download-refused-{kind}")>{text}</li> })
         };
         download.offers.get().into_iter().filter_map(line).collect_view()
     };
@@ -116,6 +116,7 @@ fn adapter(page: Page) -> impl IntoView {
                 class="main"
                 data-testid="download-zip"
                 prop:disabled=move || !ready()
+                aria-busy=move || if download.going.get() { "true" } else { "false" }
                 on:click=move |_| download::request(page)
             >
                 {move || if download.going.get() { page.t().download_going } else { page.t().download_adapter }}
