@@ -1,9 +1,13 @@
 //! Tests of the whole way in Chromium, on WebGPU (SwiftShader): a link fills the form, the model trains, a reload in the middle of the run resumes it
 //! from the checkpoint, and the downloaded adapter gives the same numbers natively.
 
-use std::{fs, path::Path, process::Command};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
-use lorelei_formats::{SafetensorsFile, TensorSource};
+use lorelei_formats::{SafetensorsFile, TensorSource, gguf::Gguf};
 use lorelei_recipe::{Recipe, encode_link};
 use lorelei_tests::{
     browser::{Browser, losses, unzipped},
@@ -231,6 +235,73 @@ async fn the_page_s_preview_is_the_program_s() {
     assert_eq!(browser.console().await, [""; 0]);
 }
 
+/// Exports the adapter in a folder with the program. Returns the file or folder that it wrote.
+fn exported(adapter: &Path, kind: &str) -> PathBuf {
+    let output = adapter.with_file_name(format!("by-the-program-{kind}"));
+    let mut export = Command::new(program());
+    export.arg("export").arg(adapter).args(["--to", kind, "--output"]).arg(&output);
+    let said = export.output().unwrap();
+    assert!(said.status.success(), "{kind}: {}", String::from_utf8_lossy(&said.stderr));
+    output
+}
+
+/// Checks that the adapter, downloaded in other forms, is what the program makes of the zip's adapter in `home`.
+async fn downloads_are_the_program_s(browser: &Browser, home: &Path) {
+    let folder = browser.downloads.path();
+    let read = |path: PathBuf| fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+
+    browser.choose("download-kind", "gguf-lora").await;
+    browser.wait("download-dtype", 10, |dtype| dtype == "float32").await;
+    browser.click("download-zip").await;
+    let bytes = read(browser.download("from-the-page-lora.gguf").await);
+    let gguf = Gguf::open(bytes.clone(), "from the page").unwrap();
+    let text = |key: &str| gguf.metadata().get(key).and_then(|value| value.as_str());
+    assert_eq!(
+        [text("general.type"), text("adapter.type"), text("general.architecture")],
+        [Some("adapter"), Some("lora"), Some("llama")]
+    );
+    let peft = SafetensorsFile::open(read(home.join("adapter_model.safetensors")), "the zip's").unwrap();
+    assert_eq!(gguf.tensors().len(), peft.infos().len());
+    for tensor in gguf.tensors() {
+        let name = tensor.name.strip_prefix("blk.").and_then(|name| name.split_once('.'));
+        let known = ["attn_q", "attn_v"]
+            .into_iter()
+            .flat_map(|module| ["lora_a", "lora_b"].map(|part| format!("{module}.weight.{part}")));
+        assert!(
+            name.is_some_and(|(_, name)| known.into_iter().any(|known| known == name)),
+            "{}",
+            tensor.name
+        );
+    }
+    assert!(bytes == read(exported(home, "gguf-lora")), "the program writes another GGUF adapter");
+
+    browser.choose("download-kind", "ollama").await;
+    browser.click("download-zip").await;
+    let ollama = folder.join("ollama");
+    unzipped(&browser.download("from-the-page-ollama.zip").await, &ollama);
+    assert!(read(ollama.join("adapter.gguf")) == bytes);
+    assert!(
+        fs::read_to_string(ollama.join("Modelfile"))
+            .unwrap()
+            .starts_with("FROM ./tiny\nADAPTER ./adapter.gguf\n")
+    );
+    browser.wait("download-notes", 10, |notes| notes.contains("FROM in the Modelfile")).await;
+
+    for (kind, files) in [
+        ("mlx", ["adapter_config.json", "adapters.safetensors"]),
+        ("merged", ["config.json", "model.safetensors"]),
+    ] {
+        browser.choose("download-kind", kind).await;
+        browser.click("download-zip").await;
+        let from_page = folder.join(kind);
+        unzipped(&browser.download(&format!("from-the-page-{kind}.zip")).await, &from_page);
+        let program = exported(home, kind);
+        for file in files {
+            assert!(read(from_page.join(file)) == read(program.join(file)), "{kind}: {file} is another");
+        }
+    }
+}
+
 #[tokio::test]
 #[ignore = "needs the page and Chromium: cargo xtask test"]
 async fn the_whole_way() {
@@ -263,10 +334,11 @@ async fn the_whole_way() {
     browser.wait("try-with", 120, |text| !text.is_empty()).await;
     browser.wait("try-generate", 120, |text| text == "Answer").await;
 
-    // The adapter is downloaded.
+    // The adapter is downloaded. The program takes the folder's name for that of the run.
     browser.click("download-zip").await;
-    let home = browser.downloads.path().join("home");
+    let home = browser.downloads.path().join("from-the-page");
     unzipped(&browser.download("from-the-page.zip").await, &home);
+    downloads_are_the_program_s(&browser, &home).await;
     browser.screenshot("done").await;
     browser.choose("theme", "dark").await;
     browser.screenshot("done-dark").await;

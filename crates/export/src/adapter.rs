@@ -7,7 +7,7 @@ use lorelei_formats::{
     config::{Module, ModuleShape, Role},
     parse_adapter_key,
 };
-use lorelei_recipe::{LoraConfig, PeftConfig, TaskType, Warning};
+use lorelei_recipe::{LoraConfig, Message, PeftConfig, TaskType, Warning, message};
 use serde_json::{Map, Value};
 
 use crate::ExportError;
@@ -244,8 +244,9 @@ impl PeftAdapter {
         match values.iter().find(|value| !value.is_finite()) {
             None => Ok(values),
             Some(odd) => {
-                let help = "train again from the last good checkpoint, with a lower learning rate";
-                Err(ExportError::adapter(&self.file, format!("{key} holds {odd}"), help))
+                let problem = message!("{key} holds {value}", key, value = odd.to_string());
+                let help = message!("train again from the last good checkpoint, with a lower learning rate");
+                Err(ExportError::adapter(&self.file, problem, help))
             }
         }
     }
@@ -271,10 +272,10 @@ impl PeftAdapter {
         module: &AdaptedModule,
         base: &'m [Module],
     ) -> Result<&'m Module, ExportError> {
-        let help = "give the base model that the adapter was trained for";
+        let help = || message!("give the base model that the adapter was trained for");
         let found = base.iter().find(|candidate| candidate.path == module.path).ok_or_else(|| {
-            let problem = format!("the base model has no module {}", module.path);
-            ExportError::adapter(&self.file, problem, help)
+            let problem = message!("the base model has no module {path}", path = &module.path);
+            ExportError::adapter(&self.file, problem, help())
         })?;
         let sizes = match found.shape {
             ModuleShape::Linear { size_out, size_in, .. } if !module.is_embedding => {
@@ -286,28 +287,35 @@ impl PeftAdapter {
         match sizes {
             Some(sizes) if sizes == (module.size_in, module.size_out) => Ok(found),
             Some((size_in, size_out)) => {
-                let problem = format!(
-                    "the adapter of {} maps {} values to {}, and the base's module {size_in} to {size_out}",
-                    module.path, module.size_in, module.size_out
+                let problem = message!(
+                    "the adapter of {path} maps {from} values to {to}, and the base's module {size_in} to {size_out}",
+                    path = &module.path,
+                    from = module.size_in,
+                    to = module.size_out,
+                    size_in,
+                    size_out
                 );
-                Err(ExportError::adapter(&self.file, problem, help))
+                Err(ExportError::adapter(&self.file, problem, help()))
             }
             None => {
-                let problem = format!("{} is another kind of module in the base model", module.path);
-                Err(ExportError::adapter(&self.file, problem, help))
+                let problem =
+                    message!("{path} is another kind of module in the base model", path = &module.path);
+                Err(ExportError::adapter(&self.file, problem, help()))
             }
         }
     }
 
     /// Refuses an adapter whose values only fit a base that its initialisation has changed.
-    pub(crate) fn refuse_unconverted(&self, form: &'static str) -> Result<(), ExportError> {
+    pub(crate) fn refuse_unconverted(&self, form: Message) -> Result<(), ExportError> {
         if !self.lora.init_lora_weights.changes_the_base() {
             return Ok(());
         }
-        let problem =
-            "it was saved as PiSSA or OLoRA trained it, and fits only a base without what they took from it";
-        let help = "convert it to a plain adapter first: Lorelei saves it so, and PEFT does with \
-                    save_pretrained(…, path_initial_model_for_weight_conversion=…)";
+        let problem = message!(
+            "it was saved as PiSSA or OLoRA trained it, and fits only a base without what they took from it"
+        );
+        let help = message!(
+            "convert it to a plain adapter first: Lorelei saves it so, and PEFT does with save_pretrained(…, path_initial_model_for_weight_conversion=…)"
+        );
         Err(ExportError::inexpressible(form, problem, help))
     }
 
@@ -324,12 +332,22 @@ pub(crate) fn is_end(module: &Module) -> bool {
 }
 
 /// Formats a list of names for an error: at most three of them.
-pub(crate) fn listed<S: AsRef<str>>(names: &[S]) -> String {
+pub(crate) fn listed<S: AsRef<str>>(names: &[S]) -> Message {
     let shown = names.iter().take(3).map(AsRef::as_ref).collect::<Vec<_>>().join(", ");
     match names.len().saturating_sub(3) {
-        0 => shown,
-        more => format!("{shown} and {more} more"),
+        0 => shown.into(),
+        more => message!("{shown} and {more} more", shown, more),
     }
+}
+
+/// Describes a value that a storage format would make infinite.
+pub(crate) fn too_large(value: f32, tensor: &str, format: &dyn std::fmt::Display) -> Message {
+    message!(
+        "{value} in {tensor} is too large for {format}",
+        value = value.to_string(),
+        tensor,
+        format = format.to_string()
+    )
 }
 
 /// Multiplies values by a factor; by 1, they stay as they are.

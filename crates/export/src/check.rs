@@ -2,6 +2,8 @@
 
 use lorelei_formats::{AdapterPart, Dtype, ModelConfig, gguf::GgmlType, peft::is_classifier_head};
 
+use lorelei_recipe::Message;
+
 use crate::{
     ExportError, GgufLoraOptions, PeftAdapter, adapter::listed, gguf_lora::refuse_parts, mlx,
     write_gguf_lora, write_mlx,
@@ -230,7 +232,7 @@ fn of_mlx(
 
 /// Adds the refusal of a form. Returns whether there is none.
 fn refused(
-    found: Result<Vec<String>, ExportError>,
+    found: Result<Vec<Message>, ExportError>,
     findings: &mut Vec<Finding>,
 ) -> Result<bool, ExportError> {
     match found {

@@ -1,10 +1,11 @@
 //! The error of this crate.
 
 use lorelei_formats::FormatError;
-use lorelei_recipe::RecipeError;
+use lorelei_recipe::{Message, RecipeError, message};
 
 /// Failure to export, import or check an adapter.
 #[derive(Debug, thiserror::Error)]
+#[error("{}", self.to_message())]
 pub enum ExportError {
     /// A model file cannot be read or written.
     #[error(transparent)]
@@ -13,27 +14,24 @@ pub enum ExportError {
     #[error(transparent)]
     Config(#[from] RecipeError),
     /// The files of an adapter do not fit together, or not to their base.
-    #[error("{file}: {problem}; {help}")]
     Adapter {
         /// Name of the adapter's file.
         file: String,
         /// Description of the problem.
-        problem: String,
+        problem: Message,
         /// Advice to the user.
-        help: String,
+        help: Message,
     },
     /// The form that was asked for cannot express the adapter.
-    #[error("{form} cannot hold this adapter: {problem}; {help}")]
     Inexpressible {
         /// Name of the form.
-        form: &'static str,
+        form: Message,
         /// What it cannot express.
-        problem: String,
+        problem: Message,
         /// Advice to the user.
-        help: String,
+        help: Message,
     },
     /// An output could not be created or written.
-    #[error("cannot write {file}: {source}; free some space or choose another output")]
     Output {
         /// Name of the output.
         file: String,
@@ -43,18 +41,37 @@ pub enum ExportError {
 }
 
 impl ExportError {
+    /// Returns the message of the error, which a page can translate.
+    pub fn to_message(&self) -> Message {
+        match self {
+            Self::Format(error) => error.to_string().into(),
+            Self::Config(error) => error.to_message(),
+            Self::Adapter { file, problem, help } => {
+                message!("{file}: {problem}; {help}", file, problem, help)
+            }
+            Self::Inexpressible { form, problem, help } => {
+                message!("{form} cannot hold this adapter: {problem}; {help}", form, problem, help)
+            }
+            Self::Output { file, source } => message!(
+                "cannot write {file}: {reason}; free some space or choose another output",
+                file,
+                reason = source.to_string()
+            ),
+        }
+    }
+
     pub(crate) fn adapter(
         file: impl Into<String>,
-        problem: impl Into<String>,
-        help: impl Into<String>,
+        problem: impl Into<Message>,
+        help: impl Into<Message>,
     ) -> Self {
         Self::Adapter { file: file.into(), problem: problem.into(), help: help.into() }
     }
 
     pub(crate) fn inexpressible(
-        form: &'static str,
-        problem: impl Into<String>,
-        help: impl Into<String>,
+        form: Message,
+        problem: impl Into<Message>,
+        help: impl Into<Message>,
     ) -> Self {
         Self::Inexpressible { form, problem: problem.into(), help: help.into() }
     }

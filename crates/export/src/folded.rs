@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, io::Write};
 
 use lorelei_formats::{AdapterPart, Dtype, SafetensorsWriter, TensorSpec};
+use lorelei_recipe::{Message, message};
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -26,8 +27,8 @@ enum Origin<'a> {
 pub fn write_folded<W: Write>(
     adapter: &PeftAdapter,
     out: W,
-) -> Result<(W, String, Vec<String>), ExportError> {
-    adapter.refuse_unconverted("a folded adapter")?;
+) -> Result<(W, String, Vec<Message>), ExportError> {
+    check_folded(adapter)?;
     let uniform = Uniform::of(adapter);
     let (uniform, alpha) = whole_alpha(uniform, adapter);
     let mut changes = Changes::default();
@@ -58,6 +59,11 @@ pub fn write_folded<W: Write>(
     }
     let config = folded_config(adapter, uniform.rank, alpha)?;
     Ok((writer.finish()?, config, changes.notice().into_iter().collect()))
+}
+
+/// Refuses what [`write_folded`] would refuse.
+pub(crate) fn check_folded(adapter: &PeftAdapter) -> Result<(), ExportError> {
+    adapter.refuse_unconverted(message!("a folded adapter"))
 }
 
 /// Returns a scale whose alpha is a whole number, as some readers require, and that alpha.

@@ -10,19 +10,27 @@ use lorelei_formats::{
     config::{AttentionPart, MlpPart, Module, Role},
     gguf::{GgmlType, GgufTensorSpec, GgufValue, GgufWriter},
 };
+use lorelei_recipe::{Message, message};
 
 use crate::{
     AdaptedModule, ExportError, PeftAdapter,
-    adapter::{is_end, listed, scaled, transposed},
+    adapter::{is_end, listed, scaled, too_large, transposed},
 };
 
-/// Name of the form in errors.
-const FORM: &str = "a GGUF adapter";
-/// Way out that serves every adapter.
-const MERGED: &str =
-    "export it merged into its base (`--to merged`), and convert that with llama.cpp's convert_hf_to_gguf.py";
 /// Version of ggml's quantised formats, as gguf-py writes it.
 const QUANTIZATION_VERSION: u32 = 2;
+
+/// Returns the name of the form in errors.
+fn form() -> Message {
+    message!("a GGUF adapter")
+}
+
+/// Returns the way out that serves every adapter.
+fn merged() -> Message {
+    message!(
+        "export it merged into its base (`merged`), and convert that with llama.cpp's convert_hf_to_gguf.py"
+    )
+}
 
 /// Options of a GGUF adapter.
 #[derive(Debug, Clone)]
@@ -126,7 +134,7 @@ pub fn write_gguf_lora<W: Write>(
     base: &ModelConfig,
     options: &GgufLoraOptions,
     out: W,
-) -> Result<(W, Vec<String>), ExportError> {
+) -> Result<(W, Vec<Message>), ExportError> {
     let architecture = refuse(adapter, base)?;
     let mut notices = Vec::new();
     let alpha = adapter.lora.lora_alpha as f32;
@@ -160,24 +168,32 @@ pub fn write_gguf_lora<W: Write>(
         }
     }
     if folded {
-        notices.push(
+        notices.push(message!(
             "the scales that a GGUF adapter has no key for (rsLoRA, alpha_pattern) are folded into B"
-                .to_owned(),
-        );
+        ));
     }
     Ok((writer.finish()?, notices))
 }
 
+/// Refuses what [`write_gguf_lora`] would refuse, as far as names, shapes and settings tell it.
+pub(crate) fn check_gguf_lora(adapter: &PeftAdapter, base: &ModelConfig) -> Result<(), ExportError> {
+    let architecture = refuse(adapter, base)?;
+    pairs(adapter, base, &architecture, GgmlType::F32, &mut Vec::new()).map(drop)
+}
+
 /// Refuses what llama.cpp would refuse, or would silently leave out.
 fn refuse(adapter: &PeftAdapter, base: &ModelConfig) -> Result<Architecture, ExportError> {
-    let no = |problem: String, help: &str| Err(ExportError::inexpressible(FORM, problem, help));
+    let no = |problem: Message, help: Message| Err(ExportError::inexpressible(form(), problem, help));
     let Some(architecture) = architecture(base.model_type) else {
-        let problem = format!("llama.cpp applies no adapters to models of type {}", base.model_type);
-        return no(problem, "use it with PEFT (`--to peft`) or merged into its base (`--to merged`)");
+        let problem = message!(
+            "llama.cpp applies no adapters to models of type {model_type}",
+            model_type = base.model_type
+        );
+        return no(problem, message!("use it with PEFT (`peft`), or merged into its base (`merged`)"));
     };
     if adapter.classifies(base) {
-        let problem = "it was trained to classify, and a GGUF adapter has no classifier's head".to_owned();
-        return no(problem, "use it with PEFT, or export it merged into its base (`--to merged`)");
+        let problem = message!("it was trained to classify, and a GGUF adapter has no classifier's head");
+        return no(problem, message!("use it with PEFT (`peft`), or merged into its base (`merged`)"));
     }
     refuse_parts(adapter)?;
     Ok(architecture)
@@ -185,18 +201,18 @@ fn refuse(adapter: &PeftAdapter, base: &ModelConfig) -> Result<Architecture, Exp
 
 /// Refuses the parts of an adapter that the file has no place for, whatever the base is.
 pub(crate) fn refuse_parts(adapter: &PeftAdapter) -> Result<(), ExportError> {
-    let no = |problem: String, help: &str| Err(ExportError::inexpressible(FORM, problem, help));
-    adapter.refuse_unconverted(FORM)?;
+    let no = |problem: Message, help: Message| Err(ExportError::inexpressible(form(), problem, help));
+    adapter.refuse_unconverted(form())?;
     let with = |part| adapter.modules().iter().find(|module| module.has(part)).map(|module| &module.path);
     if let Some(path) = with(AdapterPart::MagnitudeVector) {
-        return no(format!("it is DoRA, and {path} has magnitudes"), MERGED);
+        return no(message!("it is DoRA, and {path} has magnitudes", path), merged());
     }
     if let Some(path) = with(AdapterPart::LoraBBias) {
-        return no(format!("B of {path} has a bias (lora_bias)"), MERGED);
+        return no(message!("B of {path} has a bias (lora_bias)", path), merged());
     }
     if !adapter.others().is_empty() {
-        let problem = format!("parameters of the base were trained beside it ({})", listed(adapter.others()));
-        return no(problem, MERGED);
+        let names = listed(adapter.others());
+        return no(message!("parameters of the base were trained beside it ({names})", names), merged());
     }
     Ok(())
 }
@@ -207,7 +223,7 @@ fn pairs<'a>(
     base: &ModelConfig,
     architecture: &Architecture,
     ggml_type: GgmlType,
-    notices: &mut Vec<String>,
+    notices: &mut Vec<Message>,
 ) -> Result<Vec<Pair<'a>>, ExportError> {
     let modules = base.modules();
     let mut pairs = Vec::new();
@@ -215,15 +231,15 @@ fn pairs<'a>(
     for module in adapter.modules() {
         let in_base = adapter.base_module(module, &modules)?;
         if is_end(in_base) && (base.tie_word_embeddings || architecture.ties) {
-            let problem = format!(
-                "{} has an adapter, and embedding and head of this model are one tensor, to which llama.cpp applies none",
-                module.path
+            let problem = message!(
+                "{path} has an adapter, and embedding and head of this model are one tensor, to which llama.cpp applies none",
+                path = &module.path
             );
-            return Err(ExportError::inexpressible(FORM, problem, MERGED));
+            return Err(ExportError::inexpressible(form(), problem, merged()));
         }
         let name = gguf_name(in_base).ok_or_else(|| {
-            let problem = format!("llama.cpp has no name for {}", module.path);
-            ExportError::inexpressible(FORM, problem, MERGED)
+            let problem = message!("llama.cpp has no name for {path}", path = &module.path);
+            ExportError::inexpressible(form(), problem, merged())
         })?;
         let heads = match in_base.role {
             Role::Attention(AttentionPart::Query) if architecture.interleaved => {
@@ -243,8 +259,11 @@ fn pairs<'a>(
     }
     if unquantized > 0 {
         let of_block = ggml_type.block().0;
-        notices.push(format!(
-            "{unquantized} tensors are F16, not {ggml_type}: their rows are no multiple of {of_block} values (the rank of B)"
+        notices.push(message!(
+            "{count} tensors are F16, not {ggml_type}: their rows are no multiple of {of_block} values (the rank of B)",
+            count = unquantized,
+            ggml_type = ggml_type.to_string(),
+            of_block
         ));
     }
     Ok(pairs)
@@ -274,8 +293,8 @@ fn refuse_overflow(spec: &GgufTensorSpec, values: &[f32]) -> Result<(), ExportEr
     match values.iter().find(|value| !value.is_finite() || value.abs() > most) {
         None => Ok(()),
         Some(large) => {
-            let problem = format!("{large} in {} is too large for {}", spec.name, spec.ggml_type);
-            Err(ExportError::inexpressible(FORM, problem, "export it as f32 or bf16"))
+            let problem = too_large(*large, &spec.name, &spec.ggml_type);
+            Err(ExportError::inexpressible(form(), problem, message!("export it as float32 or bfloat16")))
         }
     }
 }

@@ -6,7 +6,8 @@
 //! - [`write_mlx`], [`read_mlx`]: mlx-lm's adapters, and the way back.
 //! - [`modelfile`]: Ollama's Modelfile, with the chat template in Go's language.
 //! - [`check()`]: what a program will refuse of an adapter, or silently leave out.
-//! - `export_to_path` does each of them on a file system: the output appears whole, or not at all.
+//! - [`Export`] writes each of them into files that a host creates, and [`check_export`] says beforehand what it would refuse.
+//! - `export_to_path` does so on a file system: the output appears whole, or not at all.
 //!
 //! Nothing else here opens a file: what is read is a [`TensorSource`](lorelei_formats::TensorSource), what is written is a [`Write`](std::io::Write), so
 //! that the program and a page export with the same code. A form that cannot hold an adapter refuses it, with another way to the same end; what a
@@ -16,8 +17,10 @@ mod adapter;
 mod check;
 mod companion_files;
 mod error;
+mod export;
 mod folded;
 mod gguf_lora;
+mod kind;
 mod merged;
 mod mlx;
 mod ollama;
@@ -29,13 +32,12 @@ mod uniform;
 pub use adapter::{AdaptedModule, PeftAdapter};
 pub use check::{Finding, Reader, Verdict, check};
 pub use error::ExportError;
+pub use export::{Export, check_export};
 pub use folded::write_folded;
 pub use gguf_lora::{GgufLoraOptions, write_gguf_lora};
+pub use kind::{ExportDtype, ExportKind, PEFT_COMPANIONS};
 pub use merged::{CreateFile, MergeOptions, write_merged};
 pub use mlx::{ImportedAdapter, MLX_TENSORS, read_mlx, write_mlx};
 pub use ollama::{OllamaTemplate, Turn, modelfile, recognise_template};
 #[cfg(not(target_arch = "wasm32"))]
-pub use to_path::{
-    ExportDtype, ExportKind, ExportRequest, PEFT_COMPANIONS, export_to_path, is_mlx_adapter, mlx_base,
-    open_adapter, peft_files_of_mlx,
-};
+pub use to_path::{ExportRequest, export_to_path, is_mlx_adapter, mlx_base, open_adapter, peft_files_of_mlx};

@@ -16,18 +16,21 @@ use lorelei_formats::{
     parameter_name,
     peft::{adapter_num_labels, base_layer_bias, base_weights, trainable_tokens},
 };
-use lorelei_recipe::{TaskType, TokenIndices};
+use lorelei_recipe::{Message, TaskType, TokenIndices, message};
 use serde_json::{Map, json};
 
 use crate::{
     AdaptedModule, ExportError, PeftAdapter,
-    adapter::{listed, transposed},
+    adapter::{listed, too_large, transposed},
     companion_files::merged_companions,
+    export::{created, put},
     product::LowRank,
 };
 
-/// Name of the form in errors.
-const FORM: &str = "a merged model";
+/// Returns the name of the form in errors.
+fn form() -> Message {
+    message!("a merged model")
+}
 
 /// Options of a merged model.
 #[derive(Debug, Clone)]
@@ -79,8 +82,8 @@ pub fn write_merged(
     base: &ModelSource,
     options: &MergeOptions<'_>,
     create: &mut CreateFile<'_>,
-) -> Result<Vec<String>, ExportError> {
-    adapter.refuse_unconverted(FORM)?;
+) -> Result<Vec<Message>, ExportError> {
+    adapter.refuse_unconverted(form())?;
     let config = purposed(adapter, base.model_config()?)?;
     let modules = config.modules();
     let plan = Plan::new(adapter, base, &config, &modules)?;
@@ -93,12 +96,19 @@ pub fn write_merged(
     Ok(notices(base, untied))
 }
 
-fn notices(base: &ModelSource, untied: bool) -> Vec<String> {
+/// Refuses what [`write_merged`] would refuse, as far as names and shapes tell it.
+pub(crate) fn check_merged(adapter: &PeftAdapter, base: &ModelSource) -> Result<(), ExportError> {
+    adapter.refuse_unconverted(form())?;
+    let config = purposed(adapter, base.model_config()?)?;
+    Plan::new(adapter, base, &config, &config.modules()).map(drop)
+}
+
+fn notices(base: &ModelSource, untied: bool) -> Vec<Message> {
     let mut notices = Vec::new();
     if untied {
-        let notice = "embedding and head of the base are one tensor, and two in the merged model: only one of them has the adapter's changes, \
-                      or they have different ones";
-        notices.push(notice.to_owned());
+        notices.push(message!(
+            "embedding and head of the base are one tensor, and two in the merged model: only one of them has the adapter's changes, or they have different ones"
+        ));
     }
     let blocks = base.tensors.infos().iter().filter_map(|info| match info.dtype {
         StoredDtype::Blocks(ggml_type) => Some(ggml_type.to_string()),
@@ -107,8 +117,9 @@ fn notices(base: &ModelSource, untied: bool) -> Vec<String> {
     let blocks: BTreeSet<String> = blocks.collect();
     if !blocks.is_empty() {
         let kinds = blocks.into_iter().collect::<Vec<_>>().join(", ");
-        notices.push(format!(
-            "the base is quantised ({kinds}): the merged weights are its rounded ones; merge into the original model to lose nothing"
+        notices.push(message!(
+            "the base is quantised ({kinds}): the merged weights are its rounded ones; merge into the original model to lose nothing",
+            kinds
         ));
     }
     notices
@@ -167,8 +178,9 @@ impl<'a> Plan<'a> {
             merges.push(Merge { module, lora, weight, bias, rows, untied: false });
         }
         if !unused.is_empty() {
-            let problem = format!("{} has no place in the base model", listed(&Vec::from_iter(unused)));
-            let help = "give the base model that the adapter was trained for";
+            let names = listed(&Vec::from_iter(unused));
+            let problem = message!("{names} has no place in the base model", names);
+            let help = message!("give the base model that the adapter was trained for");
             return Err(ExportError::adapter(adapter.file_name(), problem, help));
         }
         let embedding = modules.iter().find(|module| module.role == Role::Embedding);
@@ -240,11 +252,15 @@ impl<'a> Plan<'a> {
             }
             let with_bias = merge.lora.is_some_and(|lora| lora.has(AdapterPart::LoraBBias));
             if with_bias && shape.bias().is_none() {
-                let problem = format!(
-                    "B of {} has a bias, and the base's layer has none to add it to",
-                    merge.module.path
+                let problem = message!(
+                    "B of {path} has a bias, and the base's layer has none to add it to",
+                    path = &merge.module.path
                 );
-                return Err(ExportError::inexpressible(FORM, problem, "use it with PEFT (`--to peft`)"));
+                return Err(ExportError::inexpressible(
+                    form(),
+                    problem,
+                    message!("use it with PEFT (`peft`)"),
+                ));
             }
         }
         Ok(())
@@ -450,7 +466,7 @@ fn write_shards(
             1 => ModelSource::WEIGHTS.to_owned(),
             count => format!("model-{:05}-of-{count:05}.safetensors", index + 1),
         };
-        let out = create(&file).map_err(|source| ExportError::Output { file: file.clone(), source })?;
+        let out = created(create, &file)?;
         let mut writer = SafetensorsWriter::new(out, specs, &metadata)?;
         for spec in writer.order().to_vec() {
             let values = plan.merged(&spec.name)?;
@@ -475,15 +491,6 @@ fn of_file(mut error: FormatError, file: &str) -> ExportError {
     error.into()
 }
 
-/// Writes a small file whole.
-fn put(create: &mut CreateFile<'_>, name: &str, bytes: &[u8]) -> Result<(), ExportError> {
-    let written = create(name).and_then(|mut out| {
-        out.write_all(bytes)?;
-        out.flush()
-    });
-    written.map_err(|source| ExportError::Output { file: name.to_owned(), source })
-}
-
 /// Refuses values that would become infinite in f16.
 fn refuse_overflow(spec: &TensorSpec, values: &[f32]) -> Result<(), ExportError> {
     if spec.dtype != Dtype::F16 {
@@ -492,8 +499,8 @@ fn refuse_overflow(spec: &TensorSpec, values: &[f32]) -> Result<(), ExportError>
     match values.iter().find(|value| value.abs() > 65504.0) {
         None => Ok(()),
         Some(large) => {
-            let problem = format!("{large} in {} is too large for float16", spec.name);
-            Err(ExportError::inexpressible(FORM, problem, "export it as bfloat16 or float32"))
+            let problem = too_large(*large, &spec.name, &spec.dtype);
+            Err(ExportError::inexpressible(form(), problem, message!("export it as float32 or bfloat16")))
         }
     }
 }

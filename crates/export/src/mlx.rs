@@ -9,21 +9,27 @@ use lorelei_formats::{
     AdapterPart, Dtype, ModelConfig, SafetensorsWriter, TensorSource, TensorSpec,
     config::{Module, ModuleShape, Role},
 };
-use lorelei_recipe::{LoraConfig, TargetModules};
+use lorelei_recipe::{LoraConfig, Message, TargetModules, message};
 use serde_json::{Value, json};
 
 use crate::{
     AdaptedModule, ExportError, PeftAdapter,
-    adapter::{is_end, listed, transposed},
+    adapter::{is_end, listed, too_large, transposed},
     uniform::{Changes, Uniform},
 };
 
-/// Name of the form in errors.
-const FORM: &str = "an MLX adapter";
-/// Way out that serves every adapter.
-const MERGED: &str = "export it merged into its base (`--to merged`), which mlx-lm loads as a model";
 /// Name of the file of the tensors.
 pub const MLX_TENSORS: &str = "adapters.safetensors";
+
+/// Returns the name of the form in errors.
+fn form() -> Message {
+    message!("an MLX adapter")
+}
+
+/// Returns the way out that serves every adapter.
+fn merged() -> Message {
+    message!("export it merged into its base (`merged`), which mlx-lm loads as a model")
+}
 
 /// Returns mlx-lm's name of the module `path` of a `model_type`, or `None` if mlx-lm has no such model.
 fn mlx_path(model_type: &str, path: &str) -> Option<String> {
@@ -67,7 +73,7 @@ pub fn write_mlx<W: Write>(
     base: &ModelConfig,
     dtype: Dtype,
     out: W,
-) -> Result<(W, String, Vec<String>), ExportError> {
+) -> Result<(W, String, Vec<Message>), ExportError> {
     refuse(adapter, base)?;
     let uniform = Uniform::of(adapter);
     let (tensors, keys) = tensors(adapter, base)?;
@@ -114,48 +120,55 @@ fn refuse_overflow(spec: &TensorSpec, values: &[f32]) -> Result<(), ExportError>
     match values.iter().find(|value| !value.is_finite() || value.abs() > most) {
         None => Ok(()),
         Some(large) => {
-            let problem = format!("{large} in {} is too large for {}", spec.name, spec.dtype);
-            Err(ExportError::inexpressible(FORM, problem, "export it as float32 or bfloat16"))
+            let problem = too_large(*large, &spec.name, &spec.dtype);
+            Err(ExportError::inexpressible(form(), problem, message!("export it as float32 or bfloat16")))
         }
     }
 }
 
+/// Refuses what [`write_mlx`] would refuse, as far as names, shapes and settings tell it.
+pub(crate) fn check_mlx(adapter: &PeftAdapter, base: &ModelConfig) -> Result<(), ExportError> {
+    refuse(adapter, base)?;
+    tensors(adapter, base).map(drop)
+}
+
 /// Refuses what mlx-lm would refuse, or would silently leave out.
 fn refuse(adapter: &PeftAdapter, base: &ModelConfig) -> Result<(), ExportError> {
-    let no = |problem: String, help: &str| Err(ExportError::inexpressible(FORM, problem, help));
+    let no = |problem: Message, help: Message| Err(ExportError::inexpressible(form(), problem, help));
     if mlx_path(base.model_type, "").is_none() {
-        let problem = format!("mlx-lm has no models of type {}", base.model_type);
-        return no(problem, "use it with PEFT (`--to peft`) or merged into its base (`--to merged`)");
+        let problem = message!("mlx-lm has no models of type {model_type}", model_type = base.model_type);
+        return no(problem, message!("use it with PEFT (`peft`), or merged into its base (`merged`)"));
     }
     if adapter.classifies(base) {
-        let problem = "it was trained to classify, and mlx-lm only writes text".to_owned();
-        return no(problem, "use it with PEFT, or export it merged into its base (`--to merged`)");
+        let problem = message!("it was trained to classify, and mlx-lm only writes text");
+        return no(problem, message!("use it with PEFT (`peft`), or merged into its base (`merged`)"));
     }
     refuse_parts(adapter)
 }
 
 /// Refuses the parts of an adapter that the files have no place for, whatever the base is.
 pub(crate) fn refuse_parts(adapter: &PeftAdapter) -> Result<(), ExportError> {
-    let no = |problem: String, help: &str| Err(ExportError::inexpressible(FORM, problem, help));
-    adapter.refuse_unconverted(FORM)?;
+    let no = |problem: Message, help: Message| Err(ExportError::inexpressible(form(), problem, help));
+    adapter.refuse_unconverted(form())?;
     let with = |part| adapter.modules().iter().find(|module| module.has(part)).map(|module| &module.path);
     if let Some(path) = with(AdapterPart::LoraBBias) {
-        return no(format!("B of {path} has a bias (lora_bias)"), MERGED);
+        return no(message!("B of {path} has a bias (lora_bias)", path), merged());
     }
     if !adapter.others().is_empty() {
-        let problem = format!("parameters of the base were trained beside it ({})", listed(adapter.others()));
-        return no(problem, MERGED);
+        let names = listed(adapter.others());
+        return no(message!("parameters of the base were trained beside it ({names})", names), merged());
     }
     let is_partly =
         |module: &AdaptedModule| module.has(AdapterPart::MagnitudeVector) != adapter.lora.use_dora;
     if let Some(module) = adapter.modules().iter().find(|module| is_partly(module)) {
+        let path = &module.path;
         let problem = match module.is_embedding {
-            true => format!("{} is an embedding beside modules with DoRA's magnitudes", module.path),
+            true => message!("{path} is an embedding beside modules with DoRA's magnitudes", path),
             false => {
-                format!("{} has DoRA's magnitudes and use_dora says otherwise, or has none", module.path)
+                message!("{path} has DoRA's magnitudes and use_dora says otherwise, or has none", path)
             }
         };
-        return no(problem, MERGED);
+        return no(problem, merged());
     }
     Ok(())
 }
@@ -173,11 +186,11 @@ fn tensors<'a>(
     for module in adapter.modules() {
         let in_base = adapter.base_module(module, &modules)?;
         if tied && is_end(in_base) && !keeps_tied {
-            let problem = format!(
-                "{} has an adapter of its own, and in mlx-lm embedding and head of this model have one for both",
-                module.path
+            let problem = message!(
+                "{path} has an adapter of its own, and in mlx-lm embedding and head of this model have one for both",
+                path = &module.path
             );
-            return Err(ExportError::inexpressible(FORM, problem, MERGED));
+            return Err(ExportError::inexpressible(form(), problem, merged()));
         }
         if tied && in_base.role == Role::LmHead {
             continue;

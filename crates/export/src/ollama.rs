@@ -3,6 +3,8 @@
 //! A model's own template is a Jinja program, and Ollama's are Go's. A template is recognised by what it says: it formats a few conversations, and
 //! the family whose form gives the same texts is the model's. One that gives others is said to be unknown, and the Modelfile leaves it to the base.
 
+use lorelei_recipe::{Message, message};
+
 /// A turn of a conversation: role and content.
 pub type Turn<'a> = (&'a str, &'a str);
 
@@ -251,12 +253,17 @@ fn default_words<'t>(family: &Family, text: &'t str, ask: &str) -> Option<Option
 }
 
 /// Writes a Modelfile for a base, as `FROM` names it, and the file of a GGUF adapter beside it. Returns the text, and notices for the user.
-pub fn modelfile(base: &str, adapter_file: &str, template: Option<&OllamaTemplate>) -> (String, Vec<String>) {
+pub fn modelfile(
+    base: &str,
+    adapter_file: &str,
+    template: Option<&OllamaTemplate>,
+) -> (String, Vec<Message>) {
     let mut text = format!("FROM {base}\nADAPTER ./{adapter_file}\n");
     let Some(template) = template else {
-        let notice = "the model's chat template is none of the usual ones, and the Modelfile has none: Ollama uses that of the base that FROM names; \
-                      if it differs from the one that was trained with, write it as TEMPLATE in Go's language";
-        return (text, vec![notice.to_owned()]);
+        let notice = message!(
+            "the model's chat template is none of the usual ones, and the Modelfile has none: Ollama uses that of the base that FROM names; if it differs from the one that was trained with, write it as TEMPLATE in Go's language"
+        );
+        return (text, vec![notice]);
     };
     text.push_str(&format!("TEMPLATE \"\"\"{}\"\"\"\n", template.template));
     for stop in &template.stops {

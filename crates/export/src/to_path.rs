@@ -6,24 +6,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use lorelei_formats::{
-    Dtype, ModelConfig, ModelSource, SafetensorsFile, SafetensorsWriter, StoredDtype, TensorSpec,
-    gguf::GgmlType, write_adapter,
-};
+use lorelei_formats::{ModelConfig, ModelSource, SafetensorsFile, write_adapter};
+use lorelei_recipe::Message;
 
 use crate::{
-    ExportError, GgufLoraOptions, MLX_TENSORS, MergeOptions, PeftAdapter, Turn, modelfile, read_mlx,
-    recognise_template, write_folded, write_gguf_lora, write_merged, write_mlx,
+    Export, ExportError, ExportKind, MLX_TENSORS, PeftAdapter,
+    kind::{CONFIG, GGUF_ADAPTER, MODELFILE, PEFT_COMPANIONS, TENSORS},
+    read_mlx,
 };
-
-/// Names of PEFT's files.
-const CONFIG: &str = "adapter_config.json";
-const TENSORS: &str = "adapter_model.safetensors";
-/// Names of the files that go with a PEFT adapter, if a run has them.
-pub const PEFT_COMPANIONS: [&str; 3] = ["README.md", "recipe.toml", "labels.json"];
-/// Names of Ollama's files.
-const MODELFILE: &str = "Modelfile";
-const OLLAMA_ADAPTER: &str = "adapter.gguf";
 
 /// Opens the adapter in a folder.
 ///
@@ -114,36 +104,7 @@ fn open(path: &Path) -> Result<File, ExportError> {
     File::open(path).map_err(|error| unreadable(path, &error))
 }
 
-/// A form of an adapter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ExportKind {
-    /// PEFT's folder.
-    Peft,
-    /// A GGUF adapter: one file.
-    GgufLora,
-    /// The adapter merged into its base: a Hugging Face folder.
-    Merged,
-    /// mlx-lm's folder.
-    Mlx,
-    /// A folder with a Modelfile and a GGUF adapter.
-    Ollama,
-}
-
 impl ExportKind {
-    /// Every kind by its name on a command line.
-    pub const ALL: [(&'static str, ExportKind); 5] = [
-        ("peft", ExportKind::Peft),
-        ("gguf-lora", ExportKind::GgufLora),
-        ("merged", ExportKind::Merged),
-        ("mlx", ExportKind::Mlx),
-        ("ollama", ExportKind::Ollama),
-    ];
-
-    /// Returns the name on a command line.
-    pub fn name(self) -> &'static str {
-        Self::ALL.iter().find(|(_, kind)| *kind == self).map_or("", |(name, _)| name)
-    }
-
     /// Returns the path of an export of the run `run` where none is asked for: beside the run, or in the current folder for one from a hub.
     pub fn default_output(self, run: &str) -> PathBuf {
         let run = run.trim_end_matches(['/', '\\']);
@@ -151,10 +112,7 @@ impl ExportKind {
             true => run,
             false => run.rsplit('/').next().unwrap_or(run),
         };
-        match self {
-            Self::GgufLora => PathBuf::from(format!("{run}-lora.gguf")),
-            kind => PathBuf::from(format!("{run}-{}", kind.name())),
-        }
+        PathBuf::from(self.output_name(run))
     }
 
     /// Whether an export of this kind has a file of this name.
@@ -162,7 +120,7 @@ impl ExportKind {
         match self {
             Self::Peft => name == TENSORS || name == CONFIG || PEFT_COMPANIONS.contains(&name),
             Self::Mlx => name == MLX_TENSORS || name == CONFIG,
-            Self::Ollama => name == MODELFILE || name == OLLAMA_ADAPTER,
+            Self::Ollama => name == MODELFILE || name == GGUF_ADAPTER,
             Self::Merged => {
                 let is_weights = name.starts_with("model") && name.ends_with(".safetensors");
                 is_weights
@@ -173,99 +131,18 @@ impl ExportKind {
             Self::GgufLora => false,
         }
     }
-
-    /// Returns the storage format of this name, or the usual one if none is asked for. The names are ggml's and Transformers'.
-    ///
-    /// # Errors
-    /// If the kind has no such format.
-    pub fn dtype(self, name: Option<&str>) -> Result<ExportDtype, ExportError> {
-        let known: &[ExportDtype] = match self {
-            Self::Peft => &[ExportDtype::F32],
-            Self::GgufLora | Self::Ollama => {
-                &[ExportDtype::F32, ExportDtype::F16, ExportDtype::BF16, ExportDtype::Q8_0]
-            }
-            Self::Merged => &[ExportDtype::BF16, ExportDtype::F16, ExportDtype::F32],
-            Self::Mlx => &[ExportDtype::F32, ExportDtype::F16, ExportDtype::BF16],
-        };
-        let Some(name) = name else { return Ok(known.first().copied().unwrap_or(ExportDtype::F32)) };
-        let found = known.iter().find(|dtype| dtype.names().contains(&name.to_lowercase().as_str()));
-        found.copied().ok_or_else(|| {
-            let names = known.iter().map(|dtype| dtype.names()[0]).collect::<Vec<_>>().join(", ");
-            ExportError::adapter(
-                "--dtype",
-                format!("{} has no format {name:?}", self.name()),
-                format!("write {names}"),
-            )
-        })
-    }
-}
-
-/// Storage format of an export.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ExportDtype {
-    /// 32-bit floats.
-    F32,
-    /// IEEE half floats.
-    F16,
-    /// Upper halves of 32-bit floats.
-    BF16,
-    /// ggml's blocks of 32 signed bytes.
-    Q8_0,
-}
-
-impl ExportDtype {
-    fn names(self) -> [&'static str; 2] {
-        match self {
-            Self::F32 => ["float32", "f32"],
-            Self::F16 => ["float16", "f16"],
-            Self::BF16 => ["bfloat16", "bf16"],
-            Self::Q8_0 => ["q8_0", "q8"],
-        }
-    }
-
-    fn ggml(self) -> GgmlType {
-        match self {
-            Self::F32 => GgmlType::F32,
-            Self::F16 => GgmlType::F16,
-            Self::BF16 => GgmlType::BF16,
-            Self::Q8_0 => GgmlType::Q8_0,
-        }
-    }
-
-    fn plain(self) -> Dtype {
-        match self {
-            Self::F16 => Dtype::F16,
-            Self::BF16 => Dtype::BF16,
-            Self::F32 | Self::Q8_0 => Dtype::F32,
-        }
-    }
 }
 
 /// What to export, and where to.
 pub struct ExportRequest<'a> {
-    /// The form.
-    pub kind: ExportKind,
-    /// The storage format, of [`ExportKind::dtype`].
-    pub dtype: ExportDtype,
+    /// What to export.
+    pub export: Export<'a>,
     /// The file or folder to write.
     pub output: &'a Path,
     /// Files and folders that the export is made of, which it must not replace.
     pub sources: &'a [&'a Path],
     /// Whether a previous export of the same kind that stands at `output` is replaced.
     pub overwrite: bool,
-    /// Whether a PEFT adapter gets one rank and one scale.
-    pub fold: bool,
-    /// Name of the adapter.
-    pub name: &'a str,
-    /// The base as Ollama's FROM names it.
-    pub from: &'a str,
-    /// Text of a classifier's `labels.json`, if there is one.
-    pub labels: Option<&'a str>,
-    /// Files to copy beside a PEFT adapter.
-    pub companions: &'a [(String, Vec<u8>)],
-    /// Formats a conversation with the beginning of an answer by the base's chat template, without the token at the beginning of a text; `None` if the
-    /// template refuses it.
-    pub chat: &'a dyn Fn(&[Turn<'_>]) -> Option<String>,
 }
 
 /// Exports an adapter for `base`. Returns notices for the user. Nothing stands at the output until all of it is written, and what stood there before
@@ -277,27 +154,26 @@ pub fn export_to_path(
     adapter: &PeftAdapter,
     base: &ModelSource,
     request: &ExportRequest<'_>,
-) -> Result<Vec<String>, ExportError> {
+) -> Result<Vec<Message>, ExportError> {
     request.refuse_existing()?;
     let aside = Aside::new(request.output)?;
     let place = aside.place();
-    let notices = match request.kind {
-        ExportKind::GgufLora => {
-            let mut out = create(&place)?;
-            let notices = request.gguf(adapter, base, &mut out)?;
-            sync(out, &place)?;
-            notices
-        }
-        kind => {
-            fs::create_dir(&place).map_err(|source| failed(&place, source))?;
-            match kind {
-                ExportKind::Peft => request.peft(adapter, &place)?,
-                ExportKind::Mlx => request.mlx(adapter, base, &place)?,
-                ExportKind::Ollama => request.ollama(adapter, base, &place)?,
-                ExportKind::Merged | ExportKind::GgufLora => request.merged(adapter, base, &place)?,
-            }
-        }
+    let is_file = request.export.kind == ExportKind::GgufLora;
+    if !is_file {
+        fs::create_dir(&place).map_err(|source| failed(&place, source))?;
+    }
+    let mut files = Vec::new();
+    let mut create = |name: &str| {
+        let path = if is_file { place.clone() } else { place.join(name) };
+        let file = BufWriter::new(File::create(&path)?);
+        files.push(path);
+        Ok(Box::new(file) as Box<dyn Write>)
     };
+    let notices = request.export.write(adapter, base, &mut create)?;
+    for path in files {
+        let synced = File::open(&path).and_then(|file| file.sync_all());
+        synced.map_err(|source| failed(&path, source))?;
+    }
     aside.settle(request.output)?;
     Ok(notices)
 }
@@ -334,7 +210,7 @@ impl ExportRequest<'_> {
 
     /// Says what stands at the output that no export of this kind has written, so that `--overwrite` removes nothing else.
     fn foreign(&self) -> io::Result<Option<String>> {
-        let is_file = self.kind == ExportKind::GgufLora;
+        let is_file = self.export.kind == ExportKind::GgufLora;
         match (self.output.is_dir(), is_file) {
             (true, true) => return Ok(Some("it is a folder, and the export is a file".to_owned())),
             (false, false) => return Ok(Some("it is a file, and the export is a folder".to_owned())),
@@ -348,131 +224,16 @@ impl ExportRequest<'_> {
         for entry in fs::read_dir(self.output)? {
             let entry = entry?;
             let name = entry.file_name();
-            if entry.path().is_dir() || !self.kind.writes(&name.to_string_lossy()) {
+            if entry.path().is_dir() || !self.export.kind.writes(&name.to_string_lossy()) {
                 return Ok(Some(format!("it holds {}, which no export writes", name.to_string_lossy())));
             }
         }
         Ok(None)
     }
-
-    fn gguf(
-        &self,
-        adapter: &PeftAdapter,
-        base: &ModelSource,
-        out: &mut impl Write,
-    ) -> Result<Vec<String>, ExportError> {
-        let options = GgufLoraOptions { ggml_type: self.dtype.ggml(), name: self.name.to_owned() };
-        Ok(write_gguf_lora(adapter, &base.model_config()?, &options, out)?.1)
-    }
-
-    fn peft(&self, adapter: &PeftAdapter, folder: &Path) -> Result<Vec<String>, ExportError> {
-        let place = folder.join(TENSORS);
-        let out = create(&place)?;
-        let (out, config, notices) = match self.fold {
-            true => write_folded(adapter, out)?,
-            false => (copied(adapter, out)?, adapter.config().to_owned(), Vec::new()),
-        };
-        sync(out, &place)?;
-        put(folder, CONFIG, config.as_bytes())?;
-        for (name, bytes) in self.companions {
-            put(folder, name, bytes)?;
-        }
-        Ok(notices)
-    }
-
-    fn mlx(
-        &self,
-        adapter: &PeftAdapter,
-        base: &ModelSource,
-        folder: &Path,
-    ) -> Result<Vec<String>, ExportError> {
-        let place = folder.join(MLX_TENSORS);
-        let (out, config, notices) =
-            write_mlx(adapter, &base.model_config()?, self.dtype.plain(), create(&place)?)?;
-        sync(out, &place)?;
-        put(folder, CONFIG, config.as_bytes())?;
-        Ok(notices)
-    }
-
-    fn ollama(
-        &self,
-        adapter: &PeftAdapter,
-        base: &ModelSource,
-        folder: &Path,
-    ) -> Result<Vec<String>, ExportError> {
-        let place = folder.join(OLLAMA_ADAPTER);
-        let mut out = create(&place)?;
-        let mut notices = self.gguf(adapter, base, &mut out)?;
-        sync(out, &place)?;
-        let template = recognise_template(self.chat);
-        let (text, more) = modelfile(self.from, OLLAMA_ADAPTER, template.as_ref());
-        put(folder, MODELFILE, text.as_bytes())?;
-        notices.extend(more);
-        Ok(notices)
-    }
-
-    fn merged(
-        &self,
-        adapter: &PeftAdapter,
-        base: &ModelSource,
-        folder: &Path,
-    ) -> Result<Vec<String>, ExportError> {
-        let options = MergeOptions {
-            dtype: self.dtype.plain(),
-            max_shard_bytes: MergeOptions::SHARD_BYTES,
-            labels: self.labels,
-        };
-        let mut create = |name: &str| {
-            let file = BufWriter::new(File::create(folder.join(name))?);
-            Ok(Box::new(file) as Box<dyn Write>)
-        };
-        let notices = write_merged(adapter, base, &options, &mut create)?;
-        for entry in fs::read_dir(folder).map_err(|source| failed(folder, source))?.flatten() {
-            let synced = File::open(entry.path()).and_then(|file| file.sync_all());
-            synced.map_err(|source| failed(&entry.path(), source))?;
-        }
-        Ok(notices)
-    }
-}
-
-/// Copies the tensors of an adapter in their own formats.
-fn copied<W: Write>(adapter: &PeftAdapter, out: W) -> Result<W, ExportError> {
-    let infos = adapter.tensors().infos();
-    let spec = |info: &lorelei_formats::TensorInfo| {
-        let dtype = match info.dtype {
-            StoredDtype::Plain(dtype) => dtype,
-            StoredDtype::Blocks(_) => Dtype::F32,
-        };
-        TensorSpec::new(info.name.clone(), dtype, info.shape.clone())
-    };
-    let specs: Vec<TensorSpec> = infos.iter().map(spec).collect();
-    let metadata = [("format".to_owned(), "pt".to_owned())].into();
-    let mut writer = SafetensorsWriter::new(out, &specs, &metadata)?;
-    for spec in writer.order().to_vec() {
-        writer.write_f32(&spec.name, &adapter.read_key(&spec.name)?)?;
-    }
-    Ok(writer.finish()?)
 }
 
 fn failed(path: &Path, source: io::Error) -> ExportError {
     ExportError::Output { file: path.display().to_string(), source }
-}
-
-fn create(path: &Path) -> Result<BufWriter<File>, ExportError> {
-    File::create(path).map(BufWriter::new).map_err(|source| failed(path, source))
-}
-
-/// Brings a written file onto the disk.
-fn sync(out: BufWriter<File>, path: &Path) -> Result<(), ExportError> {
-    let synced = out.into_inner().map_err(io::IntoInnerError::into_error).and_then(|file| file.sync_all());
-    synced.map_err(|source| failed(path, source))
-}
-
-fn put(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), ExportError> {
-    let path = folder.join(name);
-    let mut out = create(&path)?;
-    out.write_all(bytes).map_err(|source| failed(&path, source))?;
-    sync(out, &path)
 }
 
 /// A temporary folder beside an output, in which the output is made. It is removed with what is in it, unless that is moved away.

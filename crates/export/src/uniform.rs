@@ -1,6 +1,7 @@
 //! One rank and one scale for every module, for readers that know no others.
 
 use lorelei_formats::AdapterPart;
+use lorelei_recipe::{Message, message};
 
 use crate::{AdaptedModule, ExportError, PeftAdapter, adapter::scaled};
 
@@ -76,15 +77,14 @@ impl Uniform {
 
 impl Changes {
     /// Returns a notice for the user, if anything changed.
-    pub fn notice(self) -> Option<String> {
+    pub fn notice(self) -> Option<Message> {
         match (self.folded, self.padded) {
             (false, false) => None,
-            (true, false) => Some("scales that differ between modules are folded into B".to_owned()),
-            (false, true) => Some("smaller ranks are padded with zeros to the largest".to_owned()),
-            (true, true) => Some(
+            (true, false) => Some(message!("scales that differ between modules are folded into B")),
+            (false, true) => Some(message!("smaller ranks are padded with zeros to the largest")),
+            (true, true) => Some(message!(
                 "scales that differ between modules are folded into B, and smaller ranks padded with zeros to the largest"
-                    .to_owned(),
-            ),
+            )),
         }
     }
 }

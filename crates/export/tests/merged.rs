@@ -7,6 +7,7 @@ use std::{cell::RefCell, collections::BTreeMap, io::Write, rc::Rc};
 use common::{adapter, apart, edited, model, path, tensors};
 use lorelei_export::{ExportError, MergeOptions, PeftAdapter, write_merged};
 use lorelei_formats::{Dtype, ModelConfig, ModelSource, SafetensorsFile, TensorSource};
+use lorelei_recipe::Message;
 
 type Files = BTreeMap<String, Vec<u8>>;
 
@@ -32,7 +33,7 @@ fn merged(
     adapter: &PeftAdapter,
     base: &ModelSource,
     options: &MergeOptions<'_>,
-) -> Result<(Files, Vec<String>), ExportError> {
+) -> Result<(Files, Vec<Message>), ExportError> {
     let files = Rc::new(RefCell::new(Files::new()));
     let mut create = |name: &str| {
         files.borrow_mut().insert(name.to_owned(), Vec::new());
@@ -43,7 +44,7 @@ fn merged(
 }
 
 /// Merges a case of the fixtures, and opens the result as a model.
-fn opened(case: &str) -> (ModelSource, serde_json::Value, Vec<String>) {
+fn opened(case: &str) -> (ModelSource, serde_json::Value, Vec<Message>) {
     let (base, _) = case.split_once('/').unwrap();
     let (files, notices) = merged(&adapter(case), &model(base), &options(Dtype::F32)).unwrap();
     let open = |name: &str| files.get(name).cloned().ok_or_else(|| std::io::ErrorKind::NotFound.into());

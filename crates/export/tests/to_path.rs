@@ -6,9 +6,10 @@ use std::{fs, path::Path};
 
 use common::{adapter, config, model, path};
 use lorelei_export::{
-    ExportError, ExportKind, ExportRequest, Turn, export_to_path, is_mlx_adapter, mlx_base, open_adapter,
-    peft_files_of_mlx,
+    Export, ExportError, ExportKind, ExportRequest, Turn, export_to_path, is_mlx_adapter, mlx_base,
+    open_adapter, peft_files_of_mlx,
 };
+use lorelei_recipe::Message;
 
 fn chatml(turns: &[Turn<'_>]) -> Option<String> {
     let turns = turns.iter().map(|(role, content)| format!("<|im_start|>{role}\n{content}<|im_end|>\n"));
@@ -16,22 +17,20 @@ fn chatml(turns: &[Turn<'_>]) -> Option<String> {
 }
 
 fn request<'a>(kind: ExportKind, output: &'a Path, overwrite: bool) -> ExportRequest<'a> {
-    ExportRequest {
+    let export = Export {
         kind,
         dtype: kind.dtype(None).unwrap(),
-        output,
-        sources: &[],
-        overwrite,
         fold: false,
         name: "run",
         from: "./base.gguf",
         labels: None,
         companions: &[],
         chat: &chatml,
-    }
+    };
+    ExportRequest { export, output, sources: &[], overwrite }
 }
 
-fn export(case: &str, request: &ExportRequest<'_>) -> Result<Vec<String>, ExportError> {
+fn export(case: &str, request: &ExportRequest<'_>) -> Result<Vec<Message>, ExportError> {
     let (base, _) = case.split_once('/').unwrap();
     export_to_path(&adapter(case), &model(base), request)
 }

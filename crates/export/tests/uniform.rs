@@ -8,11 +8,11 @@ use lorelei_formats::{
     Adapter, AdapterPart, Dtype, ModelConfig, SafetensorsFile, TensorData, TensorSource, TensorSpec,
     adapter::read_adapter, to_bytes, write_adapter,
 };
-use lorelei_recipe::LoraConfig;
+use lorelei_recipe::{LoraConfig, Message};
 
 type File = SafetensorsFile<Vec<u8>>;
 
-fn folded(adapter: &PeftAdapter) -> (PeftAdapter, Vec<String>) {
+fn folded(adapter: &PeftAdapter) -> (PeftAdapter, Vec<Message>) {
     let (bytes, config, notices) = write_folded(adapter, Vec::new()).unwrap();
     let file = SafetensorsFile::open(bytes, "folded").unwrap();
     (PeftAdapter::open(&config, "adapter_config.json", Box::new(file), "folded").unwrap(), notices)
@@ -135,14 +135,14 @@ fn gpt2_has_mlxs_names() {
 #[test]
 fn what_mlx_cannot_apply_is_refused_with_the_way_out() {
     for (model, folder, problem, way) in [
-        ("llama", "lora_bias", "lora_bias", "--to merged"),
-        ("llama", "modules_to_save", "lm_head.weight", "--to merged"),
-        ("llama", "trainable_tokens", "trainable_tokens_delta", "--to merged"),
+        ("llama", "lora_bias", "lora_bias", "(`merged`)"),
+        ("llama", "modules_to_save", "lm_head.weight", "(`merged`)"),
+        ("llama", "trainable_tokens", "trainable_tokens_delta", "(`merged`)"),
         ("llama", "pissa", "PiSSA or OLoRA", "path_initial_model_for_weight_conversion"),
-        ("llama_classes", "adapter", "trained to classify", "--to merged"),
-        ("qwen2", "tied_ends", "one for both", "--to merged"),
-        ("chatglm", "adapter", "no models of type chatglm", "--to merged"),
-        ("bert_features", "adapter", "no models of type bert", "--to merged"),
+        ("llama_classes", "adapter", "trained to classify", "(`merged`)"),
+        ("qwen2", "tied_ends", "one for both", "(`merged`)"),
+        ("chatglm", "adapter", "no models of type chatglm", "(`merged`)"),
+        ("bert_features", "adapter", "no models of type bert", "(`merged`)"),
     ] {
         let error = mlx(&adapter(&format!("{model}/{folder}")), &config(model)).err().unwrap().to_string();
         assert!(error.contains(problem) && error.contains(way), "{model}/{folder}: {error}");

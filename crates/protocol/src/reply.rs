@@ -4,7 +4,7 @@ use lorelei_estimate::ModelShape;
 use lorelei_recipe::{Message, Recipe, TaskType};
 use serde::{Deserialize, Serialize};
 
-use crate::{Event, Failure, Verdict};
+use crate::{DownloadOffer, Event, Failure, Verdict};
 
 /// A message of the worker.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -66,10 +66,17 @@ pub enum Reply {
         /// The classifier's result.
         verdict: Verdict,
     },
-    /// Answer to [`crate::Request::Export`]. The zip is in the message's `bytes`.
+    /// The forms in which the adapter of the last run can be downloaded. Sent when the run has ended.
+    Offered {
+        /// All forms, with the reason for those that cannot be.
+        offers: Vec<DownloadOffer>,
+    },
+    /// Answer to [`crate::Request::Export`]. The file is in the message's `bytes`, or is its `file`, where it may be too large for memory.
     Exported {
         /// The name to save it under.
         file_name: String,
+        /// What the form loses or changes, and what to do with it.
+        notices: Vec<Message>,
     },
     /// The loaded model was removed to make room for one that is being loaded.
     Unloaded,

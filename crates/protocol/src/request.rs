@@ -3,6 +3,8 @@
 use lorelei_recipe::{DataSection, Recipe, TaskType};
 use serde::{Deserialize, Serialize};
 
+use crate::DownloadKind;
+
 /// A request of the page to the worker.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "request", rename_all = "snake_case")]
@@ -63,8 +65,13 @@ pub enum Request {
         /// The settings of the generation.
         generation: GenerationConfig,
     },
-    /// Exports the adapter with its configuration, recipe and model card as a zip. Answered by [`crate::Reply::Exported`].
-    Export,
+    /// Exports the adapter of the last run. Answered by [`crate::Reply::Exported`].
+    Export {
+        /// The form.
+        kind: DownloadKind,
+        /// Name of the storage format, of [`crate::DownloadOffer::dtypes`]; none for the usual one.
+        dtype: Option<String>,
+    },
     /// Deletes a model from the browser's storage. Answered by [`crate::Reply::Capabilities`].
     DeleteModel {
         /// Name of the model, in the form of [`crate::CachedModel::name`].

@@ -128,6 +128,40 @@ export async function storeDelete(path) {
   }
 }
 
+/** Removes a stored file that is older than a time. */
+export async function storeExpire(path, milliseconds) {
+  const file = await storeFile(path);
+  if (file && Date.now() - file.lastModified > milliseconds) await storeDelete(path);
+}
+
+/** Whether stored files can be written in place. */
+export function canStore() {
+  return Boolean(
+    navigator.storage?.getDirectory && globalThis.FileSystemFileHandle?.prototype?.createSyncAccessHandle,
+  );
+}
+
+/** Opens a stored file, which is made empty, for `accessWrite`. */
+export async function accessOpen(path) {
+  const names = parts(path);
+  const name = names.pop();
+  const handle = await (await folder(names, true)).getFileHandle(name, { create: true });
+  const access = await handle.createSyncAccessHandle();
+  access.truncate(0);
+  return access;
+}
+
+/** Writes bytes from byte `at` on, at once: workers may. Returns how many there was room for. */
+export function accessWrite(access, bytes, at) {
+  return access.write(bytes, { at });
+}
+
+/** Closes the file; its contents are then where `storeFile` finds them. */
+export function accessClose(access) {
+  access.flush();
+  access.close();
+}
+
 /** `{ quota, usage }` in bytes, as JSON. */
 export async function storeEstimate() {
   const { quota = 0, usage = 0 } = (await navigator.storage?.estimate?.()) ?? {};

@@ -1,5 +1,7 @@
 //! Rust's bindings to `browser.js`.
 
+use std::io;
+
 use js_sys::{Function, Promise, Uint8Array};
 use lorelei_hub::answer::Answer;
 use lorelei_recipe::{Message, message};
@@ -33,6 +35,17 @@ extern "C" {
     fn store_estimate() -> Promise;
     #[wasm_bindgen(js_name = storeRename)]
     fn store_rename(path: &str, name: &str) -> Promise;
+    #[wasm_bindgen(js_name = storeExpire)]
+    fn store_expire(path: &str, milliseconds: f64) -> Promise;
+    /// Whether stored files can be written in place, with [`StoredFile`].
+    #[wasm_bindgen(js_name = canStore)]
+    pub fn can_store() -> bool;
+    #[wasm_bindgen(js_name = accessOpen)]
+    fn access_open(path: &str) -> Promise;
+    #[wasm_bindgen(js_name = accessWrite, catch)]
+    fn access_write(access: &JsValue, bytes: &[u8], at: f64) -> Result<f64, JsValue>;
+    #[wasm_bindgen(js_name = accessClose, catch)]
+    fn access_close(access: &JsValue) -> Result<(), JsValue>;
     #[wasm_bindgen(js_name = openUrl)]
     fn open_url(url: &str, from: f64) -> Promise;
     #[wasm_bindgen(js_name = closeUrl)]
@@ -133,6 +146,11 @@ pub async fn delete(path: &str) -> Result<(), Message> {
     awaited(store_delete(path)).await.map(drop)
 }
 
+/// Removes a stored file that is older than a time in milliseconds.
+pub async fn expire(path: &str, milliseconds: f64) -> Result<(), Message> {
+    awaited(store_expire(path, milliseconds)).await.map(drop)
+}
+
 /// Returns the bytes that the browser lets the page store, and the bytes in use.
 pub async fn estimate() -> Result<(u64, u64), Message> {
     let json: serde_json::Value =
@@ -144,6 +162,75 @@ pub async fn estimate() -> Result<(u64, u64), Message> {
 /// Gives a stored file another name in its folder, in place of the file that has it.
 pub async fn rename(path: &str, name: &str) -> Result<(), Message> {
     awaited(store_rename(path, name)).await.map(drop)
+}
+
+/// A stored file that is written in place and at once, as a worker may do. It is closed when it is dropped.
+#[derive(Debug)]
+pub struct StoredFile {
+    access: Option<JsValue>,
+    at: u64,
+    len: u64,
+}
+
+impl StoredFile {
+    /// Creates a stored file, in place of one that has the name already.
+    ///
+    /// # Errors
+    ///
+    /// If the storage cannot be written, or the file is being written already.
+    pub async fn create(path: &str) -> Result<Self, Message> {
+        Ok(Self { access: Some(awaited(access_open(path)).await?), at: 0, len: 0 })
+    }
+
+    /// Closes the file.
+    ///
+    /// # Errors
+    ///
+    /// If not all of it could be written.
+    pub fn close(mut self) -> io::Result<()> {
+        match self.access.take() {
+            Some(access) => access_close(&access).map_err(refused),
+            None => Ok(()),
+        }
+    }
+}
+
+fn refused(error: JsValue) -> io::Error {
+    io::Error::other(words(error).to_string())
+}
+
+impl io::Write for StoredFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let access = self.access.as_ref().ok_or_else(|| io::Error::from(io::ErrorKind::BrokenPipe))?;
+        let count = access_write(access, bytes, self.at as f64).map_err(refused)? as usize;
+        self.at += count as u64;
+        self.len = self.len.max(self.at);
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl io::Seek for StoredFile {
+    fn seek(&mut self, to: io::SeekFrom) -> io::Result<u64> {
+        let place = match to {
+            io::SeekFrom::Start(at) => Some(at),
+            io::SeekFrom::Current(by) => self.at.checked_add_signed(by),
+            io::SeekFrom::End(by) => self.len.checked_add_signed(by),
+        };
+        self.at = place.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+        Ok(self.at)
+    }
+}
+
+impl Drop for StoredFile {
+    fn drop(&mut self) {
+        if let Some(access) = self.access.take() {
+            let _ = access_close(&access);
+        }
+    }
 }
 
 /// The head of a server's answer. A page sees those headers of another origin that it exposes.

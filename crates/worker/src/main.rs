@@ -6,6 +6,8 @@
 #[cfg(target_family = "wasm")]
 mod answer;
 #[cfg(target_family = "wasm")]
+mod archive;
+#[cfg(target_family = "wasm")]
 mod blob;
 #[cfg(target_family = "wasm")]
 mod browser;

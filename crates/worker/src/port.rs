@@ -21,6 +21,7 @@ pub fn open() {
     // The closure is kept for the life of the worker.
     on_message.forget();
     post(&Reply::Ready);
+    spawn_local(crate::export::sweep());
     for event in crate::browser::early_messages().iter() {
         hear(event.unchecked_into());
     }
@@ -68,6 +69,15 @@ pub fn post_with(reply: &Reply, bytes: Option<&[u8]>) {
             scope.post_message_with_transfer(&message, &Array::of1(&bytes.buffer()))
         }
     };
+}
+
+/// Sends a reply with a file, whose contents stay where they are.
+pub fn post_file(reply: &Reply, file: &File) {
+    let Ok(json) = serde_json::to_string(reply) else { return };
+    let message = Object::new();
+    let _ = Reflect::set(&message, &"json".into(), &json.into());
+    let _ = Reflect::set(&message, &"file".into(), file);
+    let _ = scope().post_message(&message);
 }
 
 /// Shows a notice.

@@ -1,5 +1,7 @@
 //! Training runs, with the page as the trainer's host.
 
+use std::sync::Arc;
+
 use lorelei_data::Labels;
 use lorelei_models::Model;
 use lorelei_protocol::SamplePrompt;
@@ -7,7 +9,9 @@ use lorelei_recipe::Recipe;
 use lorelei_session::{Folder as _, LOG_FILE, Result, Resumed, RunRequest, SessionError, prepare, storage};
 use lorelei_train::train;
 
-use crate::{browser, host::Browser, host_error, page_host::PageHost, state, store, store::StoredCheckpoint};
+use crate::{
+    browser, export, host::Browser, host_error, page_host::PageHost, state, store, store::StoredCheckpoint,
+};
 
 /// The page's wishes for the current run.
 #[derive(Debug, Clone, Copy, Default)]
@@ -26,7 +30,7 @@ pub struct Trained {
     /// The recipe that was run.
     pub recipe: Recipe,
     /// The adapter's files.
-    pub files: Vec<(String, Vec<u8>)>,
+    pub files: Vec<(String, Arc<[u8]>)>,
     /// The log, one line for each logged step.
     pub log: String,
     /// Whether the base model is from a hub.
@@ -69,9 +73,11 @@ async fn run(recipe: Recipe, resume: bool, sample: Option<SamplePrompt>) -> Resu
     let mut host = PageHost::new(recipe.clone(), tokenizer, log);
     train(&mut job, &mut host).await?;
     let (files, log) = host.into_files();
+    let files = files.into_iter().map(|(name, bytes)| (name, bytes.into())).collect();
     state::with(|state| {
         state.trained = Some(Trained { model: job.model, recipe, files, log, base_is_on_hub, labels })
     });
+    export::offer();
     store::forget().await.map_err(host_error)
 }
 

@@ -64,7 +64,7 @@ pub async fn serve(request: Request, files: Vec<File>) {
         Request::Generate { prompt, generation } => {
             ("generate", idle(answer::generate(prompt, generation)).await)
         }
-        Request::Export => ("export", export::export()),
+        Request::Export { kind, dtype } => ("export", idle(export::export(kind, dtype)).await),
         Request::DeleteModel { name } => {
             ("delete_model", store::delete_model(&name).await.map_err(host_error))
         }

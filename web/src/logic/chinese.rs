@@ -3,6 +3,7 @@
 use lorelei_recipe::fields;
 
 mod data;
+mod export;
 mod recipe;
 mod shared;
 mod tables;
@@ -17,8 +18,8 @@ macro_rules! words {
 
 use words;
 
-const TABLES: [&[(&str, &str)]; 5] =
-    [shared::WORDS, recipe::WORDS, data::WORDS, trainer::WORDS, tables::WORDS];
+const TABLES: [&[(&str, &str)]; 6] =
+    [shared::WORDS, recipe::WORDS, data::WORDS, trainer::WORDS, export::WORDS, tables::WORDS];
 
 /// Returns the Chinese template for an English one.
 pub fn template(english: &str) -> Option<&'static str> {

@@ -264,8 +264,17 @@ texts! {
 
     // Download and share.
     share: "Download and share", "下载与分享";
-    download_lead: "The zip has the adapter as PEFT writes it, the recipe and a model card.", "压缩包含 PEFT 格式的适配器、训练方案和模型卡。";
-    download_zip: "Adapter (.zip)", "适配器（.zip）";
+    download_lead: "The adapter, in the form of the program that is to read it. A zip of PEFT's has the recipe, the log and a model card too.", "以目标程序的格式下载适配器。PEFT 的压缩包还含训练方案、日志和模型卡。";
+    download_as: "Download the adapter as", "将适配器下载为";
+    download_adapter: "Download", "下载";
+    download_going: "Preparing …", "正在准备……";
+    download_peft: "peft: as trained, for PEFT and vLLM (.zip)", "peft：训练所得，适用于 PEFT 和 vLLM（.zip）";
+    download_peft_folded: "peft, folded: one rank and one scale (.zip)", "peft，折叠：统一的秩与缩放（.zip）";
+    download_gguf_lora: "gguf-lora: for llama.cpp and LM Studio (.gguf)", "gguf-lora：适用于 llama.cpp 和 LM Studio（.gguf）";
+    download_mlx: "mlx: for mlx-lm (.zip)", "mlx：适用于 mlx-lm（.zip）";
+    download_ollama: "ollama: a Modelfile with its adapter (.zip)", "ollama：Modelfile 与适配器（.zip）";
+    download_merged: "merged: base and adapter in one, a Hugging Face folder (.zip)", "merged：基座与适配器合一的 Hugging Face 文件夹（.zip）";
+    download_refused: "{kind} is not offered: {reason}", "无法提供 {kind}：{reason}";
     download_recipe: "Recipe (.toml)", "训练方案（.toml）";
     download_log: "Log (.jsonl)", "日志（.jsonl）";
     not_saved: "The browser did not let the file be saved.", "浏览器未能保存文件。";

@@ -68,8 +68,12 @@ pub async fn copy(text: &str) -> bool {
 pub fn save(name: &str, media_type: &str, content: &JsValue) -> Result<(), JsValue> {
     let options = BlobPropertyBag::new();
     options.set_type(media_type);
-    let blob = Blob::new_with_u8_array_sequence_and_options(&Array::of1(content), &options)?;
-    let url = Url::create_object_url_with_blob(&blob)?;
+    save_blob(name, &Blob::new_with_u8_array_sequence_and_options(&Array::of1(content), &options)?)
+}
+
+/// Saves a blob as a download. The contents of a file are copied by the browser, and are never in the page's memory.
+pub fn save_blob(name: &str, blob: &Blob) -> Result<(), JsValue> {
+    let url = Url::create_object_url_with_blob(blob)?;
     let anchor: HtmlAnchorElement = document().create_element("a")?.dyn_into()?;
     anchor.set_href(&url);
     anchor.set_download(name);

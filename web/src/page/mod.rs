@@ -6,6 +6,7 @@ mod browser;
 mod chart;
 mod data;
 mod data_section;
+mod download;
 mod drop;
 mod estimates;
 mod fact;

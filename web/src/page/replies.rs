@@ -6,6 +6,7 @@ use js_sys::{Reflect, Uint8Array};
 use leptos::prelude::*;
 use lorelei_protocol::{Capabilities, ModelChoice, ModelInfo, Reply, Request};
 use wasm_bindgen::{JsCast, JsValue};
+use web_sys::File;
 
 use super::notice::Place;
 use super::run::Status;
@@ -23,7 +24,10 @@ pub fn receive(page: Page, message: &JsValue) {
     let get = |name: &str| Reflect::get(message, &name.into()).ok();
     let Some(json) = get("json").and_then(|json| json.as_string()) else { return };
     match serde_json::from_str(&json) {
-        Ok(reply) => take(page, reply, get("bytes").and_then(|bytes| bytes.dyn_into().ok())),
+        Ok(reply) => {
+            let bytes = get("bytes").and_then(|bytes| bytes.dyn_into().ok());
+            take(page, reply, bytes, get("file").and_then(|file| file.dyn_into().ok()));
+        }
         Err(error) => {
             page.answers.going.set(false);
             page.notices.say(Place::Page, fill(page.t_now().not_understood, &[("error", &error)]));
@@ -31,7 +35,7 @@ pub fn receive(page: Page, message: &JsValue) {
     }
 }
 
-fn take(page: Page, reply: Reply, bytes: Option<Uint8Array>) {
+fn take(page: Page, reply: Reply, bytes: Option<Uint8Array>, file: Option<File>) {
     match reply {
         Reply::Ready => {
             page.trainer.progress.set(None);
@@ -75,8 +79,15 @@ fn take(page: Page, reply: Reply, bytes: Option<Uint8Array>) {
             page.answers.verdict.set(Some(verdict));
             page.answers.going.set(false);
         }
-        Reply::Exported { file_name } => {
-            let saved = bytes.map(|bytes| browser::save(&file_name, "application/zip", &bytes));
+        Reply::Offered { offers } => page.download.offered(offers),
+        Reply::Exported { file_name, notices } => {
+            page.download.going.set(false);
+            page.download.notes.set(notices);
+            let saved = match (file, bytes) {
+                (Some(file), _) => Some(browser::save_blob(&file_name, &file)),
+                (None, Some(bytes)) => Some(browser::save(&file_name, media_type(&file_name), &bytes)),
+                (None, None) => None,
+            };
             if !matches!(saved, Some(Ok(()))) {
                 page.notices.say(Place::Share, page.t_now().not_saved);
             }
@@ -86,6 +97,10 @@ fn take(page: Page, reply: Reply, bytes: Option<Uint8Array>) {
             failed(page, &request, message);
         }
     }
+}
+
+fn media_type(file_name: &str) -> &'static str {
+    if file_name.ends_with(".zip") { "application/zip" } else { "application/octet-stream" }
 }
 
 fn probed(page: Page, capabilities: Capabilities) {
@@ -107,6 +122,7 @@ fn begin(page: Page) {
 
 fn loaded(page: Page, info: ModelInfo) {
     page.run.has_adapter.set(false);
+    page.download.clear();
     page.answers.clear();
     page.answers.classifies.set(false);
     model::loaded(page, info);
@@ -146,7 +162,10 @@ fn failed(page: Page, request: &str, message: String) {
             page.answers.going.set(false);
             Place::Try
         }
-        "export" => Place::Share,
+        "export" => {
+            page.download.going.set(false);
+            Place::Share
+        }
         "message" => {
             page.answers.going.set(false);
             Place::Page
@@ -171,6 +190,7 @@ fn end_badly(page: Page, message: &str) {
 pub fn lost(page: Page) {
     end_badly(page, page.t_now().trainer_dead);
     page.run.has_adapter.set(false);
+    page.download.clear();
     page.answers.going.set(false);
     page.model.loading.set(None);
     page.model.progress.set(None);

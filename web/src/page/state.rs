@@ -5,6 +5,7 @@ use leptos::prelude::*;
 use super::answers::Answers;
 use super::browser;
 use super::data::Data;
+use super::download::Download;
 use super::form::Form;
 use super::model::Model;
 use super::notice::Notices;
@@ -34,6 +35,8 @@ pub struct Page {
     pub run: Run,
     /// The answers of the model.
     pub answers: Answers,
+    /// The download of the adapter.
+    pub download: Download,
 }
 
 impl Page {
@@ -50,6 +53,7 @@ impl Page {
             paste: Paste::new(),
             run: Run::new(),
             answers: Answers::new(),
+            download: Download::new(),
         }
     }
 

@@ -5,8 +5,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use lorelei_data::{LABELS_FILE, Message, Tokenizer};
-use lorelei_export::{ExportKind, ExportRequest, PEFT_COMPANIONS, PeftAdapter, Turn, export_to_path};
+use lorelei_data::LABELS_FILE;
+use lorelei_export::{Export, ExportKind, ExportRequest, PEFT_COMPANIONS, PeftAdapter, export_to_path};
+use lorelei_session::chat_text;
 use miette::{Context, Result, miette};
 
 use crate::{adapter, hub, report, source};
@@ -61,19 +62,19 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let output = arguments.output.clone().unwrap_or_else(|| kind.default_output(&arguments.run));
     let labels = fs::read_to_string(folder.join(LABELS_FILE)).ok();
     let tokenizer = source::tokenizer(&source).ok();
-    let request = ExportRequest {
+    let export = Export {
         kind,
         dtype,
-        output: &output,
-        sources: &[&folder, Path::new(&base)],
-        overwrite: arguments.overwrite,
         fold: arguments.fold,
         name: arguments.run.trim_end_matches('/').rsplit('/').next().unwrap_or(&arguments.run),
         from: &ollama_base(&base, kind)?,
         labels: labels.as_deref(),
         companions: &companions(&folder),
-        chat: &|turns| chat(tokenizer.as_ref()?, turns),
+        chat: &|turns| chat_text(tokenizer.as_ref()?, turns),
     };
+    let sources = [&*folder, Path::new(&base)];
+    let request =
+        ExportRequest { export, output: &output, sources: &sources, overwrite: arguments.overwrite };
     for notice in export_to_path(&adapter, &source, &request).map_err(report)? {
         say_err!("note: {notice}");
     }
@@ -124,12 +125,4 @@ fn companions(folder: &Path) -> Vec<(String, Vec<u8>)> {
         .iter()
         .filter_map(|name| Some(((*name).to_owned(), fs::read(folder.join(name)).ok()?)))
         .collect()
-}
-
-/// Formats a conversation by the base's chat template, without the token at its beginning.
-fn chat(tokenizer: &Tokenizer, turns: &[Turn<'_>]) -> Option<String> {
-    let turns: Vec<Message> = turns.iter().map(|(role, content)| Message::new(*role, *content)).collect();
-    let text = tokenizer.apply_chat_template(&turns, true).ok()?;
-    let bos = tokenizer.bos_token().unwrap_or_default();
-    Some(text.strip_prefix(bos).map_or_else(|| text.clone(), str::to_owned))
 }

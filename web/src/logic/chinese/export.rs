@@ -1,0 +1,52 @@
+//! Messages about the forms of adapters: `crates/export`, and the worker's downloads.
+
+super::words! {
+    "{file}: {problem}; {help}" => "{file}：{problem}；{help}";
+    "{form} cannot hold this adapter: {problem}; {help}" => "{form}无法容纳此适配器：{problem}；{help}";
+    "cannot write {file}: {reason}; free some space or choose another output" => "无法写入 {file}：{reason}；请腾出空间，或选择其他输出位置";
+    "a GGUF adapter" => "GGUF 适配器";
+    "an MLX adapter" => "MLX 适配器";
+    "a merged model" => "合并模型";
+    "a folded adapter" => "折叠后的适配器";
+    "export it merged into its base (`merged`), and convert that with llama.cpp's convert_hf_to_gguf.py" => "请将其与基座合并导出（`merged`），再用 llama.cpp 的 convert_hf_to_gguf.py 转换";
+    "export it merged into its base (`merged`), which mlx-lm loads as a model" => "请将其与基座合并导出（`merged`），mlx-lm 可将结果作为模型加载";
+    "use it with PEFT (`peft`), or merged into its base (`merged`)" => "请在 PEFT 中使用（`peft`），或与基座合并（`merged`）";
+    "use it with PEFT (`peft`)" => "请在 PEFT 中使用（`peft`）";
+    "export it as float32 or bfloat16" => "请导出为 float32 或 bfloat16";
+    "{value} in {tensor} is too large for {format}" => "{tensor} 中的 {value} 超出 {format} 的范围";
+    "{shown} and {more} more" => "{shown} 等另外 {more} 个";
+    "it was saved as PiSSA or OLoRA trained it, and fits only a base without what they took from it" => "它按 PiSSA 或 OLoRA 训练时的形式保存，只适用于被取走相应部分的基座";
+    "convert it to a plain adapter first: Lorelei saves it so, and PEFT does with save_pretrained(…, path_initial_model_for_weight_conversion=…)" => "请先转换为普通适配器：Lorelei 会这样保存，PEFT 则用 save_pretrained(…, path_initial_model_for_weight_conversion=…)";
+    "the base model has no module {path}" => "基座模型没有模块 {path}";
+    "the adapter of {path} maps {from} values to {to}, and the base's module {size_in} to {size_out}" => "{path} 的适配器将 {from} 个值映射为 {to} 个，而基座的模块将 {size_in} 个映射为 {size_out} 个";
+    "{path} is another kind of module in the base model" => "{path} 在基座模型中是另一种模块";
+    "give the base model that the adapter was trained for" => "请提供训练该适配器时的基座模型";
+    "{names} has no place in the base model" => "{names} 在基座模型中没有对应位置";
+    "{key} holds {value}" => "{key} 含有 {value}";
+    "train again from the last good checkpoint, with a lower learning rate" => "请降低学习率，从最后一个正常的检查点重新训练";
+    "llama.cpp applies no adapters to models of type {model_type}" => "llama.cpp 不对 {model_type} 类型的模型应用适配器";
+    "it was trained to classify, and a GGUF adapter has no classifier's head" => "它用于分类，而 GGUF 适配器没有分类头";
+    "it is DoRA, and {path} has magnitudes" => "它是 DoRA，{path} 带有幅度";
+    "B of {path} has a bias (lora_bias)" => "{path} 的 B 带有偏置（lora_bias）";
+    "parameters of the base were trained beside it ({names})" => "同时训练了基座的参数（{names}）";
+    "{path} has an adapter, and embedding and head of this model are one tensor, to which llama.cpp applies none" => "{path} 带有适配器，而此模型的嵌入与输出头是同一个张量，llama.cpp 不对其应用适配器";
+    "llama.cpp has no name for {path}" => "llama.cpp 没有 {path} 对应的名称";
+    "the scales that a GGUF adapter has no key for (rsLoRA, alpha_pattern) are folded into B" => "GGUF 适配器没有对应键的缩放（rsLoRA、alpha_pattern）已折入 B";
+    "{count} tensors are F16, not {ggml_type}: their rows are no multiple of {of_block} values (the rank of B)" => "{count} 个张量为 F16 而非 {ggml_type}：其行长（B 的秩）不是 {of_block} 的倍数";
+    "mlx-lm has no models of type {model_type}" => "mlx-lm 没有 {model_type} 类型的模型";
+    "it was trained to classify, and mlx-lm only writes text" => "它用于分类，而 mlx-lm 只生成文本";
+    "{path} is an embedding beside modules with DoRA's magnitudes" => "{path} 是嵌入，而其他模块带有 DoRA 的幅度";
+    "{path} has DoRA's magnitudes and use_dora says otherwise, or has none" => "{path} 是否带有 DoRA 的幅度与 use_dora 不符";
+    "{path} has an adapter of its own, and in mlx-lm embedding and head of this model have one for both" => "{path} 有单独的适配器，而在 mlx-lm 中此模型的嵌入与输出头共用一个";
+    "scales that differ between modules are folded into B" => "各模块不同的缩放已折入 B";
+    "smaller ranks are padded with zeros to the largest" => "较小的秩已用零补齐到最大的秩";
+    "scales that differ between modules are folded into B, and smaller ranks padded with zeros to the largest" => "各模块不同的缩放已折入 B，较小的秩已用零补齐到最大的秩";
+    "embedding and head of the base are one tensor, and two in the merged model: only one of them has the adapter's changes, or they have different ones" => "基座的嵌入与输出头是同一个张量，在合并模型中成为两个：只有其中之一有适配器的改动，或二者改动不同";
+    "the base is quantised ({kinds}): the merged weights are its rounded ones; merge into the original model to lose nothing" => "基座已量化（{kinds}）：合并的权重基于其舍入后的值；与原始模型合并则没有损失";
+    "B of {path} has a bias, and the base's layer has none to add it to" => "{path} 的 B 带有偏置，而基座的该层没有可相加的偏置";
+    "the model's chat template is none of the usual ones, and the Modelfile has none: Ollama uses that of the base that FROM names; if it differs from the one that was trained with, write it as TEMPLATE in Go's language" => "该模型的对话模板不是常见的模板，Modelfile 中没有写入：Ollama 使用 FROM 所指基座的模板；若与训练所用的不同，请用 Go 模板语言写入 TEMPLATE";
+    "FROM in the Modelfile names {from}: `lorelei convert {base} FOLDER` writes the base model there" => "Modelfile 中的 FROM 指向 {from}：可用 `lorelei convert {base} FOLDER` 将基座模型写到那里";
+    "FROM in the Modelfile names {from}: put the base model there, a folder or a GGUF file, or write its place after FROM" => "Modelfile 中的 FROM 指向 {from}：请将基座模型（文件夹或 GGUF 文件）放在那里，或在 FROM 之后写明其位置";
+    "this browser gives the page no place for so large a file: unpack the download as `peft`, and merge it with `lorelei export FOLDER --to merged`" => "此浏览器没有为页面提供存放如此大文件的位置：请解压以 `peft` 下载的文件，再用 `lorelei export FOLDER --to merged` 合并";
+    "the browser has removed the file: export it again" => "浏览器已删除该文件：请重新导出";
+}
