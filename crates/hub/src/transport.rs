@@ -22,6 +22,8 @@ use crate::{
     settings::Settings,
 };
 
+/// What helps where a download's hub cannot be reached.
+const OFFLINE_HINT: &str = " With HF_HUB_OFFLINE=1, only the cache is asked";
 /// Size of the longest answer that is read to something that was sent, in bytes.
 const LONGEST_ANSWER: u64 = 8 << 20;
 const USER_AGENT: &str = concat!("lorelei/", env!("CARGO_PKG_VERSION"));
@@ -346,14 +348,14 @@ impl<'s> Transport<'s> {
             |error: ureq::http::Error| Problem::Answer(format!("{}: {error}", redirect::shown(address)));
         let Some(payload) = message.body else {
             let request = request.body(()).map_err(unusable)?;
-            return agent.run(request).map_err(|error| failure(address, by_proxy, error));
+            return agent.run(request).map_err(|error| failure(address, by_proxy, "", error));
         };
         let opened = payload
             .open()
             .map_err(|error| Problem::Answer(format!("what is to be sent cannot be read: {error}")));
         let (mut body, length) = opened?;
         let request = request.header(header::CONTENT_LENGTH, length).body(SendBody::from_reader(&mut body));
-        agent.run(request.map_err(unusable)?).map_err(|error| failure(address, by_proxy, error))
+        agent.run(request.map_err(unusable)?).map_err(|error| failure(address, by_proxy, "", error))
     }
 
     fn agent(&self, address: &Uri) -> Result<(&Agent, bool), Problem> {
@@ -415,7 +417,7 @@ impl<'s> Transport<'s> {
         if from > 0 {
             request = request.header(header::RANGE, format!("bytes={from}-"));
         }
-        request.call().map_err(|error| failure(address, by_proxy, error))
+        request.call().map_err(|error| failure(address, by_proxy, OFFLINE_HINT, error))
     }
 }
 
@@ -450,7 +452,7 @@ fn opened(response: Response<Body>, head: Head, from: u64) -> Result<Reply, Prob
     Ok(Reply::File(Box::new(Opened { head, body })))
 }
 
-fn failure(address: &Uri, by_proxy: bool, error: ureq::Error) -> Failure {
+fn failure(address: &Uri, by_proxy: bool, hint: &str, error: ureq::Error) -> Failure {
     let address = redirect::shown(address);
     let way = if by_proxy { ", through the proxy of the environment" } else { "" };
     match error {
@@ -461,7 +463,7 @@ fn failure(address: &Uri, by_proxy: bool, error: ureq::Error) -> Failure {
             Failure::Final(Problem::Answer(format!("{address}: {error}")))
         }
         error => Failure::Transient(format!(
-            "{address} cannot be reached ({error}){way}: is the address right, and are you online? With HF_HUB_OFFLINE=1, only the cache is asked"
+            "{address} cannot be reached ({error}){way}: is the address right, and are you online?{hint}"
         )),
     }
 }

@@ -1,6 +1,9 @@
 //! The four sections of a run.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+
+use crate::fields::{self, Field};
 
 use crate::{DataSection, HubId, LoraConfig, ModelSection, TrainingArguments};
 
@@ -37,6 +40,17 @@ impl Recipe {
         training.push_to_hub = false;
         (training.hub_model_id, training.hub_private_repo, training.hub_revision) = (None, None, None);
         recipe
+    }
+}
+
+impl Recipe {
+    /// Returns the kept settings whose values are not the defaults, in the order of the table of settings.
+    pub fn changed(&self) -> Vec<(&'static Field, Json)> {
+        let recipe = serde_json::to_value(self).unwrap_or_default();
+        let kept = fields::all().filter(|field| field.kind.is_kept());
+        let valued =
+            kept.filter_map(|field| Some((field, recipe.get(field.table.name())?.get(field.name)?.clone())));
+        valued.filter(|(field, value)| !field.is_harmless(value)).collect()
     }
 }
 

@@ -521,3 +521,21 @@ fn a_recipe_for_others_has_no_folders() {
         assert_eq!(wanted.without_folders(), wanted);
     }
 }
+
+#[test]
+fn changed_settings_are_those_that_are_not_the_defaults() {
+    let text = "[model]\nmodel_name_or_path = \"builtin:tiny\"\n[lora]\nr = 8\ntarget_modules = [\"q_proj\"]\n\
+                [training]\nmax_steps = 3\nwarmup_steps = 0\noptim = \"adamw_torch_fused\"\n";
+    let (recipe, _) = Recipe::from_toml(text, "recipe.toml").unwrap();
+    let changed: Vec<_> =
+        recipe.changed().into_iter().map(|(field, value)| format!("{} = {value}", field.path())).collect();
+    assert_eq!(
+        changed,
+        [
+            "model.model_name_or_path = \"builtin:tiny\"",
+            "lora.target_modules = [\"q_proj\"]",
+            "training.max_steps = 3"
+        ]
+    );
+    assert!(Recipe::default().changed().is_empty());
+}

@@ -193,7 +193,7 @@ impl Uploader<'_> {
     fn verify(&self, target: &Target, file: &Opened<'_>, verify: &Action<'_>) -> Result<(), Problem> {
         let mut headers = verify.headers();
         headers.retain(|(name, _)| name != header::CONTENT_TYPE);
-        headers.push((header::CONTENT_TYPE, LFS));
+        headers.push((header::CONTENT_TYPE, HeaderValue::from_static("application/json")));
         let body = json!({ "oid": file.sha256, "size": file.size }).to_string();
         let verified = self.to_storage(file, Method::POST, &verify.href, &headers, &body.into_bytes(), true);
         verified.map(drop).map_err(|problem| {

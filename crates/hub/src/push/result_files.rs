@@ -1,9 +1,6 @@
 //! Which files of a run's folder are uploaded.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{fs, path::Path};
 
 use lorelei_recipe::Recipe;
 use serde_json::Value as Json;
@@ -105,7 +102,7 @@ impl ResultFiles {
     }
 
     /// Notes that an adapter's base is one that nobody else finds.
-    fn check_base(&mut self, path: &PathBuf) -> Result<(), Problem> {
+    fn check_base(&mut self, path: &Path) -> Result<(), Problem> {
         let config: Json = serde_json::from_str(&text(path)?)
             .map_err(|error| Problem::Refused(format!("{} is not JSON: {error}", path.display())))?;
         let base = config.get("base_model_name_or_path").and_then(Json::as_str).unwrap_or_default();
