@@ -39,6 +39,9 @@ fn zipped(trained: &Trained) -> zip::result::ZipResult<Vec<u8>> {
         is_adapter: true,
         base_is_on_hub: trained.base_is_on_hub,
         labels: trained.labels.as_ref(),
+        num_examples: trained.num_examples,
+        log: &trained.log,
+        license: None,
     };
     for (name, bytes) in run.files() {
         add(&name, &bytes)?;
