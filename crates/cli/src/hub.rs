@@ -57,6 +57,15 @@ fn with_repository(name: &str, fetch: impl FnOnce(&Repository<'_>) -> Result<()>
     Ok(repository.folder().unwrap_or_default())
 }
 
+/// Returns the path of a model's card. If `asks`, it is fetched where it is not in the cache. `None` if it is not to be had.
+pub fn card(name: &str, asks: bool) -> Option<PathBuf> {
+    const CARD: &str = "README.md";
+    let (id, revision) = id_and_revision(name);
+    let settings = Settings::from_env().ok()?;
+    let repository = Repository::open(&settings, id, revision, |_| {}).ok()?;
+    (asks || repository.is_cached(CARD)).then(|| repository.get(CARD).ok().flatten()).flatten()
+}
+
 fn fetch_model(repository: &Repository<'_>, name: &str) -> Result<()> {
     repository.needed("config.json").map_err(report)?;
     // Most models are one file and have no index.
@@ -116,7 +125,8 @@ impl Bar {
     }
 }
 
-fn bar(file: &str) -> ProgressBar {
+/// Returns the bar of a file on its way.
+pub fn bar(file: &str) -> ProgressBar {
     let bar = ProgressBar::no_length().with_message(file.to_owned());
     let style = "{msg} {bar:30} {bytes}/{total_bytes} {bytes_per_sec} [{eta} left]";
     match ProgressStyle::with_template(style) {

@@ -37,6 +37,7 @@ mod spilled_examples;
 mod tensorboard;
 mod terminal;
 mod tui;
+mod upload;
 
 use clap::{Parser, Subcommand};
 
@@ -71,6 +72,8 @@ enum Command {
     Convert(commands::convert::Arguments),
     /// Write a run's adapter for another program: llama.cpp, Ollama, MLX, or merged into its base.
     Export(commands::export::Arguments),
+    /// Upload a run's result to a hub.
+    Push(commands::push::Arguments),
     /// Say what another program will refuse of an adapter, or silently leave out.
     Check(commands::check::Arguments),
     /// Write a new model that has learnt nothing: random weights, and a tokenizer trained on text.
@@ -119,6 +122,7 @@ fn main() -> miette::Result<()> {
         Command::Classify(arguments) => commands::classify::run(&arguments),
         Command::Convert(arguments) => commands::convert::run(&arguments),
         Command::Export(arguments) => commands::export::run(&arguments),
+        Command::Push(arguments) => commands::push::run(&arguments),
         Command::Check(arguments) => commands::check::run(&arguments),
         Command::Init(arguments) => commands::init::run(&arguments),
         Command::Serve(arguments) => commands::serve::run(&arguments),

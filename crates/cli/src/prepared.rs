@@ -1,14 +1,14 @@
 //! A run of a recipe on the file system, ready to begin.
 
-use std::path::PathBuf;
+use std::{fs, path::PathBuf};
 
 use burn::tensor::Device;
 use lorelei_data::{Labels, Tokenizer};
 use lorelei_models::Purpose;
 use lorelei_recipe::{FinetuningType, Hint, Recipe, StepPlan, hints};
 use lorelei_session::{
-    BadRows, Dataset, DatasetRequest, FinishedRun, LoadedModel, Resumed, RunData, RunRequest, SessionError,
-    prepare, storage,
+    BadRows, Dataset, DatasetRequest, FinishedRun, LOG_FILE, LoadedModel, Resumed, RunData, RunRequest,
+    SessionError, prepare, storage,
 };
 use lorelei_train::{Finished, Job, train};
 use miette::{Result, miette};
@@ -18,6 +18,7 @@ use crate::{
     file_system::{DiskFolder, FileSystem},
     report, source,
     terminal::Terminal,
+    upload::Upload,
 };
 
 /// A recipe with everything that it names in memory, and its output folder.
@@ -32,6 +33,10 @@ pub struct Prepared {
     /// The labels of a classifier.
     labels: Option<Labels>,
     base_is_on_hub: bool,
+    /// The licence of the base model, if it is known.
+    license: Option<String>,
+    /// Where the result is uploaded to, with `push_to_hub`.
+    upload: Option<Upload>,
 }
 
 /// A checkpoint to resume a run from.
@@ -52,6 +57,8 @@ impl Prepared {
     pub fn new(recipe: Recipe, device: &Device, resume: Option<&Resume>) -> Result<Self> {
         let is_full = recipe.training.finetuning_type == FinetuningType::Full;
         let named = recipe.model.name().map_err(report)?;
+        // Hours of training are not to end at a token that is not there.
+        let upload = Upload::of(&recipe.training)?;
         // A checkpoint of a whole model is itself a model's folder.
         let whole = resume.filter(|_| is_full).map(|resume| resume.folder.display().to_string());
         let folder = resume.map(|resume| DiskFolder::from(resume.folder.as_path()));
@@ -71,6 +78,7 @@ impl Prepared {
         let data = read(&recipe, dataset_request(&recipe, &tokenizer, config.vocab_size, task))?;
         let labels = data.labels.clone();
         purpose.num_labels = labels.as_ref().map(Labels::num_labels);
+        let license = source::license(named, upload.is_some());
         let storage = pollster::block_on(storage(&FileSystem, &recipe, device)).map_err(report)?;
         let model = LoadedModel::load(&FileSystem, opened, tokenizer, device, storage, purpose);
         let model = model.map_err(report)?;
@@ -81,27 +89,43 @@ impl Prepared {
         let output = PathBuf::from(&recipe.training.output_dir);
         let mut terminal = Terminal::new(output, first_step)?;
         terminal.follow(&recipe)?;
-        Ok(Self { job, tokenizer, recipe, terminal, labels, base_is_on_hub })
+        Ok(Self { job, tokenizer, recipe, terminal, labels, base_is_on_hub, license, upload })
     }
 
     /// Trains, and saves the result with the recipe. A run that was interrupted has saved a checkpoint and no result.
     ///
     /// # Errors
     ///
-    /// If the run fails.
+    /// If the run fails, or the repository to upload to cannot be made ready.
     pub fn train(&mut self) -> Result<Finished> {
+        if let Some(upload) = &self.upload {
+            upload.ready()?;
+        }
         let finished = pollster::block_on(train(&mut self.job, &mut self.terminal)).map_err(report)?;
         if finished.interrupted {
             return Ok(finished);
         }
+        let log = fs::read_to_string(self.terminal.output().join(LOG_FILE)).unwrap_or_default();
         let run = FinishedRun {
             recipe: &self.recipe,
             is_adapter: self.job.lora.is_some(),
             base_is_on_hub: self.base_is_on_hub,
             labels: self.labels.as_ref(),
+            num_examples: self.job.train.len(),
+            log: &log,
+            license: self.license.as_deref(),
         };
         disk::save(self.terminal.output(), &run.files()).map_err(report)?;
         Ok(finished)
+    }
+
+    /// Uploads the result of [`Prepared::train`], with `push_to_hub`.
+    ///
+    /// # Errors
+    ///
+    /// If the hub refuses it or cannot be reached. The result is saved all the same.
+    pub fn upload(&self) -> Result<()> {
+        self.upload.as_ref().map_or(Ok(()), |upload| upload.push_run(self.terminal.output()))
     }
 
     /// Computes the loss on the validation rows.

@@ -1,6 +1,10 @@
 //! Sources of a model: the program itself, a Hugging Face folder, a GGUF file or a hub id.
 
-use std::{fs::File, io, path::Path};
+use std::{
+    fs::{self, File},
+    io,
+    path::Path,
+};
 
 use burn::tensor::Device;
 use lorelei_data::Tokenizer;
@@ -98,6 +102,16 @@ pub fn load(name: &str, device: &Device, purpose: Purpose) -> Result<LoadedModel
     let tokenizer = tokenizer(&opened.source)?;
     let storage = lorelei_session::storage_on(device);
     LoadedModel::load(&FileSystem, opened, tokenizer, device, storage, purpose).map_err(report)
+}
+
+/// Returns the licence that the card of a model names: its folder's `README.md`, or its card on the hub. If `asks`, the hub is asked for a card that is
+/// not in the cache; whatever prevents that, the licence is not known.
+pub fn license(name: &str, asks: bool) -> Option<String> {
+    let card = match hub::is_id(name) {
+        true => hub::card(name, asks)?,
+        false => Path::new(name).join("README.md"),
+    };
+    lorelei_session::license_of(&fs::read_to_string(card).ok()?)
 }
 
 /// Reads the model's tokenizer.

@@ -30,6 +30,30 @@ fn a_recipe_s_mistakes_are_shown_where_they_are() {
 }
 
 #[test]
+fn an_upload_that_would_fail_is_refused_before_the_run() {
+    let run = Run::new();
+    let without_token = |mut command: Command| {
+        command.env("HF_HOME", run.path("hf")).env("HF_ENDPOINT", "http://127.0.0.1:9");
+        for name in ["HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_TOKEN_PATH", "HF_HUB_OFFLINE"] {
+            command.env_remove(name);
+        }
+        Said::of(command.output().unwrap())
+    };
+    let train = |set: &[&str]| without_token(run.command("train", set));
+    train(&["training.push_to_hub=true"]).refused(&["push_to_hub", "HF_TOKEN", "/settings/tokens"]);
+    train(&["training.push_to_hub=true", "training.hub_model_id=a b"]).refused(&["a b", "owner/name"]);
+    assert!(!run.path("out").exists());
+    let push = |folder: &Path| {
+        let mut command = program();
+        command.arg("push").arg(folder).arg("whale/songs");
+        without_token(command)
+    };
+    push(run.folder.path()).refused(&["adapter_config.json", "no result to upload"]);
+    run.train(&[]).ok();
+    push(&run.output()).refused(&["HF_TOKEN", "/settings/tokens"]);
+}
+
+#[test]
 fn a_bad_row_is_named_by_file_and_line() {
     let good = "{\"text\": \"a ship\"}\n";
     for (row, words) in [

@@ -2,7 +2,7 @@
 //!
 //! A hub is trusted with nothing but the bytes that it is asked for. The rules are functions without any I/O ([`names`], [`checksum`], [`range`],
 //! [`answer`], [`retry`]); the program and the page hold to the same ones. The client (feature `client`) is `Repository`; its cache has the layout of
-//! `huggingface_hub`, its settings are the variables that `huggingface_hub` reads (`Settings`).
+//! `huggingface_hub`, its settings are the variables that `huggingface_hub` reads (`Settings`). `Uploader` brings a run's result to a hub.
 
 pub mod answer;
 pub mod checksum;
@@ -17,6 +17,8 @@ mod download;
 #[cfg(feature = "client")]
 mod error;
 #[cfg(feature = "client")]
+mod push;
+#[cfg(feature = "client")]
 mod redirect;
 #[cfg(feature = "client")]
 mod repository;
@@ -28,6 +30,7 @@ mod transport;
 #[cfg(feature = "client")]
 pub use {
     error::{HubError, Problem},
+    push::{Contents, PushEvent, Pushed, ResultFiles, Target, UploadFile, Uploader, result_files},
     redirect::{Redirection, next_address},
     repository::{Event, Repository},
     settings::{Proxies, Settings, Timeouts, Token},

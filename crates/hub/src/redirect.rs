@@ -46,8 +46,13 @@ pub fn next_address(
     if from.scheme_str() == Some("https") && address.scheme_str() != Some("https") {
         return refused(format!("a redirection to {quoted:?}, which is not encrypted: it is not followed"));
     }
-    let carries_token = origin(&address).is_some() && origin(&address) == origin(endpoint);
+    let carries_token = is_same_origin(&address, endpoint);
     Ok(Redirection { address, carries_token })
+}
+
+/// Whether two addresses have the same scheme, host and port.
+pub fn is_same_origin(address: &Uri, other: &Uri) -> bool {
+    origin(address).is_some() && origin(address) == origin(other)
 }
 
 /// Parses an address of `http` or `https` with a host and without a user's name.

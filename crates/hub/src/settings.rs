@@ -151,7 +151,7 @@ impl Settings {
         let silence = seconds("HF_HUB_DOWNLOAD_TIMEOUT", Duration::from_secs(30))?;
         let answer = seconds("HF_HUB_ETAG_TIMEOUT", silence)?;
         Ok(Self {
-            endpoint: endpoint(set("HF_ENDPOINT"))?,
+            endpoint: endpoint("HF_ENDPOINT", set("HF_ENDPOINT"))?,
             token,
             cache: cache.map_or_else(|| hf_home.join("hub"), path),
             offline: offline(&set),
@@ -162,6 +162,15 @@ impl Settings {
             proxies: proxies(&set),
             certificates: set("SSL_CERT_FILE").map(PathBuf::from),
         })
+    }
+
+    /// Takes another hub's address, in place of that of `HF_ENDPOINT`. The token goes there too.
+    ///
+    /// # Errors
+    ///
+    /// If it is no hub's address.
+    pub fn with_endpoint(self, address: &str) -> Result<Self, Problem> {
+        Ok(Self { endpoint: endpoint("the endpoint", Some(address.to_owned()))?, ..self })
     }
 
     /// Returns the page where people see the model.
@@ -189,12 +198,12 @@ fn offline(set: &dyn Fn(&str) -> Option<String>) -> Option<&'static str> {
     is_true(&value).then_some(name)
 }
 
-fn endpoint(value: Option<String>) -> Result<String, Problem> {
+fn endpoint(name: &str, value: Option<String>) -> Result<String, Problem> {
     let value = value.unwrap_or_else(|| ENDPOINT.to_owned());
     let endpoint = value.trim().trim_end_matches('/');
     let is_one = redirect::parsed(endpoint).is_some_and(|address| address.query().is_none());
     is_one.then(|| endpoint.to_owned()).ok_or_else(|| {
-        setting("HF_ENDPOINT", &value, format!("is no hub's address, which has the form of {ENDPOINT}"))
+        setting(name, &value, format!("is no hub's address, which has the form of {ENDPOINT}"))
     })
 }
 
@@ -333,6 +342,10 @@ mod tests {
         {
             assert!(endpoint(bad).unwrap_err().to_string().contains("HF_ENDPOINT"), "{bad}");
         }
+        let given =
+            |address: &str| settings(&[]).unwrap().with_endpoint(address).map(|settings| settings.endpoint);
+        assert_eq!(given("http://127.0.0.1:9/").unwrap(), "http://127.0.0.1:9");
+        assert!(given("whale").unwrap_err().to_string().contains("the endpoint = \"whale\""));
         let proxies = settings(&[
             ("HTTPS_PROXY", "http://s:1"),
             ("ALL_PROXY", "socks5://a:2"),

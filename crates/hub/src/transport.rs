@@ -3,12 +3,13 @@
 use std::{
     fs,
     hash::{BuildHasher as _, RandomState},
+    io::{self, Read},
     time::Duration,
 };
 
 use ureq::{
-    Agent, Body, BodyReader, Proxy,
-    http::{HeaderMap, Response, Uri, header},
+    Agent, Body, BodyReader, Proxy, SendBody,
+    http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri, header},
     tls::{Certificate, PemItem, RootCerts, TlsConfig},
 };
 
@@ -21,6 +22,10 @@ use crate::{
     settings::Settings,
 };
 
+/// What helps where a download's hub cannot be reached.
+const OFFLINE_HINT: &str = " With HF_HUB_OFFLINE=1, only the cache is asked";
+/// Size of the longest answer that is read to something that was sent, in bytes.
+const LONGEST_ANSWER: u64 = 8 << 20;
 const USER_AGENT: &str = concat!("lorelei/", env!("CARGO_PKG_VERSION"));
 
 /// Asks a hub for one model's files.
@@ -146,12 +151,30 @@ impl<'a> Attempts<'a> {
     }
 }
 
+impl Attempts<'_> {
+    /// Waits for the next attempt after a failure.
+    ///
+    /// # Errors
+    ///
+    /// If there is none: what has failed.
+    pub fn after(&mut self, failure: Failure) -> Result<(), Problem> {
+        match failure {
+            Failure::Busy(asked, reason) => self.again(asked, &reason).map_err(Problem::Refused),
+            Failure::Transient(reason) => self.again(None, &reason).map_err(Problem::Unreachable),
+            Failure::Final(problem) => Err(problem),
+        }
+    }
+}
+
 /// Returns a random number from 0 to 1.
 fn jitter() -> f64 {
     RandomState::new().hash_one(0_u8) as f64 / u64::MAX as f64
 }
 
-enum Failure {
+/// Why an attempt has failed.
+pub enum Failure {
+    /// The server is busy or broken, and asks to wait.
+    Busy(Option<Duration>, String),
     /// It may be gone on another attempt.
     Transient(String),
     Final(Problem),
@@ -163,9 +186,55 @@ impl From<Problem> for Failure {
     }
 }
 
-enum Followed {
-    Reply(Reply),
-    Busy(Option<Duration>, String),
+/// A request whose answer is short, with or without a body.
+pub struct Message<'m> {
+    pub method: Method,
+    pub address: &'m Uri,
+    /// Whether the token goes along. It does to the endpoint's own origin alone.
+    pub with_token: bool,
+    pub headers: &'m [(HeaderName, HeaderValue)],
+    pub body: Option<&'m dyn Payload>,
+    /// Formats a refusal: its status, its code and what the hub says.
+    pub words: &'m dyn Fn(&Answer<'_>) -> String,
+}
+
+/// What is sent.
+pub trait Payload {
+    /// Opens it, once for each attempt: what to read, and its size in bytes.
+    fn open(&self) -> io::Result<(Box<dyn Read + '_>, u64)>;
+}
+
+impl Payload for Vec<u8> {
+    fn open(&self) -> io::Result<(Box<dyn Read + '_>, u64)> {
+        Ok((Box::new(self.as_slice()), self.len() as u64))
+    }
+}
+
+/// A short answer, whatever its status.
+pub struct Received {
+    pub status: u16,
+    pub headers: HeaderMap,
+    pub body: Vec<u8>,
+}
+
+impl Received {
+    /// Returns the parts that say what the answer means. `message` is what the body says.
+    pub fn answer<'r>(&'r self, message: Option<&'r str>) -> Answer<'r> {
+        Answer {
+            error_message: text(&self.headers, "x-error-message").or(message),
+            ..answer(self.status, &self.headers)
+        }
+    }
+}
+
+fn answer(status: u16, headers: &HeaderMap) -> Answer<'_> {
+    Answer {
+        status,
+        error_code: text(headers, "x-error-code"),
+        error_message: text(headers, "x-error-message"),
+        retry_after: text(headers, "retry-after"),
+        rate_limit: text(headers, "ratelimit"),
+    }
 }
 
 impl<'s> Transport<'s> {
@@ -200,30 +269,108 @@ impl<'s> Transport<'s> {
     pub fn get(&self, address: &Uri, from: u64, attempts: &mut Attempts<'_>) -> Result<Reply, Problem> {
         loop {
             match self.follow(address, from) {
-                Ok(Followed::Reply(reply)) => return Ok(reply),
-                Ok(Followed::Busy(asked, reason)) => {
-                    attempts.again(asked, &reason).map_err(Problem::Refused)?
-                }
-                Err(Failure::Transient(reason)) => {
-                    attempts.again(None, &reason).map_err(Problem::Unreachable)?
-                }
-                Err(Failure::Final(problem)) => return Err(problem),
+                Ok(reply) => return Ok(reply),
+                Err(failure) => attempts.after(failure)?,
             }
         }
     }
 
-    fn follow(&self, address: &Uri, from: u64) -> Result<Followed, Failure> {
+    /// Sends a message until it is answered.
+    ///
+    /// # Errors
+    ///
+    /// If the server stays busy, cannot be reached, or leads elsewhere in a way that is not followed. An answer of any other status is none.
+    pub fn send(&self, message: &Message<'_>, attempts: &mut Attempts<'_>) -> Result<Received, Problem> {
+        loop {
+            match self.send_once(message) {
+                Ok(received) => return Ok(received),
+                Err(failure) => attempts.after(failure)?,
+            }
+        }
+    }
+
+    /// Sends a message, and follows redirections that keep it as it is.
+    ///
+    /// # Errors
+    ///
+    /// As [`Transport::send`], after one attempt.
+    pub fn send_once(&self, message: &Message<'_>) -> Result<Received, Failure> {
+        let (mut here, mut with_token) =
+            (message.address.clone(), message.with_token && self.is_at_endpoint(message.address));
+        for followed in 0.. {
+            let response = self.exchange(message, &here, with_token)?;
+            let (head, body) = response.into_parts();
+            let (status, headers) = (head.status.as_u16(), head.headers);
+            match (answer(status, &headers).meaning(), &message.method) {
+                (Meaning::Elsewhere, method) if matches!(status, 307 | 308) || *method == Method::GET => {
+                    let location = text(&headers, "location");
+                    let next = redirect::next_address(&self.endpoint, &here, location, followed)?;
+                    with_token = with_token && next.carries_token;
+                    here = next.address;
+                }
+                (Meaning::Elsewhere, _) => {
+                    let problem = format!(
+                        "{} answers HTTP {status}, which would turn what is sent into a question: is this the address of a hub, and has the \
+                         repository another name by now?",
+                        redirect::shown(&here)
+                    );
+                    return Err(Problem::Answer(problem).into());
+                }
+                (Meaning::Busy { wait, .. }, _) => {
+                    return Err(Failure::Busy(wait, (message.words)(&answer(status, &headers))));
+                }
+                _ => return Ok(Received { status, headers, body: short(&here, body)? }),
+            }
+        }
+        unreachable!("the number of redirections is bounded")
+    }
+
+    fn is_at_endpoint(&self, address: &Uri) -> bool {
+        redirect::is_same_origin(address, &self.endpoint)
+    }
+
+    /// Makes one request of a message, to `address`.
+    fn exchange(
+        &self,
+        message: &Message<'_>,
+        address: &Uri,
+        with_token: bool,
+    ) -> Result<Response<Body>, Failure> {
+        let (agent, by_proxy) = self.agent(address)?;
+        let mut request = Request::builder().method(message.method.clone()).uri(address);
+        for (name, value) in message.headers {
+            request = request.header(name, value);
+        }
+        if let (true, Some(token)) = (with_token, &self.settings.token) {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {}", token.secret));
+        }
+        let unusable =
+            |error: ureq::http::Error| Problem::Answer(format!("{}: {error}", redirect::shown(address)));
+        let Some(payload) = message.body else {
+            let request = request.body(()).map_err(unusable)?;
+            return agent.run(request).map_err(|error| failure(address, by_proxy, "", error));
+        };
+        let opened = payload
+            .open()
+            .map_err(|error| Problem::Answer(format!("what is to be sent cannot be read: {error}")));
+        let (mut body, length) = opened?;
+        let request = request.header(header::CONTENT_LENGTH, length).body(SendBody::from_reader(&mut body));
+        agent.run(request.map_err(unusable)?).map_err(|error| failure(address, by_proxy, "", error))
+    }
+
+    fn agent(&self, address: &Uri) -> Result<(&Agent, bool), Problem> {
+        let proxy = self.settings.proxies.of(address).map(|(proxy, _)| proxy);
+        let agent = self.agents.iter().find(|(of, _)| of.as_ref() == proxy).or_else(|| self.agents.first());
+        let (_, agent) = agent.ok_or_else(|| Problem::Answer("no way to the hub".into()))?;
+        Ok((agent, proxy.is_some()))
+    }
+
+    fn follow(&self, address: &Uri, from: u64) -> Result<Reply, Failure> {
         let (mut here, mut is_at_hub, mut head) = (address.clone(), true, Head::default());
         for followed in 0.. {
             let response = self.ask(&here, is_at_hub, from)?;
             let headers = response.headers();
-            let answer = Answer {
-                status: response.status().as_u16(),
-                error_code: text(headers, "x-error-code"),
-                error_message: text(headers, "x-error-message"),
-                retry_after: text(headers, "retry-after"),
-                rate_limit: text(headers, "ratelimit"),
-            };
+            let answer = answer(response.status().as_u16(), headers);
             let meaning = answer.meaning();
             head.read(&response, meaning == Meaning::Content);
             match meaning {
@@ -234,15 +381,15 @@ impl<'s> Transport<'s> {
                     is_at_hub = is_at_hub && next.carries_token;
                     here = next.address;
                 }
-                Meaning::Content => return Ok(Followed::Reply(opened(response, head, from)?)),
-                Meaning::OutOfRange if from > 0 => return Ok(Followed::Reply(Reply::OutOfRange)),
+                Meaning::Content => return Ok(opened(response, head, from)?),
+                Meaning::OutOfRange if from > 0 => return Ok(Reply::OutOfRange),
                 Meaning::Absent if is_at_hub => {
                     let commit = head.commit().ok().flatten().map(str::to_owned);
-                    return Ok(Followed::Reply(Reply::Absent { commit }));
+                    return Ok(Reply::Absent { commit });
                 }
                 Meaning::Busy { wait, refusal } => {
                     let words = refusal.words(&self.model_page, &self.settings.login());
-                    return Ok(Followed::Busy(wait, words));
+                    return Err(Failure::Busy(wait, words));
                 }
                 Meaning::Refused(refusal) if is_at_hub => {
                     let words = refusal.words(&self.model_page, &self.settings.login());
@@ -262,11 +409,7 @@ impl<'s> Transport<'s> {
     }
 
     fn ask(&self, address: &Uri, with_token: bool, from: u64) -> Result<Response<Body>, Failure> {
-        let proxy = self.settings.proxies.of(address).map(|(proxy, _)| proxy);
-        let agent = self.agents.iter().find(|(of, _)| of.as_ref() == proxy).or_else(|| self.agents.first());
-        let Some((_, agent)) = agent else {
-            return Err(Problem::Answer("no way to the hub".into()).into());
-        };
+        let (agent, by_proxy) = self.agent(address)?;
         let mut request = agent.get(address);
         if let (true, Some(token)) = (with_token, &self.settings.token) {
             request = request.header(header::AUTHORIZATION, format!("Bearer {}", token.secret));
@@ -274,7 +417,22 @@ impl<'s> Transport<'s> {
         if from > 0 {
             request = request.header(header::RANGE, format!("bytes={from}-"));
         }
-        request.call().map_err(|error| failure(address, proxy.is_some(), error))
+        request.call().map_err(|error| failure(address, by_proxy, OFFLINE_HINT, error))
+    }
+}
+
+/// Reads an answer that is short.
+fn short(address: &Uri, body: Body) -> Result<Vec<u8>, Failure> {
+    let mut bytes = Vec::new();
+    let read =
+        body.into_with_config().limit(u64::MAX).reader().take(LONGEST_ANSWER + 1).read_to_end(&mut bytes);
+    let from = || redirect::shown(address);
+    read.map_err(|error| Failure::Transient(format!("the answer of {} broke off ({error})", from())))?;
+    match bytes.len() as u64 > LONGEST_ANSWER {
+        true => {
+            Err(Problem::Answer(format!("{} answers with more than {LONGEST_ANSWER} bytes", from())).into())
+        }
+        false => Ok(bytes),
     }
 }
 
@@ -294,7 +452,7 @@ fn opened(response: Response<Body>, head: Head, from: u64) -> Result<Reply, Prob
     Ok(Reply::File(Box::new(Opened { head, body })))
 }
 
-fn failure(address: &Uri, by_proxy: bool, error: ureq::Error) -> Failure {
+fn failure(address: &Uri, by_proxy: bool, hint: &str, error: ureq::Error) -> Failure {
     let address = redirect::shown(address);
     let way = if by_proxy { ", through the proxy of the environment" } else { "" };
     match error {
@@ -305,7 +463,7 @@ fn failure(address: &Uri, by_proxy: bool, error: ureq::Error) -> Failure {
             Failure::Final(Problem::Answer(format!("{address}: {error}")))
         }
         error => Failure::Transient(format!(
-            "{address} cannot be reached ({error}){way}: is the address right, and are you online? With HF_HUB_OFFLINE=1, only the cache is asked"
+            "{address} cannot be reached ({error}){way}: is the address right, and are you online?{hint}"
         )),
     }
 }

@@ -249,6 +249,33 @@ settings! {
                 "`group_by_length` saves padding where lengths vary and rows are not packed.",
                 "长度不一且不打包时，group_by_length 可减少填充。",
             );
+        /// Upload the result to a hub at the end of the run, with the token of `HF_TOKEN` or of `hf auth login`.
+        #[serde(skip_serializing_if = "is_false")]
+        push_to_hub: bool = false => Kind::Bool
+            .zh("训练结束时将结果上传到模型库，使用 HF_TOKEN 或 hf auth login 的令牌。")
+            .refused_by_page(
+                "a page sends no token: download the result, and upload it with `lorelei push`",
+                "网页不发送令牌：请下载结果，再用 lorelei push 上传",
+            )
+            .free_on_resume();
+        /// The repository to upload to, `owner/name`, or `name` under the token's account; absent, the name of `output_dir`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        hub_model_id: Option<String> = None => Kind::Text
+            .zh("上传到的仓库：owner/name，或令牌账户下的 name；留空则用 output_dir 的名称。")
+            .ignored_by_page("nothing is uploaded from a page", "网页不上传任何内容")
+            .free_on_resume();
+        /// Whether a repository that the upload creates is private; absent, as the account has it. With `true`, nothing is uploaded to a public one.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        hub_private_repo: Option<bool> = None => Kind::Bool
+            .zh("上传时新建的仓库是否私有；留空按账户的设置。为 true 时不会上传到公开仓库。")
+            .ignored_by_page("nothing is uploaded from a page", "网页不上传任何内容")
+            .free_on_resume();
+        /// The branch to upload to; absent, `main`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        hub_revision: Option<String> = None => Kind::Text
+            .zh("上传到的分支；留空为 main。")
+            .ignored_by_page("nothing is uploaded from a page", "网页不上传任何内容")
+            .free_on_resume();
     }
 }
 
@@ -256,6 +283,12 @@ impl TrainingArguments {
     /// Returns the seed of the order of the examples.
     pub fn shuffle_seed(&self) -> u64 {
         self.data_seed.unwrap_or(self.seed)
+    }
+
+    /// Returns the name of the repository to upload to: `hub_model_id`, or the name of `output_dir`.
+    pub fn hub_name(&self) -> &str {
+        let own = self.hub_model_id.as_deref().filter(|name| !name.is_empty());
+        own.unwrap_or_else(|| crate::recipe::last_part(&self.output_dir))
     }
 
     /// Returns `metric_for_best_model` without its prefix `eval_`; `loss` if it is absent.

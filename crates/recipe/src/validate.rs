@@ -7,7 +7,7 @@ use crate::kind::POSITIVE;
 use crate::read::{check, refuse};
 use crate::{
     FinetuningType, InitLoraWeights, IntervalStrategy, LoraConfig, Message, Recipe, RecipeError,
-    TargetModules, TrainingArguments, Warning, message, schedule,
+    TargetModules, TrainingArguments, Warning, message, owner_and_name, schedule,
 };
 
 impl Recipe {
@@ -166,6 +166,35 @@ const EMBEDDINGS: &[&str] = &[
     "embeddings.word_embeddings",
 ];
 
+/// Checks where a run's result is uploaded to.
+fn check_upload(args: &TrainingArguments, warnings: &mut Vec<Warning>) -> Result<(), RecipeError> {
+    let path = |key: &str| format!("training.{key}");
+    let named = args.hub_model_id.as_deref();
+    let name = if args.push_to_hub { Some(args.hub_name()) } else { named };
+    if let Some(name) = name {
+        // A name alone goes under the account of the token.
+        let id = if name.contains('/') { name.to_owned() } else { format!("owner/{name}") };
+        if owner_and_name(&id).is_none() {
+            let message = message!(
+                "{name} cannot be the name of a repository: letters, digits, `-`, `_` and `.` alone, as in owner/name",
+                ?name
+            );
+            return Err(RecipeError::new(path("hub_model_id"), message).with_help(message!(
+                "give training.hub_model_id: owner/name, or a name under your own account"
+            )));
+        }
+    }
+    let others = [
+        ("hub_model_id", named.is_some()),
+        ("hub_private_repo", args.hub_private_repo.is_some()),
+        ("hub_revision", args.hub_revision.is_some()),
+    ];
+    for (name, _) in others.into_iter().filter(|(_, is_set)| *is_set && !args.push_to_hub) {
+        warnings.push(Warning::new(path(name), message!("{name} has no effect: push_to_hub is false", name)));
+    }
+    Ok(())
+}
+
 fn check_training(args: &TrainingArguments, warnings: &mut Vec<Warning>) -> Result<(), RecipeError> {
     let error = |key: &str, message: Message| RecipeError::new(format!("training.{key}"), message);
     if args.max_steps == 0 {
@@ -208,6 +237,7 @@ fn check_training(args: &TrainingArguments, warnings: &mut Vec<Warning>) -> Resu
     }
     schedule::validate(args)?;
     check_best(args)?;
+    check_upload(args, warnings)?;
 
     let mut warn =
         |key: &str, message: Message| warnings.push(Warning::new(format!("training.{key}"), message));

@@ -464,3 +464,78 @@ fn what_a_host_does_not_honour_is_said() {
     assert_eq!(honoured("training.save_total_limit"), (true, false));
     assert_eq!(honoured("training.tf32"), (false, false));
 }
+
+#[test]
+fn an_upload_is_kept_checked_and_not_for_the_page() {
+    let text = "[training]\noutput_dir = \"/home/whale/my-songs/\"\npush_to_hub = true\nhub_private_repo = true\nhub_revision = \"v2\"\n";
+    let (recipe, warnings) = Recipe::from_toml(text, "recipe.toml").unwrap();
+    assert!(warnings.is_empty(), "{warnings:?}");
+    assert_eq!(recipe.training.hub_name(), "my-songs");
+    assert_eq!(Recipe::from_toml(&recipe.to_toml(), "again").unwrap().0, recipe);
+    let refused = recipe.validate_for(HostKind::Page).unwrap_err().to_string();
+    assert!(refused.contains("push_to_hub = true cannot be used in the page"), "{refused}");
+    recipe.validate_for(HostKind::Program).unwrap();
+
+    let with = |id: &str| {
+        Recipe::from_toml(&format!("[training]\npush_to_hub = true\nhub_model_id = {id:?}\n"), "r.toml")
+    };
+    for good in ["songs", "whale/songs", "pod_1/so.ng-s"] {
+        assert_eq!(with(good).unwrap().0.training.hub_name(), good);
+    }
+    for bad in ["a b", "a/b/c", "../x", "/x", "x/", "so--ng", "x.git", "https://huggingface.co/a/b"] {
+        let error = with(bad).unwrap_err().to_string();
+        assert!(error.contains("hub_model_id") && error.contains("owner/name"), "{bad}: {error}");
+    }
+    // The name of the folder has to be one too, before the run begins.
+    let error = Recipe::from_toml("[training]\npush_to_hub = true\noutput_dir = \"my songs\"\n", "r.toml");
+    assert!(error.unwrap_err().to_string().contains("my songs"));
+    let (_, warnings) = Recipe::from_toml("[training]\nhub_model_id = \"a/b\"\n", "r.toml").unwrap();
+    assert!(
+        warnings.iter().any(|warning| warning.to_string().contains("push_to_hub is false")),
+        "{warnings:?}"
+    );
+    // The older name.
+    let (recipe, _) =
+        Recipe::from_toml("[training]\npush_to_hub = true\npush_to_hub_model_id = \"x\"\n", "r.toml")
+            .unwrap();
+    assert_eq!(recipe.training.hub_model_id.as_deref(), Some("x"));
+    let (_, warnings) = Recipe::from_toml("[training]\nhub_token = \"hf_secret\"\n", "r.toml").unwrap();
+    let warning = warnings.iter().map(ToString::to_string).collect::<String>();
+    assert!(warning.contains("HF_TOKEN") && !warning.contains("hf_secret"), "{warning}");
+}
+
+#[test]
+fn a_recipe_for_others_has_no_folders() {
+    let text = "[model]\nmodel_name_or_path = \"C:\\\\models\\\\whale.gguf\"\nadapter_name_or_path = \"owner/adapter\"\n\
+                [data]\ntrain_file = \"../data/a.jsonl\"\nvalidation_file = \"b.jsonl\"\n\
+                [training]\noutput_dir = \"/out/x/\"\nlogging_dir = \"/logs\"\npush_to_hub = true\nlearning_rate = 1e-3\n";
+    let (recipe, _) = Recipe::from_toml(text, "recipe.toml").unwrap();
+    let mut wanted = recipe.clone();
+    wanted.model.model_name_or_path = Some("whale.gguf".into());
+    wanted.data.train_file = Some("a.jsonl".into());
+    (wanted.training.output_dir, wanted.training.logging_dir) = ("x".into(), Some("logs".into()));
+    wanted.training.push_to_hub = false;
+    assert_eq!(recipe.without_folders(), wanted);
+    for name in ["builtin:tiny", "owner/base", "owner/base@v1"] {
+        wanted.model.model_name_or_path = Some(name.into());
+        assert_eq!(wanted.without_folders(), wanted);
+    }
+}
+
+#[test]
+fn changed_settings_are_those_that_are_not_the_defaults() {
+    let text = "[model]\nmodel_name_or_path = \"builtin:tiny\"\n[lora]\nr = 8\ntarget_modules = [\"q_proj\"]\n\
+                [training]\nmax_steps = 3\nwarmup_steps = 0\noptim = \"adamw_torch_fused\"\n";
+    let (recipe, _) = Recipe::from_toml(text, "recipe.toml").unwrap();
+    let changed: Vec<_> =
+        recipe.changed().into_iter().map(|(field, value)| format!("{} = {value}", field.path())).collect();
+    assert_eq!(
+        changed,
+        [
+            "model.model_name_or_path = \"builtin:tiny\"",
+            "lora.target_modules = [\"q_proj\"]",
+            "training.max_steps = 3"
+        ]
+    );
+    assert!(Recipe::default().changed().is_empty());
+}

@@ -1,7 +1,10 @@
 //! The README that goes with an adapter.
 
 use lorelei_data::Labels;
+use lorelei_protocol::LogLine;
 use lorelei_recipe::{Recipe, TaskType, id_and_revision};
+
+use crate::{FinishedRun, card_uses};
 
 /// The place where a card's reader finds the base model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,12 +15,30 @@ enum Base<'a> {
     Local(&'a str),
 }
 
-/// Formats a model card as hubs read it, with the metadata of PEFT's `create_or_update_model_card`. The card describes the base model of the
-/// adapter, how the adapter was trained, and how to load it. If `base_is_on_hub`, the recipe's base model is on the hub, and the metadata
-/// contain its id. Else it is a folder or file, and the metadata do not name it, because the hub accepts only ids. `labels` are a classifier's.
-pub fn model_card(recipe: &Recipe, base_is_on_hub: bool, labels: Option<&Labels>) -> String {
+impl<'a> Base<'a> {
+    /// Returns what a command line names the base by.
+    fn place(self) -> &'a str {
+        match self {
+            Self::Hub(id, _) => id,
+            Self::Local(_) => "path/to/the/base/model",
+        }
+    }
+
+    fn revision(self) -> Option<&'a str> {
+        match self {
+            Self::Hub(_, revision) => revision,
+            Self::Local(_) => None,
+        }
+    }
+}
+
+/// Formats a model card as hubs read it, with the metadata of PEFT's `create_or_update_model_card`: the base model and its licence, what the adapter
+/// was trained on and how it went, the settings, and how it is loaded. If the recipe's base model is on the hub, the metadata contain its id. Else it is a
+/// folder or file, and the metadata do not name it, because the hub accepts only ids. The card names no folders of this machine.
+pub fn model_card(run: &FinishedRun<'_>) -> String {
+    let recipe = &run.recipe.without_folders();
     let name = recipe.model.model_name_or_path.as_deref().unwrap_or_default();
-    let base = match base_is_on_hub {
+    let base = match run.base_is_on_hub {
         true => {
             let (id, revision) = id_and_revision(name);
             Base::Hub(id, revision)
@@ -25,15 +46,81 @@ pub fn model_card(recipe: &Recipe, base_is_on_hub: bool, labels: Option<&Labels>
         false => Base::Local(name),
     };
     let task = recipe.lora.task_type.unwrap_or(TaskType::CausalLm);
+    let uses = match task {
+        TaskType::CausalLm => card_uses::elsewhere(recipe, base.place(), base.revision()),
+        _ => String::new(),
+    };
     format!(
-        "{}\n# A LoRA adapter\n\n{} Trained with Lorelei {} by `recipe.toml`; `trainer_log.jsonl` has how it went.\n\n\
-         {}\n## Recipe\n\n```toml\n{}```\n",
-        metadata(base, task),
+        "{}\n# A LoRA adapter\n\n{}{} Trained with Lorelei {} by `recipe.toml`.\n\n{}\n## Use it\n\n{}{uses}\n\
+         ## Settings that are not the defaults\n\n{}\n## Recipe\n\n```toml\n{}```\n",
+        metadata(base, task, run.license),
         about(base),
+        run.license.map(license).unwrap_or_default(),
         env!("CARGO_PKG_VERSION"),
-        loading(base, task, &recipe.training.output_dir, labels),
+        training(run, recipe),
+        loading(base, task, &recipe.training.output_dir, run.labels),
+        settings(recipe),
         recipe.to_toml(),
     )
+}
+
+/// Returns the licence that a model's card names in the metadata at its head: an id such as `apache-2.0`, or `other`.
+pub fn license_of(card: &str) -> Option<String> {
+    let mut lines = card.trim_start_matches('\u{feff}').lines();
+    lines.next().filter(|line| line.trim_end() == "---")?;
+    let mut head = lines.take_while(|line| line.trim_end() != "---");
+    let value = head.find_map(|line| line.strip_prefix("license:"))?;
+    let value = value.split(" #").next().unwrap_or_default().trim().trim_matches(['"', '\'']);
+    let is_id = |c: char| c.is_ascii_alphanumeric() || "-._+".contains(c);
+    (!value.is_empty() && value.len() <= 64 && value.chars().all(is_id)).then(|| value.to_owned())
+}
+
+/// Formats the sentence about the licence of the base model.
+fn license(license: &str) -> String {
+    match license {
+        "other" => " The base model has a licence of its own: see its card.".to_owned(),
+        license => format!(" The licence of the base model: {}.", code(license)),
+    }
+}
+
+/// Formats what the adapter was trained on, and how it went.
+fn training(run: &FinishedRun<'_>, recipe: &Recipe) -> String {
+    let rows = if recipe.data.packing { "packed sequences" } else { "rows" };
+    let mut lines = match recipe.data.train_file.as_deref() {
+        Some(file) => vec![format!("- Trained on {}: {} {rows}", code(file), run.num_examples)],
+        None => vec![format!("- Trained on {} {rows}", run.num_examples)],
+    };
+    let logged: Vec<LogLine> = run.log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let step = logged.iter().rev().find_map(|line| match line {
+        LogLine::Step(step) => Some(step),
+        LogLine::Evaluated(_) => None,
+    });
+    let evaluation = logged.iter().rev().find_map(|line| match line {
+        LogLine::Evaluated(evaluation) => Some(evaluation),
+        LogLine::Step(_) => None,
+    });
+    if let Some(step) = step {
+        lines.push(format!(
+            "- Last logged training loss: {:.4}, at step {}, epoch {:.2}",
+            step.loss, step.step, step.epoch
+        ));
+    }
+    if let Some(evaluation) = evaluation {
+        let metrics = evaluation.metrics.iter().map(|(name, value)| format!("{name} {value:.4}"));
+        let metrics = metrics.collect::<Vec<_>>().join(", ");
+        lines.push(format!("- Last evaluation, at step {}: {metrics}", evaluation.step));
+    }
+    lines.iter().map(|line| format!("{line}\n")).collect()
+}
+
+/// Formats the settings that are not the defaults as a table. Those that the card tells elsewhere are left out.
+fn settings(recipe: &Recipe) -> String {
+    const TOLD: [&str; 4] = ["model_name_or_path", "train_file", "validation_file", "output_dir"];
+    let cell = |text: &str| code(text).replace('|', "\\|");
+    let rows = recipe.changed().into_iter().filter(|(field, _)| !TOLD.contains(&field.name));
+    let rows =
+        rows.map(|(field, value)| format!("| {} | {} |\n", cell(&field.path()), cell(&value.to_string())));
+    format!("| Setting | Value |\n|---|---|\n{}", rows.collect::<String>())
 }
 
 /// Quotes any text as a JSON string, which YAML and Python read too.
@@ -47,7 +134,7 @@ fn code(name: &str) -> String {
 }
 
 /// Formats the YAML at the head of a card.
-fn metadata(base: Base, task: TaskType) -> String {
+fn metadata(base: Base, task: TaskType, license: Option<&str>) -> String {
     let (base_model, base_tag) = match base {
         Base::Hub(id, _) => (
             format!("base_model: {}\n", quoted(id)),
@@ -56,8 +143,9 @@ fn metadata(base: Base, task: TaskType) -> String {
         Base::Local(_) => (String::new(), String::new()),
     };
     let pipeline_tag = classes_of(task).1;
+    let license = license.map(|license| format!("license: {}\n", quoted(license))).unwrap_or_default();
     format!(
-        "---\nlibrary_name: peft\n{base_model}pipeline_tag: {pipeline_tag}\n\
+        "---\nlibrary_name: peft\n{license}{base_model}pipeline_tag: {pipeline_tag}\n\
          tags:\n{base_tag}- lora\n- lorelei\n- transformers\n---\n"
     )
 }
@@ -142,11 +230,29 @@ fn classes(labels: Option<&Labels>) -> String {
 mod tests {
     use super::*;
 
+    const LOG: &str = "{\"step\":2,\"epoch\":1.0,\"loss\":1.5,\"learning_rate\":0.1,\"grad_norm\":1.0,\"tokens_per_second\":1.0,\
+                       \"elapsed_seconds\":1.0,\"remaining_seconds\":0.0,\"memory_bytes\":0}\n\
+                       {\"step\":2,\"epoch\":1.0,\"eval_runtime\":1.0,\"eval_samples_per_second\":1.0,\"eval_loss\":1.25}\ntorn";
+
+    fn run<'r>(recipe: &'r Recipe, base_is_on_hub: bool, labels: Option<&'r Labels>) -> FinishedRun<'r> {
+        FinishedRun {
+            recipe,
+            is_adapter: true,
+            base_is_on_hub,
+            labels,
+            num_examples: 12,
+            log: LOG,
+            license: base_is_on_hub.then_some("apache-2.0"),
+        }
+    }
+
     fn of(name: &str, is_on_hub: bool) -> String {
         let mut recipe = Recipe::default();
         recipe.model.model_name_or_path = Some(name.into());
-        recipe.training.output_dir = "out/\"whale\"".into();
-        model_card(&recipe, is_on_hub, None)
+        recipe.data.train_file = Some("/home/whale/songs.jsonl".into());
+        recipe.training.output_dir = "/out/\"whale\"".into();
+        recipe.lora.r = 20;
+        model_card(&run(&recipe, is_on_hub, None))
     }
 
     /// The YAML at the head.
@@ -157,26 +263,55 @@ mod tests {
     #[test]
     fn a_card_names_a_base_on_the_hub_as_peft_does() {
         let card = of("owner/base@v1", true);
-        let wanted = "library_name: peft\nbase_model: \"owner/base\"\npipeline_tag: text-generation\n\
+        let wanted = "library_name: peft\nlicense: \"apache-2.0\"\nbase_model: \"owner/base\"\npipeline_tag: text-generation\n\
                       tags:\n- \"base_model:adapter:owner/base\"\n- lora\n- lorelei\n- transformers\n";
         assert_eq!(head(&card), wanted);
-        assert!(card.contains("For the model `owner/base` at `v1`. Trained"), "{card}");
+        assert!(
+            card.contains(
+                "For the model `owner/base` at `v1`. The licence of the base model: `apache-2.0`. Trained"
+            ),
+            "{card}"
+        );
         assert!(card.contains("from_pretrained(\"owner/base\", revision=\"v1\")\n"), "{card}");
-        assert!(card.contains(r#"PeftModel.from_pretrained(model, "out/\"whale\"")"#), "{card}");
+        assert!(card.contains(r#"PeftModel.from_pretrained(model, "\"whale\"")"#), "{card}");
+    }
+
+    #[test]
+    fn a_card_says_what_it_was_trained_on_and_how_it_went_and_names_no_folders() {
+        let card = of("/models/whale", false);
+        for said in [
+            "- Trained on `songs.jsonl`: 12 rows\n",
+            "- Last logged training loss: 1.5000, at step 2, epoch 1.00\n",
+            "- Last evaluation, at step 2: eval_loss 1.2500\n",
+            "| `lora.r` | `20` |\n",
+            "--max-lora-rank 32",
+            "--to gguf-lora",
+            "--to ollama",
+            "--to mlx",
+        ] {
+            assert!(card.contains(said), "no {said:?} in {card}");
+        }
+        for other in ["/home", "/out", "/models", "`training.output_dir`"] {
+            assert!(!card.contains(other), "{other} in {card}");
+        }
     }
 
     #[test]
     fn a_card_names_no_path_as_a_base_on_the_hub() {
-        for name in ["builtin:tiny", "/models/whale", "models/whale", "C:\\models\\whale.GGUF"] {
+        for (name, shown) in [
+            ("builtin:tiny", "builtin:tiny"),
+            ("/models/whale", "whale"),
+            ("C:\\models\\whale.GGUF", "whale.GGUF"),
+        ] {
             let card = of(name, false);
-            assert!(!head(&card).contains("base_model"), "{card}");
-            assert!(card.contains("For the model ") && card.contains(&format!("`{name}`")), "{card}");
+            assert!(!head(&card).contains("base_model") && !head(&card).contains("license"), "{card}");
+            assert!(card.contains("For the model ") && card.contains(&format!("`{shown}`")), "{card}");
             assert!(
                 card.contains("AutoModelForCausalLM.from_pretrained(\"path/to/the/base/model\")\n"),
                 "{card}"
             );
             let converts = card.contains("`lorelei convert ");
-            assert_eq!(converts, name != "/models/whale" && name != "models/whale", "{card}");
+            assert_eq!(converts, name != "/models/whale", "{card}");
         }
     }
 
@@ -186,13 +321,31 @@ mod tests {
         recipe.model.model_name_or_path = Some("owner/base".into());
         recipe.lora.task_type = Some(TaskType::SeqCls);
         let names = vec!["air".into(), "\"sea\"".into()];
-        let card = model_card(&recipe, true, Some(&Labels::Classes(names.clone().into())));
+        let card = model_card(&run(&recipe, true, Some(&Labels::Classes(names.clone().into()))));
         assert!(card.contains("import AutoModelForSequenceClassification\n"), "{card}");
         assert!(head(&card).contains("pipeline_tag: text-classification\n"), "{card}");
         assert!(card.contains(r#"num_labels=2, id2label={0: "air", 1: "\"sea\""})"#), "{card}");
-        let card = model_card(&recipe, true, Some(&Labels::Several(names.into())));
+        assert!(!card.contains("gguf-lora"), "{card}");
+        let card = model_card(&run(&recipe, true, Some(&Labels::Several(names.into()))));
         assert!(card.contains(r#"}, problem_type="multi_label_classification")"#), "{card}");
-        let card = model_card(&recipe, true, Some(&Labels::Number));
+        let card = model_card(&run(&recipe, true, Some(&Labels::Number)));
         assert!(card.contains("(\"owner/base\", num_labels=1)"), "{card}");
+    }
+
+    #[test]
+    fn a_licence_is_that_of_the_metadata() {
+        let of = |card: &str| license_of(card);
+        assert_eq!(of("---\nlanguage: en\nlicense: apache-2.0\n---\n# X\n").as_deref(), Some("apache-2.0"));
+        assert_eq!(of("---\r\nlicense: \"mit\" # so\r\n---\r\n").as_deref(), Some("mit"));
+        assert_eq!(of("---\nlicense: other\nlicense_name: its-own\n---\n").as_deref(), Some("other"));
+        for none in [
+            "",
+            "license: mit",
+            "---\n---\nlicense: mit\n",
+            "---\nlicense:\n- mit\n---\n",
+            "---\nlicense: a b\n---\n",
+        ] {
+            assert_eq!(of(none), None, "{none:?}");
+        }
     }
 }

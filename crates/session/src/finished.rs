@@ -19,16 +19,20 @@ pub struct FinishedRun<'r> {
     pub base_is_on_hub: bool,
     /// A classifier's labels.
     pub labels: Option<&'r Labels>,
+    /// Number of rows that it was trained on; with `packing`, of sequences.
+    pub num_examples: usize,
+    /// Contents of [`LOG_FILE`].
+    pub log: &'r str,
+    /// The licence of the base model, if it is known: [`crate::license_of`] its card.
+    pub license: Option<&'r str>,
 }
 
 impl FinishedRun<'_> {
     /// Returns the files that are saved with the weights and their companions: the recipe, and an adapter's model card.
     pub fn files(&self) -> Vec<(String, Vec<u8>)> {
-        let Self { recipe, is_adapter, base_is_on_hub, labels } = *self;
-        let mut files = vec![("recipe.toml".to_owned(), recipe.to_toml().into_bytes())];
-        if is_adapter {
-            let card = model_card(recipe, base_is_on_hub, labels);
-            files.push(("README.md".to_owned(), card.into_bytes()));
+        let mut files = vec![("recipe.toml".to_owned(), self.recipe.to_toml().into_bytes())];
+        if self.is_adapter {
+            files.push(("README.md".to_owned(), model_card(self).into_bytes()));
         }
         files
     }

@@ -41,6 +41,7 @@
 mod adapter;
 mod answer;
 mod card;
+mod card_uses;
 mod chat_text;
 mod classify;
 mod dataset;
@@ -52,7 +53,7 @@ mod prepare;
 
 pub use adapter::{adapter_config, adapter_purpose, load_adapter};
 pub use answer::{Answer, end_ids};
-pub use card::model_card;
+pub use card::{license_of, model_card};
 pub use chat_text::chat_text;
 pub use classify::classify;
 pub use dataset::{BadRows, Dataset, DatasetRequest, Digests, RunData, first_examples, padding};

@@ -212,6 +212,9 @@ fn companions(trained: &Trained) -> Vec<(String, Vec<u8>)> {
         is_adapter: true,
         base_is_on_hub: trained.base_is_on_hub,
         labels: trained.labels.as_ref(),
+        num_examples: trained.num_examples,
+        log: &trained.log,
+        license: None,
     };
     files.extend(run.files());
     files

@@ -37,6 +37,8 @@ pub struct Trained {
     pub base_is_on_hub: bool,
     /// The labels of a classifier.
     pub labels: Option<Labels>,
+    /// Number of rows that it was trained on.
+    pub num_examples: usize,
 }
 
 /// Trains the loaded model on the data that was read last.
@@ -74,8 +76,10 @@ async fn run(recipe: Recipe, resume: bool, sample: Option<SamplePrompt>) -> Resu
     train(&mut job, &mut host).await?;
     let (files, log) = host.into_files();
     let files = files.into_iter().map(|(name, bytes)| (name, bytes.into())).collect();
+    let num_examples = job.train.len();
     state::with(|state| {
-        state.trained = Some(Trained { model: job.model, recipe, files, log, base_is_on_hub, labels })
+        let model = job.model;
+        state.trained = Some(Trained { model, recipe, files, log, base_is_on_hub, labels, num_examples })
     });
     export::offer();
     store::forget().await.map_err(host_error)

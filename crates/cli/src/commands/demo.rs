@@ -43,6 +43,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let ask = |prepared: &Prepared| answer(&prepared.job.model, &prepared.tokenizer, &arguments.prompt);
     let (loss_before, answer_before) = (prepared.evaluate()?, ask(&prepared)?);
     prepared.train()?;
+    prepared.upload()?;
     let (loss_after, answer_after) = (prepared.evaluate()?, ask(&prepared)?);
     say!();
     say!("held-out loss  before {loss_before:.4}  after {loss_after:.4}");

@@ -16,5 +16,6 @@ pub mod init;
 pub mod link;
 pub mod params;
 pub mod plot;
+pub mod push;
 pub mod serve;
 pub mod train;

@@ -62,7 +62,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         std::process::exit(interrupt.exit_code());
     }
     say!("saved in {}", prepared.terminal.output().display());
-    Ok(())
+    prepared.upload()
 }
 
 /// Says how an interrupted run is resumed.

@@ -5,7 +5,7 @@
 use std::{
     cell::RefCell,
     collections::BTreeMap,
-    io::{BufRead as _, BufReader, Write as _},
+    io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{TcpListener, TcpStream},
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
@@ -25,8 +25,10 @@ pub const WEIGHTS: &str = "model.safetensors";
 /// A request.
 #[derive(Debug, Clone)]
 pub struct Request {
+    pub method: String,
     pub path: String,
     pub headers: BTreeMap<String, String>,
+    pub body: Vec<u8>,
     /// Number of requests for the same path so far, this one included.
     pub count: usize,
 }
@@ -122,6 +124,7 @@ impl Answer {
     }
 }
 
+type Reading = dyn Fn(&Request) -> usize + Send + Sync;
 type Handler = dyn Fn(&Request) -> Answer + Send + Sync;
 
 /// A server, until the test ends.
@@ -133,22 +136,33 @@ pub struct Server {
 
 impl Server {
     pub fn open(handler: impl Fn(&Request) -> Answer + Send + Sync + 'static) -> Self {
+        Self::open_reading(|_| usize::MAX, handler)
+    }
+
+    /// Opens a server that reads so many bytes of a request's body, and breaks off without an answer where the body is longer.
+    pub fn open_reading(
+        reading: impl Fn(&Request) -> usize + Send + Sync + 'static,
+        handler: impl Fn(&Request) -> Answer + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let server = Self { address, requests: Arc::default() };
         let (served, handler): (_, Arc<Handler>) = (server.clone(), Arc::new(handler));
+        let reading: Arc<Reading> = Arc::new(reading);
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let (served, handler) = (served.clone(), handler.clone());
-                thread::spawn(move || drop(served.answer(stream, &*handler)));
+                let (served, handler, reading) = (served.clone(), handler.clone(), reading.clone());
+                thread::spawn(move || drop(served.answer(stream, &*reading, &*handler)));
             }
         });
         server
     }
 
-    fn answer(&self, mut stream: TcpStream, handler: &Handler) -> std::io::Result<()> {
-        let mut lines = BufReader::new(stream.try_clone()?).lines();
+    fn answer(&self, mut stream: TcpStream, reading: &Reading, handler: &Handler) -> std::io::Result<()> {
+        let mut reader = BufReader::new(stream.try_clone()?);
+        let mut lines = reader.by_ref().lines();
         let request = lines.next().transpose()?.unwrap_or_default();
+        let method = request.split(' ').next().unwrap_or_default().to_owned();
         let path = request.split(' ').nth(1).unwrap_or_default().to_owned();
         let mut headers = BTreeMap::new();
         for line in lines {
@@ -158,9 +172,17 @@ impl Server {
         }
         let mut requests = self.requests.lock().unwrap();
         let count = requests.iter().filter(|request| request.path == path).count() + 1;
-        let request = Request { path, headers, count };
+        let mut request = Request { method, path, headers, body: Vec::new(), count };
+        let place = requests.len();
         requests.push(request.clone());
         drop(requests);
+        let length = request.header("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
+        let read = reading(&request).min(length);
+        reader.take(read as u64).read_to_end(&mut request.body)?;
+        self.requests.lock().unwrap()[place].body.clone_from(&request.body);
+        if read < length {
+            return Ok(());
+        }
         handler(&request).send(&mut stream)
     }
 

@@ -7,7 +7,9 @@ const ONE_DEVICE: &str = "there is one device";
 const TORCH: &str = "it is about how torch runs";
 const TRACKER: &str = "it only counts with a tracker in report_to";
 const FULL_EVAL: &str = "evaluations during training compute as training does, in Transformers too";
-const HUB: &str = "nothing is uploaded";
+const UPLOAD: &str = "with push_to_hub the result is uploaded once, at the end of the run";
+pub(super) const TOKEN: &str =
+    "a recipe is no place for a secret; the token is that of HF_TOKEN or of `hf auth login`";
 pub(super) const METRICS: &str = "the metrics of an evaluation follow from the task";
 const LOADER: &str = "it is about torch's loader";
 
@@ -47,13 +49,9 @@ pub(super) const OTHERS: &[Field] = others! { Training;
     save_only_model: "false", Refused("a checkpoint always has what resuming needs"), "Save no optimizer state.";
     save_on_each_node: "false", Ignored(ONE_DEVICE), "Save on every machine.";
     enable_jit_checkpoint: "false", Ignored("a checkpoint is saved on SIGTERM and Ctrl-C in any case"), "Save on SIGTERM.";
-    push_to_hub: "false", Refused("nothing is uploaded; upload the folder with the hub's own tool"), "Upload checkpoints.";
-    hub_token: "null", Ignored(HUB), "The token for uploads.";
-    hub_private_repo: "null", Ignored(HUB), "Upload to a private repository.";
-    hub_model_id: "null", Ignored(HUB), "The repository to upload to.";
-    hub_strategy: "\"every_save\"", Ignored(HUB), "When to upload.";
-    hub_always_push: "false", Ignored(HUB), "Upload while an upload is under way.";
-    hub_revision: "null", Ignored(HUB), "The revision to upload to.";
+    hub_token: "null", Ignored(TOKEN), "The token for uploads.";
+    hub_strategy: "\"every_save\"", Ignored(UPLOAD), "When to upload.";
+    hub_always_push: "false", Ignored(UPLOAD), "Upload while an upload is under way.";
     ignore_data_skip: "false", Refused("a run always resumes where it was in the data"), "Resume at the start of the data.";
     restore_callback_states_from_checkpoint: "false", Ignored("there are no callbacks"), "Restore callbacks.";
     full_determinism: "false", Ignored(TORCH), "Deterministic kernels.";

@@ -2,7 +2,7 @@
 //! live longer than releases.
 
 use super::State::*;
-use super::training::METRICS;
+use super::training::{METRICS, TOKEN};
 use super::{Field, others};
 
 const SCRIPT: &str = "an output folder is never cleared";
@@ -36,8 +36,8 @@ pub(super) const OTHERS: &[Field] = others! { Training;
     include_tokens_per_second: "false" upstream "false, removed in 5", Ignored("it is about what is reported"), "Count tokens per second.";
     split_batches: "null" upstream "null, removed in 4.46" also ["false"], Ignored("there is one device"), "Split a batch over the devices.";
     dispatch_batches: "null" upstream "null, removed in 4.46" also ["false"], Ignored("there is one device"), "Read on one process for all.";
-    push_to_hub_model_id: "null" upstream "null, removed in 5", Ignored("nothing is uploaded"), "The repository to upload to.";
-    push_to_hub_organization: "null" upstream "null, removed in 5", Ignored("nothing is uploaded"), "Whose repository to upload to.";
-    push_to_hub_token: "null" upstream "null, removed in 5", Ignored("nothing is uploaded"), "The token for uploads.";
+    push_to_hub_model_id: "null" upstream "null, removed in 5", Renamed("hub_model_id"), "The older name of hub_model_id.";
+    push_to_hub_organization: "null" upstream "null, removed in 5", Refused("write hub_model_id = \"organization/name\""), "Whose repository to upload to.";
+    push_to_hub_token: "null" upstream "null, removed in 5", Ignored(TOKEN), "The token for uploads.";
     use_legacy_prediction_loop: "false" upstream "false, removed in 5", Ignored(METRICS), "The older evaluation loop.";
 };

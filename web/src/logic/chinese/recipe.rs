@@ -135,6 +135,9 @@ super::words! {
     "leave one of them out" => "请去掉其中之一";
     "{key} is for adapters over a frozen base: finetuning_type = \"full\" trains in float32" => "{key} 用于冻结基座上的适配器：finetuning_type = \"full\" 以 float32 训练";
     "leave it out, or train an adapter" => "请去掉它，或训练适配器";
+    "{name} cannot be the name of a repository: letters, digits, `-`, `_` and `.` alone, as in owner/name" => "{name} 不能作为仓库名：只能用字母、数字、`-`、`_` 和 `.`，如 owner/name";
+    "give training.hub_model_id: owner/name, or a name under your own account" => "请填写 training.hub_model_id：owner/name，或自己账户下的名称";
+    "{name} has no effect: push_to_hub is false" => "{name} 不起作用：push_to_hub 为 false";
     "validation_split_percentage has no effect: there is a validation_file" => "validation_split_percentage 不起作用：已有 validation_file";
     "eval_strategy has nothing to evaluate on: give data.validation_file or data.validation_split_percentage" => "eval_strategy 没有可验证的数据：请填写 data.validation_file 或 data.validation_split_percentage";
     "loraplus_lr_ratio cannot be used with an adapter on the embedding: PEFT trains that one at a rate of its own, loraplus_lr_embedding, which is not there yet" => "loraplus_lr_ratio 不能与嵌入上的适配器同时使用：PEFT 以单独的学习率 loraplus_lr_embedding 训练它，这里尚不支持";

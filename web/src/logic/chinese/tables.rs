@@ -41,8 +41,9 @@ super::words! {
     "the metrics of an evaluation follow from the task" => "验证的指标由任务决定";
     "a checkpoint always has what resuming needs" => "检查点总是包含继续训练所需的内容";
     "a checkpoint is saved on SIGTERM and Ctrl-C in any case" => "收到 SIGTERM 和 Ctrl-C 时总会保存检查点";
-    "nothing is uploaded; upload the folder with the hub's own tool" => "不会上传任何内容；请用模型库自己的工具上传文件夹";
-    "nothing is uploaded" => "不会上传任何内容";
+    "with push_to_hub the result is uploaded once, at the end of the run" => "push_to_hub 在训练结束时上传一次结果";
+    "a recipe is no place for a secret; the token is that of HF_TOKEN or of `hf auth login`" => "配方中不应存放密钥；令牌取自 HF_TOKEN 或 hf auth login";
+    "write hub_model_id = \"organization/name\"" => "请写 hub_model_id = \"organization/name\"";
     "a run always resumes where it was in the data" => "训练总是从数据的原位置继续";
     "there are no callbacks" => "没有回调";
     "the device is chosen where the run is started" => "设备在开始训练时选择";
