@@ -3,6 +3,7 @@
 //! - [`write_gguf_lora`]: a GGUF adapter, for llama.cpp, Ollama and LM Studio.
 //! - [`write_folded`]: a PEFT adapter of one rank and one scale.
 //! - [`write_merged`]: the adapter merged into its base, as a Hugging Face folder.
+//! - [`write_merged_gguf`]: the same as a GGUF model.
 //! - [`write_mlx`], [`read_mlx`]: mlx-lm's adapters, and the way back.
 //! - [`modelfile`]: Ollama's Modelfile, with the chat template in Go's language.
 //! - [`check()`]: what a program will refuse of an adapter, or silently leave out.
@@ -17,8 +18,11 @@ mod check;
 mod companion_files;
 mod error;
 mod folded;
+mod gguf_keys;
 mod gguf_lora;
+mod llama_cpp;
 mod merged;
+mod merged_gguf;
 mod mlx;
 mod ollama;
 mod product;
@@ -32,6 +36,7 @@ pub use error::ExportError;
 pub use folded::write_folded;
 pub use gguf_lora::{GgufLoraOptions, write_gguf_lora};
 pub use merged::{CreateFile, MergeOptions, write_merged};
+pub use merged_gguf::{MergedGgufOptions, write_merged_gguf};
 pub use mlx::{ImportedAdapter, MLX_TENSORS, read_mlx, write_mlx};
 pub use ollama::{OllamaTemplate, Turn, modelfile, recognise_template};
 #[cfg(not(target_arch = "wasm32"))]

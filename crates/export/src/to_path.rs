@@ -12,8 +12,8 @@ use lorelei_formats::{
 };
 
 use crate::{
-    ExportError, GgufLoraOptions, MLX_TENSORS, MergeOptions, PeftAdapter, Turn, modelfile, read_mlx,
-    recognise_template, write_folded, write_gguf_lora, write_merged, write_mlx,
+    ExportError, GgufLoraOptions, MLX_TENSORS, MergeOptions, MergedGgufOptions, PeftAdapter, Turn, modelfile,
+    read_mlx, recognise_template, write_folded, write_gguf_lora, write_merged, write_merged_gguf, write_mlx,
 };
 
 /// Names of PEFT's files.
@@ -123,6 +123,8 @@ pub enum ExportKind {
     GgufLora,
     /// The adapter merged into its base: a Hugging Face folder.
     Merged,
+    /// The adapter merged into its base: one GGUF file.
+    Gguf,
     /// mlx-lm's folder.
     Mlx,
     /// A folder with a Modelfile and a GGUF adapter.
@@ -131,10 +133,11 @@ pub enum ExportKind {
 
 impl ExportKind {
     /// Every kind by its name on a command line.
-    pub const ALL: [(&'static str, ExportKind); 5] = [
+    pub const ALL: [(&'static str, ExportKind); 6] = [
         ("peft", ExportKind::Peft),
         ("gguf-lora", ExportKind::GgufLora),
         ("merged", ExportKind::Merged),
+        ("gguf", ExportKind::Gguf),
         ("mlx", ExportKind::Mlx),
         ("ollama", ExportKind::Ollama),
     ];
@@ -153,6 +156,7 @@ impl ExportKind {
         };
         match self {
             Self::GgufLora => PathBuf::from(format!("{run}-lora.gguf")),
+            Self::Gguf => PathBuf::from(format!("{run}-merged.gguf")),
             kind => PathBuf::from(format!("{run}-{}", kind.name())),
         }
     }
@@ -170,8 +174,13 @@ impl ExportKind {
                     || name == ModelSource::INDEX
                     || ModelSource::OPTIONAL.contains(&name)
             }
-            Self::GgufLora => false,
+            Self::GgufLora | Self::Gguf => false,
         }
+    }
+
+    /// Whether an export of this kind is one file.
+    fn is_file(self) -> bool {
+        matches!(self, Self::GgufLora | Self::Gguf)
     }
 
     /// Returns the storage format of this name, or the usual one if none is asked for. The names are ggml's and Transformers'.
@@ -184,6 +193,17 @@ impl ExportKind {
             Self::GgufLora | Self::Ollama => {
                 &[ExportDtype::F32, ExportDtype::F16, ExportDtype::BF16, ExportDtype::Q8_0]
             }
+            Self::Gguf => &[
+                ExportDtype::Own,
+                ExportDtype::F32,
+                ExportDtype::F16,
+                ExportDtype::BF16,
+                ExportDtype::Q8_0,
+                ExportDtype::Q4_0,
+                ExportDtype::Q4_1,
+                ExportDtype::Q5_0,
+                ExportDtype::Q5_1,
+            ],
             Self::Merged => &[ExportDtype::BF16, ExportDtype::F16, ExportDtype::F32],
             Self::Mlx => &[ExportDtype::F32, ExportDtype::F16, ExportDtype::BF16],
         };
@@ -203,6 +223,8 @@ impl ExportKind {
 /// Storage format of an export.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ExportDtype {
+    /// That of each tensor of the base.
+    Own,
     /// 32-bit floats.
     F32,
     /// IEEE half floats.
@@ -211,32 +233,51 @@ pub enum ExportDtype {
     BF16,
     /// ggml's blocks of 32 signed bytes.
     Q8_0,
+    /// ggml's blocks of 32 numbers of 4 bits and a scale.
+    Q4_0,
+    /// ggml's blocks of 32 numbers of 4 bits, a scale and a least value.
+    Q4_1,
+    /// ggml's blocks of 32 numbers of 5 bits and a scale.
+    Q5_0,
+    /// ggml's blocks of 32 numbers of 5 bits, a scale and a least value.
+    Q5_1,
 }
 
 impl ExportDtype {
     fn names(self) -> [&'static str; 2] {
         match self {
+            Self::Own => ["own", "auto"],
             Self::F32 => ["float32", "f32"],
             Self::F16 => ["float16", "f16"],
             Self::BF16 => ["bfloat16", "bf16"],
             Self::Q8_0 => ["q8_0", "q8"],
+            Self::Q4_0 => ["q4_0"; 2],
+            Self::Q4_1 => ["q4_1"; 2],
+            Self::Q5_0 => ["q5_0"; 2],
+            Self::Q5_1 => ["q5_1"; 2],
         }
     }
 
-    fn ggml(self) -> GgmlType {
-        match self {
+    /// Returns ggml's format; `None` for that of the base.
+    fn ggml(self) -> Option<GgmlType> {
+        Some(match self {
+            Self::Own => return None,
             Self::F32 => GgmlType::F32,
             Self::F16 => GgmlType::F16,
             Self::BF16 => GgmlType::BF16,
             Self::Q8_0 => GgmlType::Q8_0,
-        }
+            Self::Q4_0 => GgmlType::Q4_0,
+            Self::Q4_1 => GgmlType::Q4_1,
+            Self::Q5_0 => GgmlType::Q5_0,
+            Self::Q5_1 => GgmlType::Q5_1,
+        })
     }
 
     fn plain(self) -> Dtype {
         match self {
             Self::F16 => Dtype::F16,
             Self::BF16 => Dtype::BF16,
-            Self::F32 | Self::Q8_0 => Dtype::F32,
+            _ => Dtype::F32,
         }
     }
 }
@@ -284,7 +325,14 @@ pub fn export_to_path(
     let notices = match request.kind {
         ExportKind::GgufLora => {
             let mut out = create(&place)?;
-            let notices = request.gguf(adapter, base, &mut out)?;
+            let notices = request.gguf_lora(adapter, base, &mut out)?;
+            sync(out, &place)?;
+            notices
+        }
+        ExportKind::Gguf => {
+            let options =
+                MergedGgufOptions { ggml_type: request.dtype.ggml(), name: request.name.to_owned() };
+            let (out, notices) = write_merged_gguf(adapter, base, &options, create(&place)?)?;
             sync(out, &place)?;
             notices
         }
@@ -294,7 +342,9 @@ pub fn export_to_path(
                 ExportKind::Peft => request.peft(adapter, &place)?,
                 ExportKind::Mlx => request.mlx(adapter, base, &place)?,
                 ExportKind::Ollama => request.ollama(adapter, base, &place)?,
-                ExportKind::Merged | ExportKind::GgufLora => request.merged(adapter, base, &place)?,
+                ExportKind::Merged | ExportKind::GgufLora | ExportKind::Gguf => {
+                    request.merged(adapter, base, &place)?
+                }
             }
         }
     };
@@ -334,7 +384,7 @@ impl ExportRequest<'_> {
 
     /// Says what stands at the output that no export of this kind has written, so that `--overwrite` removes nothing else.
     fn foreign(&self) -> io::Result<Option<String>> {
-        let is_file = self.kind == ExportKind::GgufLora;
+        let is_file = self.kind.is_file();
         match (self.output.is_dir(), is_file) {
             (true, true) => return Ok(Some("it is a folder, and the export is a file".to_owned())),
             (false, false) => return Ok(Some("it is a file, and the export is a folder".to_owned())),
@@ -355,13 +405,14 @@ impl ExportRequest<'_> {
         Ok(None)
     }
 
-    fn gguf(
+    fn gguf_lora(
         &self,
         adapter: &PeftAdapter,
         base: &ModelSource,
         out: &mut impl Write,
     ) -> Result<Vec<String>, ExportError> {
-        let options = GgufLoraOptions { ggml_type: self.dtype.ggml(), name: self.name.to_owned() };
+        let ggml_type = self.dtype.ggml().unwrap_or(GgmlType::F32);
+        let options = GgufLoraOptions { ggml_type, name: self.name.to_owned() };
         Ok(write_gguf_lora(adapter, &base.model_config()?, &options, out)?.1)
     }
 
@@ -402,7 +453,7 @@ impl ExportRequest<'_> {
     ) -> Result<Vec<String>, ExportError> {
         let place = folder.join(OLLAMA_ADAPTER);
         let mut out = create(&place)?;
-        let mut notices = self.gguf(adapter, base, &mut out)?;
+        let mut notices = self.gguf_lora(adapter, base, &mut out)?;
         sync(out, &place)?;
         let template = recognise_template(self.chat);
         let (text, more) = modelfile(self.from, OLLAMA_ADAPTER, template.as_ref());
