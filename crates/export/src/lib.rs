@@ -1,6 +1,6 @@
 //! Adapters in the forms of other programs, each read and written one tensor at a time.
 //!
-//! - [`write_gguf_lora`]: a GGUF adapter, for llama.cpp, Ollama and LM Studio.
+//! - [`write_gguf_lora`], [`read_gguf_lora`]: a GGUF adapter, for llama.cpp, Ollama and LM Studio, and the way back.
 //! - [`write_folded`]: a PEFT adapter of one rank and one scale.
 //! - [`write_merged`]: the adapter merged into its base, as a Hugging Face folder.
 //! - [`write_merged_gguf`]: the same as a GGUF model.
@@ -20,6 +20,7 @@ mod error;
 mod folded;
 mod gguf_keys;
 mod gguf_lora;
+mod gguf_lora_in;
 mod llama_cpp;
 mod merged;
 mod merged_gguf;
@@ -35,12 +36,13 @@ pub use check::{Finding, Reader, Verdict, check};
 pub use error::ExportError;
 pub use folded::write_folded;
 pub use gguf_lora::{GgufLoraOptions, write_gguf_lora};
+pub use gguf_lora_in::read_gguf_lora;
 pub use merged::{CreateFile, MergeOptions, write_merged};
 pub use merged_gguf::{MergedGgufOptions, write_merged_gguf};
 pub use mlx::{ImportedAdapter, MLX_TENSORS, read_mlx, write_mlx};
 pub use ollama::{OllamaTemplate, Turn, modelfile, recognise_template};
 #[cfg(not(target_arch = "wasm32"))]
 pub use to_path::{
-    ExportDtype, ExportKind, ExportRequest, PEFT_COMPANIONS, export_to_path, is_mlx_adapter, mlx_base,
-    open_adapter, peft_files_of_mlx,
+    ExportDtype, ExportKind, ExportRequest, PEFT_COMPANIONS, export_to_path, is_gguf_adapter, is_mlx_adapter,
+    mlx_base, open_adapter, peft_files_of_gguf, peft_files_of_mlx,
 };

@@ -398,7 +398,7 @@ impl Rounding {
         let share = 100.0 * (self.error / self.change).sqrt();
         Some(format!(
             "{} quantised tensors were changed and rounded again, and the rounding is {share:.0} % of the adapter's change: the base with the adapter \
-             beside it (`--to gguf-lora`) loses nothing, and --dtype f16 or q8_0 less",
+             beside it (`--to gguf-lora`) loses nothing, and --dtype f16 less",
             self.tensors
         ))
     }

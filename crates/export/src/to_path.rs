@@ -8,12 +8,14 @@ use std::{
 
 use lorelei_formats::{
     Dtype, ModelConfig, ModelSource, SafetensorsFile, SafetensorsWriter, StoredDtype, TensorSpec,
-    gguf::GgmlType, write_adapter,
+    gguf::{GgmlType, Gguf, GgufValue},
+    write_adapter,
 };
 
 use crate::{
-    ExportError, GgufLoraOptions, MLX_TENSORS, MergeOptions, MergedGgufOptions, PeftAdapter, Turn, modelfile,
-    read_mlx, recognise_template, write_folded, write_gguf_lora, write_merged, write_merged_gguf, write_mlx,
+    ExportError, GgufLoraOptions, ImportedAdapter, MLX_TENSORS, MergeOptions, MergedGgufOptions, PeftAdapter,
+    Turn, modelfile, read_gguf_lora, read_mlx, recognise_template, write_folded, write_gguf_lora,
+    write_merged, write_merged_gguf, write_mlx,
 };
 
 /// Names of PEFT's files.
@@ -96,7 +98,32 @@ pub fn peft_files_of_mlx(
     let name = tensors.display().to_string();
     let source = SafetensorsFile::open(open(&tensors)?, &*name)?;
     let config_name = config.display().to_string();
-    let imported = read_mlx(&read(&config)?, &config_name, &source, &name, base, Some(base_name))?;
+    peft_files(read_mlx(&read(&config)?, &config_name, &source, &name, base, Some(base_name))?)
+}
+
+/// Whether a file is a GGUF adapter, not a GGUF model.
+pub fn is_gguf_adapter(path: &Path) -> bool {
+    let file = File::open(path).ok().filter(|_| path.is_file());
+    let file = file.and_then(|file| Gguf::open(file, "").ok());
+    file.is_some_and(|file| {
+        file.metadata().get("general.type").and_then(GgufValue::as_str) == Some("adapter")
+    })
+}
+
+/// Returns the files of PEFT's adapter for a GGUF adapter, whose base is `base_name` with the configuration `base`.
+///
+/// # Errors
+/// If the file cannot be read, is no LoRA adapter, or does not fit the base.
+pub fn peft_files_of_gguf(
+    path: &Path,
+    base: &ModelConfig,
+    base_name: &str,
+) -> Result<Vec<(String, Vec<u8>)>, ExportError> {
+    let file = Gguf::open(open(path)?, path.display().to_string())?;
+    peft_files(read_gguf_lora(&file, base, base_name)?)
+}
+
+fn peft_files(imported: ImportedAdapter) -> Result<Vec<(String, Vec<u8>)>, ExportError> {
     let tensors = write_adapter(&imported.tensors)?;
     Ok(vec![(TENSORS.to_owned(), tensors), (CONFIG.to_owned(), imported.config.into_bytes())])
 }
