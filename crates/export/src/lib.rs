@@ -1,6 +1,7 @@
 //! Adapters in the forms of other programs, each read and written one tensor at a time.
 //!
 //! - [`write_gguf_lora`], [`read_gguf_lora`]: a GGUF adapter, for llama.cpp, Ollama and LM Studio, and the way back.
+//! - [`write_weighted`]: several adapters in one.
 //! - [`write_folded`]: a PEFT adapter of one rank and one scale.
 //! - [`write_merged`]: the adapter merged into its base, as a Hugging Face folder.
 //! - [`write_merged_gguf`]: the same as a GGUF model.
@@ -30,6 +31,7 @@ mod product;
 #[cfg(not(target_arch = "wasm32"))]
 mod to_path;
 mod uniform;
+mod weighted;
 
 pub use adapter::{AdaptedModule, PeftAdapter};
 pub use check::{Finding, Reader, Verdict, check};
@@ -46,3 +48,4 @@ pub use to_path::{
     ExportDtype, ExportKind, ExportRequest, PEFT_COMPANIONS, export_to_path, is_gguf_adapter, is_mlx_adapter,
     mlx_base, open_adapter, peft_files_of_gguf, peft_files_of_mlx,
 };
+pub use weighted::{Combination, MajoritySign, WeightedOptions, write_weighted};

@@ -4,11 +4,9 @@ use std::path::{Path, PathBuf};
 
 use lorelei_export::ExportError;
 use lorelei_formats::{Dtype, ModelConfig};
-use miette::{WrapErr, miette};
+use miette::{Result, WrapErr, miette};
 
 use crate::{disk, model_folder, report, source};
-
-type Result<T, E = miette::Report> = std::result::Result<T, E>;
 
 /// Arguments of `lorelei convert`.
 #[derive(clap::Args)]
@@ -40,7 +38,10 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     }
     if lorelei_export::is_gguf_adapter(Path::new(&arguments.model)) {
         let base = arguments.base.as_deref().ok_or_else(|| {
-            miette!("{} is a GGUF adapter, which does not name its base model: name it with --base", arguments.model)
+            miette!(
+                "{} is a GGUF adapter, which does not name its base model: name it with --base",
+                arguments.model
+            )
         })?;
         return adapter(arguments, base, lorelei_export::peft_files_of_gguf);
     }
