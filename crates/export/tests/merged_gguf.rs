@@ -194,6 +194,33 @@ fn what_is_written_is_read_again_as_the_merged_folder() {
     }
 }
 
+#[test]
+fn gemma_3_goes_there_and_back() {
+    let with = |mut base: ModelSource| {
+        // The scale of the scores that llama.cpp has.
+        base.config = base.config.replace("query_pre_attn_scalar\": 24", "query_pre_attn_scalar\": 32");
+        base
+    };
+    let (base, adapter) = (with(with_tokenizer("gemma3_text")), adapter("gemma3_text/adapter_all_linear"));
+    let error = refused(&adapter, &with_tokenizer("gemma3_text"));
+    assert!(error.contains("scale of the scores"), "{error}");
+    let plain = written(&zeros("gemma3_text/adapter"), &base, Some(GgmlType::F32)).unwrap().0;
+    let gguf_base = ModelSource::from_gguf(plain, "base.gguf").unwrap();
+    let wanted = folder(&adapter, &base);
+    for base in [&base, &gguf_base] {
+        let found = ModelSource::from_gguf(written(&adapter, base, Some(GgmlType::F32)).unwrap().0, "a.gguf")
+            .unwrap();
+        assert_eq!(found.tensors.infos().len(), wanted.tensors.infos().len());
+        for info in wanted.tensors.infos() {
+            let read = |source: &ModelSource| source.tensors.read_f32(&info.name).unwrap();
+            // One is added to norms and taken away again.
+            assert!(apart(&read(&found), &read(&wanted)) < 1e-6, "{}", info.name);
+        }
+        let (ours, theirs) = (found.model_config().unwrap(), wanted.model_config().unwrap());
+        assert_eq!((ours.layers, ours.ropes, ours.scalars), (theirs.layers, theirs.ropes, theirs.scalars));
+    }
+}
+
 /// Writes a model of the fixtures as GGUF, for a base.
 fn gguf_base(name: &str, ggml_type: GgmlType) -> ModelSource {
     let bytes =
@@ -253,6 +280,126 @@ fn a_gguf_base_keeps_its_keys_and_what_the_adapter_leaves_alone() {
         assert_eq!(file.tensor("blk.0.attn_q.weight").unwrap().ggml_type, GgmlType::F16);
         assert_eq!(file.tensor("blk.0.attn_norm.weight").unwrap().ggml_type, GgmlType::F32);
     }
+}
+
+#[test]
+fn other_architectures_merge_into_their_gguf_too() {
+    for case in [
+        "qwen2/adapter_all_linear",
+        "qwen2/tied_ends",
+        "qwen3/adapter_all_linear",
+        "llama/embedding_lm_head",
+        "llama/dora",
+        "llama_bias/bias_all",
+    ] {
+        let (name, _) = case.split_once('/').unwrap();
+        let (base, adapter) = (gguf_base(name, GgmlType::F32), adapter(case));
+        let wanted = folder(&adapter, &with_tokenizer(name));
+        let (bytes, _) = written(&adapter, &base, None).unwrap();
+        let found = ModelSource::from_gguf(bytes, "a.gguf").unwrap();
+        assert_eq!(found.tensors.infos().len(), wanted.tensors.infos().len(), "{case}");
+        for info in wanted.tensors.infos() {
+            let read = |source: &ModelSource| source.tensors.read_f32(&info.name).unwrap();
+            assert!(read(&found) == read(&wanted), "{case} {}", info.name);
+        }
+    }
+}
+
+#[test]
+fn k_quants_stay_where_nothing_changes_and_become_q8_0_where_something_does() {
+    use lorelei_formats::gguf::{GgufTensorSpec, GgufWriter};
+    // A Llama of one layer, 256 wide, whose linear layers are Q4_K: any bytes are values, as long as the scales are small halves.
+    let text = |text: &str| GgufValue::String(text.to_owned());
+    let number = GgufValue::U32;
+    let mut keys: Vec<(String, GgufValue)> = with_tokenizer("llama").gguf_tokenizer(512).unwrap();
+    for (key, value) in [
+        ("general.architecture", text("llama")),
+        ("general.alignment", number(32)),
+        ("own.key", text("kept")),
+        ("llama.block_count", number(1)),
+        ("llama.context_length", number(64)),
+        ("llama.embedding_length", number(256)),
+        ("llama.feed_forward_length", number(256)),
+        ("llama.attention.head_count", number(4)),
+        ("llama.attention.layer_norm_rms_epsilon", GgufValue::F32(1e-5)),
+    ] {
+        keys.push((key.to_owned(), value));
+    }
+    let keys: Vec<(&str, GgufValue)> =
+        keys.iter().map(|(key, value)| (key.as_str(), value.clone())).collect();
+    let spec = |name: &str, shape: &[usize], ggml_type| GgufTensorSpec {
+        name: name.to_owned(),
+        shape: shape.to_vec(),
+        ggml_type,
+    };
+    let mut specs = vec![spec("token_embd.weight", &[512, 256], GgmlType::Q4_K)];
+    specs.extend(
+        ["attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down"]
+            .map(|part| spec(&format!("blk.0.{part}.weight"), &[256, 256], GgmlType::Q4_K)),
+    );
+    specs.extend(
+        ["blk.0.attn_norm.weight", "blk.0.ffn_norm.weight", "output_norm.weight"]
+            .map(|name| spec(name, &[256], GgmlType::F32)),
+    );
+    let mut writer = GgufWriter::new(Vec::new(), &keys, &specs).unwrap();
+    let mut state = 1u32;
+    for spec in &specs {
+        if spec.ggml_type == GgmlType::F32 {
+            writer.write_f32(&spec.name, &[1.0; 256]).unwrap();
+            continue;
+        }
+        let mut block = || -> Vec<u8> {
+            let mut bytes: Vec<u8> = (0..144)
+                .map(|_| {
+                    state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                    (state >> 24) as u8
+                })
+                .collect();
+            bytes[..4].copy_from_slice(
+                &[half::f16::from_f32(0.001).to_le_bytes(), half::f16::from_f32(0.01).to_le_bytes()].concat(),
+            );
+            bytes
+        };
+        let bytes: Vec<u8> = (0..spec.shape[0]).flat_map(|_| block()).collect();
+        writer.write_stored(&spec.name, &bytes).unwrap();
+    }
+    let base = ModelSource::from_gguf(writer.finish().unwrap(), "base.gguf").unwrap();
+    let matrix = |rows: usize, columns: usize| lorelei_formats::AdapterTensor {
+        shape: vec![rows, columns],
+        values: (0..rows * columns).map(|i| ((i * 37 % 101) as f32 - 50.0) / 400.0).collect(),
+    };
+    let key = "base_model.model.model.layers.0.self_attn.q_proj.lora_";
+    let tensors =
+        [(format!("{key}A.weight"), matrix(2, 256)), (format!("{key}B.weight"), matrix(256, 2))].into();
+    let file = SafetensorsFile::open(write_adapter(&tensors).unwrap(), "a").unwrap();
+    let config = r#"{"peft_type":"LORA","r":2,"lora_alpha":4,"target_modules":["q_proj"]}"#;
+    let adapter = PeftAdapter::open(config, "adapter_config.json", Box::new(file), "a").unwrap();
+    let (bytes, notices) = written(&adapter, &base, None).unwrap();
+    let file = Gguf::open(bytes, "a.gguf").unwrap();
+    assert_eq!(file.metadata().get("own.key"), Some(&text("kept")));
+    assert_eq!(file.metadata().get("general.alignment"), None);
+    assert_eq!(file.metadata().get("general.quantization_version"), Some(&number(2)));
+    assert!(
+        notices.iter().any(|notice| notice.contains("Q4_K are Q8_0") && notice.contains("--dtype")),
+        "{notices:?}"
+    );
+    let own = base.tensors.gguf_contents().unwrap();
+    for tensor in own.tensors() {
+        let kind = file.tensor(&tensor.name).unwrap().ggml_type;
+        if tensor.name == "blk.0.attn_q.weight" {
+            assert_eq!(kind, GgmlType::Q8_0);
+            continue;
+        }
+        assert_eq!(kind, tensor.ggml_type);
+        let mut bytes = vec![0; tensor.byte_len as usize];
+        own.read_stored(tensor, 0, &mut bytes).unwrap();
+        assert!(bytes == stored(&file, &tensor.name), "{}", tensor.name);
+    }
+    let name = "model.layers.0.self_attn.q_proj.weight";
+    let merged = folder(&adapter, &base).tensors.read_f32(name).unwrap();
+    let found = lorelei_formats::GgufModel::new(file).unwrap().read_f32(name).unwrap();
+    let largest = merged.iter().fold(0.0f32, |most, value| most.max(value.abs()));
+    assert!(apart(&merged, &found) < largest / 250.0, "{} {largest}", apart(&merged, &found));
 }
 
 #[test]

@@ -36,10 +36,10 @@ fn options(name: &str, weights: &[f64], density: Option<f64>) -> WeightedOptions
     }
 }
 
-fn merged(
-    adapters: &[PeftAdapter],
-    options: &WeightedOptions,
-) -> Result<(SafetensorsFile<Vec<u8>>, Value, Vec<String>), ExportError> {
+/// Tensors, configuration and notices.
+type Merged = (SafetensorsFile<Vec<u8>>, Value, Vec<String>);
+
+fn merged(adapters: &[PeftAdapter], options: &WeightedOptions) -> Result<Merged, ExportError> {
     let (bytes, config, notices) = write_weighted(adapters, options, Vec::new())?;
     Ok((SafetensorsFile::open(bytes, "m").unwrap(), serde_json::from_str(&config).unwrap(), notices))
 }
