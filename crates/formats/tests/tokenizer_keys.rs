@@ -138,11 +138,11 @@ fn what_gguf_cannot_say_is_refused_with_the_way_out() {
     let pieces: [(Edit, &str); 5] = [
         (|t| t["normalizer"] = json!(null), "spaces are not written as ▁"),
         (|t| t["normalizer"]["normalizers"][0] = json!({"type": "NFKC"}), "more than to write spaces"),
-        (|t| t["model"]["merges"] = json!([["a", "b"]]), "there are 1, and the vocabulary implies 2"),
-        (|t| t["model"]["merges"] = json!([["a", "a"], ["a", "b"]]), "makes no token"),
+        (|t| t["model"]["merges"] = json!([["a", "b"]]), "1 merges and 2, the first other one at 1"),
+        (|t| t["model"]["merges"] = json!([["a", "a"], ["a", "b"]]), "merge 0 makes \"aa\", no token"),
         (
             |t| t["model"]["merges"] = json!([["a", "b"], ["▁", "ab"], ["a", "b"]]),
-            "which scores cannot express",
+            "3 merges and 2, the first other one at",
         ),
     ];
     for (edit, words) in pieces {

@@ -368,32 +368,43 @@ fn sentence_piece(tokenizer: &Value, tokens: &Tokens) -> Result<Keys, FormatErro
         // Letters, which nothing is joined to make, after every piece.
         *score = 0.0 - (merges.len() + id) as f32;
     }
-    let mut last: Option<usize> = None;
-    let mut seen = vec![false; tokens.texts.len()];
+    let mut made = Vec::with_capacity(merges.len());
+    let mut last_rank = vec![0; tokens.texts.len()];
     for (rank, (left, right)) in merges.iter().enumerate() {
         let joined = format!("{left}{right}");
-        let id = tokens.ids.get(&joined).copied().filter(|id| normal(*id));
-        let odd = |problem: &str| {
-            refusal("model.merges", format!("merge {rank}, of {:?}, {problem}", Shortened(&joined)))
-        };
-        let id = id.ok_or_else(|| odd("makes no token of the vocabulary"))?;
-        if last == Some(id) {
-            continue;
+        let id = tokens.ids.get(&joined).copied().filter(|id| normal(*id)).ok_or_else(|| {
+            let problem = format!("merge {rank} makes {:?}, no token of the vocabulary", Shortened(&joined));
+            refusal("model.merges", problem)
+        })?;
+        if let Some(last) = last_rank.get_mut(id) {
+            *last = rank;
         }
-        let (Some(score), Some(was)) = (scores.get_mut(id), seen.get_mut(id)) else { continue };
-        if *was {
-            return Err(odd("is apart from another of the same token, which scores cannot express"));
+        made.push(id);
+    }
+    // Tokens whose merges are mixed have the same score.
+    let (mut first, mut end) = (0, 0);
+    for (rank, id) in made.iter().enumerate() {
+        if rank > end {
+            first = rank;
         }
-        (*score, *was, last) = (0.0 - rank as f32, true, Some(id));
+        end = end.max(last_rank.get(*id).copied().unwrap_or(rank)).max(rank);
+        if let Some(score) = scores.get_mut(*id) {
+            *score = 0.0 - first as f32;
+        }
     }
     let pieces: Vec<(&str, f32)> = (0..scores.len())
         .filter(|id| normal(*id))
         .filter_map(|id| Some((tokens.texts.get(id)?.as_str(), *scores.get(id)?)))
         .collect();
-    let implied = spm_merges::merges(&pieces).len();
-    if implied != merges.len() {
-        let problem =
-            format!("there are {}, and the vocabulary implies {implied} in SentencePiece", merges.len());
+    let implied = spm_merges::merges(&pieces);
+    if implied != merges {
+        let place = implied.iter().zip(&merges).position(|(a, b)| a != b);
+        let problem = format!(
+            "they are not those that scores imply, as in SentencePiece: {} merges and {}, the first other one at {}",
+            merges.len(),
+            implied.len(),
+            place.unwrap_or(implied.len().min(merges.len()))
+        );
         return Err(refusal("model.merges", problem));
     }
     // Spaces of added tokens that are text are real ones in llama.cpp.
