@@ -32,6 +32,6 @@ for _ in range(4096):
 values = (np.array(values, dtype=np.uint32).astype(np.float32) - np.float32(2**31)) / np.float32(2**28)
 # Halves, so that roundings of ties are met too.
 values[:64] = np.round(values[:64] * 2) / 2
-for kind in ["F32", "F16", "BF16", "Q8_0"]:
+for kind in ["F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1"]:
     blocks = quants.quantize(values.reshape(-1, 64), GGMLQuantizationType[kind])
     print(kind, hashlib.sha256(blocks.tobytes()).hexdigest())

@@ -68,12 +68,14 @@ enum Command {
     Chat(commands::chat::Arguments),
     /// Say which classes texts are of, by an adapter that was trained to.
     Classify(commands::classify::Arguments),
-    /// Write a GGUF file or a folder as a Hugging Face folder.
+    /// Write a GGUF file or a folder as a Hugging Face folder, or an adapter of mlx-lm or llama.cpp as PEFT's.
     Convert(commands::convert::Arguments),
     /// Write a run's adapter for another program: llama.cpp, Ollama, MLX, or merged into its base.
     Export(commands::export::Arguments),
     /// Upload a run's result to a hub.
     Push(commands::push::Arguments),
+    /// Combine several adapters into one, with weights.
+    MergeAdapters(commands::merge_adapters::Arguments),
     /// Say what another program will refuse of an adapter, or silently leave out.
     Check(commands::check::Arguments),
     /// Write a new model that has learnt nothing: random weights, and a tokenizer trained on text.
@@ -123,6 +125,7 @@ fn main() -> miette::Result<()> {
         Command::Convert(arguments) => commands::convert::run(&arguments),
         Command::Export(arguments) => commands::export::run(&arguments),
         Command::Push(arguments) => commands::push::run(&arguments),
+        Command::MergeAdapters(arguments) => commands::merge_adapters::run(&arguments),
         Command::Check(arguments) => commands::check::run(&arguments),
         Command::Init(arguments) => commands::init::run(&arguments),
         Command::Serve(arguments) => commands::serve::run(&arguments),

@@ -43,6 +43,26 @@ fn every_kind_is_written_beside_the_run() {
     let mlx = folder.path().join("run-mlx");
     lorelei(&["convert", mlx.to_str().unwrap(), back.to_str().unwrap(), "--base", &base]).ok();
     assert!(back.join("adapter_model.safetensors").is_file());
+    let (back, gguf) = (folder.path().join("back-gguf"), folder.path().join("run-lora.gguf"));
+    let convert = ["convert", gguf.to_str().unwrap(), back.to_str().unwrap()];
+    lorelei(&convert).refused(&["does not name its base model", "--base"]);
+    lorelei(&[&convert[..], &["--base", &base]].concat()).ok();
+    assert!(back.join("adapter_model.safetensors").is_file());
+    lorelei(&["export", &run, "--to", "gguf", "--base", &base]).refused(&["tokenizer.json"]);
+    let both = folder.path().join("both");
+    let merge = [
+        "merge-adapters",
+        &run,
+        back.to_str().unwrap(),
+        "--weights",
+        "0.5,-0.5",
+        "--output",
+        both.to_str().unwrap(),
+    ];
+    lorelei(&[&merge[..], &["--combination-type", "svd"]].concat()).refused(&["singular values"]);
+    lorelei(&merge).ok();
+    assert!(both.join("adapter_config.json").is_file());
+    lorelei(&merge).refused(&["there already"]);
 }
 
 #[test]

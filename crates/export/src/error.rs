@@ -69,10 +69,10 @@ impl ExportError {
     }
 
     pub(crate) fn inexpressible(
-        form: Message,
+        form: impl Into<Message>,
         problem: impl Into<Message>,
         help: impl Into<Message>,
     ) -> Self {
-        Self::Inexpressible { form, problem: problem.into(), help: help.into() }
+        Self::Inexpressible { form: form.into(), problem: problem.into(), help: help.into() }
     }
 }

@@ -2,17 +2,19 @@
 
 use std::io::Write;
 
-use lorelei_formats::{Dtype, ModelSource, SafetensorsWriter, StoredDtype, TensorSpec};
+use lorelei_formats::{Dtype, ModelSource, SafetensorsWriter, StoredDtype, TensorSpec, gguf::GgmlType};
 use lorelei_recipe::Message;
 
 use crate::{
     CreateFile, ExportDtype, ExportError, ExportKind, GgufLoraOptions, MLX_TENSORS, MergeOptions,
-    PeftAdapter, Turn,
+    MergedGgufOptions, PeftAdapter, Turn,
     folded::check_folded,
     gguf_lora,
-    kind::{CONFIG, GGUF_ADAPTER, MODELFILE, TENSORS},
+    kind::{CONFIG, GGUF_ADAPTER, GGUF_MODEL, MODELFILE, TENSORS},
     merged::check_merged,
-    mlx, modelfile, recognise_template, write_folded, write_gguf_lora, write_merged, write_mlx,
+    merged_gguf::check_merged_gguf,
+    mlx, modelfile, recognise_template, write_folded, write_gguf_lora, write_merged, write_merged_gguf,
+    write_mlx,
 };
 
 /// What to export.
@@ -38,7 +40,7 @@ pub struct Export<'a> {
 }
 
 impl Export<'_> {
-    /// Writes the files of the export, one after the other; a [`ExportKind::GgufLora`] is one. Returns notices for the user.
+    /// Writes the files of the export, one after the other; a GGUF is one. Returns notices for the user.
     ///
     /// # Errors
     /// If the form cannot hold the adapter, it does not fit the base, or reading or writing fails.
@@ -50,7 +52,8 @@ impl Export<'_> {
     ) -> Result<Vec<Message>, ExportError> {
         match self.kind {
             ExportKind::Peft => self.peft(adapter, create),
-            ExportKind::GgufLora => self.gguf(adapter, base, create),
+            ExportKind::GgufLora => self.gguf_lora(adapter, base, create),
+            ExportKind::Gguf => self.gguf(adapter, base, create),
             ExportKind::Mlx => self.mlx(adapter, base, create),
             ExportKind::Ollama => self.ollama(adapter, base, create),
             ExportKind::Merged => write_merged(adapter, base, &self.merge_options(), create),
@@ -84,15 +87,29 @@ impl Export<'_> {
         Ok(notices)
     }
 
+    fn gguf_lora(
+        &self,
+        adapter: &PeftAdapter,
+        base: &ModelSource,
+        create: &mut CreateFile<'_>,
+    ) -> Result<Vec<Message>, ExportError> {
+        let options = GgufLoraOptions {
+            ggml_type: self.dtype.ggml().unwrap_or(GgmlType::F32),
+            name: self.name.to_owned(),
+        };
+        let out = created(create, GGUF_ADAPTER)?;
+        Ok(write_gguf_lora(adapter, &base.model_config()?, &options, out)?.1)
+    }
+
     fn gguf(
         &self,
         adapter: &PeftAdapter,
         base: &ModelSource,
         create: &mut CreateFile<'_>,
     ) -> Result<Vec<Message>, ExportError> {
-        let options = GgufLoraOptions { ggml_type: self.dtype.ggml(), name: self.name.to_owned() };
-        let out = created(create, GGUF_ADAPTER)?;
-        Ok(write_gguf_lora(adapter, &base.model_config()?, &options, out)?.1)
+        let options = MergedGgufOptions { ggml_type: self.dtype.ggml(), name: self.name.to_owned() };
+        let out = created(create, GGUF_MODEL)?;
+        Ok(write_merged_gguf(adapter, base, &options, out)?.1.into_iter().map(Message::from).collect())
     }
 
     fn mlx(
@@ -113,7 +130,7 @@ impl Export<'_> {
         base: &ModelSource,
         create: &mut CreateFile<'_>,
     ) -> Result<Vec<Message>, ExportError> {
-        let mut notices = self.gguf(adapter, base, create)?;
+        let mut notices = self.gguf_lora(adapter, base, create)?;
         let template = recognise_template(self.chat);
         let (text, more) = modelfile(self.from, GGUF_ADAPTER, template.as_ref());
         put(create, MODELFILE, text.as_bytes())?;
@@ -141,6 +158,7 @@ pub fn check_export(
         }
         ExportKind::Mlx => mlx::check_mlx(adapter, &base.model_config()?),
         ExportKind::Merged => check_merged(adapter, base),
+        ExportKind::Gguf => check_merged_gguf(adapter, base),
     }
 }
 

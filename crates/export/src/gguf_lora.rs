@@ -7,18 +7,17 @@ use std::io::Write;
 
 use lorelei_formats::{
     AdapterPart, ModelConfig,
-    config::{AttentionPart, MlpPart, Module, Role},
-    gguf::{GgmlType, GgufTensorSpec, GgufValue, GgufWriter},
+    gguf::{GgmlType, GgufTensorSpec, GgufValue, GgufWriter, gguf_name},
 };
 use lorelei_recipe::{Message, message};
 
 use crate::{
     AdaptedModule, ExportError, PeftAdapter,
-    adapter::{is_end, listed, scaled, too_large, transposed},
+    adapter::{is_end, listed, scaled, transposed},
+    llama_cpp::{
+        Architecture, QUANTIZATION_VERSION, architecture, interleaved, interleaved_heads, refuse_overflow,
+    },
 };
-
-/// Version of ggml's quantised formats, as gguf-py writes it.
-const QUANTIZATION_VERSION: u32 = 2;
 
 /// Returns the name of the form in errors.
 fn form() -> Message {
@@ -27,9 +26,7 @@ fn form() -> Message {
 
 /// Returns the way out that serves every adapter.
 fn merged() -> Message {
-    message!(
-        "export it merged into its base (`merged`), and convert that with llama.cpp's convert_hf_to_gguf.py"
-    )
+    message!("export it merged into its base (`gguf`, or `merged` for llama.cpp's own convert_hf_to_gguf.py)")
 }
 
 /// Options of a GGUF adapter.
@@ -45,56 +42,6 @@ impl GgufLoraOptions {
     /// Formats that can be written, by the names that llama.cpp's converter gives them.
     pub const TYPES: [(&str, GgmlType); 4] =
         [("f32", GgmlType::F32), ("f16", GgmlType::F16), ("bf16", GgmlType::BF16), ("q8_0", GgmlType::Q8_0)];
-}
-
-/// An architecture as llama.cpp knows it.
-struct Architecture {
-    /// Value of `general.architecture`.
-    name: &'static str,
-    /// Whether llama.cpp rotates neighbouring pairs of values, so that its converter interleaves the rows of queries and keys.
-    interleaved: bool,
-    /// Whether llama.cpp takes the embedding for the head, whatever the checkpoint has.
-    ties: bool,
-}
-
-/// Returns llama.cpp's architecture for a `model_type`, or `None` if it has none that takes adapters.
-fn architecture(model_type: &str) -> Option<Architecture> {
-    let (name, interleaved) = match model_type {
-        "llama" | "mistral" => ("llama", true),
-        "smollm3" => ("smollm3", true),
-        "granite" => ("granite", true),
-        "qwen2" => ("qwen2", false),
-        "qwen3" => ("qwen3", false),
-        "gemma" => ("gemma", false),
-        "gemma2" => ("gemma2", false),
-        "gemma3_text" => ("gemma3", false),
-        "phi3" => ("phi3", false),
-        // Their pairs are neighbours in the checkpoint and in llama.cpp.
-        "glm" | "chatglm" => ("chatglm", false),
-        "glm4" => ("glm4", false),
-        "gpt2" => ("gpt2", false),
-        _ => return None,
-    };
-    Some(Architecture { name, interleaved, ties: matches!(name, "gemma" | "gemma2") })
-}
-
-/// Returns the name of a module's weight in llama.cpp, without `.weight`.
-fn gguf_name(module: &Module) -> Option<String> {
-    let part = match module.role {
-        Role::Embedding => return Some("token_embd".to_owned()),
-        Role::LmHead => return Some("output".to_owned()),
-        Role::Attention(AttentionPart::Query) => "attn_q",
-        Role::Attention(AttentionPart::Key) => "attn_k",
-        Role::Attention(AttentionPart::Value) => "attn_v",
-        Role::Attention(AttentionPart::QueryKeyValue) => "attn_qkv",
-        Role::Attention(AttentionPart::Output) => "attn_output",
-        Role::Mlp(MlpPart::Gate) => "ffn_gate",
-        // Where gate and up are one, llama.cpp calls both up.
-        Role::Mlp(MlpPart::Up | MlpPart::GateUp | MlpPart::Input) => "ffn_up",
-        Role::Mlp(MlpPart::Output) => "ffn_down",
-        _ => return None,
-    };
-    Some(format!("blk.{}.{part}", module.layer?))
 }
 
 /// A tensor pair of the file.
@@ -160,10 +107,10 @@ pub fn write_gguf_lora<W: Write>(
         let b = scaled(b, factor);
         let b = match pair.heads {
             None => b,
-            Some(heads) => interleaved(&b, module, heads),
+            Some(heads) => interleaved(&b, module.rank, heads),
         };
         for (spec, values) in [(spec_a, a), (spec_b, b)] {
-            refuse_overflow(&spec, &values)?;
+            refuse_overflow(form(), &spec, &values)?;
             writer.write_f32(&spec.name, &values)?;
         }
     }
@@ -241,13 +188,7 @@ fn pairs<'a>(
             let problem = message!("llama.cpp has no name for {path}", path = &module.path);
             ExportError::inexpressible(form(), problem, merged())
         })?;
-        let heads = match in_base.role {
-            Role::Attention(AttentionPart::Query) if architecture.interleaved => {
-                Some(base.num_attention_heads)
-            }
-            Role::Attention(AttentionPart::Key) if architecture.interleaved => Some(base.num_key_value_heads),
-            _ => None,
-        };
+        let heads = interleaved_heads(base, in_base.role);
         let row_of_a = if module.is_embedding { module.rank } else { module.size_in };
         let types = [row_of_a, module.rank].map(|row| match row % ggml_type.block().0 {
             0 => ggml_type,
@@ -267,34 +208,4 @@ fn pairs<'a>(
         ));
     }
     Ok(pairs)
-}
-
-/// Interleaves the rows of `B [out, r]` as llama.cpp's converter does: row `j` and row `j + half` of a head become neighbours.
-fn interleaved(b: &[f32], module: &AdaptedModule, heads: usize) -> Vec<f32> {
-    let (rank, head_rows) = (module.rank, module.size_out / heads.max(1));
-    let mut turned = Vec::with_capacity(b.len());
-    for head in b.chunks(head_rows.max(1) * rank) {
-        let (first, second) = head.split_at(head.len() / 2);
-        for (upper, lower) in first.chunks(rank).zip(second.chunks(rank)) {
-            turned.extend_from_slice(upper);
-            turned.extend_from_slice(lower);
-        }
-    }
-    turned
-}
-
-/// Refuses values that would become infinite in a tensor's format.
-fn refuse_overflow(spec: &GgufTensorSpec, values: &[f32]) -> Result<(), ExportError> {
-    let most = match spec.ggml_type {
-        GgmlType::F16 => 65504.0,
-        GgmlType::Q8_0 => 65504.0 * 127.0,
-        _ => f32::MAX,
-    };
-    match values.iter().find(|value| !value.is_finite() || value.abs() > most) {
-        None => Ok(()),
-        Some(large) => {
-            let problem = too_large(*large, &spec.name, &spec.ggml_type);
-            Err(ExportError::inexpressible(form(), problem, message!("export it as float32 or bfloat16")))
-        }
-    }
 }

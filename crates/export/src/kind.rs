@@ -12,6 +12,8 @@ pub const PEFT_COMPANIONS: [&str; 3] = ["README.md", "recipe.toml", "labels.json
 /// Names of Ollama's files.
 pub(crate) const MODELFILE: &str = "Modelfile";
 pub(crate) const GGUF_ADAPTER: &str = "adapter.gguf";
+/// Name of a merged GGUF model.
+pub(crate) const GGUF_MODEL: &str = "model.gguf";
 
 /// A form of an adapter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +24,8 @@ pub enum ExportKind {
     GgufLora,
     /// The adapter merged into its base: a Hugging Face folder.
     Merged,
+    /// The adapter merged into its base: one GGUF file.
+    Gguf,
     /// mlx-lm's folder.
     Mlx,
     /// A folder with a Modelfile and a GGUF adapter.
@@ -30,10 +34,11 @@ pub enum ExportKind {
 
 impl ExportKind {
     /// Every kind by its name on a command line.
-    pub const ALL: [(&'static str, ExportKind); 5] = [
+    pub const ALL: [(&'static str, ExportKind); 6] = [
         ("peft", ExportKind::Peft),
         ("gguf-lora", ExportKind::GgufLora),
         ("merged", ExportKind::Merged),
+        ("gguf", ExportKind::Gguf),
         ("mlx", ExportKind::Mlx),
         ("ollama", ExportKind::Ollama),
     ];
@@ -50,6 +55,17 @@ impl ExportKind {
             Self::GgufLora | Self::Ollama => {
                 &[ExportDtype::F32, ExportDtype::F16, ExportDtype::BF16, ExportDtype::Q8_0]
             }
+            Self::Gguf => &[
+                ExportDtype::Own,
+                ExportDtype::F32,
+                ExportDtype::F16,
+                ExportDtype::BF16,
+                ExportDtype::Q8_0,
+                ExportDtype::Q4_0,
+                ExportDtype::Q4_1,
+                ExportDtype::Q5_0,
+                ExportDtype::Q5_1,
+            ],
             Self::Merged => &[ExportDtype::BF16, ExportDtype::F16, ExportDtype::F32],
             Self::Mlx => &[ExportDtype::F32, ExportDtype::F16, ExportDtype::BF16],
         }
@@ -59,8 +75,14 @@ impl ExportKind {
     pub fn output_name(self, run: &str) -> String {
         match self {
             Self::GgufLora => format!("{run}-lora.gguf"),
+            Self::Gguf => format!("{run}-merged.gguf"),
             kind => format!("{run}-{}", kind.name()),
         }
+    }
+
+    /// Whether an export of this kind is one file.
+    pub(crate) fn is_file(self) -> bool {
+        matches!(self, Self::GgufLora | Self::Gguf)
     }
 
     /// Returns the names of the storage formats, the usual one first.
@@ -90,6 +112,8 @@ impl ExportKind {
 /// Storage format of an export.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ExportDtype {
+    /// That of each tensor of the base.
+    Own,
     /// 32-bit floats.
     F32,
     /// IEEE half floats.
@@ -98,32 +122,51 @@ pub enum ExportDtype {
     BF16,
     /// ggml's blocks of 32 signed bytes.
     Q8_0,
+    /// ggml's blocks of 32 numbers of 4 bits and a scale.
+    Q4_0,
+    /// ggml's blocks of 32 numbers of 4 bits, a scale and a least value.
+    Q4_1,
+    /// ggml's blocks of 32 numbers of 5 bits and a scale.
+    Q5_0,
+    /// ggml's blocks of 32 numbers of 5 bits, a scale and a least value.
+    Q5_1,
 }
 
 impl ExportDtype {
     fn names(self) -> [&'static str; 2] {
         match self {
+            Self::Own => ["own", "auto"],
             Self::F32 => ["float32", "f32"],
             Self::F16 => ["float16", "f16"],
             Self::BF16 => ["bfloat16", "bf16"],
             Self::Q8_0 => ["q8_0", "q8"],
+            Self::Q4_0 => ["q4_0"; 2],
+            Self::Q4_1 => ["q4_1"; 2],
+            Self::Q5_0 => ["q5_0"; 2],
+            Self::Q5_1 => ["q5_1"; 2],
         }
     }
 
-    pub(crate) fn ggml(self) -> GgmlType {
-        match self {
+    /// Returns ggml's format; `None` for that of the base.
+    pub(crate) fn ggml(self) -> Option<GgmlType> {
+        Some(match self {
+            Self::Own => return None,
             Self::F32 => GgmlType::F32,
             Self::F16 => GgmlType::F16,
             Self::BF16 => GgmlType::BF16,
             Self::Q8_0 => GgmlType::Q8_0,
-        }
+            Self::Q4_0 => GgmlType::Q4_0,
+            Self::Q4_1 => GgmlType::Q4_1,
+            Self::Q5_0 => GgmlType::Q5_0,
+            Self::Q5_1 => GgmlType::Q5_1,
+        })
     }
 
     pub(crate) fn plain(self) -> Dtype {
         match self {
             Self::F16 => Dtype::F16,
             Self::BF16 => Dtype::BF16,
-            Self::F32 | Self::Q8_0 => Dtype::F32,
+            _ => Dtype::F32,
         }
     }
 }

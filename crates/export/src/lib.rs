@@ -1,8 +1,10 @@
 //! Adapters in the forms of other programs, each read and written one tensor at a time.
 //!
-//! - [`write_gguf_lora`]: a GGUF adapter, for llama.cpp, Ollama and LM Studio.
+//! - [`write_gguf_lora`], [`read_gguf_lora`]: a GGUF adapter, for llama.cpp, Ollama and LM Studio, and the way back.
+//! - [`write_weighted`]: several adapters in one.
 //! - [`write_folded`]: a PEFT adapter of one rank and one scale.
 //! - [`write_merged`]: the adapter merged into its base, as a Hugging Face folder.
+//! - [`write_merged_gguf`]: the same as a GGUF model.
 //! - [`write_mlx`], [`read_mlx`]: mlx-lm's adapters, and the way back.
 //! - [`modelfile`]: Ollama's Modelfile, with the chat template in Go's language.
 //! - [`check()`]: what a program will refuse of an adapter, or silently leave out.
@@ -19,15 +21,20 @@ mod companion_files;
 mod error;
 mod export;
 mod folded;
+mod gguf_keys;
 mod gguf_lora;
+mod gguf_lora_in;
 mod kind;
+mod llama_cpp;
 mod merged;
+mod merged_gguf;
 mod mlx;
 mod ollama;
 mod product;
 #[cfg(not(target_arch = "wasm32"))]
 mod to_path;
 mod uniform;
+mod weighted;
 
 pub use adapter::{AdaptedModule, PeftAdapter};
 pub use check::{Finding, Reader, Verdict, check};
@@ -35,9 +42,15 @@ pub use error::ExportError;
 pub use export::{Export, check_export};
 pub use folded::write_folded;
 pub use gguf_lora::{GgufLoraOptions, write_gguf_lora};
+pub use gguf_lora_in::read_gguf_lora;
 pub use kind::{ExportDtype, ExportKind, PEFT_COMPANIONS};
 pub use merged::{CreateFile, MergeOptions, write_merged};
+pub use merged_gguf::{MergedGgufOptions, write_merged_gguf};
 pub use mlx::{ImportedAdapter, MLX_TENSORS, read_mlx, write_mlx};
 pub use ollama::{OllamaTemplate, Turn, modelfile, recognise_template};
 #[cfg(not(target_arch = "wasm32"))]
-pub use to_path::{ExportRequest, export_to_path, is_mlx_adapter, mlx_base, open_adapter, peft_files_of_mlx};
+pub use to_path::{
+    ExportRequest, export_to_path, is_gguf_adapter, is_mlx_adapter, mlx_base, open_adapter,
+    peft_files_of_gguf, peft_files_of_mlx,
+};
+pub use weighted::{Combination, MajoritySign, WeightedOptions, write_weighted};

@@ -60,8 +60,8 @@ impl MergeOptions<'_> {
 pub type CreateFile<'a> = dyn FnMut(&str) -> std::io::Result<Box<dyn Write>> + 'a;
 
 /// A module of the merged model, and what changes it.
-struct Merge<'a> {
-    module: &'a Module,
+pub(crate) struct Merge<'a> {
+    pub module: &'a Module,
     lora: Option<&'a AdaptedModule>,
     /// Key of the weight that replaces the base's.
     weight: Option<String>,
@@ -70,7 +70,7 @@ struct Merge<'a> {
     /// Key of the trained rows, and their tokens.
     rows: Option<(String, Vec<usize>)>,
     /// Whether the weight is the embedding's in the base, and a tensor of its own in the merged model.
-    untied: bool,
+    pub untied: bool,
 }
 
 /// Writes the merged model: its weights in shards, and `config.json`, tokenizer, templates and generation settings. Returns notices for the user.
@@ -126,7 +126,7 @@ fn notices(base: &ModelSource, untied: bool) -> Vec<Message> {
 }
 
 /// Returns the base's configuration for what the adapter was trained for.
-fn purposed(adapter: &PeftAdapter, config: ModelConfig) -> Result<ModelConfig, ExportError> {
+pub(crate) fn purposed(adapter: &PeftAdapter, config: ModelConfig) -> Result<ModelConfig, ExportError> {
     let labels = adapter_num_labels(adapter.tensors());
     let task = match adapter.lora.task_type {
         Some(TaskType::SeqCls) => Task::SequenceClassification,
@@ -139,17 +139,17 @@ fn purposed(adapter: &PeftAdapter, config: ModelConfig) -> Result<ModelConfig, E
 }
 
 /// All modules of the merged model.
-struct Plan<'a> {
+pub(crate) struct Plan<'a> {
     adapter: &'a PeftAdapter,
     base: &'a ModelSource,
     config: &'a ModelConfig,
-    merges: Vec<Merge<'a>>,
+    pub merges: Vec<Merge<'a>>,
     /// Path of the embedding.
     embedding: String,
 }
 
 impl<'a> Plan<'a> {
-    fn new(
+    pub fn new(
         adapter: &'a PeftAdapter,
         base: &'a ModelSource,
         config: &'a ModelConfig,
@@ -286,8 +286,21 @@ impl<'a> Plan<'a> {
         shards
     }
 
+    /// Returns the configuration of the base, for what the adapter was trained for.
+    pub fn config(&self) -> &'a ModelConfig {
+        self.config
+    }
+
+    /// Whether the adapter may change a module: the merged model has other values there than the base.
+    pub fn changes(&self, merge: &Merge<'_>) -> bool {
+        let head = || self.merges.iter().find(|merge| merge.module.role == Role::LmHead && merge.module.tied);
+        let of_head =
+            || head().is_some_and(|head| head.is_changed() && (!head.untied || head.weight.is_some()));
+        merge.untied || merge.is_changed() || (merge.module.role == Role::Embedding && of_head())
+    }
+
     /// Computes a tensor of the merged model by its name.
-    fn merged(&self, name: &str) -> Result<Vec<f32>, ExportError> {
+    pub fn merged(&self, name: &str) -> Result<Vec<f32>, ExportError> {
         let (path, kind) = name.rsplit_once('.').unwrap_or((name, ""));
         let merge = self.merges.iter().find(|merge| merge.module.path == path);
         let merge = merge.ok_or_else(|| self.missing(name))?;
@@ -424,8 +437,13 @@ impl<'a> Plan<'a> {
 }
 
 impl Merge<'_> {
+    /// Whether the adapter has something of the module's own.
+    fn is_changed(&self) -> bool {
+        self.lora.is_some() || self.weight.is_some() || self.bias.is_some() || self.rows.is_some()
+    }
+
     /// Returns the names and shapes of the module's tensors in the merged model.
-    fn tensors(&self) -> Vec<(String, Vec<usize>)> {
+    pub fn tensors(&self) -> Vec<(String, Vec<usize>)> {
         let mut tensors = self.module.tensors();
         if self.untied {
             tensors.push((format!("{}.weight", self.module.path), self.module.shape.weight()));

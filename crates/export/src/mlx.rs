@@ -399,7 +399,7 @@ fn uniform_rank(
 }
 
 /// Returns the shortest names that select exactly the adapted modules: last names, or else full ones.
-fn targets(adapted: &BTreeMap<&str, usize>, modules: &[Module]) -> Vec<String> {
+pub(crate) fn targets(adapted: &BTreeMap<&str, usize>, modules: &[Module]) -> Vec<String> {
     let mut last: Vec<String> = modules
         .iter()
         .filter(|module| adapted.contains_key(&*module.path))
@@ -415,7 +415,7 @@ fn targets(adapted: &BTreeMap<&str, usize>, modules: &[Module]) -> Vec<String> {
 }
 
 /// Gives the tied head the embedding's adapter too, as PEFT saves it. Returns whether there is one.
-fn tie_head(adapter: &mut lorelei_formats::Adapter, modules: &[Module]) -> bool {
+pub(crate) fn tie_head(adapter: &mut lorelei_formats::Adapter, modules: &[Module]) -> bool {
     let path = |role| modules.iter().find(|module| module.role == role).map(|module| module.path.clone());
     let (Some(embedding), Some(head)) = (path(Role::Embedding), path(Role::LmHead)) else { return false };
     let mut found = false;

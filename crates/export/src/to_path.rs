@@ -6,13 +6,17 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use lorelei_formats::{ModelConfig, ModelSource, SafetensorsFile, write_adapter};
+use lorelei_formats::{
+    ModelConfig, ModelSource, SafetensorsFile,
+    gguf::{Gguf, GgufValue},
+    write_adapter,
+};
 use lorelei_recipe::Message;
 
 use crate::{
-    Export, ExportError, ExportKind, MLX_TENSORS, PeftAdapter,
+    Export, ExportError, ExportKind, ImportedAdapter, MLX_TENSORS, PeftAdapter,
     kind::{CONFIG, GGUF_ADAPTER, MODELFILE, PEFT_COMPANIONS, TENSORS},
-    read_mlx,
+    read_gguf_lora, read_mlx,
 };
 
 /// Opens the adapter in a folder.
@@ -86,7 +90,32 @@ pub fn peft_files_of_mlx(
     let name = tensors.display().to_string();
     let source = SafetensorsFile::open(open(&tensors)?, &*name)?;
     let config_name = config.display().to_string();
-    let imported = read_mlx(&read(&config)?, &config_name, &source, &name, base, Some(base_name))?;
+    peft_files(read_mlx(&read(&config)?, &config_name, &source, &name, base, Some(base_name))?)
+}
+
+/// Whether a file is a GGUF adapter, not a GGUF model.
+pub fn is_gguf_adapter(path: &Path) -> bool {
+    let file = File::open(path).ok().filter(|_| path.is_file());
+    let file = file.and_then(|file| Gguf::open(file, "").ok());
+    file.is_some_and(|file| {
+        file.metadata().get("general.type").and_then(GgufValue::as_str) == Some("adapter")
+    })
+}
+
+/// Returns the files of PEFT's adapter for a GGUF adapter, whose base is `base_name` with the configuration `base`.
+///
+/// # Errors
+/// If the file cannot be read, is no LoRA adapter, or does not fit the base.
+pub fn peft_files_of_gguf(
+    path: &Path,
+    base: &ModelConfig,
+    base_name: &str,
+) -> Result<Vec<(String, Vec<u8>)>, ExportError> {
+    let file = Gguf::open(open(path)?, path.display().to_string())?;
+    peft_files(read_gguf_lora(&file, base, base_name)?)
+}
+
+fn peft_files(imported: ImportedAdapter) -> Result<Vec<(String, Vec<u8>)>, ExportError> {
     let tensors = write_adapter(&imported.tensors)?;
     Ok(vec![(TENSORS.to_owned(), tensors), (CONFIG.to_owned(), imported.config.into_bytes())])
 }
@@ -128,7 +157,7 @@ impl ExportKind {
                     || name == ModelSource::INDEX
                     || ModelSource::OPTIONAL.contains(&name)
             }
-            Self::GgufLora => false,
+            Self::GgufLora | Self::Gguf => false,
         }
     }
 }
@@ -158,7 +187,7 @@ pub fn export_to_path(
     request.refuse_existing()?;
     let aside = Aside::new(request.output)?;
     let place = aside.place();
-    let is_file = request.export.kind == ExportKind::GgufLora;
+    let is_file = request.export.kind.is_file();
     if !is_file {
         fs::create_dir(&place).map_err(|source| failed(&place, source))?;
     }
@@ -210,7 +239,7 @@ impl ExportRequest<'_> {
 
     /// Says what stands at the output that no export of this kind has written, so that `--overwrite` removes nothing else.
     fn foreign(&self) -> io::Result<Option<String>> {
-        let is_file = self.export.kind == ExportKind::GgufLora;
+        let is_file = self.export.kind.is_file();
         match (self.output.is_dir(), is_file) {
             (true, true) => return Ok(Some("it is a folder, and the export is a file".to_owned())),
             (false, false) => return Ok(Some("it is a file, and the export is a folder".to_owned())),

@@ -3,10 +3,11 @@
 mod common;
 
 use common::{adapter, apart, config, edited, product, tensors};
-use lorelei_export::{GgufLoraOptions, PeftAdapter, write_gguf_lora};
+use lorelei_export::{GgufLoraOptions, PeftAdapter, read_gguf_lora, write_gguf_lora};
 use lorelei_formats::{
-    ModelConfig, TensorSource,
-    gguf::{GgmlType, Gguf, GgufValue},
+    ModelConfig, SafetensorsFile, TensorSource,
+    gguf::{GgmlType, Gguf, GgufTensorSpec, GgufValue, GgufWriter},
+    write_adapter,
 };
 use sha2::{Digest, Sha256};
 
@@ -193,4 +194,74 @@ fn gemma_has_no_head_of_its_own_in_llama_cpp() {
     let base = ModelConfig::from_json(&text, "config.json").unwrap();
     assert!(!base.tie_word_embeddings);
     assert!(refused(&adapter, &base).contains("one tensor"), "{}", refused(&adapter, &base));
+}
+
+#[test]
+fn a_gguf_adapter_is_pefts_again() {
+    for case in [
+        "llama/adapter_all_linear",
+        "llama/rank_alpha_pattern",
+        "llama/rslora",
+        "llama/layers_to_transform",
+        "llama/embedding_lm_head",
+        "granite/adapter",
+        "smollm3/adapter",
+        "qwen2/adapter_all_linear",
+        "gemma3_text/adapter_all_linear",
+        "phi3/adapter",
+        "glm/adapter_all_linear",
+        "gpt2/adapter_all_linear",
+    ] {
+        let (model, _) = case.split_once('/').unwrap();
+        let (own, base) = (adapter(case), config(model));
+        let imported = read_gguf_lora(&written(&own, &base), &base, "owner/base").unwrap();
+        let file = SafetensorsFile::open(write_adapter(&imported.tensors).unwrap(), "a").unwrap();
+        let again = PeftAdapter::open(&imported.config, "adapter_config.json", Box::new(file), "a").unwrap();
+        assert_eq!(again.base_model.as_deref(), Some("owner/base"));
+        assert_eq!(again.modules().len(), own.modules().len(), "{case}");
+        for module in own.modules() {
+            let other = again.modules().iter().find(|other| other.path == module.path).unwrap();
+            assert_eq!(other.rank, module.rank, "{case} {}", module.path);
+            let ((a, b), (other_a, other_b)) =
+                (own.matrices(module).unwrap(), again.matrices(other).unwrap());
+            assert!(a == other_a, "{case} {}", module.path);
+            let scaled =
+                |b: &[f32], scale: f64| -> Vec<f32> { b.iter().map(|value| value * scale as f32).collect() };
+            let off = apart(&scaled(&b, own.scaling(module)), &scaled(&other_b, again.scaling(other)));
+            assert!(off < 1e-6, "{case} {}: {off}", module.path);
+        }
+    }
+}
+
+#[test]
+fn what_is_no_gguf_adapter_of_the_base_is_refused() {
+    let (own, base) = (adapter("llama/adapter"), config("llama"));
+    let file = written(&own, &base);
+    let error =
+        |base: &ModelConfig, file: &Gguf<Vec<u8>>| read_gguf_lora(file, base, "b").unwrap_err().to_string();
+    assert!(error(&config("qwen2"), &file).contains("architecture \"llama\", and the base is qwen2"));
+    assert!(
+        error(&config("mistral"), &file).contains("do not fit the base's"),
+        "{}",
+        error(&config("mistral"), &file)
+    );
+    let spec =
+        |name: &str| GgufTensorSpec { name: name.to_owned(), shape: vec![2, 64], ggml_type: GgmlType::F32 };
+    let made = |kind: &str, names: &[&str]| {
+        let text = |text: &str| GgufValue::String(text.to_owned());
+        let keys = [("general.architecture", text("llama")), ("general.type", text(kind))];
+        let specs: Vec<_> = names.iter().map(|name| spec(name)).collect();
+        let mut writer = GgufWriter::new(Vec::new(), &keys, &specs).unwrap();
+        specs.iter().for_each(|spec| writer.write_f32(&spec.name, &[0.0; 128]).unwrap());
+        Gguf::open(writer.finish().unwrap(), "a.gguf").unwrap()
+    };
+    for (kind, names, words) in [
+        ("model", &["blk.0.attn_q.weight.lora_a"][..], "it is no LoRA adapter"),
+        ("adapter", &["blk.0.attn_q.weight.lora_a"], "only one of blk.0.attn_q.weight.lora_a and"),
+        ("adapter", &["blk.9.attn_q.weight.lora_a"], "blk.9.attn_q.weight.lora_a belongs to no module"),
+        ("adapter", &[], "it holds no tensors"),
+    ] {
+        let said = error(&base, &made(kind, names));
+        assert!(said.contains(words), "{said}");
+    }
 }

@@ -11,6 +11,9 @@ use lorelei_export::{
 };
 use lorelei_recipe::Message;
 
+/// A tokenizer of one letter.
+const TOKENIZER: &str = r#"{"model":{"type":"BPE","vocab":{"a":0},"merges":[]},"pre_tokenizer":{"type":"ByteLevel","add_prefix_space":false}}"#;
+
 fn chatml(turns: &[Turn<'_>]) -> Option<String> {
     let turns = turns.iter().map(|(role, content)| format!("<|im_start|>{role}\n{content}<|im_end|>\n"));
     Some(turns.collect::<String>() + "<|im_start|>assistant\n")
@@ -48,17 +51,19 @@ fn every_kind_has_its_files_and_nothing_else_stays() {
     for (name, kind) in ExportKind::ALL {
         let root = tempfile::tempdir().unwrap();
         let output = root.path().join("deep/out");
-        export("llama/adapter", &request(kind, &output, false)).unwrap();
+        let mut base = model("llama");
+        base.tokenizer = Some(TOKENIZER.into());
+        export_to_path(&adapter("llama/adapter"), &base, &request(kind, &output, false)).unwrap();
         assert_eq!(names(output.parent().unwrap()), ["out"]);
         let wanted: &[&str] = match kind {
-            ExportKind::GgufLora => {
+            ExportKind::GgufLora | ExportKind::Gguf => {
                 assert!(fs::read(&output).unwrap().starts_with(b"GGUF"));
                 continue;
             }
             ExportKind::Peft => &["adapter_config.json", "adapter_model.safetensors"],
             ExportKind::Mlx => &["adapter_config.json", "adapters.safetensors"],
             ExportKind::Ollama => &["Modelfile", "adapter.gguf"],
-            ExportKind::Merged => &["config.json", "model.safetensors"],
+            ExportKind::Merged => &["config.json", "model.safetensors", "tokenizer.json"],
         };
         assert_eq!(names(&output), wanted, "{name}");
         if kind == ExportKind::Peft {

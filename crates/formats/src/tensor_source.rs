@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::gguf::GgmlType;
+use crate::gguf::{GgmlType, GgufContents};
 use crate::{Dtype, FormatError};
 
 /// Storage format of a tensor's values in its file.
@@ -66,6 +66,11 @@ pub trait TensorSource: Send + Sync {
         Ok(None)
     }
 
+    /// Returns the GGUF file that the tensors are in, if they are in one.
+    fn gguf_contents(&self) -> Option<&dyn GgufContents> {
+        None
+    }
+
     /// Reads the values of an integer or boolean tensor, row-major.
     ///
     /// # Errors
@@ -94,6 +99,10 @@ macro_rules! forward {
 
             fn read_blocks(&self, name: &str) -> Result<Option<Vec<u8>>, FormatError> {
                 (**self).read_blocks(name)
+            }
+
+            fn gguf_contents(&self) -> Option<&dyn GgufContents> {
+                (**self).gguf_contents()
             }
         }
     )*};

@@ -1,8 +1,9 @@
-//! `lorelei convert`: a GGUF file or a folder to a Hugging Face folder, and an adapter of mlx-lm to one of PEFT.
+//! `lorelei convert`: a GGUF file or a folder to a Hugging Face folder, and an adapter of mlx-lm or of llama.cpp to one of PEFT.
 
 use std::path::{Path, PathBuf};
 
-use lorelei_formats::Dtype;
+use lorelei_export::ExportError;
+use lorelei_formats::{Dtype, ModelConfig};
 use miette::{Result, WrapErr, miette};
 
 use crate::{disk, model_folder, report, source};
@@ -10,14 +11,14 @@ use crate::{disk, model_folder, report, source};
 /// Arguments of `lorelei convert`.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// A .gguf file, a folder or a hub id; or the folder of an adapter that mlx-lm trained.
+    /// A .gguf file, a folder or a hub id; or an adapter: the folder of one that mlx-lm trained, or a GGUF one.
     pub model: String,
     /// The folder to write.
     pub output: PathBuf,
     /// float32, float16 or bfloat16.
     #[arg(long, default_value = "bfloat16")]
     pub dtype: String,
-    /// Of an adapter of mlx-lm, the base model, if it is not where its configuration says: a folder, a .gguf file or a hub id.
+    /// Of an adapter, the base model: a folder, a .gguf file or a hub id. Absent, the one that mlx-lm's configuration names; a GGUF adapter names none.
     #[arg(long)]
     pub base: Option<String>,
 }
@@ -29,10 +30,23 @@ pub struct Arguments {
 /// If the model cannot be read or the folder not written.
 pub fn run(arguments: &Arguments) -> Result<()> {
     if lorelei_export::is_mlx_adapter(Path::new(&arguments.model)) {
-        return adapter_of_mlx(arguments);
+        let base = match &arguments.base {
+            Some(base) => base.clone(),
+            None => lorelei_export::mlx_base(Path::new(&arguments.model)).map_err(report)?,
+        };
+        return adapter(arguments, &base, lorelei_export::peft_files_of_mlx);
+    }
+    if lorelei_export::is_gguf_adapter(Path::new(&arguments.model)) {
+        let base = arguments.base.as_deref().ok_or_else(|| {
+            miette!(
+                "{} is a GGUF adapter, which does not name its base model: name it with --base",
+                arguments.model
+            )
+        })?;
+        return adapter(arguments, base, lorelei_export::peft_files_of_gguf);
     }
     if arguments.base.is_some() {
-        return Err(miette!("--base goes with an adapter of mlx-lm, and {} is a model", arguments.model));
+        return Err(miette!("--base goes with an adapter, and {} is a model", arguments.model));
     }
     let dtype = match arguments.dtype.as_str() {
         "float32" => Dtype::F32,
@@ -53,18 +67,16 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-/// Writes an adapter of mlx-lm as PEFT's, in f32.
-fn adapter_of_mlx(arguments: &Arguments) -> Result<()> {
-    let folder = Path::new(&arguments.model);
-    let base = match &arguments.base {
-        Some(base) => base.clone(),
-        None => lorelei_export::mlx_base(folder).map_err(report)?,
-    };
-    let source = source::open(&base).wrap_err_with(|| {
+/// Files of a PEFT adapter, made of another program's for a base of this configuration and name.
+type Convert = fn(&Path, &ModelConfig, &str) -> Result<Vec<(String, Vec<u8>)>, ExportError>;
+
+/// Writes another program's adapter as PEFT's, in f32.
+fn adapter(arguments: &Arguments, base: &str, convert: Convert) -> Result<()> {
+    let source = source::open(base).wrap_err_with(|| {
         format!("cannot open {base}, the base model of {} (--base names another)", arguments.model)
     })?;
     let config = source.model_config().map_err(report)?;
-    let files = lorelei_export::peft_files_of_mlx(folder, &config, &base).map_err(report)?;
+    let files = convert(Path::new(&arguments.model), &config, base).map_err(report)?;
     disk::save(&arguments.output, &files).map_err(report)?;
     say!("wrote {}", arguments.output.display());
     Ok(())

@@ -17,13 +17,14 @@ use crate::{adapter, hub, report, source};
 pub struct Arguments {
     /// The folder of a run or of a PEFT adapter, or an adapter's hub id.
     run: String,
-    /// The form: peft, gguf-lora, merged, mlx or ollama.
+    /// The form: peft, gguf-lora, merged, gguf, mlx or ollama.
     #[arg(long, value_name = "KIND", value_parser = kind)]
     to: ExportKind,
     /// The file or folder to write; absent, beside the run.
     #[arg(long)]
     output: Option<PathBuf>,
-    /// float32, float16 or bfloat16; for GGUF q8_0 too. Absent, bfloat16 for a merged model and float32 for an adapter.
+    /// float32, float16 or bfloat16; for GGUF q8_0 too, and for a merged GGUF q4_0, q4_1, q5_0 and q5_1. Absent, float32 for an adapter and bfloat16 for a
+    /// merged model; for a merged GGUF that of each tensor of a GGUF base.
     #[arg(long)]
     dtype: Option<String>,
     /// The base model, if it is not where the adapter's configuration says: a folder, a .gguf file or a hub id.

@@ -14,6 +14,7 @@ pub mod generate;
 pub mod import;
 pub mod init;
 pub mod link;
+pub mod merge_adapters;
 pub mod params;
 pub mod plot;
 pub mod push;

@@ -4,19 +4,23 @@ use std::collections::HashSet;
 
 use serde_json::{Map, Value, json};
 
-use super::pre_tokenizer::{KNOWN, pre_tokenizer};
+use super::pre_tokenizer::{NAMES, pre_tokenizer};
 use super::{Gguf, GgufArray, GgufValue, spm_merges};
 use crate::error::Shortened;
 use crate::{FormatError, Place, ReadAt};
 
 /// `tokenizer.ggml.token_type` of ordinary pieces of text.
-const NORMAL: i64 = 1;
+pub(super) const NORMAL: i64 = 1;
 /// `tokenizer.ggml.token_type` of the token for text that no piece matches.
-const UNKNOWN: i64 = 2;
+pub(super) const UNKNOWN: i64 = 2;
 /// `tokenizer.ggml.token_type` of markers such as `<|im_start|>`: special added tokens.
-const CONTROL: i64 = 3;
+pub(super) const CONTROL: i64 = 3;
 /// `tokenizer.ggml.token_type` of added tokens that are text, such as `<think>`.
-const USER_DEFINED: i64 = 4;
+pub(super) const USER_DEFINED: i64 = 4;
+/// `tokenizer.ggml.token_type` of ids that no token has.
+pub(super) const UNUSED: i64 = 5;
+/// `tokenizer.ggml.token_type` of bytes that no piece has: `<0x0A>`.
+pub(super) const BYTE: i64 = 6;
 
 /// Key of the chat template. Named ones have their name behind it.
 const CHAT_TEMPLATE: &str = "tokenizer.chat_template";
@@ -174,7 +178,7 @@ impl<R: ReadAt> Gguf<R> {
         let pre = pre_tokenizer(name).ok_or_else(|| {
             self.refusal(
                 "tokenizer.ggml.pre",
-                format!("pre-tokenizer {:?} is not known (known are {KNOWN})", Shortened(name)),
+                format!("pre-tokenizer {:?} is not known (known are {})", Shortened(name), NAMES.join(", ")),
                 "bring the model's own tokenizer.json",
             )
         })?;

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::hf_names::hf_name;
-use super::{Gguf, GgufTensor, GgufValue};
+use super::{Gguf, GgufContents, GgufTensor, GgufValue};
 use crate::pieces;
 use crate::{FormatError, Place, ReadAt, StoredDtype, TensorInfo, TensorSource};
 
@@ -40,7 +40,7 @@ pub(super) enum Architecture {
 }
 
 impl Architecture {
-    const ALL: [Self; 6] = [Self::Llama, Self::Qwen2, Self::Qwen3, Self::Gemma3, Self::Phi3, Self::Bert];
+    pub const ALL: [Self; 6] = [Self::Llama, Self::Qwen2, Self::Qwen3, Self::Gemma3, Self::Phi3, Self::Bert];
 
     /// Returns GGUF's name, which is also the prefix of the architecture's metadata keys.
     pub fn name(self) -> &'static str {
@@ -254,6 +254,10 @@ impl<R: ReadAt> TensorSource for GgufModel<R> {
             ordered[start..start + row_bytes].copy_from_slice(stored);
         }
         Ok(Some(ordered))
+    }
+
+    fn gguf_contents(&self) -> Option<&dyn GgufContents> {
+        Some(self)
     }
 
     fn read_i64(&self, name: &str) -> Result<Vec<i64>, FormatError> {

@@ -15,9 +15,22 @@ pub(super) struct PreTokenizer {
     pub add_bos: bool,
 }
 
-/// Every name that [`pre_tokenizer`] knows, for the error about an unknown one.
-pub(super) const KNOWN: &str = "default, gpt-2, smollm, starcoder, refact, llama-bpe, llama3, llama-v3, qwen2, qwen35, \
-                                deepseek-llm, deepseek-coder";
+/// Every name that [`pre_tokenizer`] knows; of those for the same definition, the one that llama.cpp's converter writes is first.
+pub(super) const NAMES: [&str; 13] = [
+    "gpt-2",
+    "default",
+    "smollm",
+    "starcoder",
+    "refact",
+    "llama-bpe",
+    "llama3",
+    "llama-v3",
+    "smaug-bpe",
+    "qwen2",
+    "qwen35",
+    "deepseek-llm",
+    "deepseek-coder",
+];
 
 const LLAMA3: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 const QWEN2: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
@@ -61,6 +74,8 @@ pub(super) fn pre_tokenizer(name: &str) -> Option<PreTokenizer> {
             add_bos: true,
             ..plain(sequence([split(LLAMA3), byte_level(false)]))
         },
+        // Llama 3's words, each made by merges even if it is a token.
+        "smaug-bpe" => plain(sequence([split(LLAMA3), byte_level(false)])),
         "qwen2" => nfc(QWEN2),
         "qwen35" => nfc(QWEN35),
         "deepseek-llm" => plain(sequence([

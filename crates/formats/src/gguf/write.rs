@@ -40,7 +40,7 @@ impl<W: Write> GgufWriter<W> {
     /// Writes the header: the entries of `metadata` and the table of `tensors`, both in their order.
     ///
     /// # Errors
-    /// When two tensors or keys have the same name, a shape is too large or its rows are no whole blocks, a format cannot be written, or `out` fails.
+    /// When two tensors or keys have the same name, a shape is too large or its rows are no whole blocks, or `out` fails.
     pub fn new(
         mut out: W,
         metadata: &[(&str, GgufValue)],
@@ -79,35 +79,65 @@ impl<W: Write> GgufWriter<W> {
     /// Writes the next values of tensor `name`, row-major, in its declared format: all of them, or whole rows with the rest to follow.
     ///
     /// # Errors
-    /// When another tensor is next, `name` has no room for so many values, the values are no whole rows, or the writer fails.
+    /// When another tensor is next, `name` has no room for so many values, the values are no whole rows, floats cannot be converted to its format, or
+    /// the writer fails.
     pub fn write_f32(&mut self, name: &str, values: &[f32]) -> Result<(), FormatError> {
-        let misuse =
-            |problem: String, help| FormatError::misuse(FILE, Place::Tensor(name.to_owned()), problem, help);
-        let Some((tensor, count, bytes)) = self.tensors.get(self.current) else {
-            return Err(misuse("every declared tensor is written already".to_owned(), "write it once"));
+        let ggml_type = self.take_turn(name, values.len())?;
+        let mut piece = Vec::new();
+        for piece_values in values.chunks(PIECE) {
+            piece.clear();
+            quantize(ggml_type, piece_values, &mut piece)
+                .ok_or_else(|| misuse(name, format!("{ggml_type} cannot be written"), "declare F32"))?;
+            self.put(name, &piece)?;
+        }
+        self.advance(name, values.len())
+    }
+
+    /// Writes the next bytes of tensor `name`, which are in its declared format already: all of them, or whole rows with the rest to follow.
+    ///
+    /// # Errors
+    /// The errors of [`write_f32`](Self::write_f32) but that of the format, and one when the bytes are no whole blocks.
+    pub fn write_stored(&mut self, name: &str, bytes: &[u8]) -> Result<(), FormatError> {
+        let block = self.tensors.get(self.current).map_or((1, 1), |(tensor, ..)| tensor.ggml_type.block());
+        if !bytes.len().is_multiple_of(block.1) {
+            let problem = format!("{} bytes are no whole blocks of {}", bytes.len(), block.1);
+            return Err(misuse(name, problem, "write whole blocks"));
+        }
+        let count = bytes.len() / block.1 * block.0;
+        self.take_turn(name, count)?;
+        self.put(name, bytes)?;
+        self.advance(name, count)
+    }
+
+    /// Checks that `name` is the next tensor and that `count` more values fit; returns its storage format.
+    fn take_turn(&self, name: &str, count: usize) -> Result<GgmlType, FormatError> {
+        let Some((tensor, all, _)) = self.tensors.get(self.current) else {
+            return Err(misuse(name, "every declared tensor is written already", "write it once"));
         };
         if tensor.name != name {
             let problem = format!("it is the turn of {:?}", tensor.name);
-            return Err(misuse(problem, "write tensors in the order in which they were declared"));
+            return Err(misuse(name, problem, "write tensors in the order in which they were declared"));
         }
-        let (ggml_type, count, bytes) = (tensor.ggml_type, *count, *bytes);
         let row = tensor.shape.last().copied().unwrap_or(1).max(1);
-        if values.len() > count - self.written || !values.len().is_multiple_of(row) {
-            let problem = format!("{} values are given, and {} are left", values.len(), count - self.written);
-            return Err(misuse(problem, "write whole rows, as many as the shape has"));
+        if count > all - self.written || !count.is_multiple_of(row) {
+            let problem = format!("{count} values are given, and {} are left", all - self.written);
+            return Err(misuse(name, problem, "write whole rows, as many as the shape has"));
         }
+        Ok(tensor.ggml_type)
+    }
+
+    fn put(&mut self, name: &str, bytes: &[u8]) -> Result<(), FormatError> {
         let failed = |source| FormatError::io(FILE, Place::Tensor(name.to_owned()), source);
-        let mut piece = Vec::new();
-        for values in values.chunks(PIECE) {
-            piece.clear();
-            quantize(ggml_type, values, &mut piece)
-                .ok_or_else(|| misuse(format!("{ggml_type} cannot be written"), "declare F32"))?;
-            self.out.write_all(&piece).map_err(failed)?;
-        }
-        self.written += values.len();
-        if self.written == count {
+        self.out.write_all(bytes).map_err(failed)
+    }
+
+    /// Counts values that are written, and fills up a tensor that is whole.
+    fn advance(&mut self, name: &str, count: usize) -> Result<(), FormatError> {
+        self.written += count;
+        let Some((_, all, bytes)) = self.tensors.get(self.current) else { return Ok(()) };
+        if self.written == *all {
             let padding = bytes.next_multiple_of(ALIGNMENT) - bytes;
-            self.out.write_all(&ZEROS[..padding as usize]).map_err(failed)?;
+            self.put(name, &ZEROS[..padding as usize])?;
             (self.current, self.written) = (self.current + 1, 0);
         }
         Ok(())
@@ -124,8 +154,7 @@ impl<W: Write> GgufWriter<W> {
                 self.written,
                 self.tensors.len() - self.current - 1
             );
-            let place = Place::Tensor(tensor.name.clone());
-            return Err(FormatError::misuse(FILE, place, problem, "write every tensor before finishing"));
+            return Err(misuse(&tensor.name, problem, "write every tensor before finishing"));
         }
         self.out.flush().map_err(|source| FormatError::io(FILE, Place::File, source))?;
         Ok(self.out)
@@ -149,23 +178,20 @@ fn sizes(tensor: &GgufTensorSpec) -> Result<(usize, u64), FormatError> {
     let count = tensor.shape.iter().try_fold(1usize, |count, &size| count.checked_mul(size));
     let count = count.ok_or_else(|| too_large(tensor))?;
     let (of_block, block) = tensor.ggml_type.block();
-    let misuse =
-        |problem: String, help| FormatError::misuse(FILE, Place::Tensor(tensor.name.clone()), problem, help);
-    if quantize(tensor.ggml_type, &[], &mut Vec::new()).is_none() {
-        let help = "declare F32, F16, BF16 or Q8_0";
-        return Err(misuse(format!("{} cannot be written", tensor.ggml_type), help));
-    }
     if count == 0 || tensor.shape.last().is_some_and(|row| row % of_block != 0) || count % of_block != 0 {
         let problem = format!("shape {:?} makes no rows of whole {} blocks", tensor.shape, tensor.ggml_type);
-        return Err(misuse(problem, "declare another format"));
+        return Err(misuse(&tensor.name, problem, "declare another format"));
     }
     let bytes = ((count / of_block) as u64).checked_mul(block as u64).ok_or_else(|| too_large(tensor))?;
     Ok((count, bytes))
 }
 
 fn too_large(tensor: &GgufTensorSpec) -> FormatError {
-    let problem = format!("shape {:?} is too large", tensor.shape);
-    FormatError::misuse(FILE, Place::Tensor(tensor.name.clone()), problem, "check it")
+    misuse(&tensor.name, format!("shape {:?} is too large", tensor.shape), "check it")
+}
+
+fn misuse(name: &str, problem: impl Into<String>, help: &'static str) -> FormatError {
+    FormatError::misuse(FILE, Place::Tensor(name.to_owned()), problem, help)
 }
 
 fn put_text(text: &str, out: &mut Vec<u8>) {
@@ -293,12 +319,24 @@ mod tests {
         for (tensors, words) in [
             (vec![spec("a", &[2], GgmlType::F32), spec("a", &[2], GgmlType::F32)], "taken"),
             (vec![spec("a", &[2, 4], GgmlType::Q8_0)], "whole Q8_0 blocks"),
-            (vec![spec("a", &[256], GgmlType::Q4_K)], "cannot be written"),
             (vec![spec("a", &[usize::MAX, 2], GgmlType::F32)], "too large"),
         ] {
             let error = new(&tensors).unwrap_err();
             assert!(error.to_string().contains(words), "{error}");
         }
+        // Values of its own come back; floats cannot be converted to it.
+        let mut writer = new(&[spec("a", &[2, 256], GgmlType::Q4_K)]).unwrap();
+        assert!(
+            writer.write_f32("a", &[0.0; 256]).unwrap_err().to_string().contains("Q4_K cannot be written")
+        );
+        let block: Vec<u8> = (0..144).collect();
+        assert!(writer.write_stored("a", &block[1..]).unwrap_err().to_string().contains("whole blocks"));
+        writer.write_stored("a", &block).unwrap();
+        writer.write_stored("a", &block).unwrap();
+        let file = Gguf::open(writer.finish().unwrap(), "a.gguf").unwrap();
+        let mut read = vec![0; 144];
+        file.read_stored(file.tensor("a").unwrap(), 144, &mut read).unwrap();
+        assert_eq!(read, block);
         let twice = [("k", GgufValue::U8(1)), ("k", GgufValue::U8(2))];
         assert!(GgufWriter::new(Vec::new(), &twice, &[]).is_err());
         let two = [spec("a", &[2, 2], GgmlType::F32), spec("b", &[2], GgmlType::F32)];

@@ -1,6 +1,9 @@
 //! Messages about the forms of adapters: `crates/export`, and the worker's downloads.
 
 super::words! {
+    "it was trained to classify, and llama.cpp has no place for its head" => "它是为分类训练的，而 llama.cpp 没有放置其输出层的地方";
+    "export it merged (`merged`), for Transformers" => "请导出为合并后的模型（`merged`），供 Transformers 使用";
+    "embedding and head are two tensors, and one in llama.cpp" => "嵌入与输出层是两个张量，而在 llama.cpp 中是一个";
     "{file}: {problem}; {help}" => "{file}：{problem}；{help}";
     "{form} cannot hold this adapter: {problem}; {help}" => "{form}无法容纳此适配器：{problem}；{help}";
     "cannot write {file}: {reason}; free some space or choose another output" => "无法写入 {file}：{reason}；请腾出空间，或选择其他输出位置";
@@ -8,7 +11,7 @@ super::words! {
     "an MLX adapter" => "MLX 适配器";
     "a merged model" => "合并模型";
     "a folded adapter" => "折叠后的适配器";
-    "export it merged into its base (`merged`), and convert that with llama.cpp's convert_hf_to_gguf.py" => "请将其与基座合并导出（`merged`），再用 llama.cpp 的 convert_hf_to_gguf.py 转换";
+    "export it merged into its base (`gguf`, or `merged` for llama.cpp's own convert_hf_to_gguf.py)" => "请将其与基座合并导出（`gguf`；或用 `merged`，再用 llama.cpp 的 convert_hf_to_gguf.py 转换）";
     "export it merged into its base (`merged`), which mlx-lm loads as a model" => "请将其与基座合并导出（`merged`），mlx-lm 可将结果作为模型加载";
     "use it with PEFT (`peft`), or merged into its base (`merged`)" => "请在 PEFT 中使用（`peft`），或与基座合并（`merged`）";
     "use it with PEFT (`peft`)" => "请在 PEFT 中使用（`peft`）";
