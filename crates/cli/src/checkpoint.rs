@@ -27,11 +27,18 @@ pub fn last(output_dir: &Path) -> Result<PathBuf> {
     let mut found = all(output_dir).into_diagnostic().wrap_err_with(|| {
         format!("there is no checkpoint: training.output_dir {} cannot be read", output_dir.display())
     })?;
+    let count = found.len();
     while let Some((_, folder)) = found.pop() {
         match is_whole(&folder) {
             Ok(()) => return Ok(folder),
             Err(error) => say_err!("warning: {} is passed over: {error:#}", folder.display()),
         }
+    }
+    if count > 0 {
+        return Err(miette!(
+            "none of the checkpoints in {} can be resumed from: see the warnings above",
+            output_dir.display()
+        ));
     }
     Err(miette!(
         "there is no checkpoint in {}: runs leave one every training.save_steps; begin without --resume-from-checkpoint",

@@ -9,7 +9,7 @@ use lorelei_protocol::Notice;
 use lorelei_recipe::{DataSection, HostKind};
 use lorelei_session::{ExampleSink, Folder, Host, OpenedModel, Result, RowFile, SessionError};
 
-use crate::{adapter, data_files, source, spilled_examples::SpilledExamples};
+use crate::{adapter, data_files, printable, source, spilled_examples::SpilledExamples};
 
 /// The file system.
 #[derive(Debug, Clone, Copy)]
@@ -48,7 +48,7 @@ impl Host for FileSystem {
     }
 
     fn notice(&self, notice: Notice) {
-        say_err!("warning: {}", notice.message);
+        say_err!("warning: {}", printable(&notice.message));
     }
 }
 
@@ -64,6 +64,10 @@ impl Folder for DiskFolder {
 
     async fn read(&self, file: &str) -> Result<Option<Vec<u8>>> {
         let path = self.0.join(file);
+        // What is no file, such as a pipe, may never end.
+        if path.exists() && !path.is_file() {
+            return Err(SessionError::Host(format!("cannot read {}: it is no file", path.display()).into()));
+        }
         match fs::read(&path) {
             Ok(bytes) => Ok(Some(bytes)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),

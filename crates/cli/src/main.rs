@@ -144,11 +144,20 @@ fn main() -> miette::Result<()> {
     }
 }
 
+/// Escapes control characters, which a file's names and texts could send to the terminal. Line breaks and tabs stay.
+fn printable(text: &str) -> String {
+    let is_control = |letter: char| letter.is_control() && !matches!(letter, '\n' | '\t');
+    let escaped =
+        |letter: char| if is_control(letter) { letter.escape_default().to_string() } else { letter.into() };
+    text.chars().map(escaped).collect()
+}
+
 /// Converts a library's error, with what caused it, into the program's report.
 fn report(error: impl std::error::Error) -> miette::Report {
     let first: &dyn std::error::Error = &error;
-    let mut causes: Vec<String> =
-        std::iter::successors(Some(first), |error| error.source()).map(ToString::to_string).collect();
+    let mut causes: Vec<String> = std::iter::successors(Some(first), |error| error.source())
+        .map(|error| printable(&error.to_string()))
+        .collect();
     // Some errors contain the words of their cause already.
     causes.dedup_by(|cause, error| error.contains(&**cause));
     let root = causes.pop().unwrap_or_default();

@@ -98,7 +98,40 @@ impl PeftAdapter {
             let help = "is it a PEFT adapter's adapter_model.safetensors?";
             return Err(ExportError::adapter(tensors_file, "it holds no tensors", help));
         }
+        adapter.refuse_missing()?;
         Ok(adapter)
+    }
+
+    /// Refuses an adapter without the tensors that its configuration promises.
+    fn refuse_missing(&self) -> Result<(), ExportError> {
+        let missing = |what: String| {
+            let help = "use the adapter_config.json and adapter_model.safetensors that were saved together";
+            Err(ExportError::adapter(&self.file, what, help))
+        };
+        let has_no_magnitude =
+            |module: &&AdaptedModule| !module.is_embedding && !module.has(AdapterPart::MagnitudeVector);
+        if self.lora.use_dora
+            && let Some(module) = self.modules.iter().find(has_no_magnitude)
+        {
+            return missing(format!(
+                "{} has no {}, and use_dora is true",
+                module.path,
+                AdapterPart::MagnitudeVector
+            ));
+        }
+        let has = |name: &str| self.others.iter().any(|key| key.split('.').any(|part| part == name));
+        // A classifier's configuration names every head that there may be.
+        if let Some(names) = self.lora.modules_to_save.as_ref().filter(|names| !names.is_empty())
+            && !names.iter().any(|name| name.rsplit('.').next().is_some_and(has))
+        {
+            return missing(format!("it has no tensor of modules_to_save ({})", names.join(", ")));
+        }
+        if self.lora.trainable_token_indices.is_some()
+            && !self.others.iter().any(|key| key.contains("trainable_tokens"))
+        {
+            return missing("it has no rows of trainable_token_indices".to_owned());
+        }
+        Ok(())
     }
 
     /// Checks the shapes of a module's matrices against each other and the configured rank.

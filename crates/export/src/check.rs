@@ -142,6 +142,11 @@ fn of_vllm(adapter: &PeftAdapter, base: Option<&ModelConfig>, findings: &mut Vec
         );
         push(findings, Verdict::Refused, message);
     }
+    // Its PEFTHelper takes none, a classifier's head neither.
+    if others.is_empty() && lora.modules_to_save.as_ref().is_some_and(|names| !names.is_empty()) {
+        let message = "modules_to_save: serve it merged into its base (`lorelei export --to merged`)";
+        push(findings, Verdict::Refused, message);
+    }
     if lora.init_lora_weights.changes_the_base() {
         let message = "that PiSSA or OLoRA changed the base: convert it to a plain adapter first";
         push(findings, Verdict::Ignored, message);

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     AdaptedModule, ExportError, PeftAdapter,
+    adapter::too_large,
     uniform::{Changes, Uniform},
 };
 
@@ -55,6 +56,14 @@ pub fn write_folded<W: Write>(
             },
             Some(Origin::Copy) | None => adapter.read_key(&spec.name)?,
         };
+        if let Some(value) = values.iter().find(|value| !value.is_finite()) {
+            let problem = too_large(*value, &spec.name, &"float32");
+            return Err(ExportError::adapter(
+                adapter.file_name(),
+                problem,
+                "lower lora_alpha or alpha_pattern",
+            ));
+        }
         writer.write_f32(&spec.name, &values)?;
     }
     let config = folded_config(adapter, uniform.rank, alpha)?;

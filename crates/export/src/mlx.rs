@@ -302,11 +302,16 @@ pub fn read_mlx(
         adapter.insert(peft.key(&module.path), lorelei_formats::AdapterTensor { shape, values });
     }
     refuse_torn(&adapter, &ranks, config.is_dora, tensors_file)?;
+    if !(config.scale.is_finite() && config.scale != 0.0) || !(0.0..1.0).contains(&config.dropout) {
+        let problem = format!("lora_parameters has scale {} and dropout {}", config.scale, config.dropout);
+        let help = "a scale is a number other than 0, and a dropout at least 0 and below 1";
+        return Err(ExportError::adapter(config_file, problem, help));
+    }
     let rank = uniform_rank(&ranks, config.rank, tensors_file)?;
     let mut lora = LoraConfig {
         r: rank,
         lora_alpha: config.scale * rank as f64,
-        lora_dropout: config.dropout.min(0.999),
+        lora_dropout: config.dropout,
         use_dora: config.is_dora,
         fan_in_fan_out: base.stored_in_out,
         task_type: Some(lorelei_recipe::TaskType::CausalLm),

@@ -126,10 +126,20 @@ fn unreadable(path: &Path, error: &io::Error) -> ExportError {
 }
 
 fn read(path: &Path) -> Result<String, ExportError> {
+    refuse_pipe(path)?;
     fs::read_to_string(path).map_err(|error| unreadable(path, &error))
 }
 
+/// Refuses what is no file, such as a pipe, which may never end.
+fn refuse_pipe(path: &Path) -> Result<(), ExportError> {
+    match path.exists() && !path.is_file() {
+        false => Ok(()),
+        true => Err(ExportError::adapter(path.display().to_string(), "it is no file", "give a regular file")),
+    }
+}
+
 fn open(path: &Path) -> Result<File, ExportError> {
+    refuse_pipe(path)?;
     File::open(path).map_err(|error| unreadable(path, &error))
 }
 

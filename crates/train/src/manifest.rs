@@ -12,6 +12,9 @@ use crate::TrainError;
 /// Name of the file in a checkpoint.
 pub const MANIFEST_FILE: &str = "manifest.json";
 
+/// Files that every checkpoint has.
+const STATE_FILES: [&str; 2] = ["optimizer.safetensors", "trainer_state.json"];
+
 /// What determines the numbers of a run, beside the model.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct RunIdentity {
@@ -122,7 +125,24 @@ impl Manifest {
                 reason = error.to_string()
             ))
         };
-        serde_json::from_slice(bytes).map_err(broken)
+        let manifest: Self = serde_json::from_slice(bytes).map_err(broken)?;
+        let is_name =
+            |name: &String| !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\\', ':']);
+        if let Some(name) = manifest.files.keys().find(|name| !is_name(name)) {
+            return Err(TrainError::Altered(message!(
+                "{file} names {name}, which is no file of a checkpoint",
+                file = MANIFEST_FILE,
+                ?name
+            )));
+        }
+        if let Some(name) = STATE_FILES.into_iter().find(|name| !manifest.files.contains_key(*name)) {
+            return Err(TrainError::Altered(message!(
+                "{file} does not name {name}",
+                file = MANIFEST_FILE,
+                name
+            )));
+        }
+        Ok(manifest)
     }
 
     /// Compares a file with its digest.
@@ -178,16 +198,30 @@ mod tests {
 
     #[test]
     fn a_changed_byte_of_any_file_is_found() {
-        let files = [("a".to_owned(), b"one".to_vec()), ("b".to_owned(), Vec::new())];
+        let [a, b] = STATE_FILES;
+        let files = [(a.to_owned(), b"one".to_vec()), (b.to_owned(), Vec::new())];
         let manifest = Manifest::new(&files, run(&[("training.seed", json!(1))], "00aa"));
         let read = Manifest::read(&manifest.to_json()).unwrap();
         assert_eq!(read, manifest);
         for (name, bytes) in &files {
             read.check(name, bytes).unwrap();
         }
-        assert!(read.check("a", b"onE").unwrap_err().to_string().contains("a is not as it was saved"));
-        assert!(read.check("b", b"x").is_err());
+        assert!(
+            read.check(a, b"onE").unwrap_err().to_string().contains("safetensors is not as it was saved")
+        );
+        assert!(read.check(b, b"x").is_err());
         read.check("a file that a host adds", b"log").unwrap();
+        for name in ["../x", "/etc/passwd", "a\\b", "c:x", ".hidden", ""] {
+            let mut other = manifest.clone();
+            other.files.insert(name.into(), String::new());
+            let error = Manifest::read(&other.to_json()).unwrap_err().to_string();
+            assert!(error.contains("is no file of a checkpoint"), "{error}");
+        }
+        let mut other = manifest.clone();
+        other.files.remove(a);
+        assert!(
+            Manifest::read(&other.to_json()).unwrap_err().to_string().contains("does not name optimizer")
+        );
         assert!(Manifest::read(b"{}").unwrap_err().to_string().contains("manifest.json is broken"));
     }
 }

@@ -44,6 +44,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     for finding in &findings {
         say!("{}: {}", finding.verdict.word(), finding.message);
     }
+    if findings.is_empty() {
+        say!("nothing to report");
+    }
     match findings.iter().any(|finding| finding.verdict == Verdict::Refused) {
         true => Err(miette!("{} cannot be used there as it is", arguments.adapter)),
         false => Ok(()),

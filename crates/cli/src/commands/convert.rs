@@ -21,6 +21,9 @@ pub struct Arguments {
     /// Of an adapter, the base model: a folder, a .gguf file or a hub id. Absent, the one that mlx-lm's configuration names; a GGUF adapter names none.
     #[arg(long)]
     pub base: Option<String>,
+    /// Replace files in the folder that there are already.
+    #[arg(long)]
+    pub overwrite: bool,
 }
 
 /// Runs the command.
@@ -29,6 +32,7 @@ pub struct Arguments {
 ///
 /// If the model cannot be read or the folder not written.
 pub fn run(arguments: &Arguments) -> Result<()> {
+    refuse_existing(arguments)?;
     if lorelei_export::is_mlx_adapter(Path::new(&arguments.model)) {
         let base = match &arguments.base {
             Some(base) => base.clone(),
@@ -65,6 +69,21 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     model_folder::write(&arguments.output, &config, dtype, read, &companions)?;
     say!("wrote {}", arguments.output.display());
     Ok(())
+}
+
+/// Refuses to write over the source, and over other files unless that is asked for.
+fn refuse_existing(arguments: &Arguments) -> Result<()> {
+    let Arguments { model, output, overwrite, .. } = arguments;
+    let shown = output.display();
+    let place = |path: &Path| path.canonicalize().ok();
+    if place(Path::new(model)).is_some_and(|source| place(output) == Some(source)) {
+        return Err(miette!("{shown} is what is to be converted: name another folder"));
+    }
+    let is_empty = || std::fs::read_dir(output).is_ok_and(|mut entries| entries.next().is_none());
+    match output.exists() && !is_empty() && !overwrite {
+        false => Ok(()),
+        true => Err(miette!("{shown} is there already: name another folder, or add --overwrite")),
+    }
 }
 
 /// Files of a PEFT adapter, made of another program's for a base of this configuration and name.

@@ -67,6 +67,8 @@ super::words! {
     "{examples} (SHA-256 {digest}…)" => "{examples} 条（SHA-256 {digest}…）";
     "{file} is broken: {reason}" => "{file} 已损坏：{reason}";
     "{file} is not as it was saved: its SHA-256 is another than that in {manifest} (an older checkpoint may be whole)" => "{file} 与保存时不同：其 SHA-256 与 {manifest} 中的不一致（更早的检查点可能完好）";
+    "{file} names {name}, which is no file of a checkpoint" => "{file} 中的 {name} 不是检查点的文件";
+    "{file} does not name {name}" => "{file} 中没有 {name}";
     "it was saved with the checkpoint" => "它是随检查点一起保存的";
     "{checkpoint} has no {file}: whether its files are as they were saved, and whether it belongs to this recipe and these rows, cannot be checked" => "{checkpoint} 没有 {file}：无法确认其文件是否保持原样，以及它是否属于当前的训练方案与样本";
     "going on from {checkpoint}: {difference}" => "从 {checkpoint} 继续：{difference}";
