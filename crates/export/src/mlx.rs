@@ -302,7 +302,8 @@ pub fn read_mlx(
         adapter.insert(peft.key(&module.path), lorelei_formats::AdapterTensor { shape, values });
     }
     refuse_torn(&adapter, &ranks, config.is_dora, tensors_file)?;
-    if !(config.scale.is_finite() && config.scale != 0.0) || !(0.0..1.0).contains(&config.dropout) {
+    let is_scale = config.scale.is_finite() && config.scale != 0.0;
+    if !is_scale || !(0.0..1.0).contains(&config.dropout) {
         let problem = format!("lora_parameters has scale {} and dropout {}", config.scale, config.dropout);
         let help = "a scale is a number other than 0, and a dropout at least 0 and below 1";
         return Err(ExportError::adapter(config_file, problem, help));
