@@ -81,6 +81,7 @@ impl ExportKind {
     }
 
     /// Whether an export of this kind is one file.
+    #[cfg(not(target_arch = "wasm32"))]
     pub(crate) fn is_file(self) -> bool {
         matches!(self, Self::GgufLora | Self::Gguf)
     }

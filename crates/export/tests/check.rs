@@ -25,6 +25,8 @@ fn what_each_reader_refuses_ignores_and_needs() {
         ("llama/lora_bias", Vllm, Refused, "biases"),
         ("llama_bias/bias_all", Vllm, Refused, "biases"),
         ("llama/trainable_tokens", Vllm, Refused, "trainable_tokens_delta"),
+        ("llama/modules_to_save", Vllm, Refused, "lm_head.weight"),
+        ("llama_classes/adapter", Vllm, Refused, "modules_to_save"),
         ("llama/modules_to_save", Mlx, Refused, "lm_head.weight"),
         ("llama/rank_alpha_pattern", Vllm, Ignored, "--fold"),
         ("llama/pissa", Vllm, Ignored, "PiSSA"),
@@ -50,7 +52,6 @@ fn what_works_as_it_is_has_no_complaint() {
     for (case, reader) in [
         ("llama/rslora", Reader::Vllm),
         ("llama/adapter", Reader::Vllm),
-        ("llama_classes/adapter", Reader::Vllm),
         ("llama/adapter", Reader::Peft),
         ("llama/rank_alpha_pattern", Reader::LlamaCpp),
         ("llama/rslora", Reader::Mlx),

@@ -71,7 +71,13 @@ fn memory_and_a_file_system_get_the_same() {
         for (dtype, fold) in kind.dtype_names().into_iter().flat_map(|dtype| [(dtype, false), (dtype, true)])
         {
             let export = Export { fold, ..export(kind, Some(dtype)) };
-            let (files, notices) = in_memory(&export, &adapter, &base).unwrap();
+            let written = in_memory(&export, &adapter, &base);
+            if kind == ExportKind::Gguf {
+                // These bases have no tokenizer, which a GGUF model needs; `merged_gguf.rs` has some that do.
+                assert!(written.unwrap_err().to_string().contains("tokenizer.json"));
+                continue;
+            }
+            let (files, notices) = written.unwrap();
             let root = tempfile::tempdir().unwrap();
             let output = root.path().join("out");
             let request = ExportRequest { export, output: &output, sources: &[], overwrite: false };
@@ -139,5 +145,5 @@ fn refusals_are_messages_that_a_page_translates() {
         _ => None,
     });
     assert!(chinese.starts_with("F|it is DoRA, and "), "{chinese}");
-    assert!(chinese.contains("|export it merged into its base (`merged`)"), "{chinese}");
+    assert!(chinese.contains("|export it merged into its base (`gguf`, or `merged`"), "{chinese}");
 }

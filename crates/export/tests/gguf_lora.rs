@@ -126,15 +126,15 @@ fn an_untied_embedding_and_head_are_written() {
 #[test]
 fn what_llama_cpp_cannot_apply_is_refused_with_the_way_out() {
     for (model, folder, problem, way) in [
-        ("llama", "dora", "DoRA", "(`merged`)"),
+        ("llama", "dora", "DoRA", "`merged`"),
         ("llama", "pissa", "PiSSA or OLoRA", "path_initial_model_for_weight_conversion"),
-        ("llama", "lora_bias", "lora_bias", "(`merged`)"),
-        ("llama", "modules_to_save", "base_model.model.lm_head.weight", "(`merged`)"),
-        ("llama", "trainable_tokens", "trainable_tokens_delta", "(`merged`)"),
-        ("llama_bias", "bias_all", "base_layer.bias", "(`merged`)"),
-        ("llama_classes", "adapter", "trained to classify", "(`merged`)"),
-        ("smollm3", "tied_head_adapter", "one tensor", "(`merged`)"),
-        ("qwen2", "tied_ends", "one tensor", "(`merged`)"),
+        ("llama", "lora_bias", "lora_bias", "`merged`"),
+        ("llama", "modules_to_save", "base_model.model.lm_head.weight", "`merged`"),
+        ("llama", "trainable_tokens", "trainable_tokens_delta", "`merged`"),
+        ("llama_bias", "bias_all", "base_layer.bias", "`merged`"),
+        ("llama_classes", "adapter", "trained to classify", "`merged`"),
+        ("smollm3", "tied_head_adapter", "one tensor", "`merged`"),
+        ("qwen2", "tied_ends", "one tensor", "`merged`"),
         ("bert_features", "adapter", "models of type bert", "(`peft`)"),
         ("distilbert", "adapter", "models of type distilbert", "(`peft`)"),
         ("roberta", "adapter", "models of type roberta", "(`peft`)"),

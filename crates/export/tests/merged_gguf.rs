@@ -125,7 +125,7 @@ fn keys_and_tensors_are_the_converters() {
         };
         for (words, from, to) in odd {
             let error = refused(&adapter, &base);
-            assert!(error.contains(words) && error.contains("--to merged"), "{error}");
+            assert!(error.contains(words) && error.contains("`merged`"), "{error}");
             assert!(base.config.contains(from), "{}", base.config);
             base.config = base.config.replace(from, to);
         }
