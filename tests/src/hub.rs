@@ -91,7 +91,12 @@ impl Hub {
         if method != "HEAD" {
             stream.write_all(&body[..sent])?;
         }
-        stream.flush()
+        stream.flush()?;
+        if sent < body.len() {
+            // A reader drops what it has not read yet when a connection ends: this one has the time to read.
+            std::thread::sleep(std::time::Duration::from_secs(1));
+        }
+        Ok(())
     }
 }
 
