@@ -51,19 +51,23 @@ impl<'r, F: Folder> Resumed<'r, F> {
     /// If a file is missing, is not as it was saved, or does not have the trainer's form.
     pub async fn read(folder: &'r F) -> Result<Self> {
         const HELP: Message = message!("a checkpoint that a run can be resumed from has it");
+        const STATE: &str = "trainer_state.json";
+        const OPTIMIZER: &str = "optimizer.safetensors";
         let here = |error: TrainError| SessionError::from(error).of(folder.name());
         let manifest = match folder.read(MANIFEST_FILE).await? {
             None => None,
             Some(bytes) => Some(Manifest::read(&bytes).map_err(here)?),
         };
+        let (state, optimizer) = (folder.need(STATE, HELP).await?, folder.need(OPTIMIZER, HELP).await?);
         if let Some(manifest) = &manifest {
-            for name in manifest.files.keys() {
+            for (name, bytes) in [(STATE, &state), (OPTIMIZER, &optimizer)] {
+                manifest.check(name, bytes).map_err(here)?;
+            }
+            for name in manifest.files.keys().filter(|name| ![STATE, OPTIMIZER].contains(&name.as_str())) {
                 let bytes = folder.need(name, message!("it was saved with the checkpoint")).await?;
                 manifest.check(name, &bytes).map_err(here)?;
             }
         }
-        let state = folder.need("trainer_state.json", HELP).await?;
-        let optimizer = folder.need("optimizer.safetensors", HELP).await?;
         let checkpoint = Checkpoint::read(optimizer, &String::from_utf8_lossy(&state)).map_err(here)?;
         let identity = manifest.map(|manifest| manifest.run);
         Ok(Self { folder, checkpoint, identity, allows_changes: false })
