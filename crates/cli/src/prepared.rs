@@ -43,7 +43,7 @@ pub struct Prepared {
 pub struct Resume {
     /// Folder of the checkpoint.
     pub folder: PathBuf,
-    /// Whether the run may have other settings and rows than the checkpoint's.
+    /// Allows the run to have other settings and rows than the checkpoint's.
     pub allows_changes: bool,
 }
 

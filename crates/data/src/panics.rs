@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
 use std::sync::Once;
 
 thread_local! {
-    /// Whether a panic of this thread is caught and said elsewhere.
+    /// Set while a panic of this thread is caught and reported elsewhere.
     static QUIET: Cell<bool> = const { Cell::new(false) };
 }
 

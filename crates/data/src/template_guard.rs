@@ -139,7 +139,7 @@ fn guard_assignment(source: &str, target: Tokens, value: Tokens, additions: &mut
     }
 }
 
-/// What a pair of brackets is.
+/// Kind of a pair of brackets.
 #[derive(Clone, Copy, PartialEq)]
 enum Bracket {
     /// No bracket: a whole expression.
@@ -169,24 +169,24 @@ enum Operator {
 #[derive(Clone, Copy)]
 struct Operand {
     end: usize,
-    /// Whether it is written out, without a name.
+    /// Set if it is written out, without a name.
     literal: bool,
-    /// Whether it may have been built of other values.
+    /// Set if it may have been built of other values.
     built: bool,
     filter: Option<&'static str>,
 }
 
-/// What stands between two brackets, as far as it is read.
+/// Content between two brackets, as far as it has been read.
 struct Level {
     bracket: Bracket,
     operand: Option<Operand>,
     /// The operand before the operator, and the operator.
     left: Option<(Operand, Operator)>,
-    /// Whether a list may have been added to another.
+    /// Set if a list may have been added to another.
     adds: bool,
     commas: bool,
     colons: bool,
-    /// Whether everything in it is written out.
+    /// Set if everything in it is written out.
     literal: bool,
     operators: bool,
 }
@@ -210,7 +210,7 @@ impl Level {
 struct Guard<'a> {
     levels: Vec<Level>,
     additions: &'a mut Vec<(usize, String)>,
-    /// Whether the outermost operand is no value, but a call or a name that must stay as it is.
+    /// Set if the outermost operand is no value, but a call or a name that must stay as it is.
     bare: bool,
 }
 

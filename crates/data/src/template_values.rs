@@ -26,11 +26,11 @@ const MAX_TEXT: usize = 128 << 20;
 /// Values that are read for one unit of fuel.
 const VALUES_PER_FUEL: usize = 4;
 
-/// What is left of the bounds on a value while it is read.
+/// Remainder of the bounds on a value while it is read.
 pub(crate) struct Measure {
     values: usize,
     text: usize,
-    /// Whether a namespace or a loop may be in it.
+    /// Allows a namespace or a loop in it.
     namespaces: bool,
 }
 
@@ -98,7 +98,7 @@ fn refusal(problem: String) -> Error {
     Error::new(ErrorKind::InvalidOperation, problem)
 }
 
-/// Whether an object is one that later statements change.
+/// Returns true for an object that later statements change.
 fn is_state(object: &DynObject) -> bool {
     is_loop(object) || object.type_name().ends_with("Namespace")
 }

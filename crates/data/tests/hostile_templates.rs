@@ -5,7 +5,7 @@ mod common;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{tokenizer, user};
+use common::{Numbers, tokenizer, user};
 use lorelei_data::Message;
 
 const CONFIG: &str = r#"{"bos_token": "<s>", "eos_token": "</s>"}"#;
@@ -353,17 +353,7 @@ const STATEMENTS: [&str; 14] = [
     "{% do loop.changed(@) %}",
 ];
 
-/// Numbers that follow from a seed (splitmix64).
-struct Numbers(u64);
-
 impl Numbers {
-    fn below(&mut self, end: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((mixed ^ (mixed >> 31)) % end.max(1) as u64) as usize
-    }
-
     fn value(&mut self, depth: usize) -> String {
         if depth == 0 || self.below(4) == 0 {
             return LEAVES[self.below(LEAVES.len())].to_owned();

@@ -2,6 +2,7 @@
 
 mod common;
 
+use common::Numbers;
 use lorelei_data::{DataErrorKind, Tokenizer};
 use serde_json::{Value, json};
 
@@ -174,17 +175,7 @@ fn a_file_that_is_cut_off_anywhere_is_an_error() {
     }
 }
 
-/// Numbers that follow from a seed (splitmix64).
-struct Numbers(u64);
-
 impl Numbers {
-    fn below(&mut self, end: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((mixed ^ (mixed >> 31)) % end.max(1) as u64) as usize
-    }
-
     /// Changes a value somewhere inside `value`.
     fn change(&mut self, value: &mut Value) {
         let length = match value {

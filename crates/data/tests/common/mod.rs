@@ -34,3 +34,16 @@ pub fn user(content: &str) -> Message {
 pub fn assistant(content: &str) -> Message {
     message("assistant", content)
 }
+
+/// Numbers that follow from a seed (splitmix64).
+pub struct Numbers(pub u64);
+
+impl Numbers {
+    /// Returns a number below `end`.
+    pub fn below(&mut self, end: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((mixed ^ (mixed >> 31)) % end.max(1) as u64) as usize
+    }
+}
