@@ -4,9 +4,9 @@ mod common;
 
 use std::{cell::RefCell, collections::BTreeMap, fs, io::Write, rc::Rc};
 
-use common::{adapter, edited, model, path};
+use common::{adapter, edited, export, model, path};
 use lorelei_export::{
-    Export, ExportError, ExportKind, ExportRequest, PeftAdapter, Turn, check_export, export_to_path,
+    Export, ExportError, ExportKind, ExportRequest, PeftAdapter, check_export, export_to_path,
 };
 use lorelei_formats::ModelSource;
 use lorelei_recipe::Message;
@@ -29,24 +29,6 @@ impl Write for Stored {
 impl Drop for Stored {
     fn drop(&mut self) {
         self.2.borrow_mut().insert(self.0.clone(), std::mem::take(&mut self.1));
-    }
-}
-
-fn chatml(turns: &[Turn<'_>]) -> Option<String> {
-    let turns = turns.iter().map(|(role, content)| format!("<|im_start|>{role}\n{content}<|im_end|>\n"));
-    Some(turns.collect::<String>() + "<|im_start|>assistant\n")
-}
-
-fn export(kind: ExportKind, dtype: Option<&str>) -> Export<'static> {
-    Export {
-        kind,
-        dtype: kind.dtype(dtype).unwrap(),
-        fold: false,
-        name: "run",
-        from: "./base.gguf",
-        labels: None,
-        companions: &[],
-        chat: &chatml,
     }
 }
 

@@ -6,31 +6,16 @@ use std::{fs, path::Path};
 
 use common::{adapter, config, model, path};
 use lorelei_export::{
-    Export, ExportError, ExportKind, ExportRequest, Turn, export_to_path, is_mlx_adapter, mlx_base,
-    open_adapter, peft_files_of_mlx,
+    ExportError, ExportKind, ExportRequest, export_to_path, is_mlx_adapter, mlx_base, open_adapter,
+    peft_files_of_mlx,
 };
 use lorelei_recipe::Message;
 
 /// A tokenizer of one letter.
 const TOKENIZER: &str = r#"{"model":{"type":"BPE","vocab":{"a":0},"merges":[]},"pre_tokenizer":{"type":"ByteLevel","add_prefix_space":false}}"#;
 
-fn chatml(turns: &[Turn<'_>]) -> Option<String> {
-    let turns = turns.iter().map(|(role, content)| format!("<|im_start|>{role}\n{content}<|im_end|>\n"));
-    Some(turns.collect::<String>() + "<|im_start|>assistant\n")
-}
-
 fn request<'a>(kind: ExportKind, output: &'a Path, overwrite: bool) -> ExportRequest<'a> {
-    let export = Export {
-        kind,
-        dtype: kind.dtype(None).unwrap(),
-        fold: false,
-        name: "run",
-        from: "./base.gguf",
-        labels: None,
-        companions: &[],
-        chat: &chatml,
-    };
-    ExportRequest { export, output, sources: &[], overwrite }
+    ExportRequest { export: common::export(kind, None), output, sources: &[], overwrite }
 }
 
 fn export(case: &str, request: &ExportRequest<'_>) -> Result<Vec<Message>, ExportError> {

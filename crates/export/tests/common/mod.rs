@@ -4,7 +4,7 @@
 
 use std::{fs, path::PathBuf};
 
-use lorelei_export::{ExportError, PeftAdapter};
+use lorelei_export::{Export, ExportError, ExportKind, PeftAdapter, Turn};
 use lorelei_formats::{ModelConfig, ModelSource, SafetensorsFile};
 
 /// Returns the path of a file of the fixtures.
@@ -57,4 +57,23 @@ pub fn product(b: &[f32], a: &[f32], rank: usize, scale: f32) -> Vec<f32> {
     let row =
         |b: &[f32], column: usize| (0..rank).map(|k| b[k] * a[k * size_in + column]).sum::<f32>() * scale;
     b.chunks(rank).flat_map(|b| (0..size_in).map(move |column| row(b, column))).collect()
+}
+
+fn chatml(turns: &[Turn<'_>]) -> Option<String> {
+    let turns = turns.iter().map(|(role, content)| format!("<|im_start|>{role}\n{content}<|im_end|>\n"));
+    Some(turns.collect::<String>() + "<|im_start|>assistant\n")
+}
+
+/// Returns an export of a base whose template is ChatML.
+pub fn export(kind: ExportKind, dtype: Option<&str>) -> Export<'static> {
+    Export {
+        kind,
+        dtype: kind.dtype(dtype).unwrap(),
+        fold: false,
+        name: "run",
+        from: "./base.gguf",
+        labels: None,
+        companions: &[],
+        chat: &chatml,
+    }
 }
