@@ -66,6 +66,7 @@ impl Prepared {
             None => None,
             Some(folder) => {
                 let resumed = pollster::block_on(Resumed::read(folder)).map_err(report)?;
+                resumed.check_kind(&recipe).map_err(report)?;
                 let allows_changes = resume.is_some_and(|resume| resume.allows_changes);
                 Some(if allows_changes { resumed.allowing_changes() } else { resumed })
             }

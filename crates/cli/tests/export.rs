@@ -2,9 +2,10 @@
 
 mod common;
 
-use std::fs;
+use std::{fs, path::Path};
 
-use common::{fixture, lorelei};
+use common::{Run, fixture, lorelei};
+use lorelei_formats::{GgufModel, SafetensorsFile, TensorSource};
 
 /// Copies the adapter of a fixture into a new folder, as a run leaves it. Returns the folder, the run's path and the base's.
 fn run(case: &str) -> (tempfile::TempDir, String, String) {
@@ -76,6 +77,33 @@ fn what_cannot_be_exported_has_a_reason_and_leaves_nothing() {
     let nowhere = folder.path().join("nowhere");
     lorelei(&["export", nowhere.to_str().unwrap(), "--to", "mlx"]).refused(&["has no adapter_config.json"]);
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn a_model_that_was_trained_whole_is_written_in_other_formats() {
+    let run = Run::new();
+    run.train(&["training.finetuning_type=full", "training.max_steps=1"]).ok();
+    let (model, out) = (run.output(), |name: &str| run.path(name).display().to_string());
+    let name = model.display().to_string();
+    let weights = |path: &Path, tensor: &str| {
+        let bytes = fs::read(path.join("model.safetensors")).unwrap();
+        SafetensorsFile::open(bytes, "model").unwrap().read_f32(tensor).unwrap()
+    };
+    let tensor = "model.layers.0.mlp.up_proj.weight";
+    lorelei(&["export", &name, "--to", "merged", "--dtype", "float32", "--output", &out("merged")]).ok();
+    assert_eq!(weights(&model, tensor), weights(&run.path("merged"), tensor));
+
+    lorelei(&["export", &name, "--to", "gguf", "--dtype", "f32", "--output", &out("whole.gguf")]).ok();
+    let gguf = GgufModel::open(fs::File::open(run.path("whole.gguf")).unwrap(), "whole.gguf").unwrap();
+    assert_eq!(gguf.read_f32(tensor).unwrap(), weights(&model, tensor));
+    // A GGUF is a whole model, too.
+    let again =
+        ["export", &out("whole.gguf"), "--to", "gguf", "--dtype", "q8_0", "--output", &out("q8.gguf")];
+    lorelei(&again).ok();
+    assert!(run.path("q8.gguf").exists());
+
+    lorelei(&["export", &name, "--to", "mlx"]).refused(&["is a whole model", "--to gguf"]);
+    lorelei(&["export", &name, "--to", "gguf", "--base", &name]).refused(&["leave out --base"]);
 }
 
 #[test]

@@ -107,6 +107,42 @@ fn other_settings_and_other_rows_are_named_and_refused_unless_they_are_allowed()
 }
 
 #[test]
+fn a_checkpoint_of_the_other_kind_of_training_is_refused_as_such() {
+    let whole = ["training.finetuning_type=full"];
+    let adapter = cut_off();
+    resume(&adapter, &whole, &[]).refused(&["checkpoint-4 holds an adapter", "resume with \"lora\""]);
+    let run = Run::new();
+    run.train(&[SETTINGS, &whole].concat()).ok();
+    fs::remove_dir_all(run.output().join("checkpoint-6")).unwrap();
+    resume(&run, &[], &[]).refused(&["checkpoint-4 holds a whole model", "resume with \"full\""]);
+}
+
+#[test]
+fn a_base_model_whose_files_were_replaced_is_named_and_refused() {
+    // The same model, trained whole for a step of two sizes.
+    let [base, further] = ["1e-3", "2e-3"].map(|rate| {
+        let base = Run::new();
+        base.train(&[
+            "training.finetuning_type=full",
+            "training.max_steps=1",
+            &format!("training.learning_rate={rate}"),
+        ])
+        .ok();
+        base
+    });
+    let run = Run::new();
+    let name = format!("model.model_name_or_path={}", base.output().display());
+    run.train(&[SETTINGS, &[&name]].concat()).ok();
+    fs::remove_dir_all(run.output().join("checkpoint-6")).unwrap();
+
+    let weights = |base: &Run| base.output().join("model.safetensors");
+    fs::copy(weights(&further), weights(&base)).unwrap();
+    resume(&run, &[&name], &[]).refused(&["the base model was SHA-256 ", "--allow-changes"]);
+    let said = resume(&run, &[&name], &["--allow-changes"]).ok();
+    assert!(said.err.contains("the base model was SHA-256 "), "{}", said.err);
+}
+
+#[test]
 fn a_checkpoint_without_a_manifest_is_taken_with_a_warning() {
     let run = cut_off();
     fs::remove_file(run.output().join("checkpoint-4/manifest.json")).unwrap();

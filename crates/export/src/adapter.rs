@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use lorelei_formats::{
-    AdapterPart, ModelConfig, TensorSource,
+    AdapterPart, FormatError, ModelConfig, TensorInfo, TensorSource,
     config::{Module, ModuleShape, Role},
     parse_adapter_key,
 };
@@ -100,6 +100,20 @@ impl PeftAdapter {
         }
         adapter.refuse_missing()?;
         Ok(adapter)
+    }
+
+    /// Creates the adapter of a whole model, which changes nothing: a model is exported as the base of it.
+    pub fn none() -> Self {
+        Self {
+            lora: LoraConfig::default(),
+            base_model: None,
+            warnings: Vec::new(),
+            config: "{}".to_owned(),
+            tensors: Box::new(NoTensors),
+            file: String::new(),
+            modules: Vec::new(),
+            others: Vec::new(),
+        }
     }
 
     /// Refuses an adapter without the tensors that its configuration promises.
@@ -356,6 +370,27 @@ impl PeftAdapter {
     pub(crate) fn fold(&self, module: &AdaptedModule, scale: f64) -> f32 {
         let own = self.scaling(module);
         if own == scale { 1.0 } else { (own / scale) as f32 }
+    }
+}
+
+/// The tensors of no adapter.
+struct NoTensors;
+
+impl TensorSource for NoTensors {
+    fn infos(&self) -> &[TensorInfo] {
+        &[]
+    }
+
+    fn info(&self, _name: &str) -> Option<&TensorInfo> {
+        None
+    }
+
+    fn read_f32(&self, name: &str) -> Result<Vec<f32>, FormatError> {
+        Err(FormatError::no_such_tensor("no adapter", name))
+    }
+
+    fn read_i64(&self, name: &str) -> Result<Vec<i64>, FormatError> {
+        Err(FormatError::no_such_tensor("no adapter", name))
     }
 }
 

@@ -81,8 +81,14 @@ pub fn check(
 ) -> Result<Vec<Finding>, ExportError> {
     let mut findings = Vec::new();
     match reader {
-        Reader::Peft => of_peft(adapter, &mut findings),
-        Reader::Vllm => of_vllm(adapter, base, &mut findings),
+        Reader::Peft => {
+            of_folder(adapter, base, &mut findings)?;
+            of_peft(adapter, &mut findings);
+        }
+        Reader::Vllm => {
+            of_folder(adapter, base, &mut findings)?;
+            of_vllm(adapter, base, &mut findings);
+        }
         Reader::LlamaCpp | Reader::Ollama => of_gguf(adapter, base, reader, &mut findings)?,
         Reader::Mlx => of_mlx(adapter, base, &mut findings)?,
     }
@@ -92,6 +98,31 @@ pub fn check(
 
 fn push(findings: &mut Vec<Finding>, verdict: Verdict, message: impl Into<String>) {
     findings.push(Finding { verdict, message: message.into() });
+}
+
+/// Compares an adapter with its base and reads its values, for readers that take PEFT's folder as it is; another form does both when it is written.
+fn of_folder(
+    adapter: &PeftAdapter,
+    base: Option<&ModelConfig>,
+    findings: &mut Vec<Finding>,
+) -> Result<(), ExportError> {
+    adapter.tensors().infos().iter().try_for_each(|info| adapter.read_key(&info.name).map(drop))?;
+    let Some(base) = base else {
+        without_base(None, true, findings);
+        return Ok(());
+    };
+    let modules = base.modules();
+    let misfits = adapter.modules().iter().filter_map(|module| match adapter.base_module(module, &modules) {
+        Err(ExportError::Adapter { problem, .. }) => Some(problem.to_string()),
+        _ => None,
+    });
+    // The base's configuration need not be that of a classifier, whose head has modules of its own.
+    let misfits: Vec<String> = misfits.collect();
+    if !misfits.is_empty() && !adapter.classifies(base) {
+        let message = format!("{}: give the base model that the adapter was trained for", listed(&misfits));
+        push(findings, Verdict::Refused, message);
+    }
+    Ok(())
 }
 
 /// PEFT reads everything that is its own. What is said of it are keys that are unknown here.

@@ -1,6 +1,7 @@
 //! The files beside a merged model's weights.
 
 use lorelei_formats::{ModelConfig, ModelSource, config::Task};
+use lorelei_recipe::message;
 use serde_json::{Map, Value, json};
 
 use crate::{ExportError, MergeOptions};
@@ -39,19 +40,37 @@ fn object(text: &str, file: &str) -> Result<Map<String, Value>, ExportError> {
 /// Values of `problem_type` that Transformers knows.
 const PROBLEMS: [&str; 3] = ["regression", "single_label_classification", "multi_label_classification"];
 
-/// Sets `id2label`, `label2id` and `problem_type`.
+/// Sets `id2label`, `label2id` and `problem_type`: the run's, else the base's own names of as many classes, else Transformers' `LABEL_0` and so on.
+///
+/// # Errors
+/// If the run's names are not one for each class.
 fn describe_classifier(
     json: &mut Map<String, Value>,
     config: &ModelConfig,
     labels: Option<&str>,
 ) -> Result<(), ExportError> {
-    let mut id2label: Map<String, Value> =
-        (0..config.num_labels).map(|id| (id.to_string(), json!(format!("LABEL_{id}")))).collect();
+    let fits = |named: &Map<String, Value>| {
+        named.len() == config.num_labels
+            && (0..config.num_labels).all(|id| named.get(&id.to_string()).is_some_and(Value::is_string))
+    };
+    let own = json.get("id2label").and_then(Value::as_object).filter(|named| fits(named)).cloned();
+    let numbered = || {
+        let name = |id: usize| (id.to_string(), json!(format!("LABEL_{id}")));
+        (0..config.num_labels).map(name).collect()
+    };
+    let mut id2label: Map<String, Value> = own.unwrap_or_else(numbered);
     if let Some(labels) = labels {
         let labels = object(labels, "labels.json")?;
-        if let Some(Value::Object(named)) = labels.get("id2label")
-            && named.len() == config.num_labels
-        {
+        if let Some(Value::Object(named)) = labels.get("id2label").filter(|named| !named.is_null()) {
+            if !fits(named) {
+                let problem = message!(
+                    "it names {named} classes, and the classifier has {count}, from 0 on",
+                    named = named.len(),
+                    count = config.num_labels
+                );
+                let help = message!("use the file that was saved with the adapter, or remove it");
+                return Err(ExportError::adapter("labels.json", problem, help));
+            }
             id2label = named.clone();
         }
         let problem = labels.get("problem_type").and_then(Value::as_str);

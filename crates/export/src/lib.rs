@@ -50,7 +50,7 @@ pub use mlx::{ImportedAdapter, MLX_TENSORS, read_mlx, write_mlx};
 pub use ollama::{OllamaTemplate, Turn, modelfile, recognise_template};
 #[cfg(not(target_arch = "wasm32"))]
 pub use to_path::{
-    ExportRequest, export_to_path, is_gguf_adapter, is_mlx_adapter, mlx_base, open_adapter,
+    ExportRequest, export_to_path, is_gguf_adapter, is_mlx_adapter, is_whole_model, mlx_base, open_adapter,
     peft_files_of_gguf, peft_files_of_mlx,
 };
 pub use weighted::{Combination, MajoritySign, WeightedOptions, write_weighted};

@@ -88,9 +88,10 @@ pub fn write_merged(
     let modules = config.modules();
     let plan = Plan::new(adapter, base, &config, &modules)?;
     let shards = plan.shards(options);
-    write_shards(&plan, &shards, create)?;
     let untied = plan.merges.iter().any(|merge| merge.untied);
-    for (name, bytes) in merged_companions(base, &config, options, untied)? {
+    let companions = merged_companions(base, &config, options, untied)?;
+    write_shards(&plan, &shards, create)?;
+    for (name, bytes) in companions {
         put(create, &name, &bytes)?;
     }
     Ok(notices(base, untied))

@@ -38,7 +38,7 @@ pub fn open_adapter(folder: &Path) -> Result<PeftAdapter, ExportError> {
                 format!("it is mlx-lm's: `lorelei convert {shown} FOLDER --base MODEL` makes it PEFT's")
             }
             _ if has("model.safetensors") || has(ModelSource::INDEX) => {
-                "it is a whole model, which needs no export".to_owned()
+                "it is a whole model, which `--to merged` and `--to gguf` write in another format".to_owned()
             }
             Some(checkpoint) => format!(
                 "did the run finish? Its checkpoints have adapters of their own, such as {}",
@@ -57,6 +57,14 @@ pub fn open_adapter(folder: &Path) -> Result<PeftAdapter, ExportError> {
     let name = tensors.display().to_string();
     let source = Box::new(SafetensorsFile::open(open(&tensors)?, &*name)?);
     PeftAdapter::open(&read(&config)?, &config.display().to_string(), source, &name)
+}
+
+/// Whether a path is a model's folder, or its GGUF file, and no adapter's.
+pub fn is_whole_model(path: &Path) -> bool {
+    let has = |name: &str| path.join(name).is_file();
+    let is_folder = !has(CONFIG) && (has(ModelSource::WEIGHTS) || has(ModelSource::INDEX));
+    let is_gguf = || path.extension().is_some_and(|extension| extension == "gguf") && !is_gguf_adapter(path);
+    is_folder || (path.is_file() && is_gguf())
 }
 
 /// Whether a folder holds an adapter that mlx-lm trained.

@@ -2,8 +2,9 @@
 
 mod common;
 
-use common::{adapter, config, edited};
+use common::{adapter, config, edited, tensors, text};
 use lorelei_export::{Finding, PeftAdapter, Reader, Verdict, check};
+use lorelei_formats::{Dtype, SafetensorsFile, TensorData, TensorSource, TensorSpec, to_bytes};
 
 fn found(adapter: &PeftAdapter, model: &str, reader: Reader) -> Vec<Finding> {
     check(adapter, Some(&config(model)), reader).unwrap()
@@ -81,6 +82,34 @@ fn vllms_rank_is_the_next_that_it_has_kernels_for() {
         let findings = found(&edited("llama/adapter", config).unwrap(), "llama", Reader::Vllm);
         assert!(findings.iter().any(|finding| finding.message.ends_with(flag)), "{rank}: {findings:?}");
     }
+}
+
+#[test]
+fn an_adapter_of_another_base_or_with_odd_values_is_named() {
+    for (model, words) in [("qwen2", "maps 64 values to 64"), ("gpt2", "has no module model.layers.0")] {
+        for reader in [Reader::Peft, Reader::Vllm] {
+            let findings = found(&adapter("llama/adapter_all_linear"), model, reader);
+            assert!(has(&findings, Verdict::Refused, words), "{model} {reader:?}: {findings:?}");
+        }
+    }
+    let whole = tensors("llama/adapter/adapter_model.safetensors");
+    let odd = SafetensorsFile::open(with_infinity(&whole), "odd.safetensors").unwrap();
+    let config = text("llama/adapter/adapter_config.json");
+    let odd = PeftAdapter::open(&config, "adapter_config.json", Box::new(odd), "odd.safetensors").unwrap();
+    for (_, reader) in Reader::ALL {
+        let error = check(&odd, Some(&common::config("llama")), reader).unwrap_err().to_string();
+        assert!(error.contains("odd.safetensors") && error.contains("inf"), "{reader:?}: {error}");
+    }
+}
+
+/// Returns the file's bytes with the last value infinite.
+fn with_infinity(file: &SafetensorsFile<std::fs::File>) -> Vec<u8> {
+    let mut values: Vec<_> = file.infos().iter().map(|info| file.read_f32(&info.name).unwrap()).collect();
+    *values.last_mut().unwrap().last_mut().unwrap() = f32::INFINITY;
+    let specs = file.infos().iter().zip(&values).map(|(info, values)| {
+        (TensorSpec::new(info.name.clone(), Dtype::F32, info.shape.as_slice()), TensorData::F32(values))
+    });
+    to_bytes(&specs.collect::<Vec<_>>(), &Default::default()).unwrap()
 }
 
 #[test]

@@ -190,10 +190,11 @@ fn classifiers_have_their_class_and_their_labels() {
 
 #[test]
 fn what_does_not_fit_is_refused_before_a_file_is_created() {
-    let refused = |adapter: &PeftAdapter, base: &str| {
+    let refused_with = |adapter: &PeftAdapter, base: &str, options: &MergeOptions| {
         let mut create = |name: &str| -> std::io::Result<Box<dyn Write>> { panic!("{name} was created") };
-        write_merged(adapter, &model(base), &options(Dtype::F32), &mut create).unwrap_err().to_string()
+        write_merged(adapter, &model(base), options, &mut create).unwrap_err().to_string()
     };
+    let refused = |adapter: &PeftAdapter, base: &str| refused_with(adapter, base, &options(Dtype::F32));
     assert!(refused(&adapter("llama/pissa"), "llama").contains("path_initial_model_for_weight_conversion"));
     assert!(refused(&adapter("llama/lora_bias"), "llama").contains("has none to add it to"));
     assert!(refused(&adapter("llama/adapter"), "gpt2").contains("no module model.layers.0"));
@@ -205,6 +206,10 @@ fn what_does_not_fit_is_refused_before_a_file_is_created() {
     };
     let adapter = edited("llama/trainable_tokens", without).unwrap();
     assert!(refused(&adapter, "llama").contains("does not say of which tokens"));
+    let labels = Some("{\"id2label\": {\"0\": \"yes\"}}");
+    let other = MergeOptions { labels, ..options(Dtype::F32) };
+    let refused = refused_with(&common::adapter("llama_classes/adapter"), "llama_classes", &other);
+    assert!(refused.contains("labels.json: it names 1 classes"), "{refused}");
     assert!(path("llama").is_dir());
 }
 

@@ -138,7 +138,7 @@ fn a_folder_without_an_adapter_says_what_it_has() {
     for (file, words) in [
         ("adapter_model.bin", "PyTorch's own format"),
         ("adapters.safetensors", "lorelei convert"),
-        ("model.safetensors", "needs no export"),
+        ("model.safetensors", "`--to gguf`"),
         ("checkpoint-10", "checkpoint-10"),
         ("notes.txt", "is it the folder of a run"),
     ] {

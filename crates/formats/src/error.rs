@@ -137,7 +137,8 @@ impl FormatError {
         error
     }
 
-    pub(crate) fn no_such_tensor(file: &str, name: &str) -> Self {
+    /// Creates the error for a tensor that a source does not have.
+    pub fn no_such_tensor(file: &str, name: &str) -> Self {
         Self::missing(
             file,
             Place::Tensor(name.to_owned()),

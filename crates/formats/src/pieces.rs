@@ -13,6 +13,9 @@ const FLOATS_PIECE: usize = if cfg!(target_arch = "wasm32") { PIECE } else { 256
 /// Number of bytes read at a time.
 pub(crate) const PIECE: usize = 2 << 20;
 
+/// Number of bytes of each of the three parts of a sample.
+const SAMPLED: u64 = 1 << 10;
+
 /// Location of a tensor's bytes, and its name for errors.
 pub(crate) struct Extent<'a> {
     pub file: &'a str,
@@ -55,6 +58,22 @@ impl Extent<'_> {
 }
 
 impl Extent<'_> {
+    /// Reads the first, the middle and the last KiB, or all of at most 3 KiB.
+    pub(crate) fn read_sample(&self, reader: &(impl ReadAt + ?Sized)) -> Result<Vec<u8>, FormatError> {
+        let parts = match self.len <= 3 * SAMPLED {
+            true => vec![(0, self.len)],
+            false => [0, (self.len - SAMPLED) / 2, self.len - SAMPLED].map(|start| (start, SAMPLED)).to_vec(),
+        };
+        let mut sample = Vec::new();
+        for (start, len) in parts {
+            let (offset, before) = (self.offset + start, sample.len());
+            sample.resize(before + len as usize, 0);
+            let read = reader.read_exact_at(offset, &mut sample[before..]);
+            read.map_err(|source| FormatError::io(self.file, self.place(), source))?;
+        }
+        Ok(sample)
+    }
+
     /// Reads the extent's `count` floats piece by piece, natively on all processors. `fill` converts each `unit` bytes to `of_unit` floats.
     pub(crate) fn read_f32(
         &self,

@@ -108,4 +108,9 @@ impl<R: ReadAt> TensorSource for SafetensorsFile<R> {
         })?;
         Ok(values)
     }
+
+    fn read_sample(&self, name: &str) -> Result<Vec<u8>, FormatError> {
+        let (extent, ..) = self.find(name, |_| true, "")?;
+        extent.read_sample(&self.reader)
+    }
 }

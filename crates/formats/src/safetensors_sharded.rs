@@ -93,6 +93,10 @@ impl<R: ReadAt> TensorSource for ShardedSafetensors<R> {
     fn read_i64(&self, name: &str) -> Result<Vec<i64>, FormatError> {
         self.shard_of(name)?.read_i64(name)
     }
+
+    fn read_sample(&self, name: &str) -> Result<Vec<u8>, FormatError> {
+        self.shard_of(name)?.read_sample(name)
+    }
 }
 
 /// Returns the names of the shards in the text of a `model.safetensors.index.json`. Errors use `index_file` as its name.

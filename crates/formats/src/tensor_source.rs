@@ -66,6 +66,15 @@ pub trait TensorSource: Send + Sync {
         Ok(None)
     }
 
+    /// Reads the first, the middle and the last KiB of a tensor's bytes as they are stored, or all of a tensor of at most 3 KiB: enough to tell a tensor
+    /// from one that was trained further. A source that computes its tensors has no bytes.
+    ///
+    /// # Errors
+    /// When there is no such tensor, when the file ends too early or cannot be read.
+    fn read_sample(&self, _name: &str) -> Result<Vec<u8>, FormatError> {
+        Ok(Vec::new())
+    }
+
     /// Returns the GGUF file that the tensors are in, if they are in one.
     fn gguf_contents(&self) -> Option<&dyn GgufContents> {
         None
@@ -99,6 +108,10 @@ macro_rules! forward {
 
             fn read_blocks(&self, name: &str) -> Result<Option<Vec<u8>>, FormatError> {
                 (**self).read_blocks(name)
+            }
+
+            fn read_sample(&self, name: &str) -> Result<Vec<u8>, FormatError> {
+                (**self).read_sample(name)
             }
 
             fn gguf_contents(&self) -> Option<&dyn GgufContents> {

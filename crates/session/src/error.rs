@@ -85,6 +85,13 @@ pub enum SessionError {
         /// Its value in the recipe.
         now: String,
     },
+    /// A checkpoint holds an adapter and the recipe trains the whole model, or the other way round.
+    OtherKind {
+        /// Name of the checkpoint.
+        checkpoint: String,
+        /// Whether it holds an adapter.
+        has_adapter: bool,
+    },
     /// A checkpoint belongs to a run with other settings or other rows.
     OtherRun {
         /// Name of the checkpoint.
@@ -136,6 +143,7 @@ impl SessionError {
             Self::OtherTask => "other_task",
             Self::OtherLabels { .. } => "other_labels",
             Self::OtherAdapter { .. } => "other_adapter",
+            Self::OtherKind { .. } => "other_kind",
             Self::OtherRun { .. } => "other_run",
             Self::AdapterOfFullFinetuning { .. } => "adapter_of_full_finetuning",
             Self::WritesNoText => "writes_no_text",
@@ -183,6 +191,14 @@ impl SessionError {
                 setting,
                 before,
                 now
+            ),
+            Self::OtherKind { checkpoint, has_adapter: true } => message!(
+                "{checkpoint} holds an adapter, and training.finetuning_type = \"full\" trains the whole model: resume with \"lora\", or begin anew",
+                checkpoint
+            ),
+            Self::OtherKind { checkpoint, has_adapter: false } => message!(
+                "{checkpoint} holds a whole model, and training.finetuning_type = \"lora\" trains an adapter: resume with \"full\", or begin anew",
+                checkpoint
             ),
             Self::OtherRun { checkpoint, differences } => message!(
                 "{checkpoint} belongs to another run: {differences}",

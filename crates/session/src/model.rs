@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use burn::tensor::Device;
-use lorelei_data::{Tokenizer, TokenizerFiles};
+use lorelei_data::{Tokenizer, TokenizerFiles, sha256};
 use lorelei_formats::ModelSource;
 use lorelei_kernels::gpu;
 use lorelei_models::{Model, Purpose, Storage};
@@ -75,6 +75,20 @@ pub fn load_model(
         host.progress(tensor, done, total);
     };
     Ok(Model::load(config, &*source.tensors, device, storage, &mut progress)?)
+}
+
+/// Returns the SHA-256 of the model's configuration, and of the names, types, shapes and samples of its tensors, as hexadecimal digits.
+///
+/// # Errors
+///
+/// If a tensor cannot be read.
+pub fn model_digest(source: &ModelSource) -> Result<String> {
+    let mut bytes = source.config.clone().into_bytes();
+    for info in source.tensors.infos() {
+        bytes.extend(format!("\n{} {} {:?}\n", info.name, info.dtype, info.shape).bytes());
+        bytes.extend(source.tensors.read_sample(&info.name)?);
+    }
+    Ok(sha256(&bytes))
 }
 
 /// Returns the notice about unused tensors. They belong to a head that the task does not use. Transformers, too, warns of them and continues.

@@ -15,7 +15,7 @@ use crate::{
     adapter::{adapter_config, labels, load_adapter, set_adapter},
     answer::end_ids,
     dataset::padding,
-    model::keeps_packed,
+    model::{keeps_packed, model_digest},
 };
 
 /// Request for a run.
@@ -41,6 +41,8 @@ pub struct Resumed<'r, F> {
     /// What it belongs to; `None` in a checkpoint of an earlier version.
     identity: Option<RunIdentity>,
     allows_changes: bool,
+    /// Whether it holds an adapter, and not a whole model.
+    has_adapter: bool,
 }
 
 impl<'r, F: Folder> Resumed<'r, F> {
@@ -51,6 +53,7 @@ impl<'r, F: Folder> Resumed<'r, F> {
     /// If a file is missing, is not as it was saved, or does not have the trainer's form.
     pub async fn read(folder: &'r F) -> Result<Self> {
         const HELP: Message = message!("a checkpoint that a run can be resumed from has it");
+        const ADAPTER_CONFIG: &str = "adapter_config.json";
         const STATE: &str = "trainer_state.json";
         const OPTIMIZER: &str = "optimizer.safetensors";
         let here = |error: TrainError| SessionError::from(error).of(folder.name());
@@ -58,6 +61,7 @@ impl<'r, F: Folder> Resumed<'r, F> {
             None => None,
             Some(bytes) => Some(Manifest::read(&bytes).map_err(here)?),
         };
+        let has_adapter = folder.read(ADAPTER_CONFIG).await?.is_some();
         let (state, optimizer) = (folder.need(STATE, HELP).await?, folder.need(OPTIMIZER, HELP).await?);
         if let Some(manifest) = &manifest {
             for (name, bytes) in [(STATE, &state), (OPTIMIZER, &optimizer)] {
@@ -70,7 +74,22 @@ impl<'r, F: Folder> Resumed<'r, F> {
         }
         let checkpoint = Checkpoint::read(optimizer, &String::from_utf8_lossy(&state)).map_err(here)?;
         let identity = manifest.map(|manifest| manifest.run);
-        Ok(Self { folder, checkpoint, identity, allows_changes: false })
+        Ok(Self { folder, checkpoint, identity, allows_changes: false, has_adapter })
+    }
+
+    /// Refuses a checkpoint of the other kind of training: an adapter for a recipe that trains the whole model, or a whole model for one of an adapter.
+    ///
+    /// # Errors
+    ///
+    /// If it is one.
+    pub fn check_kind(&self, recipe: &Recipe) -> Result<()> {
+        let wants_adapter = recipe.training.finetuning_type == FinetuningType::Lora;
+        match self.has_adapter == wants_adapter {
+            true => Ok(()),
+            false => {
+                Err(SessionError::OtherKind { checkpoint: self.folder.name(), has_adapter: self.has_adapter })
+            }
+        }
     }
 
     /// Allows the run to have other settings and other rows than the checkpoint's. They become notices.
@@ -113,12 +132,15 @@ pub async fn prepare<H: Host>(host: &H, request: RunRequest<'_, H::Folder>) -> R
     let (lora, target_modules) = adapt(host, &mut model, recipe).await?;
     let identity = RunIdentity {
         settings: recipe.run_settings(),
+        // The weights of a model that is itself trained are in the checkpoint, where its manifest has their digests.
+        model: if lora.is_some() { Some(model_digest(&source)?) } else { None },
         train: data.digests.train,
         validation: data.digests.validation,
     };
     let checkpoint = match resume {
         None => None,
         Some(resumed) => {
+            resumed.check_kind(recipe)?;
             same_adapter(resumed.folder, lora.as_ref()).await?;
             same_labels(host, resumed.folder, data.labels.as_ref()).await?;
             same_run(host, &resumed, &identity)?;

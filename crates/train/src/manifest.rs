@@ -15,11 +15,15 @@ pub const MANIFEST_FILE: &str = "manifest.json";
 /// Files that every checkpoint has.
 const STATE_FILES: [&str; 2] = ["optimizer.safetensors", "trainer_state.json"];
 
-/// What determines the numbers of a run, beside the model.
+/// What determines the numbers of a run.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct RunIdentity {
     /// The recipe's settings that determine what the steps compute, by path ([`lorelei_recipe::Recipe::run_settings`]).
     pub settings: BTreeMap<String, Json>,
+    /// SHA-256 of the base model's configuration, and of the names, shapes and samples of its tensors. `None` for a model that is itself trained, and in
+    /// checkpoints of before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
     /// The examples of the training files, before rows are held out or packed.
     pub train: ExamplesDigest,
     /// The examples of the validation files, if the recipe names any.
@@ -51,13 +55,19 @@ impl Difference {
 }
 
 impl RunIdentity {
-    /// Returns the differences of another run from this one: the settings by path, then the rows.
+    /// Returns the differences of another run from this one: the settings by path, the base model, then the rows.
     pub fn differences(&self, now: &Self) -> Vec<Difference> {
         let paths: BTreeSet<&String> = self.settings.keys().chain(now.settings.keys()).collect();
         let value = |run: &Self, path: &str| run.settings.get(path).cloned().unwrap_or_default();
         let settings = paths.into_iter().map(|path| (path.clone(), value(self, path), value(now, path)));
         let settings = settings.filter(|(_, before, now)| before != now).map(|(what, before, now)| {
             Difference { what: what.into(), before: shown(&before), now: shown(&now) }
+        });
+        let model = self.model.as_ref().zip(now.model.as_ref()).filter(|(before, now)| before != now);
+        let model = model.map(|(before, now)| Difference {
+            what: message!("the base model"),
+            before: message!("SHA-256 {digest}…", digest = beginning(before)),
+            now: message!("SHA-256 {digest}…", digest = beginning(now)),
         });
         let rows = [
             (message!("the set of rows to train on"), Some(&self.train), Some(&now.train)),
@@ -69,7 +79,7 @@ impl RunIdentity {
             before: described(before),
             now: described(now),
         });
-        settings.chain(rows).collect()
+        settings.chain(model).chain(rows).collect()
     }
 }
 
@@ -81,11 +91,12 @@ fn shown(value: &Json) -> Message {
 /// Describes rows by their number and the beginning of their digest.
 fn described(rows: Option<&ExamplesDigest>) -> Message {
     let Some(ExamplesDigest { examples, sha256 }) = rows else { return message!("none") };
-    message!(
-        "{examples} (SHA-256 {digest}…)",
-        examples = *examples,
-        digest = sha256.get(..8).unwrap_or(sha256)
-    )
+    message!("{examples} (SHA-256 {digest}…)", examples = *examples, digest = beginning(sha256))
+}
+
+/// Returns enough of a digest to tell it from others.
+fn beginning(sha256: &str) -> &str {
+    sha256.get(..8).unwrap_or(sha256)
 }
 
 /// Content of the file.
@@ -171,6 +182,7 @@ mod tests {
     fn run(settings: &[(&str, Json)], sha256: &str) -> RunIdentity {
         RunIdentity {
             settings: settings.iter().map(|(path, value)| ((*path).to_owned(), value.clone())).collect(),
+            model: Some("0123456789".into()),
             train: ExamplesDigest { examples: 3, sha256: sha256.into() },
             validation: None,
         }
@@ -192,6 +204,13 @@ mod tests {
                 ("the set of rows to train on", "3 (SHA-256 00aa…)", "3 (SHA-256 00ab…)"),
             ]
         );
+        let other = RunIdentity { model: Some("0129".into()), ..before.clone() };
+        let found = before.differences(&other);
+        let shown: Vec<String> = found.iter().map(|one| one.to_message().to_string()).collect();
+        assert_eq!(shown, ["the base model was SHA-256 01234567… and is SHA-256 0129…"]);
+        // Whether it is another than that of a checkpoint of before is not known.
+        let unknown = RunIdentity { model: None, ..before.clone() };
+        assert_eq!((before.differences(&unknown), unknown.differences(&before)), (vec![], vec![]));
         let validated = RunIdentity { validation: Some(before.train.clone()), ..before.clone() };
         assert_eq!(&*before.differences(&validated)[0].before, "none");
     }

@@ -6,7 +6,9 @@ use std::{
 };
 
 use lorelei_data::LABELS_FILE;
-use lorelei_export::{Export, ExportKind, ExportRequest, PEFT_COMPANIONS, PeftAdapter, export_to_path};
+use lorelei_export::{
+    Export, ExportKind, ExportRequest, PEFT_COMPANIONS, PeftAdapter, export_to_path, is_whole_model,
+};
 use lorelei_session::chat_text;
 use miette::{Context, Result, miette};
 
@@ -15,7 +17,7 @@ use crate::{adapter, hub, report, source};
 /// Arguments of `lorelei export`.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// The folder of a run or of a PEFT adapter, or an adapter's hub id.
+    /// The folder of a run or of a PEFT adapter, or an adapter's hub id; for merged and gguf also a whole model's folder or file.
     run: String,
     /// The form: peft, gguf-lora, merged, gguf, mlx or ollama.
     #[arg(long, value_name = "KIND", value_parser = kind)]
@@ -55,8 +57,14 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         return Err(miette!("--fold goes with --to peft: the other forms are folded where they need it"));
     }
     let dtype = kind.dtype(arguments.dtype.as_deref()).map_err(report)?;
-    let (folder, adapter) = open(&arguments.run)?;
-    let base = base_name(&adapter, arguments.base.as_deref(), &arguments.run)?;
+    let (folder, adapter, base) = match is_whole_model(Path::new(&arguments.run)) {
+        true => (PathBuf::from(&arguments.run), whole_model(arguments)?, arguments.run.clone()),
+        false => {
+            let (folder, adapter) = open(&arguments.run)?;
+            let base = base_name(&adapter, arguments.base.as_deref(), &arguments.run)?;
+            (folder, adapter, base)
+        }
+    };
     let source = source::open(&base).wrap_err_with(|| {
         format!("cannot open {base}, the base model of {} (--base names another)", arguments.run)
     })?;
@@ -81,6 +89,22 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     }
     say!("wrote {}", output.display());
     Ok(())
+}
+
+/// Returns the adapter of a model that was trained whole: none. Only the forms of a whole model take it.
+///
+/// # Errors
+///
+/// If it is to become an adapter, or a base is named beside it.
+fn whole_model(arguments: &Arguments) -> Result<PeftAdapter> {
+    let run = &arguments.run;
+    match arguments.to {
+        _ if arguments.base.is_some() => Err(miette!("{run} is a whole model: leave out --base")),
+        ExportKind::Merged | ExportKind::Gguf => Ok(PeftAdapter::none()),
+        _ => Err(miette!(
+            "{run} is a whole model, and no adapter: `--to gguf` and `--to merged` write it in another format"
+        )),
+    }
 }
 
 /// Opens the adapter of a run's folder, of any PEFT adapter's folder, or of a hub id. Returns its folder too.

@@ -157,6 +157,11 @@ impl<R: ReadAt> Gguf<R> {
         FormatError::misuse(&self.file, place, problem, help)
     }
 
+    /// Reads a sample of a tensor's bytes, as [`crate::TensorSource::read_sample`] does.
+    pub(super) fn read_sample(&self, tensor: &GgufTensor) -> Result<Vec<u8>, FormatError> {
+        self.extent(tensor).read_sample(&self.reader)
+    }
+
     pub(super) fn extent<'a>(&'a self, tensor: &'a GgufTensor) -> Extent<'a> {
         Extent { file: &self.file, tensor: &tensor.name, offset: tensor.offset, len: tensor.byte_len }
     }

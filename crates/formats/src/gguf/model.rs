@@ -256,6 +256,10 @@ impl<R: ReadAt> TensorSource for GgufModel<R> {
         Ok(Some(ordered))
     }
 
+    fn read_sample(&self, name: &str) -> Result<Vec<u8>, FormatError> {
+        self.gguf.read_sample(self.origin(name)?.0)
+    }
+
     fn gguf_contents(&self) -> Option<&dyn GgufContents> {
         Some(self)
     }

@@ -5,6 +5,8 @@ super::words! {
     "export it merged (`merged`), for Transformers" => "请导出为合并后的模型（`merged`），供 Transformers 使用";
     "embedding and head are two tensors, and one in llama.cpp" => "嵌入与输出层是两个张量，而在 llama.cpp 中是一个";
     "{file}: {problem}; {help}" => "{file}：{problem}；{help}";
+    "it names {named} classes, and the classifier has {count}, from 0 on" => "其中有 {named} 个类别，而分类器有 {count} 个（从 0 起）";
+    "use the file that was saved with the adapter, or remove it" => "请使用与适配器一起保存的文件，或将其删除";
     "{form} cannot hold this adapter: {problem}; {help}" => "{form}无法容纳此适配器：{problem}；{help}";
     "cannot write {file}: {reason}; free some space or choose another output" => "无法写入 {file}：{reason}；请腾出空间，或选择其他输出位置";
     "a GGUF adapter" => "GGUF 适配器";

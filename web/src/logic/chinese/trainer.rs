@@ -58,10 +58,14 @@ super::words! {
     "this GPU's driver gives wrong numbers for half floats" => "此 GPU 的驱动对半精度浮点给出错误的结果";
     "stopped at step {step}: eval_{metric} was no better for {count} evaluations" => "在第 {step} 步停止：eval_{metric} 已连续 {count} 次验证没有改进";
     "the best was eval_{metric} {value} at step {step}: what was learnt is that of {folder}" => "最好的是第 {step} 步的 eval_{metric} {value}：所学内容取自 {folder}";
+    "{checkpoint} holds an adapter, and training.finetuning_type = \"full\" trains the whole model: resume with \"lora\", or begin anew" => "{checkpoint} 中是适配器，而 training.finetuning_type = \"full\" 训练整个模型：请以 \"lora\" 继续，或重新开始";
+    "{checkpoint} holds a whole model, and training.finetuning_type = \"lora\" trains an adapter: resume with \"full\", or begin anew" => "{checkpoint} 中是整个模型，而 training.finetuning_type = \"lora\" 训练适配器：请以 \"full\" 继续，或重新开始";
     "{checkpoint} belongs to another run: {differences}" => "{checkpoint} 属于另一次训练：{differences}。请使用开始时的训练方案与样本，或重新开始";
     "{others}; {one}" => "{others}；{one}";
     "{what} was {before} and is {now}" => "{what} 原为 {before}，现为 {now}";
     "the set of rows to train on" => "训练样本";
+    "the base model" => "基础模型";
+    "SHA-256 {digest}…" => "SHA-256 {digest}…";
     "the set of rows to validate on" => "验证样本";
     "not set" => "未设置";
     "{examples} (SHA-256 {digest}…)" => "{examples} 条（SHA-256 {digest}…）";
