@@ -26,6 +26,7 @@ mod gguf_lora;
 mod gguf_lora_in;
 mod kind;
 mod llama_cpp;
+mod merge_plan;
 mod merged;
 mod merged_gguf;
 mod mlx;
@@ -35,6 +36,8 @@ mod product;
 mod to_path;
 mod uniform;
 mod weighted;
+mod weighted_options;
+mod weighted_values;
 
 pub use adapter::{AdaptedModule, PeftAdapter};
 pub use check::{Finding, Reader, Verdict, check};
@@ -53,4 +56,5 @@ pub use to_path::{
     ExportRequest, export_to_path, is_gguf_adapter, is_mlx_adapter, is_whole_model, mlx_base, open_adapter,
     peft_files_of_gguf, peft_files_of_mlx,
 };
-pub use weighted::{Combination, MajoritySign, WeightedOptions, write_weighted};
+pub use weighted::write_weighted;
+pub use weighted_options::{Combination, MajoritySign, WeightedOptions};

@@ -21,7 +21,7 @@ use crate::{
     adapter::listed,
     gguf_keys::{FORM, Keys, MERGED, keys, rope_divisors},
     llama_cpp::{QUANTIZATION_VERSION, architecture, laid_out, refuse_overflow, shape_of},
-    merged::{Plan, purposed},
+    merge_plan::{Plan, purposed},
 };
 
 /// Llama 3's divisors of rotary frequencies.
