@@ -99,6 +99,18 @@ pub fn fuzz(arguments: &Arguments, root: &Path, folder: &Path) -> Result<()> {
     }
 }
 
+/// Fails if the targets' lock file lags behind the dependencies of the workspace's crates: they would not build.
+///
+/// # Errors
+///
+/// If it does, or cargo cannot tell.
+pub fn check_lock(root: &Path) -> Result<()> {
+    let mut update = cargo();
+    update.args(["update", "--quiet", "--workspace", "--locked", "--manifest-path", "fuzz/Cargo.toml"]);
+    let help = "fuzz/Cargo.lock is not as the crates ask for: cargo update --workspace --manifest-path fuzz/Cargo.toml";
+    run(update.current_dir(root)).context(help)
+}
+
 /// Returns the names of the targets.
 fn targets(root: &Path) -> Result<Vec<String>> {
     let folder = root.join("fuzz/fuzz_targets");

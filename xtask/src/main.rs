@@ -135,6 +135,7 @@ fn test(full: bool, web: bool) -> Result<()> {
     println!("xtask: format");
     cargo(&["fmt", "--all", "--check"], &[])?;
     features::same(&root())?;
+    fuzz::check_lock(&root())?;
     deny::check(&root())?;
     println!("xtask: lints, documentation and tests");
     let mut environment = lint::environment("clippy-driver")?;
