@@ -6,6 +6,7 @@
 use burn::backend::{
     Autodiff,
     autodiff::{
+        NodeId,
         checkpoint::{base::Checkpointer, strategy::CheckpointStrategy},
         grads::Gradients,
         ops::{Backward, Ops, OpsKind},
@@ -17,6 +18,19 @@ use crate::{Dropout, PackedForm, backend::KernelBackend};
 
 /// A float tensor of the autodiff backend around `B`.
 type Tracked<B, C> = FloatTensor<Autodiff<B, C>>;
+
+/// Registers the gradients of an adapter's `A` and `B`, as far as these learn.
+fn register_adapter<B: KernelBackend>(
+    nodes: [Option<NodeId>; 2],
+    (grad_a, grad_b): (FloatTensor<B>, FloatTensor<B>),
+    grads: &mut Gradients,
+) {
+    for (node, grad) in nodes.into_iter().zip([grad_a, grad_b]) {
+        if let Some(id) = node {
+            grads.register::<B>(id, grad);
+        }
+    }
+}
 
 impl<B: KernelBackend, C: CheckpointStrategy> KernelBackend for Autodiff<B, C> {
     fn linear(x: Tracked<B, C>, w: Tracked<B, C>) -> Tracked<B, C> {
@@ -60,23 +74,35 @@ impl<B: KernelBackend, C: CheckpointStrategy> KernelBackend for Autodiff<B, C> {
         #[derive(Debug)]
         struct LoraLinear;
         impl<B: KernelBackend> Backward<B, 3> for LoraLinear {
-            // x, W if x is part of the graph, A, B.
-            type State =
-                (FloatTensor<B>, Option<FloatTensor<B>>, FloatTensor<B>, FloatTensor<B>, f32, Dropout);
+            // x, W if x is part of the graph, A, B, H.
+            type State = (
+                FloatTensor<B>,
+                Option<FloatTensor<B>>,
+                FloatTensor<B>,
+                FloatTensor<B>,
+                FloatTensor<B>,
+                f32,
+                Dropout,
+            );
             fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
                 let [node_x, node_a, node_b] = ops.parents;
-                let (x, w, a, b, scale, dropout) = ops.state;
+                let (x, w, a, b, hidden, scale, dropout) = ops.state;
                 let grad = grads.consume::<B>(&ops.node);
-                let (grad_a, grad_b) =
-                    B::lora_linear_backward_adapter(grad.clone(), x, a.clone(), b.clone(), scale, dropout);
-                if let Some(node) = node_a {
-                    grads.register::<B>(node.id, grad_a);
-                }
-                if let Some(node) = node_b {
-                    grads.register::<B>(node.id, grad_b);
-                }
+                let grad_hidden = B::lora_hidden_backward(grad.clone(), b);
+                register_adapter::<B>(
+                    [node_a, node_b].map(|node| node.map(|node| node.id)),
+                    B::lora_linear_backward_adapter(
+                        grad.clone(),
+                        x,
+                        hidden,
+                        grad_hidden.clone(),
+                        scale,
+                        dropout,
+                    ),
+                    grads,
+                );
                 if let (Some(node), Some(w)) = (node_x, w) {
-                    let grad_x = B::lora_linear_backward_input(grad, w, a, b, scale, dropout);
+                    let grad_x = B::lora_linear_backward_input(grad, w, grad_hidden, a, scale, dropout);
                     grads.register::<B>(node.id, grad_x);
                 }
             }
@@ -87,9 +113,10 @@ impl<B: KernelBackend, C: CheckpointStrategy> KernelBackend for Autodiff<B, C> {
         let (a, b) = (a.into_primitive(), b.into_primitive());
         match LoraLinear.prepare::<C>(nodes).compute_bound().stateful() {
             OpsKind::Tracked(prep) => {
+                let hidden = B::lora_hidden(x.clone(), a.clone(), dropout);
                 let kept_w = flows.then(|| w.clone());
-                let state = (x.clone(), kept_w, a.clone(), b.clone(), scale, dropout);
-                prep.finish(state, B::lora_linear(x, w, a, b, scale, dropout))
+                let state = (x.clone(), kept_w, a, b.clone(), hidden.clone(), scale, dropout);
+                prep.finish(state, B::lora_linear_from_hidden(x, w, hidden, b, scale))
             }
             OpsKind::UnTracked(prep) => prep.finish(B::lora_linear(x, w, a, b, scale, dropout)),
         }
@@ -128,24 +155,44 @@ impl<B: KernelBackend, C: CheckpointStrategy> KernelBackend for Autodiff<B, C> {
         #[derive(Debug)]
         struct PackedLoraLinear;
         impl<B: KernelBackend> Backward<B, 3> for PackedLoraLinear {
-            // x, the weight, A, B.
-            type State =
-                (FloatTensor<B>, IntTensor<B>, PackedForm, FloatTensor<B>, FloatTensor<B>, f32, Dropout);
+            // x, the weight, A, B, H.
+            type State = (
+                FloatTensor<B>,
+                IntTensor<B>,
+                PackedForm,
+                FloatTensor<B>,
+                FloatTensor<B>,
+                FloatTensor<B>,
+                f32,
+                Dropout,
+            );
             fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
                 let [node_x, node_a, node_b] = ops.parents;
-                let (x, words, form, a, b, scale, dropout) = ops.state;
+                let (x, words, form, a, b, hidden, scale, dropout) = ops.state;
                 let grad = grads.consume::<B>(&ops.node);
-                let (grad_a, grad_b) =
-                    B::lora_linear_backward_adapter(grad.clone(), x, a.clone(), b.clone(), scale, dropout);
-                if let Some(node) = node_a {
-                    grads.register::<B>(node.id, grad_a);
-                }
-                if let Some(node) = node_b {
-                    grads.register::<B>(node.id, grad_b);
-                }
+                let grad_hidden = B::lora_hidden_backward(grad.clone(), b);
+                register_adapter::<B>(
+                    [node_a, node_b].map(|node| node.map(|node| node.id)),
+                    B::lora_linear_backward_adapter(
+                        grad.clone(),
+                        x,
+                        hidden,
+                        grad_hidden.clone(),
+                        scale,
+                        dropout,
+                    ),
+                    grads,
+                );
                 if let Some(node) = node_x {
-                    let grad_x =
-                        B::packed_lora_linear_backward_input(grad, words, form, a, b, scale, dropout);
+                    let grad_x = B::packed_lora_linear_backward_input(
+                        grad,
+                        words,
+                        form,
+                        grad_hidden,
+                        a,
+                        scale,
+                        dropout,
+                    );
                     grads.register::<B>(node.id, grad_x);
                 }
             }
@@ -154,8 +201,9 @@ impl<B: KernelBackend, C: CheckpointStrategy> KernelBackend for Autodiff<B, C> {
         let [x, a, b] = [x, a, b].map(|tensor| tensor.into_primitive());
         match PackedLoraLinear.prepare::<C>(nodes).compute_bound().stateful() {
             OpsKind::Tracked(prep) => {
-                let state = (x.clone(), words.clone(), form, a.clone(), b.clone(), scale, dropout);
-                prep.finish(state, B::packed_lora_linear(x, words, form, a, b, scale, dropout))
+                let hidden = B::lora_hidden(x.clone(), a.clone(), dropout);
+                let state = (x.clone(), words.clone(), form, a, b.clone(), hidden.clone(), scale, dropout);
+                prep.finish(state, B::packed_lora_linear_from_hidden(x, words, form, hidden, b, scale))
             }
             OpsKind::UnTracked(prep) => {
                 prep.finish(B::packed_lora_linear(x, words, form, a, b, scale, dropout))

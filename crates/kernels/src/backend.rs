@@ -36,7 +36,8 @@ pub trait KernelBackend: Backend {
         portable::linear::backward_weight::<Self>(grad, x)
     }
 
-    /// Computes `y = x·Wᵀ + s·drop(x)·Aᵀ·Bᵀ`: `x [n, in]`, `w [out, in]`, `a [r, in]`, `b [out, r]` to `[n, out]`.
+    /// Computes `y = x·Wᵀ + s·drop(x)·Aᵀ·Bᵀ`: `x [n, in]`, `w [out, in]`, `a [r, in]`, `b [out, r]` to `[n, out]`. It consists of
+    /// [`Self::lora_hidden`] and [`Self::lora_linear_from_hidden`], between which the backward pass keeps the hidden values.
     fn lora_linear(
         x: FloatTensor<Self>,
         w: FloatTensor<Self>,
@@ -45,31 +46,53 @@ pub trait KernelBackend: Backend {
         scale: f32,
         dropout: Dropout,
     ) -> FloatTensor<Self> {
-        portable::lora_linear::forward::<Self>(x, w, a, b, scale, dropout)
+        let hidden = Self::lora_hidden(x.clone(), a, dropout);
+        Self::lora_linear_from_hidden(x, w, hidden, b, scale)
     }
 
-    /// Computes `dX = dY·W + s·drop'((dY·B)·A)`, without forming `W + s·B·A`.
+    /// Computes the hidden values of an adapter, `H = drop(x)·Aᵀ`: `x [n, in]`, `a [r, in]` to `[n, r]`, `f32`.
+    fn lora_hidden(x: FloatTensor<Self>, a: FloatTensor<Self>, dropout: Dropout) -> FloatTensor<Self> {
+        portable::lora_linear::hidden::<Self>(x, a, dropout)
+    }
+
+    /// Computes `y = x·Wᵀ + s·H·Bᵀ`: `x [n, in]`, `w [out, in]`, `hidden [n, r]`, `b [out, r]` to `[n, out]`.
+    fn lora_linear_from_hidden(
+        x: FloatTensor<Self>,
+        w: FloatTensor<Self>,
+        hidden: FloatTensor<Self>,
+        b: FloatTensor<Self>,
+        scale: f32,
+    ) -> FloatTensor<Self> {
+        portable::lora_linear::from_hidden::<Self>(x, w, hidden, b, scale)
+    }
+
+    /// Computes `dH = dY·B`, which both gradients below share, without the scale: `grad [n, out]`, `b [out, r]` to `[n, r]`, `f32`.
+    fn lora_hidden_backward(grad: FloatTensor<Self>, b: FloatTensor<Self>) -> FloatTensor<Self> {
+        portable::lora_linear::hidden_backward::<Self>(grad, b)
+    }
+
+    /// Computes `dX = dY·W + s·drop'(dH·A)`, without forming `W + s·B·A`.
     fn lora_linear_backward_input(
         grad: FloatTensor<Self>,
         w: FloatTensor<Self>,
+        grad_hidden: FloatTensor<Self>,
         a: FloatTensor<Self>,
-        b: FloatTensor<Self>,
         scale: f32,
         dropout: Dropout,
     ) -> FloatTensor<Self> {
-        portable::lora_linear::backward_input::<Self>(grad, w, a, b, scale, dropout)
+        portable::lora_linear::backward_input::<Self>(grad, w, grad_hidden, a, scale, dropout)
     }
 
-    /// Computes `dA = s·(dY·B)ᵀ·drop(x)` `[r, in]` and `dB = s·dYᵀ·(drop(x)·Aᵀ)` `[out, r]`, without forming `dW`.
+    /// Computes `dA = s·dHᵀ·drop(x)` `[r, in]` and `dB = s·dYᵀ·H` `[out, r]`, without forming `dW`.
     fn lora_linear_backward_adapter(
         grad: FloatTensor<Self>,
         x: FloatTensor<Self>,
-        a: FloatTensor<Self>,
-        b: FloatTensor<Self>,
+        hidden: FloatTensor<Self>,
+        grad_hidden: FloatTensor<Self>,
         scale: f32,
         dropout: Dropout,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-        portable::lora_linear::backward_adapter::<Self>(grad, x, a, b, scale, dropout)
+        portable::lora_linear::backward_adapter::<Self>(grad, x, hidden, grad_hidden, scale, dropout)
     }
 
     /// Computes [`Self::linear`] with a packed weight, whose `words` are laid out as [`PackedForm`] describes.
@@ -96,7 +119,20 @@ pub trait KernelBackend: Backend {
         scale: f32,
         dropout: Dropout,
     ) -> FloatTensor<Self> {
-        portable::packed::lora_forward::<Self>(x, words, form, a, b, scale, dropout)
+        let hidden = Self::lora_hidden(x.clone(), a, dropout);
+        Self::packed_lora_linear_from_hidden(x, words, form, hidden, b, scale)
+    }
+
+    /// Computes [`Self::lora_linear_from_hidden`] with a packed weight.
+    fn packed_lora_linear_from_hidden(
+        x: FloatTensor<Self>,
+        words: IntTensor<Self>,
+        form: PackedForm,
+        hidden: FloatTensor<Self>,
+        b: FloatTensor<Self>,
+        scale: f32,
+    ) -> FloatTensor<Self> {
+        portable::packed::from_hidden::<Self>(x, words, form, hidden, b, scale)
     }
 
     /// Computes [`Self::lora_linear_backward_input`] with a packed weight.
@@ -104,12 +140,12 @@ pub trait KernelBackend: Backend {
         grad: FloatTensor<Self>,
         words: IntTensor<Self>,
         form: PackedForm,
+        grad_hidden: FloatTensor<Self>,
         a: FloatTensor<Self>,
-        b: FloatTensor<Self>,
         scale: f32,
         dropout: Dropout,
     ) -> FloatTensor<Self> {
-        portable::packed::lora_backward_input::<Self>(grad, words, form, a, b, scale, dropout)
+        portable::packed::lora_backward_input::<Self>(grad, words, form, grad_hidden, a, scale, dropout)
     }
 
     /// Computes `y = x / sqrt(mean(x²) + eps) · weight` over the last dimension: `x [n, h]`, `weight [h]`. `x` and `weight` may differ in type: `y`

@@ -16,6 +16,9 @@ fn same(what: &str, got: FlexTensor, want: FlexTensor) {
     assert_close(what, &common::host(got.into_data()), &common::host(want.into_data()), 2e-5);
 }
 
+/// The forward pass of an adapted layer, from its hidden values.
+type Adapted = fn(FlexTensor, FlexTensor, FlexTensor, FlexTensor, f32) -> FlexTensor;
+
 fn same3(what: &str, got: (FlexTensor, FlexTensor, FlexTensor), want: (FlexTensor, FlexTensor, FlexTensor)) {
     same(&format!("{what}.0"), got.0, want.0);
     same(&format!("{what}.1"), got.1, want.1);
@@ -47,33 +50,29 @@ fn linear_layers() {
         );
         for dropout in [Dropout::NONE, Dropout { p: 0.4, seed: 11 }] {
             let (x, w, a, b, g) = (x.clone(), w.clone(), a.clone(), b.clone(), g.clone());
-            same(
-                "lora",
-                cpu::lora_linear::forward(x.clone(), w.clone(), a.clone(), b.clone(), 1.5, dropout),
-                portable::lora_linear::forward::<Flex>(
-                    x.clone(),
-                    w.clone(),
-                    a.clone(),
-                    b.clone(),
-                    1.5,
-                    dropout,
-                ),
-            );
+            let hidden = cpu::lora_linear::hidden(x.clone(), a.clone(), dropout);
+            let want = portable::lora_linear::hidden::<Flex>(x.clone(), a.clone(), dropout);
+            same("lora H", hidden.clone(), want);
+            let (h, dh) = (hidden, cpu::lora_linear::hidden_backward(g.clone(), b.clone()));
+            same("lora dH", dh.clone(), portable::lora_linear::hidden_backward::<Flex>(g.clone(), b.clone()));
+            let of = |forward: Adapted| forward(x.clone(), w.clone(), h.clone(), b.clone(), 1.5);
+            same("lora", of(cpu::lora_linear::from_hidden), of(portable::lora_linear::from_hidden::<Flex>));
+            let (g2, w2, dh2, a2) = (g.clone(), w.clone(), dh.clone(), a.clone());
             same(
                 "lora dX",
-                cpu::lora_linear::backward_input(g.clone(), w.clone(), a.clone(), b.clone(), 1.5, dropout),
-                portable::lora_linear::backward_input::<Flex>(
-                    g.clone(),
-                    w,
-                    a.clone(),
-                    b.clone(),
+                cpu::lora_linear::backward_input(
+                    g2.clone(),
+                    w2.clone(),
+                    dh2.clone(),
+                    a2.clone(),
                     1.5,
                     dropout,
                 ),
+                portable::lora_linear::backward_input::<Flex>(g2, w2, dh2, a2, 1.5, dropout),
             );
-            let got =
-                cpu::lora_linear::backward_adapter(g.clone(), x.clone(), a.clone(), b.clone(), 1.5, dropout);
-            let want = portable::lora_linear::backward_adapter::<Flex>(g, x, a, b, 1.5, dropout);
+            let (g2, x2, h2, dh2) = (g.clone(), x.clone(), h.clone(), dh.clone());
+            let got = cpu::lora_linear::backward_adapter(g2, x2, h2, dh2, 1.5, dropout);
+            let want = portable::lora_linear::backward_adapter::<Flex>(g, x, h, dh, 1.5, dropout);
             same("lora dA", got.0, want.0);
             same("lora dB", got.1, want.1);
         }
@@ -112,19 +111,20 @@ fn packed_weights() {
                 portable::packed::backward_input::<Flex>(g.clone(), w.clone(), form),
             );
             for dropout in [Dropout::NONE, Dropout { p: 0.4, seed: 11 }] {
-                let (x, g, w, a, b) = (x.clone(), g.clone(), w.clone(), a.clone(), b.clone());
-                let (w2, a2, b2) = (w.clone(), a.clone(), b.clone());
-                let (w3, a3, b3) = (w.clone(), a.clone(), b.clone());
-                let (w4, a4, b4) = (w.clone(), a.clone(), b.clone());
+                let (x, g, a, b) = (x.clone(), g.clone(), a.clone(), b.clone());
+                let hidden = cpu::lora_linear::hidden(x.clone(), a.clone(), dropout);
+                let (w2, h2, b2) = (w.clone(), hidden.clone(), b.clone());
                 same(
                     "packed lora",
-                    cpu::packed::lora_forward(x.clone(), w, form, a, b, 1.5, dropout),
-                    portable::packed::lora_forward::<Flex>(x, w2, form, a2, b2, 1.5, dropout),
+                    cpu::packed::from_hidden(x.clone(), w.clone(), form, hidden, b.clone(), 1.5),
+                    portable::packed::from_hidden::<Flex>(x, w2, form, h2, b2, 1.5),
                 );
+                let dh = cpu::lora_linear::hidden_backward(g.clone(), b);
+                let (w2, dh2, a2) = (w.clone(), dh.clone(), a.clone());
                 same(
                     "packed lora dX",
-                    cpu::packed::lora_backward_input(g.clone(), w3, form, a3, b3, 1.5, dropout),
-                    portable::packed::lora_backward_input::<Flex>(g, w4, form, a4, b4, 1.5, dropout),
+                    cpu::packed::lora_backward_input(g.clone(), w.clone(), form, dh, a, 1.5, dropout),
+                    portable::packed::lora_backward_input::<Flex>(g, w2, form, dh2, a2, 1.5, dropout),
                 );
             }
         }

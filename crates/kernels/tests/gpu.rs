@@ -62,6 +62,15 @@ fn linear_layers() {
     }
 }
 
+/// Returns the gradients of an adapted layer's input, `A` and `B`, by the steps of its backward pass.
+fn lora_backward([g, x, w, a, b]: [DispatchTensor; 5], dropout: Dropout) -> [DispatchTensor; 3] {
+    let hidden = Dispatch::lora_hidden(x.clone(), a.clone(), dropout);
+    let dh = Dispatch::lora_hidden_backward(g.clone(), b);
+    let dx = Dispatch::lora_linear_backward_input(g.clone(), w, dh.clone(), a, 1.5, dropout);
+    let (da, db) = Dispatch::lora_linear_backward_adapter(g, x, hidden, dh, 1.5, dropout);
+    [dx, da, db]
+}
+
 #[test]
 fn low_rank_adapters() {
     let mut random = Random::new("low_rank_adapters");
@@ -81,9 +90,7 @@ fn low_rank_adapters() {
             same(&format!("lora {n} {size_in} {size_out} {r} {dropout:?}"), |device| {
                 let [x, w, a, b, g] = [&x, &w, &a, &b, &g].map(|data| float::<2>(data, device));
                 let y = Dispatch::lora_linear(x.clone(), w.clone(), a.clone(), b.clone(), 1.5, dropout);
-                let dx =
-                    Dispatch::lora_linear_backward_input(g.clone(), w, a.clone(), b.clone(), 1.5, dropout);
-                let (da, db) = Dispatch::lora_linear_backward_adapter(g, x, a, b, 1.5, dropout);
+                let [dx, da, db] = lora_backward([g, x, w, a, b], dropout);
                 [y, dx, da, db].into_iter().map(values::<2>).collect()
             });
         }
@@ -105,12 +112,12 @@ fn packed_weights() {
                 same(&format!("packed {kind:?} {n} {size_in} {size_out} {r} {dropout:?}"), |device| {
                     let [x, g, a, b] = [&x, &g, &a, &b].map(|data| float::<2>(data, device));
                     let words = int::<1>(&words, device);
-                    let (a2, b2) = (a.clone(), b.clone());
+                    let (a2, dh) = (a.clone(), Dispatch::lora_hidden_backward(g.clone(), b.clone()));
                     [
                         Dispatch::packed_linear(x.clone(), words.clone(), form),
                         Dispatch::packed_linear_backward_input(g.clone(), words.clone(), form),
                         Dispatch::packed_lora_linear(x, words.clone(), form, a, b, 1.5, dropout),
-                        Dispatch::packed_lora_linear_backward_input(g, words, form, a2, b2, 1.5, dropout),
+                        Dispatch::packed_lora_linear_backward_input(g, words, form, dh, a2, 1.5, dropout),
                     ]
                     .into_iter()
                     .map(values::<2>)
@@ -258,8 +265,7 @@ fn half_floats() {
             let plain = Dispatch::linear(x.clone(), w.clone());
             let back = Dispatch::linear_backward_input(g.clone(), w.clone());
             let y = Dispatch::lora_linear(x.clone(), w.clone(), a.clone(), b.clone(), 1.5, dropout);
-            let dx = Dispatch::lora_linear_backward_input(g.clone(), w, a.clone(), b.clone(), 1.5, dropout);
-            let (da, db) = Dispatch::lora_linear_backward_adapter(g, x, a, b, 1.5, dropout);
+            let [dx, da, db] = lora_backward([g, x, w, a, b], dropout);
             [plain, back, y, dx, da, db].into_iter().map(|tensor| values::<2>(single(tensor))).collect()
         });
     }
@@ -282,7 +288,8 @@ fn half_floats() {
                 1.5,
                 Dropout::NONE,
             );
-            let dx = Dispatch::packed_lora_linear_backward_input(g, words, form, a, b, 1.5, Dropout::NONE);
+            let dh = Dispatch::lora_hidden_backward(g.clone(), b);
+            let dx = Dispatch::packed_lora_linear_backward_input(g, words, form, dh, a, 1.5, Dropout::NONE);
             [y, dx].into_iter().map(|tensor| values::<2>(single(tensor))).collect()
         });
     }

@@ -31,45 +31,60 @@ impl KernelBackend for Cube {
         }
     }
 
-    fn lora_linear(
+    fn lora_hidden(x: FloatTensor<Self>, a: FloatTensor<Self>, dropout: Dropout) -> FloatTensor<Self> {
+        match gpu::takes(&[&x], &[&a]) {
+            true => gpu::lora_linear::hidden(x, a, dropout),
+            false => portable::lora_linear::hidden::<Self>(x, a, dropout),
+        }
+    }
+
+    fn lora_linear_from_hidden(
         x: FloatTensor<Self>,
         w: FloatTensor<Self>,
-        a: FloatTensor<Self>,
+        hidden: FloatTensor<Self>,
         b: FloatTensor<Self>,
         scale: f32,
-        dropout: Dropout,
     ) -> FloatTensor<Self> {
-        match gpu::takes(&[&x, &w], &[&a, &b]) {
-            true => gpu::lora_linear::forward(x, w, a, b, scale, dropout),
-            false => portable::lora_linear::forward::<Self>(x, w, a, b, scale, dropout),
+        match gpu::takes(&[&x, &w], &[&hidden, &b]) {
+            true => gpu::lora_linear::from_hidden(x, w, hidden, b, scale),
+            false => portable::lora_linear::from_hidden::<Self>(x, w, hidden, b, scale),
+        }
+    }
+
+    fn lora_hidden_backward(grad: FloatTensor<Self>, b: FloatTensor<Self>) -> FloatTensor<Self> {
+        match gpu::takes(&[&grad], &[&b]) {
+            true => gpu::lora_linear::hidden_backward(grad, b),
+            false => portable::lora_linear::hidden_backward::<Self>(grad, b),
         }
     }
 
     fn lora_linear_backward_input(
         grad: FloatTensor<Self>,
         w: FloatTensor<Self>,
+        grad_hidden: FloatTensor<Self>,
         a: FloatTensor<Self>,
-        b: FloatTensor<Self>,
         scale: f32,
         dropout: Dropout,
     ) -> FloatTensor<Self> {
-        match gpu::takes(&[&grad, &w], &[&a, &b]) {
-            true => gpu::lora_linear::backward_input(grad, w, a, b, scale, dropout),
-            false => portable::lora_linear::backward_input::<Self>(grad, w, a, b, scale, dropout),
+        match gpu::takes(&[&grad, &w], &[&grad_hidden, &a]) {
+            true => gpu::lora_linear::backward_input(grad, w, grad_hidden, a, scale, dropout),
+            false => portable::lora_linear::backward_input::<Self>(grad, w, grad_hidden, a, scale, dropout),
         }
     }
 
     fn lora_linear_backward_adapter(
         grad: FloatTensor<Self>,
         x: FloatTensor<Self>,
-        a: FloatTensor<Self>,
-        b: FloatTensor<Self>,
+        hidden: FloatTensor<Self>,
+        grad_hidden: FloatTensor<Self>,
         scale: f32,
         dropout: Dropout,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-        match gpu::takes(&[&grad, &x], &[&a, &b]) {
-            true => gpu::lora_linear::backward_adapter(grad, x, a, b, scale, dropout),
-            false => portable::lora_linear::backward_adapter::<Self>(grad, x, a, b, scale, dropout),
+        match gpu::takes(&[&grad, &x], &[&hidden, &grad_hidden]) {
+            true => gpu::lora_linear::backward_adapter(grad, x, hidden, grad_hidden, scale, dropout),
+            false => {
+                portable::lora_linear::backward_adapter::<Self>(grad, x, hidden, grad_hidden, scale, dropout)
+            }
         }
     }
 
@@ -91,18 +106,17 @@ impl KernelBackend for Cube {
         }
     }
 
-    fn packed_lora_linear(
+    fn packed_lora_linear_from_hidden(
         x: FloatTensor<Self>,
         words: IntTensor<Self>,
         form: PackedForm,
-        a: FloatTensor<Self>,
+        hidden: FloatTensor<Self>,
         b: FloatTensor<Self>,
         scale: f32,
-        dropout: Dropout,
     ) -> FloatTensor<Self> {
-        match gpu::takes(&[&x], &[&a, &b]) && gpu::takes_ints(&words) {
-            true => gpu::lora_linear::packed_forward(x, words, form, a, b, scale, dropout),
-            false => portable::packed::lora_forward::<Self>(x, words, form, a, b, scale, dropout),
+        match gpu::takes(&[&x], &[&hidden, &b]) && gpu::takes_ints(&words) {
+            true => gpu::lora_linear::packed_from_hidden(x, words, form, hidden, b, scale),
+            false => portable::packed::from_hidden::<Self>(x, words, form, hidden, b, scale),
         }
     }
 
@@ -110,14 +124,24 @@ impl KernelBackend for Cube {
         grad: FloatTensor<Self>,
         words: IntTensor<Self>,
         form: PackedForm,
+        grad_hidden: FloatTensor<Self>,
         a: FloatTensor<Self>,
-        b: FloatTensor<Self>,
         scale: f32,
         dropout: Dropout,
     ) -> FloatTensor<Self> {
-        match gpu::takes(&[&grad], &[&a, &b]) && gpu::takes_ints(&words) {
-            true => gpu::lora_linear::packed_backward_input(grad, words, form, a, b, scale, dropout),
-            false => portable::packed::lora_backward_input::<Self>(grad, words, form, a, b, scale, dropout),
+        match gpu::takes(&[&grad], &[&grad_hidden, &a]) && gpu::takes_ints(&words) {
+            true => {
+                gpu::lora_linear::packed_backward_input(grad, words, form, grad_hidden, a, scale, dropout)
+            }
+            false => portable::packed::lora_backward_input::<Self>(
+                grad,
+                words,
+                form,
+                grad_hidden,
+                a,
+                scale,
+                dropout,
+            ),
         }
     }
 

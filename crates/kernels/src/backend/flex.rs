@@ -22,37 +22,44 @@ impl KernelBackend for Flex {
         cpu::linear::backward_weight(grad, x)
     }
 
-    fn lora_linear(
+    fn lora_hidden(x: FloatTensor<Self>, a: FloatTensor<Self>, dropout: Dropout) -> FloatTensor<Self> {
+        cpu::lora_linear::hidden(x, a, dropout)
+    }
+
+    fn lora_linear_from_hidden(
         x: FloatTensor<Self>,
         w: FloatTensor<Self>,
-        a: FloatTensor<Self>,
+        hidden: FloatTensor<Self>,
         b: FloatTensor<Self>,
         scale: f32,
-        dropout: Dropout,
     ) -> FloatTensor<Self> {
-        cpu::lora_linear::forward(x, w, a, b, scale, dropout)
+        cpu::lora_linear::from_hidden(x, w, hidden, b, scale)
+    }
+
+    fn lora_hidden_backward(grad: FloatTensor<Self>, b: FloatTensor<Self>) -> FloatTensor<Self> {
+        cpu::lora_linear::hidden_backward(grad, b)
     }
 
     fn lora_linear_backward_input(
         grad: FloatTensor<Self>,
         w: FloatTensor<Self>,
+        grad_hidden: FloatTensor<Self>,
         a: FloatTensor<Self>,
-        b: FloatTensor<Self>,
         scale: f32,
         dropout: Dropout,
     ) -> FloatTensor<Self> {
-        cpu::lora_linear::backward_input(grad, w, a, b, scale, dropout)
+        cpu::lora_linear::backward_input(grad, w, grad_hidden, a, scale, dropout)
     }
 
     fn lora_linear_backward_adapter(
         grad: FloatTensor<Self>,
         x: FloatTensor<Self>,
-        a: FloatTensor<Self>,
-        b: FloatTensor<Self>,
+        hidden: FloatTensor<Self>,
+        grad_hidden: FloatTensor<Self>,
         scale: f32,
         dropout: Dropout,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-        cpu::lora_linear::backward_adapter(grad, x, a, b, scale, dropout)
+        cpu::lora_linear::backward_adapter(grad, x, hidden, grad_hidden, scale, dropout)
     }
 
     fn packed_linear(x: FloatTensor<Self>, words: IntTensor<Self>, form: PackedForm) -> FloatTensor<Self> {
@@ -67,28 +74,27 @@ impl KernelBackend for Flex {
         cpu::packed::backward_input(grad, words, form)
     }
 
-    fn packed_lora_linear(
+    fn packed_lora_linear_from_hidden(
         x: FloatTensor<Self>,
         words: IntTensor<Self>,
         form: PackedForm,
-        a: FloatTensor<Self>,
+        hidden: FloatTensor<Self>,
         b: FloatTensor<Self>,
         scale: f32,
-        dropout: Dropout,
     ) -> FloatTensor<Self> {
-        cpu::packed::lora_forward(x, words, form, a, b, scale, dropout)
+        cpu::packed::from_hidden(x, words, form, hidden, b, scale)
     }
 
     fn packed_lora_linear_backward_input(
         grad: FloatTensor<Self>,
         words: IntTensor<Self>,
         form: PackedForm,
+        grad_hidden: FloatTensor<Self>,
         a: FloatTensor<Self>,
-        b: FloatTensor<Self>,
         scale: f32,
         dropout: Dropout,
     ) -> FloatTensor<Self> {
-        cpu::packed::lora_backward_input(grad, words, form, a, b, scale, dropout)
+        cpu::packed::lora_backward_input(grad, words, form, grad_hidden, a, scale, dropout)
     }
 
     fn rms_norm(x: FloatTensor<Self>, weight: FloatTensor<Self>, eps: f32) -> FloatTensor<Self> {

@@ -78,20 +78,18 @@ pub fn backward_input(grad: FlexTensor, w: FlexTensor, form: PackedForm) -> Flex
     tensor(product_back(&floats(&grad), &w, form, n), [n, form.size_in])
 }
 
-/// Fast path of [`crate::backend::KernelBackend::packed_lora_linear`].
-pub fn lora_forward(
+/// Fast path of [`crate::backend::KernelBackend::packed_lora_linear_from_hidden`].
+pub fn from_hidden(
     x: FlexTensor,
     w: FlexTensor,
     form: PackedForm,
-    a: FlexTensor,
+    hidden: FlexTensor,
     b: FlexTensor,
     scale: f32,
-    dropout: Dropout,
 ) -> FlexTensor {
     let [n, _] = dims(&x);
-    let x = floats(&x);
-    let mut out = product(&x, &w, form, n);
-    add_low_rank(&mut out, x, &a, &b, scale, dropout);
+    let mut out = product(&floats(&x), &w, form, n);
+    add_low_rank(&mut out, &hidden, &b, scale);
     tensor(out, [n, form.size_out])
 }
 
@@ -100,14 +98,13 @@ pub fn lora_backward_input(
     grad: FlexTensor,
     w: FlexTensor,
     form: PackedForm,
+    grad_hidden: FlexTensor,
     a: FlexTensor,
-    b: FlexTensor,
     scale: f32,
     dropout: Dropout,
 ) -> FlexTensor {
     let [n, _] = dims(&grad);
-    let grad = floats(&grad);
-    let mut out = product_back(&grad, &w, form, n);
-    add_low_rank_backward(&mut out, &grad, &a, &b, scale, dropout);
+    let mut out = product_back(&floats(&grad), &w, form, n);
+    add_low_rank_backward(&mut out, &grad_hidden, &a, scale, dropout);
     tensor(out, [n, form.size_in])
 }

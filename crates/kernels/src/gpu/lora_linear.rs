@@ -12,60 +12,52 @@ use super::{
 };
 use crate::{Dropout, PackedForm};
 
-/// Computes `drop(x)·Aᵀ`, `[n, r]`.
-fn lowered(x: &CubeTensor, a: &CubeTensor, dropout: Dropout) -> CubeTensor {
-    let ([n, size_in], [r, _]) = (dims(x), dims::<2>(a));
-    let out = single(x, &[n, r]);
-    Product::new((x, Row), (a, Row), [n, r, size_in]).masked(Masked::A, dropout).into(&out);
+/// WGSL path of [`crate::backend::KernelBackend::lora_hidden`]: `drop(x)·Aᵀ`, `[n, r]`.
+pub fn hidden(x: CubeTensor, a: CubeTensor, dropout: Dropout) -> CubeTensor {
+    let [x, a] = [x, a].map(into_contiguous);
+    let ([n, size_in], [r, _]) = (dims(&x), dims::<2>(&a));
+    let out = single(&x, &[n, r]);
+    Product::new((&x, Row), (&a, Row), [n, r, size_in]).masked(Masked::A, dropout).into(&out);
     out
 }
 
-/// Computes `dY·B`, `[n, r]`.
-fn lowered_grad(grad: &CubeTensor, b: &CubeTensor) -> CubeTensor {
-    let ([n, size_out], [_, r]) = (dims(grad), dims::<2>(b));
-    let out = single(grad, &[n, r]);
-    Product::new((grad, Row), (b, Column), [n, r, size_out]).into(&out);
+/// WGSL path of [`crate::backend::KernelBackend::lora_hidden_backward`]: `dY·B`, `[n, r]`.
+pub fn hidden_backward(grad: CubeTensor, b: CubeTensor) -> CubeTensor {
+    let [grad, b] = [grad, b].map(into_contiguous);
+    let ([n, size_out], [_, r]) = (dims(&grad), dims::<2>(&b));
+    let out = single(&grad, &[n, r]);
+    Product::new((&grad, Row), (&b, Column), [n, r, size_out]).into(&out);
     out
 }
 
-/// WGSL path of [`crate::backend::KernelBackend::lora_linear`].
-pub fn forward(
+/// WGSL path of [`crate::backend::KernelBackend::lora_linear_from_hidden`].
+pub fn from_hidden(
     x: CubeTensor,
     w: CubeTensor,
-    a: CubeTensor,
+    hidden: CubeTensor,
     b: CubeTensor,
     scale: f32,
-    dropout: Dropout,
 ) -> CubeTensor {
-    applied(x, Weight::dense(w), a, b, scale, dropout)
+    applied(x, Weight::dense(w), hidden, b, scale)
 }
 
-/// WGSL path of [`crate::backend::KernelBackend::packed_lora_linear`].
-pub fn packed_forward(
+/// WGSL path of [`crate::backend::KernelBackend::packed_lora_linear_from_hidden`].
+pub fn packed_from_hidden(
     x: CubeTensor,
     words: CubeTensor,
     form: PackedForm,
-    a: CubeTensor,
+    hidden: CubeTensor,
     b: CubeTensor,
     scale: f32,
-    dropout: Dropout,
 ) -> CubeTensor {
-    applied(x, Weight::packed(words, form), a, b, scale, dropout)
+    applied(x, Weight::packed(words, form), hidden, b, scale)
 }
 
-fn applied(
-    x: CubeTensor,
-    w: Weight,
-    a: CubeTensor,
-    b: CubeTensor,
-    scale: f32,
-    dropout: Dropout,
-) -> CubeTensor {
-    let [x, a, b] = [x, a, b].map(into_contiguous);
+fn applied(x: CubeTensor, w: Weight, hidden: CubeTensor, b: CubeTensor, scale: f32) -> CubeTensor {
+    let [x, hidden, b] = [x, hidden, b].map(into_contiguous);
     let ([n, _], [size_out, r]) = (dims(&x), dims::<2>(&b));
-    let h = lowered(&x, &a, dropout);
     let out = empty(&x, &[n, size_out]);
-    Product { scale, low_rank: Some((&h, &b, r)), ..w.applied(&x, n) }.into(&out);
+    Product { scale, low_rank: Some((&hidden, &b, r)), ..w.applied(&x, n) }.into(&out);
     out
 }
 
@@ -73,12 +65,12 @@ fn applied(
 pub fn backward_input(
     grad: CubeTensor,
     w: CubeTensor,
+    grad_hidden: CubeTensor,
     a: CubeTensor,
-    b: CubeTensor,
     scale: f32,
     dropout: Dropout,
 ) -> CubeTensor {
-    applied_back(grad, Weight::dense(w), a, b, scale, dropout)
+    applied_back(grad, Weight::dense(w), grad_hidden, a, scale, dropout)
 }
 
 /// WGSL path of [`crate::backend::KernelBackend::packed_lora_linear_backward_input`].
@@ -86,27 +78,26 @@ pub fn packed_backward_input(
     grad: CubeTensor,
     words: CubeTensor,
     form: PackedForm,
+    grad_hidden: CubeTensor,
     a: CubeTensor,
-    b: CubeTensor,
     scale: f32,
     dropout: Dropout,
 ) -> CubeTensor {
-    applied_back(grad, Weight::packed(words, form), a, b, scale, dropout)
+    applied_back(grad, Weight::packed(words, form), grad_hidden, a, scale, dropout)
 }
 
 fn applied_back(
     grad: CubeTensor,
     w: Weight,
+    grad_hidden: CubeTensor,
     a: CubeTensor,
-    b: CubeTensor,
     scale: f32,
     dropout: Dropout,
 ) -> CubeTensor {
-    let [grad, a, b] = [grad, a, b].map(into_contiguous);
+    let [grad, grad_hidden, a] = [grad, grad_hidden, a].map(into_contiguous);
     let ([n, _], [r, size_in]) = (dims(&grad), dims::<2>(&a));
-    let h = lowered_grad(&grad, &b);
     let out = empty(&grad, &[n, size_in]);
-    let product = Product { scale, low_rank: Some((&h, &a, r)), ..w.applied_back(&grad, n) };
+    let product = Product { scale, low_rank: Some((&grad_hidden, &a, r)), ..w.applied_back(&grad, n) };
     product.masked(Masked::Low, dropout).into(&out);
     out
 }
@@ -115,18 +106,17 @@ fn applied_back(
 pub fn backward_adapter(
     grad: CubeTensor,
     x: CubeTensor,
-    a: CubeTensor,
-    b: CubeTensor,
+    hidden: CubeTensor,
+    grad_hidden: CubeTensor,
     scale: f32,
     dropout: Dropout,
 ) -> (CubeTensor, CubeTensor) {
-    let [grad, x, a, b] = [grad, x, a, b].map(into_contiguous);
-    let ([n, size_in], [size_out, r]) = (dims(&x), dims::<2>(&b));
-    let (h, grad_h) = (lowered(&x, &a, dropout), lowered_grad(&grad, &b));
-    let (grad_a, grad_b) = (empty(&a, &[r, size_in]), empty(&b, &[size_out, r]));
-    let of_a = Product::new((&grad_h, Column), (&x, Column), [r, size_in, n]);
+    let [grad, x, hidden, grad_hidden] = [grad, x, hidden, grad_hidden].map(into_contiguous);
+    let ([n, size_in], [_, size_out], [_, r]) = (dims(&x), dims::<2>(&grad), dims::<2>(&hidden));
+    let (grad_a, grad_b) = (single(&x, &[r, size_in]), single(&x, &[size_out, r]));
+    let of_a = Product::new((&grad_hidden, Column), (&x, Column), [r, size_in, n]);
     Product { scale, ..of_a }.masked(Masked::B, dropout).into(&grad_a);
-    let of_b = Product::new((&grad, Column), (&h, Column), [size_out, r, n]);
+    let of_b = Product::new((&grad, Column), (&hidden, Column), [size_out, r, n]);
     Product { scale, ..of_b }.into(&grad_b);
     (grad_a, grad_b)
 }

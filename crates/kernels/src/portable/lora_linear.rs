@@ -1,7 +1,7 @@
 //! Frozen linear layer with a low-rank adapter, factored: neither `W + s·B·A` nor `dW` is ever formed.
 //!
-//! `x' = drop(x)` and `y = x·Wᵀ + s·(x'·Aᵀ)·Bᵀ`, hence `dX = dY·W + s·drop'((dY·B)·A)`, `dA = s·(dY·B)ᵀ·x'` and `dB = s·dYᵀ·(x'·Aᵀ)` (Hu et al.,
-//! 2021, "LoRA"; the layer is PEFT's `lora.Linear`).
+//! `x' = drop(x)`, `H = x'·Aᵀ` and `y = x·Wᵀ + s·H·Bᵀ`, hence with `dH = dY·B`: `dX = dY·W + s·drop'(dH·A)`, `dA = s·dHᵀ·x'` and `dB = s·dYᵀ·H`
+//! (Hu et al., 2021, "LoRA"; the layer is PEFT's `lora.Linear`).
 
 use burn::backend::{Backend, TensorMetadata, tensor::FloatTensor};
 use burn::tensor::TensorData;
@@ -21,34 +21,42 @@ fn dropped<B: Backend>(x: FloatTensor<B>, dropout: Dropout) -> FloatTensor<B> {
     B::float_mul(x, mask)
 }
 
-/// Computes `y`: `x [n, in]`, `w [out, in]`, `a [r, in]`, `b [out, r]` to `[n, out]`.
-pub fn forward<B: Backend>(
+/// Computes `H = drop(x)·Aᵀ`: `x [n, in]`, `a [r, in]` to `[n, r]`, in single floats.
+pub fn hidden<B: Backend>(x: FloatTensor<B>, a: FloatTensor<B>, dropout: Dropout) -> FloatTensor<B> {
+    super::linear::forward::<B>(dropped::<B>(x, dropout), a)
+}
+
+/// Computes `y`: `x [n, in]`, `w [out, in]`, `hidden [n, r]`, `b [out, r]` to `[n, out]`.
+pub fn from_hidden<B: Backend>(
     x: FloatTensor<B>,
     w: FloatTensor<B>,
-    a: FloatTensor<B>,
+    hidden: FloatTensor<B>,
     b: FloatTensor<B>,
     scale: f32,
-    dropout: Dropout,
 ) -> FloatTensor<B> {
-    let base = super::linear::forward::<B>(x.clone(), w);
-    let hidden = super::linear::forward::<B>(dropped::<B>(x, dropout), a);
+    let base = super::linear::forward::<B>(x, w);
     let update = super::linear::forward::<B>(B::float_mul_scalar(hidden, scale.into()), b);
     let update = cast::<B>(update, kind::<B>(&base));
     B::float_add(base, update)
+}
+
+/// Computes `dH = dY·B`: `grad [n, out]`, `b [out, r]` to `[n, r]`, in single floats.
+pub fn hidden_backward<B: Backend>(grad: FloatTensor<B>, b: FloatTensor<B>) -> FloatTensor<B> {
+    B::float_matmul(single::<B>(grad), b)
 }
 
 /// Computes `dX [n, in]`.
 pub fn backward_input<B: Backend>(
     grad: FloatTensor<B>,
     w: FloatTensor<B>,
+    grad_hidden: FloatTensor<B>,
     a: FloatTensor<B>,
-    b: FloatTensor<B>,
     scale: f32,
     dropout: Dropout,
 ) -> FloatTensor<B> {
-    let base = B::float_matmul(grad.clone(), w);
-    let hidden = B::float_mul_scalar(B::float_matmul(single::<B>(grad), b), scale.into());
-    let update = dropped::<B>(B::float_matmul(hidden, a), dropout);
+    let base = B::float_matmul(grad, w);
+    let grad_hidden = B::float_mul_scalar(grad_hidden, scale.into());
+    let update = dropped::<B>(B::float_matmul(grad_hidden, a), dropout);
     let update = cast::<B>(update, kind::<B>(&base));
     B::float_add(base, update)
 }
@@ -57,13 +65,12 @@ pub fn backward_input<B: Backend>(
 pub fn backward_adapter<B: Backend>(
     grad: FloatTensor<B>,
     x: FloatTensor<B>,
-    a: FloatTensor<B>,
-    b: FloatTensor<B>,
+    hidden: FloatTensor<B>,
+    grad_hidden: FloatTensor<B>,
     scale: f32,
     dropout: Dropout,
 ) -> (FloatTensor<B>, FloatTensor<B>) {
     let (grad, x) = (single::<B>(grad), dropped::<B>(x, dropout));
-    let grad_hidden = B::float_mul_scalar(B::float_matmul(grad.clone(), b), scale.into());
-    let hidden = B::float_mul_scalar(super::linear::forward::<B>(x.clone(), a), scale.into());
+    let [hidden, grad_hidden] = [hidden, grad_hidden].map(|h| B::float_mul_scalar(h, scale.into()));
     (B::float_matmul(transposed::<B>(grad_hidden), x), B::float_matmul(transposed::<B>(grad), hidden))
 }

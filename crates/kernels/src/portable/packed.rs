@@ -95,17 +95,16 @@ pub fn backward_input<B: Backend>(
     like::<B>(grad, |grad| super::linear::backward_input::<B>(grad, unpack::<B>(words, form)))
 }
 
-/// Like [`super::lora_linear::forward`], with a packed weight.
-pub fn lora_forward<B: Backend>(
+/// Like [`super::lora_linear::from_hidden`], with a packed weight.
+pub fn from_hidden<B: Backend>(
     x: FloatTensor<B>,
     words: IntTensor<B>,
     form: PackedForm,
-    a: FloatTensor<B>,
+    hidden: FloatTensor<B>,
     b: FloatTensor<B>,
     scale: f32,
-    dropout: Dropout,
 ) -> FloatTensor<B> {
-    like::<B>(x, |x| super::lora_linear::forward::<B>(x, unpack::<B>(words, form), a, b, scale, dropout))
+    like::<B>(x, |x| super::lora_linear::from_hidden::<B>(x, unpack::<B>(words, form), hidden, b, scale))
 }
 
 /// Like [`super::lora_linear::backward_input`], with a packed weight.
@@ -113,12 +112,13 @@ pub fn lora_backward_input<B: Backend>(
     grad: FloatTensor<B>,
     words: IntTensor<B>,
     form: PackedForm,
+    grad_hidden: FloatTensor<B>,
     a: FloatTensor<B>,
-    b: FloatTensor<B>,
     scale: f32,
     dropout: Dropout,
 ) -> FloatTensor<B> {
     like::<B>(grad, |grad| {
-        super::lora_linear::backward_input::<B>(grad, unpack::<B>(words, form), a, b, scale, dropout)
+        let w = unpack::<B>(words, form);
+        super::lora_linear::backward_input::<B>(grad, w, grad_hidden, a, scale, dropout)
     })
 }
