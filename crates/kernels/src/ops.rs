@@ -112,6 +112,11 @@ pub fn cross_entropy(hidden: Tensor<2>, head: Tensor<2>, targets: Tensor<1, Int>
     ))
 }
 
+/// Joins vectors, such as the gradients of a model, into one. Not differentiable. There is at least one.
+pub fn concatenate(parts: Vec<Tensor<1>>) -> Tensor<1> {
+    crate::gpu::concatenate(&parts).unwrap_or_else(|| Tensor::cat(parts, 0))
+}
+
 /// Returns `(θ, m, v)` after one step of AdamW over flat vectors `[n]`, outside any graph, for a gradient of global norm `norm [1]`.
 pub fn adamw(
     theta: Tensor<1>,

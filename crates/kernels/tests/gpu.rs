@@ -7,7 +7,7 @@ mod common;
 use burn::backend::{Dispatch, ops::FloatTensorOps as _};
 use burn::tensor::{Device, DispatchTensor, FloatDType, Int, Tensor, TensorData};
 use common::{Random, assert_close, host};
-use lorelei_kernels::{AdamWStep, Dropout, PackedForm, PackedKind, backend::KernelBackend, gpu};
+use lorelei_kernels::{AdamWStep, Dropout, PackedForm, PackedKind, backend::KernelBackend, concatenate, gpu};
 
 /// Largest error, relative to the largest value: sums of a few hundred products in f32.
 const TOLERANCE: f32 = 1e-5;
@@ -94,6 +94,23 @@ fn low_rank_adapters() {
                 [y, dx, da, db].into_iter().map(values::<2>).collect()
             });
         }
+    }
+}
+
+#[test]
+fn vectors_in_a_row() {
+    let mut random = Random::new("vectors_in_a_row");
+    for sizes in
+        [&[1][..], &[3, 1], &[5, 300, 1, 7, 64, 2, 9], &[2; 8], &[70_000, 1, 513, 3, 3, 3, 3, 11, 257, 1000]]
+    {
+        let parts: Vec<TensorData> = sizes.iter().map(|size| random.data([*size])).collect();
+        let want: Vec<f32> = parts.iter().flat_map(|part| host(part.clone())).collect();
+        same(&format!("concatenate {sizes:?}"), |device| {
+            let parts = parts.iter().map(|part| Tensor::from_data(part.clone(), device)).collect();
+            let joined = host(concatenate(parts).into_data());
+            assert_eq!(joined, want);
+            vec![joined]
+        });
     }
 }
 

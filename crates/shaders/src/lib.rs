@@ -231,9 +231,17 @@ pub enum Kernel {
     },
     /// `adamw.wgsl`.
     AdamW,
+    /// `concatenate.wgsl`.
+    Concatenate {
+        /// Number of parts of a launch, up to [`Kernel::MAX_PARTS`].
+        parts: u32,
+    },
 }
 
 impl Kernel {
+    /// Largest number of parts that a launch of [`Kernel::Concatenate`] takes: all kernels bind seven arrays at most, and one is the result's.
+    pub const MAX_PARTS: u32 = 6;
+
     /// Whether the attention kernels support heads of `head_dim` channels.
     pub fn takes_head_dim(head_dim: usize) -> bool {
         head_dim > 0 && head_dim <= 128 && head_dim.is_multiple_of(16)
@@ -290,6 +298,7 @@ impl Kernel {
                 (file!("attention_backward_key.wgsl"), context! { head_dim, ..stored(&[("x", x)]) })
             }
             Kernel::AdamW => (file!("adamw.wgsl"), context! {}),
+            Kernel::Concatenate { parts } => (file!("concatenate.wgsl"), context! { parts }),
         };
         (name, text, values)
     }
@@ -317,6 +326,7 @@ impl Kernel {
             Kernel::SoftmaxCrossEntropy { gradient: true },
             Kernel::AdamW,
         ];
+        all.extend((1..=Self::MAX_PARTS).map(|parts| Kernel::Concatenate { parts }));
         let floats = [Stored::F32, Stored::F16];
         for x in floats {
             all.extend([Kernel::Rope { x }, Kernel::Swiglu { x }, Kernel::SwigluBackward { x }]);

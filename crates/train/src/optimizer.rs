@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use burn::tensor::{Device, Tensor, TensorData};
 use lorelei_estimate::{optimizer_of, optimizer_state};
+use lorelei_kernels::concatenate;
 use lorelei_models::{BatchGradients, Model, Parameter, ParameterTraits};
 use lorelei_recipe::{OptimizerNames, TrainingArguments, message};
 
@@ -88,7 +89,7 @@ impl Optimizer {
                     parts.push(grad.unwrap_or_else(|| Tensor::zeros([count], &device)));
                 }
             });
-            let grad = Tensor::cat(parts, 0);
+            let grad = concatenate(parts);
             group.grad = Some(match group.grad.take() {
                 None => grad,
                 Some(sum) => sum + grad,

@@ -1,6 +1,7 @@
 //! Fast paths on wgpu: the WGSL of `lorelei-shaders`, where the runtime compiles WGSL and holds `f32`. The portable bodies run everywhere else.
 
 pub mod attention;
+mod concatenate;
 pub mod cross_entropy;
 mod launch;
 pub mod linear;
@@ -14,6 +15,7 @@ mod self_test;
 use burn::tensor::{DType, Device, FloatDType, Tensor};
 use burn_cubecl::tensor::CubeTensor;
 
+pub use concatenate::concatenate;
 pub use launch::{Counters, counters, launches};
 pub use policy::{KernelPolicy, kernel_policy, set_kernel_policy};
 pub use self_test::{halves_are_right, set_up};
