@@ -15,6 +15,7 @@ CASES = [
     ("tied_adapter", dict(target_modules=["embed_tokens", "q_proj"], ensure_weight_tying=True), False, True),
     ("tied_head_adapter", dict(target_modules=["lm_head", "q_proj"], ensure_weight_tying=True), False, False),
     ("tied_saved", dict(target_modules=["q_proj"], modules_to_save=["lm_head"], ensure_weight_tying=True), False, False),
+    ("tied_head_rows", dict(target_modules=["lm_head", "q_proj"], trainable_token_indices=[3, 5, 9]), False, False),
     ("base_of_ends", dict(target_modules=["embed_tokens", "lm_head", "q_proj"]), True, True),
     ("base_of_head", dict(target_modules=["lm_head", "q_proj"]), True, True),
     ("base_saved", dict(target_modules=["q_proj"]), True, True),

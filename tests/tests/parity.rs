@@ -167,7 +167,7 @@ fn base_logits_in_both_styles_of_config() {
 }
 
 /// Adapters that also train something other than the blocks' linear layers, or that are initialized from a part of the weights.
-const BESIDE: [(&str, &str); 17] = [
+const BESIDE: [(&str, &str); 18] = [
     ("llama", "modules_to_save"),
     ("llama", "embedding_lm_head"),
     ("llama", "pissa"),
@@ -180,6 +180,7 @@ const BESIDE: [(&str, &str); 17] = [
     ("qwen2", "tied_ends"),
     ("smollm3", "tied_adapter"),
     ("smollm3", "tied_head_adapter"),
+    ("smollm3", "tied_head_rows"),
     ("smollm3", "tied_saved"),
     ("smollm3", "base_of_ends"),
     ("smollm3", "base_of_head"),

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use lorelei_formats::{
     AdapterPart, FormatError, ModelConfig, TensorInfo, TensorSource,
     config::{Module, ModuleShape, Role},
-    parse_adapter_key,
+    parameter_name, parse_adapter_key,
+    peft::base_weights,
 };
-use lorelei_recipe::{LoraConfig, Message, PeftConfig, TaskType, Warning, message};
+use lorelei_recipe::{HubId, LoraConfig, Message, PeftConfig, TaskType, Warning, message};
 use serde_json::{Map, Value};
 
 use crate::ExportError;
@@ -202,6 +203,54 @@ impl PeftAdapter {
         &self.others
     }
 
+    /// Returns the keys of the base's own weights that PEFT saves beside an adapter of embedding or head (`….base_layer.weight`). They are copies, unless
+    /// the base was changed before the training.
+    pub(crate) fn base_copies(&self) -> Vec<&String> {
+        self.others.iter().filter(|key| self.is_base_copy(key)).collect()
+    }
+
+    /// Returns the keys of what was trained of the base, beside the adapters of its modules.
+    pub(crate) fn trained_beside(&self) -> Vec<&String> {
+        self.others.iter().filter(|key| !self.is_base_copy(key)).collect()
+    }
+
+    fn is_base_copy(&self, key: &str) -> bool {
+        let saved = self.lora.modules_to_save.as_deref().unwrap_or_default();
+        self.modules.iter().any(|module| {
+            let [beside, _] = base_weights(&module.path);
+            parameter_name(key).as_deref() == Some(&*beside)
+                && !saved.iter().any(|name| module.path.ends_with(name.as_str()))
+        })
+    }
+
+    /// Leaves out the copies of the base's own weights, for a form that has no place for them. Returns a notice if there are any.
+    ///
+    /// # Errors
+    /// If one has another shape than the base's: its vocabulary was resized.
+    pub(crate) fn without_base_copies(&self, base: &[Module]) -> Result<Option<Message>, ExportError> {
+        let copies = self.base_copies();
+        for key in &copies {
+            let shape = self.tensors.info(key).map(|info| info.shape.clone()).unwrap_or_default();
+            let name = parameter_name(key).unwrap_or_default();
+            let module = base.iter().find(|module| base_weights(&module.path)[0] == name);
+            if module.is_some_and(|module| module.shape.weight() != shape) {
+                let problem = message!(
+                    "{key} has another shape than in the base model: its vocabulary was resized",
+                    key = *key
+                );
+                let help =
+                    message!("give the base model that the adapter was trained for, as it was trained on");
+                return Err(ExportError::adapter(&self.file, problem, help));
+            }
+        }
+        Ok((!copies.is_empty()).then(|| {
+            message!(
+                "{names}: the base's own weights, which PEFT saves beside an adapter of them, are left out; use the very base that it was trained on",
+                names = listed(&copies)
+            )
+        }))
+    }
+
     /// Returns the text of `adapter_config.json`.
     pub fn config(&self) -> &str {
         &self.config
@@ -211,7 +260,10 @@ impl PeftAdapter {
     pub fn base_name(&self) -> Option<String> {
         let name = self.base_model.clone().filter(|name| !name.is_empty())?;
         let config = self.config_json().unwrap_or_default();
-        match config.get("revision").and_then(Value::as_str).filter(|revision| !revision.is_empty()) {
+        // A path has no revisions.
+        let revision =
+            config.get("revision").and_then(Value::as_str).filter(|_| HubId::parse(&name).is_some());
+        match revision.filter(|revision| !revision.is_empty()) {
             Some(revision) => Some(format!("{name}@{revision}")),
             None => Some(name),
         }
@@ -245,6 +297,18 @@ impl PeftAdapter {
             self.modules.iter().find(|module| Some(&module.path) == path)
         };
         let (Some(embedding), Some(head)) = (of(Role::Embedding), of(Role::LmHead)) else { return Ok(false) };
+        self.has_one_adapter(embedding, head)
+    }
+
+    /// Whether an embedding and a head have the same adapter.
+    ///
+    /// # Errors
+    /// If the matrices cannot be read.
+    pub(crate) fn has_one_adapter(
+        &self,
+        embedding: &AdaptedModule,
+        head: &AdaptedModule,
+    ) -> Result<bool, ExportError> {
         if self.scaling(embedding) != self.scaling(head) || embedding.rank != head.rank {
             return Ok(false);
         }
@@ -368,8 +432,9 @@ impl PeftAdapter {
 
     /// Returns the factor that makes `B` right for a reader that multiplies `B A` by `scale`; exactly 1 where nothing changes.
     pub(crate) fn fold(&self, module: &AdaptedModule, scale: f64) -> f32 {
-        let own = self.scaling(module);
-        if own == scale { 1.0 } else { (own / scale) as f32 }
+        let factor = (self.scaling(module) / scale) as f32;
+        // A scale that went through a file's f32 is the same one.
+        if (factor - 1.0).abs() <= f32::EPSILON { 1.0 } else { factor }
     }
 }
 
@@ -408,14 +473,36 @@ pub(crate) fn listed<S: AsRef<str>>(names: &[S]) -> Message {
     }
 }
 
-/// Describes a value that a storage format would make infinite.
-pub(crate) fn too_large(value: f32, tensor: &str, format: &dyn std::fmt::Display) -> Message {
-    message!(
-        "{value} in {tensor} is too large for {format}",
-        value = value.to_string(),
-        tensor,
-        format = format.to_string()
-    )
+/// Refuses values that are not finite, or beyond `most`, the largest of a storage format.
+///
+/// # Errors
+/// If there is one.
+pub(crate) fn refuse_large(
+    form: impl Into<Message>,
+    tensor: &str,
+    format: &dyn std::fmt::Display,
+    most: f32,
+    values: &[f32],
+) -> Result<(), ExportError> {
+    let (problem, help) = match values.iter().find(|value| !value.is_finite() || value.abs() > most) {
+        None => return Ok(()),
+        Some(odd) if odd.is_nan() => (
+            message!("{tensor} holds NaN", tensor),
+            message!(
+                "look for a row of zeros in the weight that DoRA's magnitudes are of, and for a broken base"
+            ),
+        ),
+        Some(large) => (
+            message!(
+                "{value} in {tensor} is too large for {format}",
+                value = large.to_string(),
+                tensor,
+                format = format.to_string()
+            ),
+            message!("export it as float32 or bfloat16"),
+        ),
+    };
+    Err(ExportError::inexpressible(form, problem, help))
 }
 
 /// Multiplies values by a factor; by 1, they stay as they are.

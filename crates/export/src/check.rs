@@ -1,12 +1,17 @@
 //! What a program will refuse of an adapter, or silently leave out, and the flags to give it.
 
-use lorelei_formats::{AdapterPart, Dtype, ModelConfig, gguf::GgmlType, peft::is_classifier_head};
+use lorelei_formats::{
+    AdapterPart, Dtype, ModelConfig,
+    config::{ModuleShape, Role},
+    gguf::GgmlType,
+    peft::is_classifier_head,
+};
 
 use lorelei_recipe::Message;
 
 use crate::{
-    ExportError, GgufLoraOptions, PeftAdapter, adapter::listed, gguf_lora::refuse_parts, mlx,
-    write_gguf_lora, write_mlx,
+    ExportError, GgufLoraOptions, PeftAdapter, adapter::listed, gguf_lora::refuse_parts,
+    merge_plan::purposed, mlx, write_gguf_lora, write_mlx,
 };
 
 /// A program that reads adapters.
@@ -111,14 +116,27 @@ fn of_folder(
         without_base(None, true, findings);
         return Ok(());
     };
-    let modules = base.modules();
+    let config = purposed(adapter, base.clone())?;
+    let modules = config.modules();
+    let lacks = modules.iter().filter(|module| {
+        let is_selected = adapter.lora.selects(&module.path, module.role == Role::LmHead, module.layer);
+        let is_linear = matches!(module.shape, ModuleShape::Linear { .. });
+        is_linear && is_selected && !adapter.modules().iter().any(|adapted| adapted.path == module.path)
+    });
+    let lacks: Vec<&String> = lacks.map(|module| &module.path).collect();
+    if !lacks.is_empty() {
+        let message = format!(
+            "the configuration selects {}, and the file has no adapter for it: PEFT loads it with a warning, and those modules stay as they begin",
+            listed(&lacks)
+        );
+        push(findings, Verdict::Ignored, message);
+    }
     let misfits = adapter.modules().iter().filter_map(|module| match adapter.base_module(module, &modules) {
         Err(ExportError::Adapter { problem, .. }) => Some(problem.to_string()),
         _ => None,
     });
-    // The base's configuration need not be that of a classifier, whose head has modules of its own.
     let misfits: Vec<String> = misfits.collect();
-    if !misfits.is_empty() && !adapter.classifies(base) {
+    if !misfits.is_empty() {
         let message = format!("{}: give the base model that the adapter was trained for", listed(&misfits));
         push(findings, Verdict::Refused, message);
     }
@@ -165,7 +183,8 @@ fn of_vllm(adapter: &PeftAdapter, base: Option<&ModelConfig>, findings: &mut Vec
             "trained biases: serve it merged into its base (`lorelei export --to merged`)",
         );
     }
-    let others: Vec<&String> = adapter.others().iter().filter(|key| !is_classifier_head(key)).collect();
+    let mut others = adapter.trained_beside();
+    others.retain(|key| !is_classifier_head(key));
     if !others.is_empty() {
         let message = format!(
             "what was trained of the base beside it ({}): serve it merged (`lorelei export --to merged`)",

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     AdaptedModule, ExportError, PeftAdapter,
-    adapter::too_large,
+    adapter::refuse_large,
     uniform::{Changes, Uniform},
 };
 
@@ -56,23 +56,21 @@ pub fn write_folded<W: Write>(
             },
             Some(Origin::Copy) | None => adapter.read_key(&spec.name)?,
         };
-        if let Some(value) = values.iter().find(|value| !value.is_finite()) {
-            let problem = too_large(*value, &spec.name, &"float32");
-            return Err(ExportError::adapter(
-                adapter.file_name(),
-                problem,
-                "lower lora_alpha or alpha_pattern",
-            ));
-        }
+        refuse_large(form(), &spec.name, &"float32", f32::MAX, &values)?;
         writer.write_f32(&spec.name, &values)?;
     }
     let config = folded_config(adapter, uniform.rank, alpha)?;
     Ok((writer.finish()?, config, changes.notice().into_iter().collect()))
 }
 
+/// Returns the name of the form in errors.
+fn form() -> Message {
+    message!("a folded adapter")
+}
+
 /// Refuses what [`write_folded`] would refuse.
 pub(crate) fn check_folded(adapter: &PeftAdapter) -> Result<(), ExportError> {
-    adapter.refuse_unconverted(message!("a folded adapter"))
+    adapter.refuse_unconverted(form())
 }
 
 /// Returns a scale whose alpha is a whole number, as some readers require, and that alpha.

@@ -7,6 +7,7 @@ use std::io::Write;
 
 use lorelei_formats::{
     AdapterPart, ModelConfig,
+    config::Role,
     gguf::{GgmlType, GgufTensorSpec, GgufValue, GgufWriter, gguf_name},
 };
 use lorelei_recipe::{Message, message};
@@ -83,7 +84,7 @@ pub fn write_gguf_lora<W: Write>(
     out: W,
 ) -> Result<(W, Vec<Message>), ExportError> {
     let architecture = refuse(adapter, base)?;
-    let mut notices = Vec::new();
+    let mut notices: Vec<Message> = adapter.without_base_copies(&base.modules())?.into_iter().collect();
     let alpha = adapter.lora.lora_alpha as f32;
     let pairs = pairs(adapter, base, &architecture, options.ggml_type, &mut notices)?;
     let metadata = [
@@ -125,6 +126,7 @@ pub fn write_gguf_lora<W: Write>(
 /// Refuses what [`write_gguf_lora`] would refuse, as far as names, shapes and settings tell it.
 pub(crate) fn check_gguf_lora(adapter: &PeftAdapter, base: &ModelConfig) -> Result<(), ExportError> {
     let architecture = refuse(adapter, base)?;
+    adapter.without_base_copies(&base.modules())?;
     pairs(adapter, base, &architecture, GgmlType::F32, &mut Vec::new()).map(drop)
 }
 
@@ -157,8 +159,9 @@ pub(crate) fn refuse_parts(adapter: &PeftAdapter) -> Result<(), ExportError> {
     if let Some(path) = with(AdapterPart::LoraBBias) {
         return no(message!("B of {path} has a bias (lora_bias)", path), merged());
     }
-    if !adapter.others().is_empty() {
-        let names = listed(adapter.others());
+    let beside = adapter.trained_beside();
+    if !beside.is_empty() {
+        let names = listed(&beside);
         return no(message!("parameters of the base were trained beside it ({names})", names), merged());
     }
     Ok(())
@@ -180,6 +183,13 @@ fn pairs<'a>(
         if is_end(in_base) && (base.tie_word_embeddings || architecture.ties) {
             let problem = message!(
                 "{path} has an adapter, and embedding and head of this model are one tensor, to which llama.cpp applies none",
+                path = &module.path
+            );
+            return Err(ExportError::inexpressible(form(), problem, merged()));
+        }
+        if module.is_embedding && in_base.role != Role::Embedding {
+            let problem = message!(
+                "{path} is an embedding of no tokens, of which llama.cpp reads no adapter",
                 path = &module.path
             );
             return Err(ExportError::inexpressible(form(), problem, merged()));

@@ -6,11 +6,11 @@ use lorelei_formats::{
     gguf::{GgmlType, GgufTensorSpec},
 };
 
-use lorelei_recipe::{Message, message};
+use lorelei_recipe::Message;
 
 use crate::{
     ExportError,
-    adapter::{too_large, transposed},
+    adapter::{refuse_large, transposed},
 };
 
 /// Version of ggml's quantised formats, as gguf-py writes it.
@@ -113,11 +113,5 @@ pub(crate) fn refuse_overflow(
         GgmlType::Q8_0 => HALF * 127.0,
         _ => f32::MAX,
     };
-    match values.iter().find(|value| !value.is_finite() || value.abs() > most) {
-        None => Ok(()),
-        Some(large) => {
-            let problem = too_large(*large, &spec.name, &spec.ggml_type);
-            Err(ExportError::inexpressible(form, problem, message!("export it as float32 or bfloat16")))
-        }
-    }
+    refuse_large(form, &spec.name, &spec.ggml_type, most, values)
 }

@@ -125,6 +125,23 @@ impl<'a> Plan<'a> {
         Ok(())
     }
 
+    /// Refuses a base that lacks tensors, or has them in other shapes than its configuration says.
+    ///
+    /// # Errors
+    /// If it is one.
+    pub fn check_base(&self) -> Result<(), ExportError> {
+        for (name, shape) in self.config.expected_tensors() {
+            let place = self.config.find(&*self.base.tensors, &name).ok_or_else(|| self.missing(&name))?;
+            let found = self.base.tensors.info(&place).map(|info| info.shape.clone()).unwrap_or_default();
+            if found != shape {
+                let problem = format!("{name} has shape {found:?}, and {shape:?} by its config.json");
+                let help = "use the config.json of the model";
+                return Err(ExportError::adapter("the base model", problem, help));
+            }
+        }
+        Ok(())
+    }
+
     /// Refuses replacements of another shape, and biases where the base has none.
     fn check(&self) -> Result<(), ExportError> {
         let adapter = self.adapter;
@@ -254,9 +271,6 @@ impl<'a> Plan<'a> {
             );
             return Err(ExportError::adapter("the base model", problem, "use the config.json of the model"));
         }
-        if let Some(lora) = merge.lora {
-            weight = self.with_lora(merge.module, lora, weight)?;
-        }
         let rows = match merge.module.tied {
             // The rows are those of both.
             true => self
@@ -275,7 +289,11 @@ impl<'a> Plan<'a> {
                 }
             }
         }
-        Ok(weight)
+        // A tied head's adapter is on top of the rows that it shares.
+        match merge.lora {
+            Some(lora) => self.with_lora(merge.module, lora, weight),
+            None => Ok(weight),
+        }
     }
 
     /// Adds a module's adapter to its weight.
@@ -287,20 +305,13 @@ impl<'a> Plan<'a> {
     ) -> Result<Vec<f32>, ExportError> {
         let scale = self.adapter.scaling(lora) as f32;
         let (a, b) = self.adapter.matrices(lora)?;
-        if lora.is_embedding {
-            // The embedding is [vocab, hidden], and the change `(B A)ᵀ`.
-            let (turned_a, turned_b) = (transposed(&a, lora.size_in), transposed(&b, lora.rank));
-            let change =
-                LowRank { a: &turned_b, b: &turned_a, rank: lora.rank, size_in: lora.size_out, scale };
-            change.add_to(&mut weight, None);
-            return Ok(weight);
-        }
         let magnitudes = match lora.has(AdapterPart::MagnitudeVector) {
             true => Some(self.adapter.read(lora, AdapterPart::MagnitudeVector)?),
             false => None,
         };
         let change = LowRank { a: &a, b: &b, rank: lora.rank, size_in: lora.size_in, scale };
-        let in_out = matches!(module.shape, ModuleShape::Linear { in_out: true, .. });
+        // An embedding is [vocab, hidden], and its `B A` and magnitudes are those of [hidden, vocab].
+        let in_out = lora.is_embedding || matches!(module.shape, ModuleShape::Linear { in_out: true, .. });
         if in_out {
             weight = transposed(&weight, lora.size_out);
         }

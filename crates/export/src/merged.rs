@@ -9,13 +9,15 @@ use std::{
     io::Write,
 };
 
-use lorelei_formats::{Dtype, FormatError, ModelSource, SafetensorsWriter, StoredDtype, TensorSpec};
+use lorelei_formats::{
+    Dtype, FormatError, ModelConfig, ModelSource, SafetensorsWriter, StoredDtype, TensorSpec,
+};
 use lorelei_recipe::{Message, message};
 use serde_json::{Map, json};
 
 use crate::{
     ExportError, PeftAdapter,
-    adapter::too_large,
+    adapter::{listed, refuse_large},
     companion_files::merged_companions,
     export::{created, put},
     merge_plan::{Merge, Plan, purposed},
@@ -67,6 +69,7 @@ pub fn write_merged(
     let config = purposed(adapter, base.model_config()?)?;
     let modules = config.modules();
     let plan = Plan::new(adapter, base, &config, &modules)?;
+    plan.check_base()?;
     let shards = shards(&plan, options);
     let untied = plan.merges.iter().any(|merge| merge.untied);
     let companions = merged_companions(base, &config, options, untied)?;
@@ -74,18 +77,18 @@ pub fn write_merged(
     for (name, bytes) in companions {
         put(create, &name, &bytes)?;
     }
-    Ok(notices(base, untied))
+    Ok(notices(base, &config, untied))
 }
 
 /// Refuses what [`write_merged`] would refuse, as far as names and shapes tell it.
 pub(crate) fn check_merged(adapter: &PeftAdapter, base: &ModelSource) -> Result<(), ExportError> {
     adapter.refuse_unconverted(form())?;
     let config = purposed(adapter, base.model_config()?)?;
-    Plan::new(adapter, base, &config, &config.modules()).map(drop)
+    Plan::new(adapter, base, &config, &config.modules())?.check_base()
 }
 
-fn notices(base: &ModelSource, untied: bool) -> Vec<Message> {
-    let mut notices = Vec::new();
+fn notices(base: &ModelSource, config: &ModelConfig, untied: bool) -> Vec<Message> {
+    let mut notices: Vec<Message> = left_out(base, config).into_iter().collect();
     if untied {
         notices.push(message!(
             "embedding and head of the base are one tensor, and two in the merged model: only one of them has the adapter's changes, or they have different ones"
@@ -164,16 +167,21 @@ fn of_file(mut error: FormatError, file: &str) -> ExportError {
     error.into()
 }
 
-/// Refuses values that would become infinite in f16.
+/// Returns a notice of the base's tensors that the merged model does not have.
+pub(crate) fn left_out(base: &ModelSource, config: &ModelConfig) -> Option<Message> {
+    let names = config.unexpected_tensors(&*base.tensors);
+    let count = names.len();
+    (count > 0).then(|| {
+        message!(
+            "{count} tensors of the base model have no place in the merged one: {names}",
+            count,
+            names = listed(&names)
+        )
+    })
+}
+
+/// Refuses values that are not finite, or would be infinite in the format.
 fn refuse_overflow(spec: &TensorSpec, values: &[f32]) -> Result<(), ExportError> {
-    if spec.dtype != Dtype::F16 {
-        return Ok(());
-    }
-    match values.iter().find(|value| value.abs() > 65504.0) {
-        None => Ok(()),
-        Some(large) => {
-            let problem = too_large(*large, &spec.name, &spec.dtype);
-            Err(ExportError::inexpressible(form(), problem, message!("export it as float32 or bfloat16")))
-        }
-    }
+    let most = if spec.dtype == Dtype::F16 { 65504.0 } else { f32::MAX };
+    refuse_large(form(), &spec.name, &spec.dtype, most, values)
 }

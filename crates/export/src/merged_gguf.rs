@@ -102,6 +102,7 @@ pub fn write_merged_gguf<W: Write>(
         Some(file) => from_gguf(&plan, file, options, &mut notices)?,
         None => from_folder(&plan, base, options, &mut notices)?,
     };
+    plan.check_base()?;
     let keys: Vec<(&str, GgufValue)> =
         metadata.iter().map(|(key, value)| (key.as_str(), value.clone())).collect();
     let specs: Vec<GgufTensorSpec> = tensors.iter().map(|tensor| tensor.spec.clone()).collect();
@@ -125,9 +126,10 @@ pub(crate) fn check_merged_gguf(adapter: &PeftAdapter, base: &ModelSource) -> Re
     let plan = planned(adapter, base, &config, &modules)?;
     let options = MergedGgufOptions { ggml_type: None, name: String::new() };
     match base.tensors.gguf_contents() {
-        Some(file) => from_gguf(&plan, file, &options, &mut Vec::new()).map(drop),
-        None => from_folder(&plan, base, &options, &mut Vec::new()).map(drop),
+        Some(file) => from_gguf(&plan, file, &options, &mut Vec::new()).map(drop)?,
+        None => from_folder(&plan, base, &options, &mut Vec::new()).map(drop)?,
     }
+    plan.check_base()
 }
 
 /// Returns the configuration of the merged model. Refuses adapters that no GGUF model can hold.

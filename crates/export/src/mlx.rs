@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::{
     AdaptedModule, ExportError, PeftAdapter,
-    adapter::{is_end, listed, too_large, transposed},
+    adapter::{is_end, listed, refuse_large, transposed},
     uniform::{Changes, Uniform},
 };
 
@@ -74,7 +74,7 @@ pub fn write_mlx<W: Write>(
     dtype: Dtype,
     out: W,
 ) -> Result<(W, String, Vec<Message>), ExportError> {
-    refuse(adapter, base)?;
+    let notice = refuse(adapter, base)?;
     let uniform = Uniform::of(adapter);
     let (tensors, keys) = tensors(adapter, base)?;
     let specs: Vec<TensorSpec> = tensors
@@ -112,18 +112,13 @@ pub fn write_mlx<W: Write>(
         "model": adapter.base_model,
         "num_layers": base.num_hidden_layers,
     });
-    Ok((writer.finish()?, format!("{config:#}\n"), changes.notice().into_iter().collect()))
+    let notices = notice.into_iter().chain(changes.notice()).collect();
+    Ok((writer.finish()?, format!("{config:#}\n"), notices))
 }
 
 fn refuse_overflow(spec: &TensorSpec, values: &[f32]) -> Result<(), ExportError> {
     let most = if spec.dtype == Dtype::F16 { 65504.0 } else { f32::MAX };
-    match values.iter().find(|value| !value.is_finite() || value.abs() > most) {
-        None => Ok(()),
-        Some(large) => {
-            let problem = too_large(*large, &spec.name, &spec.dtype);
-            Err(ExportError::inexpressible(form(), problem, message!("export it as float32 or bfloat16")))
-        }
-    }
+    refuse_large(form(), &spec.name, &spec.dtype, most, values)
 }
 
 /// Refuses what [`write_mlx`] would refuse, as far as names, shapes and settings tell it.
@@ -132,8 +127,8 @@ pub(crate) fn check_mlx(adapter: &PeftAdapter, base: &ModelConfig) -> Result<(),
     tensors(adapter, base).map(drop)
 }
 
-/// Refuses what mlx-lm would refuse, or would silently leave out.
-fn refuse(adapter: &PeftAdapter, base: &ModelConfig) -> Result<(), ExportError> {
+/// Refuses what mlx-lm would refuse, or would silently leave out. Returns a notice of what is left out.
+fn refuse(adapter: &PeftAdapter, base: &ModelConfig) -> Result<Option<Message>, ExportError> {
     let no = |problem: Message, help: Message| Err(ExportError::inexpressible(form(), problem, help));
     if mlx_path(base.model_type, "").is_none() {
         let problem = message!("mlx-lm has no models of type {model_type}", model_type = base.model_type);
@@ -143,7 +138,8 @@ fn refuse(adapter: &PeftAdapter, base: &ModelConfig) -> Result<(), ExportError> 
         let problem = message!("it was trained to classify, and mlx-lm only writes text");
         return no(problem, message!("use it with PEFT (`peft`), or merged into its base (`merged`)"));
     }
-    refuse_parts(adapter)
+    refuse_parts(adapter)?;
+    adapter.without_base_copies(&base.modules())
 }
 
 /// Refuses the parts of an adapter that the files have no place for, whatever the base is.
@@ -154,9 +150,19 @@ pub(crate) fn refuse_parts(adapter: &PeftAdapter) -> Result<(), ExportError> {
     if let Some(path) = with(AdapterPart::LoraBBias) {
         return no(message!("B of {path} has a bias (lora_bias)", path), merged());
     }
-    if !adapter.others().is_empty() {
-        let names = listed(adapter.others());
+    let beside = adapter.trained_beside();
+    if !beside.is_empty() {
+        let names = listed(&beside);
         return no(message!("parameters of the base were trained beside it ({names})", names), merged());
+    }
+    let has_lengths =
+        |module: &&AdaptedModule| module.is_embedding && module.has(AdapterPart::MagnitudeVector);
+    if let Some(module) = adapter.modules().iter().find(has_lengths) {
+        let path = &module.path;
+        return no(
+            message!("{path} is an embedding with DoRA's magnitudes, which mlx-lm has by token", path),
+            merged(),
+        );
     }
     let is_partly =
         |module: &AdaptedModule| module.has(AdapterPart::MagnitudeVector) != adapter.lora.use_dora;

@@ -80,10 +80,12 @@ impl Changes {
     pub fn notice(self) -> Option<Message> {
         match (self.folded, self.padded) {
             (false, false) => None,
-            (true, false) => Some(message!("scales that differ between modules are folded into B")),
+            (true, false) => Some(message!(
+                "scales that this form has no place for (rsLoRA, alpha_pattern, an alpha that is no whole number) are folded into B"
+            )),
             (false, true) => Some(message!("smaller ranks are padded with zeros to the largest")),
             (true, true) => Some(message!(
-                "scales that differ between modules are folded into B, and smaller ranks padded with zeros to the largest"
+                "scales that this form has no place for (rsLoRA, alpha_pattern, an alpha that is no whole number) are folded into B, and smaller ranks padded with zeros to the largest"
             )),
         }
     }

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::{
     AdaptedModule, Combination, ExportError, PeftAdapter, WeightedOptions,
-    adapter::listed,
+    adapter::{listed, transposed},
     weighted_values::{Random, drop_at_random, filled, keep_largest, side_by_side, sum},
 };
 
@@ -52,7 +52,15 @@ pub fn write_weighted<W: Write>(
             listed(&names)
         ));
     }
+    let copies: Vec<&String> = adapters.iter().flat_map(PeftAdapter::base_copies).collect();
+    if !copies.is_empty() {
+        notices.push(format!(
+            "{}: the base's own weights, which PEFT saves beside an adapter of them, are left out",
+            listed(&copies)
+        ));
+    }
     let tasks = tasks(adapters, options);
+    let tied = tied_ends(adapters, &tasks)?;
     let mut specs = Vec::new();
     for task in tasks.values() {
         let AdaptedModule { size_in, size_out, .. } = *task.module;
@@ -68,7 +76,16 @@ pub fn write_weighted<W: Write>(
         .collect();
     for spec in writer.order().to_vec() {
         let Some((task, half)) = keys.get(&spec.name) else { continue };
-        let values = combined(task, *half, rank, combination, options, &spec.name)?;
+        let values = match &tied {
+            // The head's A is the embedding's B, transposed, and the other way round.
+            Some((embedding, head)) if task.module.path == *head => {
+                let Some(task) = tasks.get(embedding.as_str()) else { continue };
+                let (other, key) = (1 - *half, halves(task.module)[1 - *half].key(embedding));
+                let columns = if other == 0 { task.module.size_in } else { rank };
+                transposed(&combined(task, other, rank, combination, options, &key)?, columns)
+            }
+            _ => combined(task, *half, rank, combination, options, &spec.name)?,
+        };
         writer.write_f32(&spec.name, &values)?;
     }
     Ok((writer.finish()?, config(first, adapters, &tasks, rank)?, notices))
@@ -114,8 +131,9 @@ fn check(
             ))
         };
         let file = adapter.file_name();
-        if !adapter.others().is_empty() {
-            return no(format!("{file} has parameters of the base beside it ({})", listed(adapter.others())));
+        let beside = adapter.trained_beside();
+        if !beside.is_empty() {
+            return no(format!("{file} has parameters of the base beside it ({})", listed(&beside)));
         }
         let part = |part| adapter.modules().iter().find(|module| module.has(part)).map(|module| &module.path);
         if let Some(path) = part(AdapterPart::MagnitudeVector) {
@@ -185,6 +203,34 @@ fn tasks<'a>(adapters: &'a [PeftAdapter], options: &WeightedOptions) -> BTreeMap
     tasks
 }
 
+/// Returns the paths of an embedding and a head that have one adapter in every file, as `ensure_weight_tying` trains them.
+///
+/// # Errors
+/// If their matrices cannot be read.
+fn tied_ends(
+    adapters: &[PeftAdapter],
+    tasks: &BTreeMap<&str, Task<'_>>,
+) -> Result<Option<(String, String)>, ExportError> {
+    let path = |is: fn(&AdaptedModule) -> bool| {
+        tasks.values().find(|task| is(task.module)).map(|task| task.module.path.clone())
+    };
+    let embedding = path(|module| module.is_embedding);
+    let head = path(|module| module.path.rsplit('.').next() == Some("lm_head"));
+    let (Some(embedding), Some(head)) = (embedding, head) else { return Ok(None) };
+    for adapter in adapters {
+        let of = |path: &str| adapter.modules().iter().find(|module| module.path == path);
+        let is_tied = match (of(&embedding), of(&head)) {
+            (Some(embedding), Some(head)) => adapter.has_one_adapter(embedding, head)?,
+            (None, None) => true,
+            _ => false,
+        };
+        if !is_tied {
+            return Ok(None);
+        }
+    }
+    Ok(Some((embedding, head)))
+}
+
 fn halves(module: &AdaptedModule) -> [AdapterPart; 2] {
     match module.is_embedding {
         true => [AdapterPart::LoraEmbeddingA, AdapterPart::LoraEmbeddingB],
@@ -248,7 +294,11 @@ fn config(
 ) -> Result<String, ExportError> {
     let mut config = first.config_json()?;
     let plain = adapters.iter().map(|adapter| match &adapter.lora.target_modules {
-        Some(TargetModules::List(names)) if adapter.lora.layers_to_transform.is_none() => Some(names.clone()),
+        Some(TargetModules::List(names))
+            if adapter.lora.layers_to_transform.is_none() && adapter.lora.exclude_modules.is_none() =>
+        {
+            Some(names.clone())
+        }
         _ => None,
     });
     // Names select the modules as long as every adapter has them in all layers; else each is named in full.

@@ -2,9 +2,8 @@
 
 mod common;
 
-use common::{adapter, config, edited, tensors, text};
+use common::{adapter, config, edited, made};
 use lorelei_export::{Finding, PeftAdapter, Reader, Verdict, check};
-use lorelei_formats::{Dtype, SafetensorsFile, TensorData, TensorSource, TensorSpec, to_bytes};
 
 fn found(adapter: &PeftAdapter, model: &str, reader: Reader) -> Vec<Finding> {
     check(adapter, Some(&config(model)), reader).unwrap()
@@ -86,30 +85,18 @@ fn vllms_rank_is_the_next_that_it_has_kernels_for() {
 
 #[test]
 fn an_adapter_of_another_base_or_with_odd_values_is_named() {
-    for (model, words) in [("qwen2", "maps 64 values to 64"), ("gpt2", "has no module model.layers.0")] {
+    for (model, words) in [("smollm3", "maps 64 values to 64"), ("gpt2", "has no module model.layers.0")] {
         for reader in [Reader::Peft, Reader::Vllm] {
             let findings = found(&adapter("llama/adapter_all_linear"), model, reader);
             assert!(has(&findings, Verdict::Refused, words), "{model} {reader:?}: {findings:?}");
         }
     }
-    let whole = tensors("llama/adapter/adapter_model.safetensors");
-    let odd = SafetensorsFile::open(with_infinity(&whole), "odd.safetensors").unwrap();
-    let config = text("llama/adapter/adapter_config.json");
-    let odd = PeftAdapter::open(&config, "adapter_config.json", Box::new(odd), "odd.safetensors").unwrap();
+    let infinite = |tensors: &mut Vec<common::Named>| *tensors[0].2.last_mut().unwrap() = f32::INFINITY;
+    let odd = made("llama/adapter", |_| {}, infinite).unwrap();
     for (_, reader) in Reader::ALL {
         let error = check(&odd, Some(&common::config("llama")), reader).unwrap_err().to_string();
-        assert!(error.contains("odd.safetensors") && error.contains("inf"), "{reader:?}: {error}");
+        assert!(error.contains("made.safetensors") && error.contains("inf"), "{reader:?}: {error}");
     }
-}
-
-/// Returns the file's bytes with the last value infinite.
-fn with_infinity(file: &SafetensorsFile<std::fs::File>) -> Vec<u8> {
-    let mut values: Vec<_> = file.infos().iter().map(|info| file.read_f32(&info.name).unwrap()).collect();
-    *values.last_mut().unwrap().last_mut().unwrap() = f32::INFINITY;
-    let specs = file.infos().iter().zip(&values).map(|(info, values)| {
-        (TensorSpec::new(info.name.clone(), Dtype::F32, info.shape.as_slice()), TensorData::F32(values))
-    });
-    to_bytes(&specs.collect::<Vec<_>>(), &Default::default()).unwrap()
 }
 
 #[test]
@@ -118,4 +105,41 @@ fn without_a_base_the_rest_is_checked() {
     assert!(has(&findings, Verdict::Refused, "DoRA") && findings.len() == 1, "{findings:?}");
     let findings = check(&adapter("llama/adapter"), None, Reader::Mlx).unwrap();
     assert!(has(&findings, Verdict::Hint, "--base"), "{findings:?}");
+}
+
+#[test]
+fn an_adapter_that_lacks_modules_or_classifies_another_base_is_named() {
+    let without_layer =
+        |tensors: &mut Vec<common::Named>| tensors.retain(|(name, ..)| !name.contains("layers.1."));
+    let half = made("llama/adapter", |_| {}, without_layer).unwrap();
+    let findings = found(&half, "llama", Reader::Peft);
+    assert!(has(&findings, Verdict::Ignored, "model.layers.1.self_attn.q_proj"), "{findings:?}");
+    let findings = found(&adapter("llama_classes/adapter"), "gpt2", Reader::Peft);
+    assert!(has(&findings, Verdict::Refused, "has no module model.layers.0"), "{findings:?}");
+}
+
+#[test]
+fn copies_of_the_bases_weights_are_no_training() {
+    let copy = |tensors: &mut Vec<common::Named>| {
+        let weight = common::named("llama/model.safetensors");
+        let (_, shape, values) =
+            weight.into_iter().find(|(name, ..)| name == "model.embed_tokens.weight").unwrap();
+        tensors.push(("base_model.model.model.embed_tokens.base_layer.weight".into(), shape, values));
+    };
+    let adapter = made("llama/embedding_lm_head", |_| {}, copy).unwrap();
+    for reader in [Reader::LlamaCpp, Reader::Mlx, Reader::Vllm] {
+        let findings = found(&adapter, "llama", reader);
+        assert!(findings.iter().all(|one| one.verdict != Verdict::Refused), "{reader:?}: {findings:?}");
+    }
+    // One of a resized vocabulary is none.
+    let resized = |tensors: &mut Vec<common::Named>| {
+        tensors.push((
+            "base_model.model.model.embed_tokens.base_layer.weight".into(),
+            vec![2, 64],
+            vec![0.0; 128],
+        ));
+    };
+    let adapter = made("llama/embedding_lm_head", |_| {}, resized).unwrap();
+    let error = check(&adapter, Some(&config("llama")), Reader::Mlx).unwrap_err().to_string();
+    assert!(error.contains("its vocabulary was resized"), "{error}");
 }

@@ -265,3 +265,21 @@ fn what_is_no_gguf_adapter_of_the_base_is_refused() {
         assert!(said.contains(words), "{said}");
     }
 }
+
+#[test]
+fn an_adapter_of_positions_is_refused() {
+    let positions =
+        |config: &mut serde_json::Value| config["target_modules"] = serde_json::json!(["wpe", "c_attn"]);
+    let added = |tensors: &mut Vec<common::Named>| {
+        let key = |part: &str| format!("base_model.model.transformer.wpe.{part}");
+        let (_, shape, _) = common::named("gpt2/model.safetensors")
+            .into_iter()
+            .find(|(name, ..)| name.ends_with("wpe.weight"))
+            .unwrap();
+        tensors.push((key("lora_embedding_A"), vec![4, shape[0]], vec![0.0; 4 * shape[0]]));
+        tensors.push((key("lora_embedding_B"), vec![shape[1], 4], vec![0.0; 4 * shape[1]]));
+    };
+    let adapter = common::made("gpt2/adapter", positions, added).unwrap();
+    let error = refused(&adapter, &config("gpt2"));
+    assert!(error.contains("wpe is an embedding of no tokens"), "{error}");
+}

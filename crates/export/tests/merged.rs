@@ -4,7 +4,7 @@ mod common;
 
 use std::{cell::RefCell, collections::BTreeMap, io::Write, rc::Rc};
 
-use common::{adapter, apart, edited, model, path, tensors};
+use common::{Named, adapter, apart, edited, made, model, named, path, product, tensors};
 use lorelei_export::{ExportError, MergeOptions, PeftAdapter, write_merged};
 use lorelei_formats::{Dtype, ModelConfig, ModelSource, SafetensorsFile, TensorSource};
 use lorelei_recipe::Message;
@@ -223,4 +223,110 @@ fn a_disk_that_is_full_is_said() {
         error.starts_with("cannot write model.safetensors") && error.contains("free some space"),
         "{error}"
     );
+}
+
+/// Returns a base of the fixtures with other tensors.
+fn base_with(name: &str, change: impl Fn(&mut Vec<Named>)) -> ModelSource {
+    let mut tensors = named(&format!("{name}/model.safetensors"));
+    change(&mut tensors);
+    ModelSource { tensors: Box::new(common::file_of(&tensors)), ..model(name) }
+}
+
+/// Returns a tensor of a merged model.
+fn merged_tensor(adapter: &PeftAdapter, base: &ModelSource, name: &str) -> Vec<f32> {
+    let (files, _) = merged(adapter, base, &options(Dtype::F32)).unwrap();
+    SafetensorsFile::open(files["model.safetensors"].clone(), "merged").unwrap().read_f32(name).unwrap()
+}
+
+fn key(module: &str, part: &str) -> String {
+    format!("base_model.model.{module}.{part}")
+}
+
+fn of<'t>(tensors: &'t [Named], name: &str) -> &'t [f32] {
+    &tensors.iter().find(|(known, ..)| known == name).unwrap_or_else(|| panic!("{name}")).2
+}
+
+#[test]
+fn an_embedding_with_dora_has_columns_of_its_magnitudes() {
+    let embedding = "model.embed_tokens";
+    let dora = |config: &mut serde_json::Value| config["use_dora"] = true.into();
+    let lengths: Vec<f32> = (0..64).map(|column| 0.5 + column as f32 / 50.0).collect();
+    let only_embedding = |tensors: &mut Vec<Named>| {
+        tensors.retain(|(name, ..)| name.contains(embedding));
+        tensors.push((key(embedding, "lora_magnitude_vector"), vec![64], lengths.clone()));
+    };
+    let adapter = made("llama/embedding_lm_head", dora, only_embedding).unwrap();
+    let ours = merged_tensor(&adapter, &model("llama"), "model.embed_tokens.weight");
+
+    // m · (W + s·(B A)ᵀ) / ‖W + s·(B A)ᵀ‖ by columns of [vocab, hidden].
+    let parts = named("llama/embedding_lm_head/adapter_model.safetensors");
+    let (a, b) =
+        (of(&parts, &key(embedding, "lora_embedding_A")), of(&parts, &key(embedding, "lora_embedding_B")));
+    let scale = adapter.scaling(&adapter.modules()[0]) as f32;
+    let change = product(b, a, adapter.modules()[0].rank, scale);
+    let weight = named("llama/model.safetensors");
+    let weight = of(&weight, "model.embed_tokens.weight");
+    let vocab = weight.len() / 64;
+    let sum = |token: usize, column: usize| weight[token * 64 + column] + change[column * vocab + token];
+    for (column, length) in lengths.iter().enumerate() {
+        let squares: f64 = (0..vocab).map(|token| f64::from(sum(token, column)).powi(2)).sum();
+        for token in [0, 1, vocab - 1] {
+            let want = f64::from(*length) * f64::from(sum(token, column)) / squares.sqrt();
+            let got = f64::from(ours[token * 64 + column]);
+            assert!((got - want).abs() < 1e-6, "token {token}, column {column}: {got}, {want}");
+        }
+    }
+    assert!(lorelei_export::write_mlx(&adapter, &common::config("llama"), Dtype::F32, Vec::new()).is_err());
+}
+
+#[test]
+fn the_adapter_of_a_tied_head_is_on_top_of_trained_rows() {
+    let case = "smollm3/tied_head_rows";
+    let ours = merged_tensor(&adapter(case), &model("smollm3"), "lm_head.weight");
+    let parts = named(&format!("{case}/adapter_model.safetensors"));
+    let (a, b) = (of(&parts, &key("lm_head", "lora_A.weight")), of(&parts, &key("lm_head", "lora_B.weight")));
+    let change = product(b, a, 4, 2.0);
+    let rows = of(&parts, &key("model.embed_tokens", "token_adapter.trainable_tokens_delta"));
+    for (row, token) in [3, 5, 9].into_iter().enumerate() {
+        let want: Vec<f32> = (0..32).map(|at| rows[row * 32 + at] + change[token * 32 + at]).collect();
+        assert!(apart(&ours[token * 32..(token + 1) * 32], &want) < 1e-6, "token {token}");
+    }
+}
+
+#[test]
+fn what_is_no_number_and_what_does_not_fit_the_config_is_refused() {
+    let refused = |adapter: &PeftAdapter, base: &ModelSource, dtype: Dtype| {
+        merged(adapter, base, &options(dtype)).unwrap_err().to_string()
+    };
+    // A row of zeros has no length.
+    let up = "model.layers.0.mlp.up_proj.weight";
+    let of_zeros = base_with("llama", |tensors| {
+        tensors
+            .iter_mut()
+            .filter(|(name, ..)| name.contains("q_proj"))
+            .for_each(|(.., values)| values[..64].fill(0.0));
+    });
+    let zero_b = |tensors: &mut Vec<Named>| {
+        tensors
+            .iter_mut()
+            .filter(|(name, ..)| name.contains("lora_B"))
+            .for_each(|(.., values)| values.fill(0.0));
+    };
+    let dora = made("llama/dora", |_| {}, zero_b).unwrap();
+    for dtype in [Dtype::F32, Dtype::F16, Dtype::BF16] {
+        let words = refused(&dora, &of_zeros, dtype);
+        assert!(words.contains("holds NaN") && words.contains("q_proj"), "{dtype}: {words}");
+    }
+    let turned = base_with("llama", |tensors| {
+        tensors.iter_mut().filter(|(name, ..)| name == up).for_each(|(_, shape, _)| shape.reverse());
+    });
+    let words = refused(&adapter("llama/adapter"), &turned, Dtype::F32);
+    assert!(words.contains(&format!("{up} has shape [64, 128]")), "{words}");
+
+    let more = base_with("llama", |tensors| {
+        tensors.push(("model.layers.9.mlp.up_proj.weight".into(), vec![2], vec![0.0; 2]));
+    });
+    let (_, notices) = merged(&adapter("llama/adapter"), &more, &options(Dtype::F32)).unwrap();
+    let words = "1 tensors of the base model have no place in the merged one: model.layers.9";
+    assert!(notices.iter().any(|notice| notice.contains(words)), "{notices:?}");
 }

@@ -4,7 +4,7 @@ mod common;
 
 use common::{adapter, apart};
 use lorelei_export::{Combination, ExportError, MajoritySign, PeftAdapter, WeightedOptions, write_weighted};
-use lorelei_formats::{Adapter, AdapterTensor, SafetensorsFile, TensorSource, write_adapter};
+use lorelei_formats::{Adapter, AdapterTensor, Dtype, SafetensorsFile, TensorSource, write_adapter};
 use serde_json::{Value, json};
 
 fn numbers(value: &Value) -> Vec<f32> {
@@ -145,5 +145,26 @@ fn what_peft_does_not_combine_is_refused() {
     for name in ["svd", "ties_svd", "average"] {
         let said = Combination::by_name(name).unwrap_err().to_string();
         assert!(said.contains("linear, cat, ties"), "{said}");
+    }
+}
+
+#[test]
+fn tied_ends_stay_tied() {
+    let adapters = || [adapter("smollm3/tied_adapter"), adapter("smollm3/tied_adapter")];
+    for (name, combination) in Combination::ALL {
+        let options = WeightedOptions {
+            combination,
+            weights: vec![0.7, 0.4],
+            density: (!matches!(combination, Combination::Cat | Combination::Linear)).then_some(0.5),
+            majority_sign: MajoritySign::Total,
+            seed: 3,
+        };
+        let (bytes, config, _) = write_weighted(&adapters(), &options, Vec::new()).unwrap();
+        let tensors = SafetensorsFile::open(bytes, "both").unwrap();
+        let both = PeftAdapter::open(&config, "adapter_config.json", Box::new(tensors), "both").unwrap();
+        let config = common::config("smollm3");
+        // mlx-lm takes them only if they are one.
+        lorelei_export::write_mlx(&both, &config, Dtype::F32, Vec::new())
+            .unwrap_or_else(|error| panic!("{name}: {error}"));
     }
 }

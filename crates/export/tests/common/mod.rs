@@ -5,7 +5,10 @@
 use std::{fs, path::PathBuf};
 
 use lorelei_export::{Export, ExportError, ExportKind, PeftAdapter, Turn};
-use lorelei_formats::{ModelConfig, ModelSource, SafetensorsFile};
+use lorelei_formats::{
+    Dtype, ModelConfig, ModelSource, SafetensorsFile, TensorData, TensorInfo, TensorSource, TensorSpec,
+    to_bytes,
+};
 
 /// Returns the path of a file of the fixtures.
 pub fn path(name: &str) -> PathBuf {
@@ -32,6 +35,45 @@ pub fn edited(folder: &str, edit: impl Fn(&str) -> String) -> Result<PeftAdapter
     let config = edit(&text(&format!("{folder}/adapter_config.json")));
     let file = format!("{folder}/adapter_model.safetensors");
     PeftAdapter::open(&config, "adapter_config.json", Box::new(tensors(&file)), &file)
+}
+
+/// A tensor's name, shape and values.
+pub type Named = (String, Vec<usize>, Vec<f32>);
+
+/// Returns the tensors of a safetensors file of the fixtures.
+pub fn named(name: &str) -> Vec<Named> {
+    let file = tensors(name);
+    let read =
+        |info: &TensorInfo| (info.name.clone(), info.shape.clone(), file.read_f32(&info.name).unwrap());
+    file.infos().iter().map(read).collect()
+}
+
+/// Returns a safetensors file in memory.
+pub fn file_of(tensors: &[Named]) -> SafetensorsFile<Vec<u8>> {
+    let specs = tensors.iter().map(|(name, shape, values)| {
+        (TensorSpec::new(name.clone(), Dtype::F32, shape.as_slice()), TensorData::F32(values))
+    });
+    let bytes = to_bytes(&specs.collect::<Vec<_>>(), &Default::default()).unwrap();
+    SafetensorsFile::open(bytes, "made.safetensors").unwrap()
+}
+
+/// Opens the adapter in a folder of the fixtures with another configuration and other tensors.
+pub fn made(
+    folder: &str,
+    edit: impl Fn(&mut serde_json::Value),
+    change: impl Fn(&mut Vec<Named>),
+) -> Result<PeftAdapter, ExportError> {
+    let mut config: serde_json::Value =
+        serde_json::from_str(&text(&format!("{folder}/adapter_config.json"))).unwrap();
+    edit(&mut config);
+    let mut tensors = named(&format!("{folder}/adapter_model.safetensors"));
+    change(&mut tensors);
+    PeftAdapter::open(
+        &config.to_string(),
+        "adapter_config.json",
+        Box::new(file_of(&tensors)),
+        "made.safetensors",
+    )
 }
 
 /// Returns the configuration of a model of the fixtures.

@@ -7,6 +7,14 @@ super::words! {
     "{file}: {problem}; {help}" => "{file}：{problem}；{help}";
     "it names {named} classes, and the classifier has {count}, from 0 on" => "其中有 {named} 个类别，而分类器有 {count} 个（从 0 起）";
     "use the file that was saved with the adapter, or remove it" => "请使用与适配器一起保存的文件，或将其删除";
+    "{key} has another shape than in the base model: its vocabulary was resized" => "{key} 的形状与基础模型中的不同：其词表大小已改变";
+    "give the base model that the adapter was trained for, as it was trained on" => "请提供训练该适配器时所用的基础模型";
+    "{names}: the base's own weights, which PEFT saves beside an adapter of them, are left out; use the very base that it was trained on" => "{names}：PEFT 随适配器保存的基础模型自身权重，未写入；请使用训练时的同一基础模型";
+    "{tensor} holds NaN" => "{tensor} 含有 NaN";
+    "look for a row of zeros in the weight that DoRA's magnitudes are of, and for a broken base" => "请检查 DoRA 幅值所对应的权重中是否有全零的行，以及基础模型是否损坏";
+    "{path} is an embedding with DoRA's magnitudes, which mlx-lm has by token" => "{path} 是带 DoRA 幅值的嵌入，而 mlx-lm 的幅值按词元保存";
+    "{path} is an embedding of no tokens, of which llama.cpp reads no adapter" => "{path} 不是词元嵌入，llama.cpp 不读取其适配器";
+    "{count} tensors of the base model have no place in the merged one: {names}" => "基础模型中有 {count} 个张量在合并后的模型中没有位置：{names}";
     "{form} cannot hold this adapter: {problem}; {help}" => "{form}无法容纳此适配器：{problem}；{help}";
     "cannot write {file}: {reason}; free some space or choose another output" => "无法写入 {file}：{reason}；请腾出空间，或选择其他输出位置";
     "a GGUF adapter" => "GGUF 适配器";
@@ -43,9 +51,9 @@ super::words! {
     "{path} is an embedding beside modules with DoRA's magnitudes" => "{path} 是嵌入，而其他模块带有 DoRA 的幅度";
     "{path} has DoRA's magnitudes and use_dora says otherwise, or has none" => "{path} 是否带有 DoRA 的幅度与 use_dora 不符";
     "{path} has an adapter of its own, and in mlx-lm embedding and head of this model have one for both" => "{path} 有单独的适配器，而在 mlx-lm 中此模型的嵌入与输出头共用一个";
-    "scales that differ between modules are folded into B" => "各模块不同的缩放已折入 B";
+    "scales that this form has no place for (rsLoRA, alpha_pattern, an alpha that is no whole number) are folded into B" => "此格式无法表示的缩放（rsLoRA、alpha_pattern、非整数的 alpha）已折入 B";
     "smaller ranks are padded with zeros to the largest" => "较小的秩已用零补齐到最大的秩";
-    "scales that differ between modules are folded into B, and smaller ranks padded with zeros to the largest" => "各模块不同的缩放已折入 B，较小的秩已用零补齐到最大的秩";
+    "scales that this form has no place for (rsLoRA, alpha_pattern, an alpha that is no whole number) are folded into B, and smaller ranks padded with zeros to the largest" => "此格式无法表示的缩放（rsLoRA、alpha_pattern、非整数的 alpha）已折入 B，较小的秩已用零补齐到最大的秩";
     "embedding and head of the base are one tensor, and two in the merged model: only one of them has the adapter's changes, or they have different ones" => "基座的嵌入与输出头是同一个张量，在合并模型中成为两个：只有其中之一有适配器的改动，或二者改动不同";
     "the base is quantised ({kinds}): the merged weights are its rounded ones; merge into the original model to lose nothing" => "基座已量化（{kinds}）：合并的权重基于其舍入后的值；与原始模型合并则没有损失";
     "B of {path} has a bias, and the base's layer has none to add it to" => "{path} 的 B 带有偏置，而基座的该层没有可相加的偏置";
