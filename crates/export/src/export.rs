@@ -109,7 +109,7 @@ impl Export<'_> {
     ) -> Result<Vec<Message>, ExportError> {
         let options = MergedGgufOptions { ggml_type: self.dtype.ggml(), name: self.name.to_owned() };
         let out = created(create, GGUF_MODEL)?;
-        Ok(write_merged_gguf(adapter, base, &options, out)?.1.into_iter().map(Message::from).collect())
+        Ok(write_merged_gguf(adapter, base, &options, out)?.1)
     }
 
     fn mlx(
