@@ -138,7 +138,7 @@ async fn a_classifier_of_texts_is_trained_tried_and_taken_home() {
     // The page's verdict on a text is that of the program with the downloaded adapter.
     let text = "The boat and the tide of today";
     // Of the forms that hold no classifier's head it says so, with the way out.
-    for kind in ["gguf-lora", "ollama", "mlx"] {
+    for kind in ["gguf-lora", "ollama", "mlx", "gguf"] {
         let refused = format!("download-refused-{kind}");
         browser
             .wait(&refused, 30, |why| why.contains("trained to classify") && why.contains("`merged`"))
