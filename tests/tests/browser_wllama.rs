@@ -143,10 +143,7 @@ fn apart(answer: &Answer, adapter: &Path, prompt: &[u32]) -> f64 {
 }
 
 /// Opens a page with wllama, from a folder with `models`, and returns its answers.
-async fn answers(
-    browser: &Browser,
-    models: &[(&str, &[(&str, &Path)])],
-) -> BTreeMap<String, Answer> {
+async fn answers(browser: &Browser, models: &[(&str, &[(&str, &Path)])]) -> BTreeMap<String, Answer> {
     let package = std::env::var_os("LORELEI_WLLAMA").expect("`cargo xtask test` names wllama's folder");
     let folder = tempfile::tempdir().unwrap();
     let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("wllama");
@@ -158,7 +155,8 @@ async fn answers(
         ("wllama.wasm", code.join("wasm/wllama.wasm")),
     ];
     for (name, file) in &files {
-        fs::copy(file, folder.path().join(name)).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        fs::copy(file, folder.path().join(name))
+            .unwrap_or_else(|error| panic!("{}: {error}", file.display()));
     }
     let mut asked: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for (model, files) in models {

@@ -19,7 +19,9 @@ pub(crate) fn form() -> Message {
 
 /// Returns the way out that serves every model.
 pub(crate) fn elsewhere() -> Message {
-    message!("export it merged into its base (`merged`), and convert that with llama.cpp's convert_hf_to_gguf.py")
+    message!(
+        "export it merged into its base (`merged`), and convert that with llama.cpp's convert_hf_to_gguf.py"
+    )
 }
 
 /// Key and value.

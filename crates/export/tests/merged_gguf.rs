@@ -13,6 +13,7 @@ use lorelei_formats::{
     adapter::{read_adapter, write_adapter},
     gguf::{GgmlType, Gguf, GgufValue},
 };
+use lorelei_recipe::Message;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -56,7 +57,7 @@ fn written(
     adapter: &PeftAdapter,
     base: &ModelSource,
     ggml_type: Option<GgmlType>,
-) -> Result<(Vec<u8>, Vec<String>), ExportError> {
+) -> Result<(Vec<u8>, Vec<Message>), ExportError> {
     write_merged_gguf(adapter, base, &options(ggml_type), Vec::new())
 }
 

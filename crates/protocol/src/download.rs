@@ -26,15 +26,8 @@ pub enum DownloadKind {
 
 impl DownloadKind {
     /// All forms.
-    pub const ALL: [Self; 7] = [
-        Self::Peft,
-        Self::PeftFolded,
-        Self::GgufLora,
-        Self::Mlx,
-        Self::Ollama,
-        Self::Merged,
-        Self::Gguf,
-    ];
+    pub const ALL: [Self; 7] =
+        [Self::Peft, Self::PeftFolded, Self::GgufLora, Self::Mlx, Self::Ollama, Self::Merged, Self::Gguf];
 
     /// Returns the name of the form, which JSON has too.
     pub fn name(self) -> &'static str {

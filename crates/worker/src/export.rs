@@ -11,7 +11,7 @@ use lorelei_export::{CreateFile, Export, ExportError, ExportKind, PeftAdapter, c
 use lorelei_formats::SafetensorsFile;
 use lorelei_protocol::{DownloadKind, DownloadOffer, LONGEST_VALUE, Reply};
 use lorelei_recipe::{Message, message};
-use lorelei_session::{FinishedRun, LOG_FILE, LoadedModel, Result, SessionError, chat_text};
+use lorelei_session::{FinishedRun, LOG_FILE, LoadedModel, Result, ResultKind, SessionError, chat_text};
 
 use crate::{
     archive::{Archive, Single},
@@ -67,7 +67,7 @@ pub async fn export(kind: DownloadKind, dtype: Option<String>) -> Result<()> {
                     archive.add(name, bytes).map_err(unzipped)?;
                 }
             }
-            for (name, bytes) in companions(&trained) {
+            for (name, bytes) in companions(&trained, kind) {
                 archive.add(&name, &bytes).map_err(unzipped)?;
             }
             send(format!("{run}.zip"), archive.finish().map_err(unzipped)?.into_inner(), Vec::new());
@@ -124,7 +124,10 @@ async fn send_stored(
     out: Result<BufWriter<StoredFile>>,
 ) -> Result<()> {
     let closed = |out: BufWriter<StoredFile>| {
-        out.into_inner().map_err(io::IntoInnerError::into_error).and_then(StoredFile::close).map_err(unwritten)
+        out.into_inner()
+            .map_err(io::IntoInnerError::into_error)
+            .and_then(StoredFile::close)
+            .map_err(unwritten)
     };
     // Where the export itself has failed, its own error says why.
     let notices = match (notices, out.and_then(closed)) {
@@ -166,7 +169,7 @@ fn write(
         name: &run_name(trained),
         from: &from,
         labels: labels.as_deref(),
-        companions: &companions(trained),
+        companions: &companions(trained, kind),
         chat: &|turns| chat_text(&base.tokenizer, turns),
     };
     let mut notices = export.write(&adapter, &base.source, create).map_err(failed)?;
@@ -220,20 +223,25 @@ fn open(trained: &Trained) -> Result<PeftAdapter, ExportError> {
     PeftAdapter::open(&config, CONFIG, Box::new(SafetensorsFile::open(file(TENSORS), TENSORS)?), TENSORS)
 }
 
-/// Returns the files beside the adapter's own: those that the run has saved with it, its log, its recipe and the model card.
-fn companions(trained: &Trained) -> Vec<(String, Vec<u8>)> {
+/// Returns the files beside the adapter's own: those that the run has saved with it, its log, its recipe and the model card; beside a merged model, recipe
+/// and card.
+fn companions(trained: &Trained, kind: DownloadKind) -> Vec<(String, Vec<u8>)> {
+    let is_merged = kind == DownloadKind::Merged;
+    let run = FinishedRun {
+        recipe: &trained.recipe,
+        result: if is_merged { ResultKind::Merged } else { ResultKind::Adapter },
+        base_is_on_hub: trained.base_is_on_hub,
+        labels: trained.labels.as_ref(),
+        num_examples: Some(trained.num_examples),
+        log: &trained.log,
+        license: trained.license.as_deref(),
+    };
+    if is_merged {
+        return run.files();
+    }
     let saved = trained.files.iter().filter(|(name, _)| name != CONFIG && name != TENSORS);
     let mut files: Vec<_> = saved.map(|(name, bytes)| (name.clone(), bytes.to_vec())).collect();
     files.push((LOG_FILE.to_owned(), trained.log.clone().into_bytes()));
-    let run = FinishedRun {
-        recipe: &trained.recipe,
-        is_adapter: true,
-        base_is_on_hub: trained.base_is_on_hub,
-        labels: trained.labels.as_ref(),
-        num_examples: trained.num_examples,
-        log: &trained.log,
-        license: None,
-    };
     files.extend(run.files());
     files
 }
