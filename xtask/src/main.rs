@@ -153,7 +153,7 @@ fn test(full: bool, web: bool) -> Result<()> {
         let wllama = download::WLLAMA.folder()?.display().to_string();
         let environment = [&environment[..], &[("LORELEI_WLLAMA", wllama)]].concat();
         // The tests run one at a time: each has a browser that computes on every core.
-        cargo(&[&selected[..], &tests, &["--", "--ignored", "--test-threads=1"]].concat(), &environment)?;
+        cargo(&[&selected[..], &tests[..], &["--", "--ignored", "--test-threads=1"]].concat(), &environment)?;
     }
     match setup::smollm2(full)? {
         Some(model) => {
