@@ -220,7 +220,7 @@ fn from_gguf<'a>(
     }
     if !exchanged.is_empty() {
         notices.push(message!(
-            "changed tensors that the base stores as {kinds} are Q8_0: K-quants are not written here (a dtype is one format for all, and llama-quantize makes K-quants of an F16 file)",
+            "changed tensors that the base stores as {kinds} are Q8_0: K-quants are not written here (`dtype` names one format for all, and llama-quantize makes K-quants of an F16 file)",
             kinds = exchanged.into_iter().collect::<Vec<_>>().join(", ")
         ));
     }
@@ -429,7 +429,7 @@ impl Rounding {
         }
         let share = 100.0 * (self.error / self.change).sqrt();
         Some(message!(
-            "{count} quantised tensors were changed and rounded again, and the rounding is {share} % of the adapter's change: the base with the adapter beside it (`gguf-lora`) loses nothing, and the dtype float16 less",
+            "{count} quantised tensors were changed and rounded again, and the rounding is {share} % of the adapter's change: the base with the adapter beside it (`gguf-lora`) loses nothing, and `dtype` float16 less",
             count = self.tensors,
             share = format!("{share:.0}")
         ))

@@ -381,7 +381,7 @@ fn k_quants_stay_where_nothing_changes_and_become_q8_0_where_something_does() {
     assert_eq!(file.metadata().get("general.alignment"), None);
     assert_eq!(file.metadata().get("general.quantization_version"), Some(&number(2)));
     assert!(
-        notices.iter().any(|notice| notice.contains("Q4_K are Q8_0") && notice.contains("--dtype")),
+        notices.iter().any(|notice| notice.contains("Q4_K are Q8_0") && notice.contains("`dtype`")),
         "{notices:?}"
     );
     let own = base.tensors.gguf_contents().unwrap();

@@ -56,9 +56,9 @@ super::words! {
     "export it merged into its base (`merged`), and convert that with llama.cpp's convert_hf_to_gguf.py" => "请将其与基座合并导出（`merged`），再用 llama.cpp 的 convert_hf_to_gguf.py 转换";
     "the base has no tensor {names}" => "基座没有张量 {names}";
     "give the base model that the adapter was trained for, whole" => "请提供训练该适配器时的完整基座模型";
-    "changed tensors that the base stores as {kinds} are Q8_0: K-quants are not written here (a dtype is one format for all, and llama-quantize makes K-quants of an F16 file)" => "基座中以 {kinds} 存储且有改动的张量改为 Q8_0：这里不写入 K 量化（选择 dtype 则全部使用同一种格式；llama-quantize 可由 F16 文件生成 K 量化）";
+    "changed tensors that the base stores as {kinds} are Q8_0: K-quants are not written here (`dtype` names one format for all, and llama-quantize makes K-quants of an F16 file)" => "基座中以 {kinds} 存储且有改动的张量改为 Q8_0：这里不写入 K 量化（`dtype` 为全部张量指定同一种格式；llama-quantize 可由 F16 文件生成 K 量化）";
     "{count} tensors are F16, not {ggml_type}: their rows are no multiple of {of_block} values" => "{count} 个张量为 F16 而非 {ggml_type}：其行长不是 {of_block} 的倍数";
-    "{count} quantised tensors were changed and rounded again, and the rounding is {share} % of the adapter's change: the base with the adapter beside it (`gguf-lora`) loses nothing, and the dtype float16 less" => "{count} 个量化张量有改动并被再次舍入，舍入误差为适配器改动的 {share} %：基座与单独的适配器（`gguf-lora`）没有损失，dtype 选 float16 则损失较小";
+    "{count} quantised tensors were changed and rounded again, and the rounding is {share} % of the adapter's change: the base with the adapter beside it (`gguf-lora`) loses nothing, and `dtype` float16 less" => "{count} 个量化张量有改动并被再次舍入，舍入误差为适配器改动的 {share} %：基座与单独的适配器（`gguf-lora`）没有损失，`dtype` 选 float16 则损失较小";
     "models of type {model_type} are not written as GGUF" => "{model_type} 类型的模型不能写成 GGUF";
     "llama.cpp's {kind} has the activation {activation}, and this one {own}" => "llama.cpp 的 {kind} 使用激活函数 {activation}，而此模型使用 {own}";
     "scale of the scores" => "注意力分数的缩放";
