@@ -63,7 +63,32 @@ pub struct Browser {
     pub address: String,
     /// The folder that the browser saves downloads into.
     pub downloads: tempfile::TempDir,
-    _processes: [Ended; 2],
+    _served: Served,
+    _driver: Ended,
+}
+
+/// A folder that `lorelei serve` serves until this is dropped.
+pub struct Served {
+    /// `http://127.0.0.1:PORT/`.
+    pub address: String,
+    _process: Ended,
+}
+
+impl Served {
+    /// Serves a folder with a page.
+    pub fn folder(folder: &Path) -> Self {
+        let mut server = Command::new(program());
+        server.args(["serve", "--port", "0", "--dir"]).arg(folder).stdout(Stdio::piped());
+        let mut server = Ended(server.process_group(0).spawn().expect("lorelei serve starts"));
+        let mut address = String::new();
+        let stdout = server.0.stdout.take().expect("it is piped");
+        BufReader::new(stdout).read_line(&mut address).expect("it prints its address");
+        assert!(
+            address.starts_with("http://"),
+            "`cargo xtask web` builds the page first; serve said {address:?}"
+        );
+        Self { address: address.trim().to_owned(), _process: server }
+    }
 }
 
 fn free_port() -> u16 {
@@ -74,18 +99,7 @@ fn free_port() -> u16 {
 impl Browser {
     /// Serves `dist` and starts a browser with a window of `width` by `height` points.
     pub async fn open(width: u32, height: u32) -> Self {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-        let mut server = Command::new(program());
-        server.args(["serve", "--port", "0", "--dir"]).arg(root.join("dist")).stdout(Stdio::piped());
-        let mut server = Ended(server.process_group(0).spawn().expect("lorelei serve starts"));
-        let mut address = String::new();
-        let stdout = server.0.stdout.take().expect("it is piped");
-        BufReader::new(stdout).read_line(&mut address).expect("it prints its address");
-        assert!(
-            address.starts_with("http://"),
-            "`cargo xtask web` builds the page first; serve said {address:?}"
-        );
-
+        let served = Served::folder(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../dist"));
         let port = free_port();
         let mut driver = Command::new("chromedriver");
         driver.arg(format!("--port={port}")).stdout(Stdio::null()).stderr(Stdio::null());
@@ -116,7 +130,7 @@ impl Browser {
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         };
-        Self { client, address: address.trim().to_owned(), downloads, _processes: [server, driver] }
+        Self { client, address: served.address.clone(), downloads, _served: served, _driver: driver }
     }
 
     /// Opens the page with a fragment.

@@ -13,6 +13,9 @@ use lorelei_hub::checksum::{git_sha1, sha256};
 /// The header with the commit of every revision.
 const COMMIT: &str = "x-repo-commit: 0123456789abcdef0123456789abcdef01234567\r\n";
 
+/// The licence of every model.
+pub const LICENSE: &str = "cc-by-4.0";
+
 /// The contents of the hub, its faults, and its requests.
 #[derive(Debug, Default)]
 pub struct Shelf {
@@ -121,7 +124,10 @@ impl Shelf {
         if siblings.is_empty() {
             return (404, String::new(), Vec::new(), 0);
         }
-        let body = serde_json::json!({ "id": model, "siblings": siblings }).to_string().into_bytes();
+        let body =
+            serde_json::json!({ "id": model, "siblings": siblings, "cardData": { "license": LICENSE } })
+                .to_string()
+                .into_bytes();
         let sent = body.len();
         (200, "content-type: application/json\r\n".into(), body, sent)
     }

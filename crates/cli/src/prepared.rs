@@ -7,8 +7,8 @@ use lorelei_data::{Labels, Tokenizer};
 use lorelei_models::Purpose;
 use lorelei_recipe::{FinetuningType, Hint, Recipe, StepPlan, hints};
 use lorelei_session::{
-    BadRows, Dataset, DatasetRequest, FinishedRun, LOG_FILE, LoadedModel, Resumed, RunData, RunRequest,
-    SessionError, prepare, storage,
+    BadRows, Dataset, DatasetRequest, FinishedRun, LOG_FILE, LoadedModel, ResultKind, Resumed, RunData,
+    RunRequest, SessionError, prepare, storage,
 };
 use lorelei_train::{Finished, Job, train};
 use miette::{Result, miette};
@@ -80,6 +80,7 @@ impl Prepared {
         let labels = data.labels.clone();
         purpose.num_labels = labels.as_ref().map(Labels::num_labels);
         let license = source::license(named, upload.is_some());
+        let license = license.or_else(|| lorelei_session::license_in(&opened.source));
         let storage = pollster::block_on(storage(&FileSystem, &recipe, device)).map_err(report)?;
         let model = LoadedModel::load(&FileSystem, opened, tokenizer, device, storage, purpose);
         let model = model.map_err(report)?;
@@ -109,10 +110,10 @@ impl Prepared {
         let log = fs::read_to_string(self.terminal.output().join(LOG_FILE)).unwrap_or_default();
         let run = FinishedRun {
             recipe: &self.recipe,
-            is_adapter: self.job.lora.is_some(),
+            result: if self.job.lora.is_some() { ResultKind::Adapter } else { ResultKind::Model },
             base_is_on_hub: self.base_is_on_hub,
             labels: self.labels.as_ref(),
-            num_examples: self.job.train.len(),
+            num_examples: Some(self.job.train.len()),
             log: &log,
             license: self.license.as_deref(),
         };

@@ -4,7 +4,7 @@ mod common;
 
 use std::{fs, path::Path};
 
-use common::{Run, fixture, lorelei};
+use common::{Run, fixture, lorelei, names};
 use lorelei_formats::{GgufModel, SafetensorsFile, TensorSource};
 
 /// Copies the adapter of a fixture into a new folder, as a run leaves it. Returns the folder, the run's path and the base's.
@@ -65,6 +65,38 @@ fn every_kind_is_written_beside_the_run() {
     lorelei(&merge).ok();
     assert!(both.join("adapter_config.json").is_file());
     lorelei(&merge).refused(&["there already"]);
+}
+
+#[test]
+fn a_merged_run_has_a_card_of_a_whole_model() {
+    let run = Run::new();
+    run.train(&["training.save_strategy=no"]).ok();
+    let (output, merged) = (run.output().display().to_string(), run.path("out-merged"));
+    // Its own files do not stand in the way of another export.
+    for more in [&[][..], &["--overwrite"]] {
+        lorelei(&[&["export", &output, "--to", "merged"][..], more].concat()).ok();
+        let files = names(&merged);
+        for file in ["README.md", "config.json", "model.safetensors", "recipe.toml", "tokenizer.json"] {
+            assert!(files.iter().any(|name| name == file), "no {file} in {files:?}");
+        }
+    }
+    let card = fs::read_to_string(merged.join("README.md")).unwrap();
+    for said in [
+        "library_name: transformers\n",
+        "# A LoRA adapter, merged into its base model\n",
+        "from_pretrained(\"out-merged\")",
+        "| Step | Epoch | Training loss |\n",
+        "- Trained on `train.jsonl`\n",
+    ] {
+        assert!(card.contains(said), "no {said:?} in {card}");
+    }
+    fs::write(run.path("out/recipe.toml"), "no recipe").unwrap();
+    let said = lorelei(&["export", &output, "--to", "merged", "--overwrite"]).ok();
+    assert!(
+        said.err.contains("has no card") && !names(&merged).contains(&"README.md".to_owned()),
+        "{}",
+        said.err
+    );
 }
 
 #[test]

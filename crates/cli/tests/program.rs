@@ -290,6 +290,12 @@ fn a_whole_model_is_trained_from_nothing_converted_and_trained_on() {
         |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap()["loss"].as_f64().unwrap();
     let (first, last) = (loss(log.lines().next().unwrap()), loss(log.lines().last().unwrap()));
     assert!(last < first - 1.0, "{first} to {last}");
+    let card = fs::read_to_string(run.path("out/README.md")).unwrap();
+    for said in
+        ["library_name: transformers\n", "# A fine-tuned model\n", "| 20 | ", "from_pretrained(\"out\")"]
+    {
+        assert!(card.contains(said), "no {said:?} in {card}");
+    }
     // The folder of a full fine-tuning is a model.
     lorelei(&["convert", &path("out"), &path("half"), "--dtype", "float16"]).ok();
     let (whole, half) = (open(&run.path("out/model.safetensors")), open(&run.path("half/model.safetensors")));

@@ -32,7 +32,7 @@ pub struct Export<'a> {
     pub from: &'a str,
     /// Text of a classifier's `labels.json`, if there is one.
     pub labels: Option<&'a str>,
-    /// Files to copy beside a PEFT adapter.
+    /// Files to write beside a PEFT adapter or a merged model.
     pub companions: &'a [(String, Vec<u8>)],
     /// Formats a conversation with the beginning of an answer by the base's chat template, without the token at the beginning of a text; `None` if the
     /// template refuses it.
@@ -56,7 +56,11 @@ impl Export<'_> {
             ExportKind::Gguf => self.gguf(adapter, base, create),
             ExportKind::Mlx => self.mlx(adapter, base, create),
             ExportKind::Ollama => self.ollama(adapter, base, create),
-            ExportKind::Merged => write_merged(adapter, base, &self.merge_options(), create),
+            ExportKind::Merged => {
+                let notices = write_merged(adapter, base, &self.merge_options(), create)?;
+                self.put_companions(create)?;
+                Ok(notices)
+            }
         }
     }
 
@@ -81,10 +85,12 @@ impl Export<'_> {
             }
         };
         put(create, CONFIG, config.as_bytes())?;
-        for (name, bytes) in self.companions {
-            put(create, name, bytes)?;
-        }
+        self.put_companions(create)?;
         Ok(notices)
+    }
+
+    fn put_companions(&self, create: &mut CreateFile<'_>) -> Result<(), ExportError> {
+        self.companions.iter().try_for_each(|(name, bytes)| put(create, name, bytes))
     }
 
     fn gguf_lora(
@@ -109,7 +115,7 @@ impl Export<'_> {
     ) -> Result<Vec<Message>, ExportError> {
         let options = MergedGgufOptions { ggml_type: self.dtype.ggml(), name: self.name.to_owned() };
         let out = created(create, GGUF_MODEL)?;
-        Ok(write_merged_gguf(adapter, base, &options, out)?.1.into_iter().map(Message::from).collect())
+        Ok(write_merged_gguf(adapter, base, &options, out)?.1)
     }
 
     fn mlx(

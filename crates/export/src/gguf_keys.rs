@@ -8,28 +8,34 @@ use lorelei_formats::{
     config::{Activation, NormKind, Rope, RopeScaling},
     gguf::GgufValue,
 };
-use lorelei_recipe::Message;
+use lorelei_recipe::{Message, message};
 
 use crate::{ExportError, llama_cpp::architecture};
 
-/// Name of the form in errors.
-pub(crate) const FORM: &str = "a GGUF model";
-/// Way out that serves every model.
-pub(crate) const MERGED: &str =
-    "export it merged into its base (`merged`), and convert that with llama.cpp's convert_hf_to_gguf.py";
+/// Returns the name of the form in errors.
+pub(crate) fn form() -> Message {
+    message!("a GGUF model")
+}
+
+/// Returns the way out that serves every model.
+pub(crate) fn elsewhere() -> Message {
+    message!(
+        "export it merged into its base (`merged`), and convert that with llama.cpp's convert_hf_to_gguf.py"
+    )
+}
 
 /// Key and value.
 pub(crate) type Keys = Vec<(String, GgufValue)>;
 
-fn no<T>(problem: impl Into<Message>) -> Result<T, ExportError> {
-    Err(ExportError::inexpressible(FORM, problem, MERGED))
+fn no<T>(problem: Message) -> Result<T, ExportError> {
+    Err(ExportError::inexpressible(form(), problem, elsewhere()))
 }
 
 /// Returns the architecture's name and keys, and notices for the user.
 ///
 /// # Errors
 /// If llama.cpp has no such architecture, or computes something else of such a model.
-pub(crate) fn keys(config: &ModelConfig) -> Result<(&'static str, Keys, Vec<String>), ExportError> {
+pub(crate) fn keys(config: &ModelConfig) -> Result<(&'static str, Keys, Vec<Message>), ExportError> {
     const WRITTEN: [&str; 10] = [
         "llama",
         "mistral",
@@ -45,8 +51,9 @@ pub(crate) fn keys(config: &ModelConfig) -> Result<(&'static str, Keys, Vec<Stri
     let architecture = architecture(config.model_type)
         .filter(|_| WRITTEN.contains(&config.model_type))
         .ok_or_else(|| {
-            let problem = format!("models of type {} are not written as GGUF", config.model_type);
-            ExportError::inexpressible(FORM, problem, MERGED)
+            let model_type = config.model_type;
+            let problem = message!("models of type {model_type} are not written as GGUF", model_type);
+            ExportError::inexpressible(form(), problem, elsewhere())
         })?;
     refuse(config)?;
     let mut notices = Vec::new();
@@ -99,9 +106,11 @@ fn refuse(config: &ModelConfig) -> Result<(), ExportError> {
     let gemma = config.norm == NormKind::RmsPlusOne;
     let activation = if gemma || kind == "gpt2" { Activation::GeluTanh } else { Activation::Silu };
     if config.activation != activation {
-        return no(format!(
-            "llama.cpp's {kind} has the activation {activation:?}, and this one {:?}",
-            config.activation
+        return no(message!(
+            "llama.cpp's {kind} has the activation {activation}, and this one {own}",
+            kind,
+            ?activation,
+            own = ?config.activation
         ));
     }
     let (scalars, biases) = (config.scalars, config.biases);
@@ -110,16 +119,23 @@ fn refuse(config: &ModelConfig) -> Result<(), ExportError> {
     let width =
         if largest { config.hidden_size / config.num_attention_heads.max(1) } else { config.head_dim };
     let embedding = if gemma { (config.hidden_size as f64).sqrt() } else { 1.0 };
-    let own: [(&str, f64, f64); 4] = [
-        ("scale of the scores", scalars.attention_scale, 1.0 / (width as f64).sqrt()),
-        ("scale of the embeddings", scalars.embedding_scale, embedding),
-        ("scale of the residual branches", scalars.residual_scale, 1.0),
-        ("scale of the logits", scalars.logits_scale, 1.0),
+    let own = [
+        (message!("scale of the scores"), scalars.attention_scale, 1.0 / (width as f64).sqrt()),
+        (message!("scale of the embeddings"), scalars.embedding_scale, embedding),
+        (message!("scale of the residual branches"), scalars.residual_scale, 1.0),
+        (message!("scale of the logits"), scalars.logits_scale, 1.0),
     ];
     if kind != "granite" {
         for (what, given, theirs) in own {
             if (given / theirs - 1.0).abs() > 1e-6 {
-                return no(format!("the {what} is {given:.6}, and {theirs:.6} in llama.cpp's {kind}"));
+                let [given, theirs] = [given, theirs].map(|scale| format!("{scale:.6}"));
+                return no(message!(
+                    "the {what} is {given}, and {theirs} in llama.cpp's {kind}",
+                    what,
+                    given,
+                    theirs,
+                    kind
+                ));
             }
         }
     }
@@ -130,7 +146,7 @@ fn refuse(config: &ModelConfig) -> Result<(), ExportError> {
         _ => caps == (false, false),
     };
     if !caps_fit {
-        return no(format!("llama.cpp's {kind} has other caps of scores and logits"));
+        return no(message!("llama.cpp's {kind} has other caps of scores and logits", kind));
     }
     let biases_fit = match kind {
         "llama" | "mistral" | "granite" | "gpt2" => true,
@@ -138,18 +154,18 @@ fn refuse(config: &ModelConfig) -> Result<(), ExportError> {
         _ => !biases.attention_input && !biases.attention_output && !biases.mlp,
     };
     if !biases_fit {
-        return no(format!("llama.cpp's {kind} has no such biases"));
+        return no(message!("llama.cpp's {kind} has no such biases", kind));
     }
     let rotates = |layer: usize| kind != "gpt2" && (kind != "smollm3" || !(layer + 1).is_multiple_of(4));
     let odd = config.layers.iter().enumerate().find(|(layer, mixer)| {
         mixer.as_attention().is_some_and(|attention| attention.rope.is_some() != rotates(*layer))
     });
     if let Some((layer, _)) = odd {
-        return no(format!("llama.cpp's {kind} has no such positions in layer {layer}"));
+        return no(message!("llama.cpp's {kind} has no such positions in layer {layer}", kind, layer));
     }
     match config.ropes.first() {
         Some(rope) if rope.dim != config.head_dim || rope.interleaved => {
-            no(format!("a part of each head is rotated, and all of it in llama.cpp's {kind}"))
+            no(message!("a part of each head is rotated, and all of it in llama.cpp's {kind}", kind))
         }
         _ => Ok(()),
     }
@@ -158,7 +174,7 @@ fn refuse(config: &ModelConfig) -> Result<(), ExportError> {
 fn scaling_keys(
     rope: &Rope,
     keys: &mut Vec<(&'static str, GgufValue)>,
-    notices: &mut Vec<String>,
+    notices: &mut Vec<Message>,
 ) -> Result<(), ExportError> {
     let text = |text: &str| GgufValue::String(text.to_owned());
     let float = |number: f64| GgufValue::F32(number as f32);
@@ -172,8 +188,9 @@ fn scaling_keys(
         RopeScaling::Linear { factor } => {
             keys.extend([("rope.scaling.type", text("linear")), ("rope.scaling.factor", float(*factor))]);
         }
-        RopeScaling::Dynamic { max_position_embeddings, .. } => notices.push(format!(
-            "llama.cpp has no dynamic rotary scaling: the model is right up to {max_position_embeddings} tokens, and not beyond"
+        RopeScaling::Dynamic { max_position_embeddings, .. } => notices.push(message!(
+            "llama.cpp has no dynamic rotary scaling: the model is right up to {length} tokens, and not beyond",
+            length = *max_position_embeddings
         )),
         RopeScaling::Yarn {
             factor,
@@ -185,7 +202,7 @@ fn scaling_keys(
         } => {
             let theirs = 0.1 * factor.ln() + 1.0;
             if !truncate || (attention_factor / theirs - 1.0).abs() > 1e-6 {
-                return no("its YaRN has an attention_factor or a ramp of its own");
+                return no(message!("its YaRN has an attention_factor or a ramp of its own"));
             }
             keys.extend([
                 ("rope.scaling.type", text("yarn")),
@@ -195,7 +212,7 @@ fn scaling_keys(
                 ("rope.scaling.yarn_beta_slow", float(*beta_slow)),
             ]);
         }
-        RopeScaling::LongRope { .. } => return no("its rotary scaling is LongRoPE"),
+        RopeScaling::LongRope { .. } => return no(message!("its rotary scaling is LongRoPE")),
     }
     Ok(())
 }
@@ -204,7 +221,7 @@ fn scaling_keys(
 fn window_keys(
     config: &ModelConfig,
     keys: &mut Vec<(&'static str, GgufValue)>,
-    notices: &mut Vec<String>,
+    notices: &mut Vec<Message>,
 ) -> Result<(), ExportError> {
     let windows: Vec<Option<usize>> = config
         .layers
@@ -213,13 +230,14 @@ fn window_keys(
         .collect();
     let Some(window) = windows.iter().flatten().next().copied() else {
         return match config.model_type {
-            "gemma2" => no("llama.cpp's gemma2 has a window in every second layer"),
+            "gemma2" => no(message!("llama.cpp's gemma2 has a window in every second layer")),
             _ => Ok(()),
         };
     };
     if !matches!(config.model_type, "gemma2" | "gemma3_text") {
-        notices.push(format!(
-            "llama.cpp reads the whole context: the window of {window} tokens is lost, and longer texts are read otherwise than in training"
+        notices.push(message!(
+            "llama.cpp reads the whole context: the window of {window} tokens is lost, and longer texts are read otherwise than in training",
+            window
         ));
         return Ok(());
     }
@@ -231,7 +249,7 @@ fn window_keys(
     let usual = if config.model_type == "gemma2" { 2 } else { 6 };
     let Some(distance) = [usual].into_iter().chain(2..=windows.len() + 1).find(|distance| fits(*distance))
     else {
-        return no("its windows are not in layers at one distance");
+        return no(message!("its windows are not in layers at one distance"));
     };
     let count = |number: usize| GgufValue::U32(u32::try_from(number).unwrap_or(u32::MAX));
     keys.push(("attention.sliding_window", count(window)));
@@ -240,7 +258,7 @@ fn window_keys(
     }
     if let Some(local) = config.ropes.get(1) {
         if local.scaling != RopeScaling::Default {
-            return no("the layers with a window have a rotary scaling");
+            return no(message!("the layers with a window have a rotary scaling"));
         }
         keys.push(("rope.freq_base_swa", GgufValue::F32(local.theta as f32)));
     }

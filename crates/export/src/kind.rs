@@ -9,6 +9,9 @@ pub(crate) const CONFIG: &str = "adapter_config.json";
 pub(crate) const TENSORS: &str = "adapter_model.safetensors";
 /// Names of the files that go with a PEFT adapter, if a run has them.
 pub const PEFT_COMPANIONS: [&str; 3] = ["README.md", "recipe.toml", "labels.json"];
+/// Names of the files that go with a merged model, if a run has them.
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) const MERGED_COMPANIONS: [&str; 2] = ["README.md", "recipe.toml"];
 /// Names of Ollama's files.
 pub(crate) const MODELFILE: &str = "Modelfile";
 pub(crate) const GGUF_ADAPTER: &str = "adapter.gguf";

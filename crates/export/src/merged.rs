@@ -88,25 +88,31 @@ pub(crate) fn check_merged(adapter: &PeftAdapter, base: &ModelSource) -> Result<
 }
 
 fn notices(base: &ModelSource, config: &ModelConfig, untied: bool) -> Vec<Message> {
-    let mut notices: Vec<Message> = left_out(base, config).into_iter().collect();
-    if untied {
-        notices.push(message!(
-            "embedding and head of the base are one tensor, and two in the merged model: only one of them has the adapter's changes, or they have different ones"
-        ));
-    }
+    let untied = untied.then(untied_ends);
+    left_out(base, config).into_iter().chain(untied).chain(rounded_base(base)).collect()
+}
+
+/// Returns the notice of an embedding and a head that the base has as one tensor, and the merged model as two.
+pub(crate) fn untied_ends() -> Message {
+    message!(
+        "embedding and head of the base are one tensor, and two in the merged model: only one of them has the adapter's changes, or they have different ones"
+    )
+}
+
+/// Returns the notice of a base in blocks, whose merged weights are its rounded ones.
+pub(crate) fn rounded_base(base: &ModelSource) -> Option<Message> {
     let blocks = base.tensors.infos().iter().filter_map(|info| match info.dtype {
         StoredDtype::Blocks(ggml_type) => Some(ggml_type.to_string()),
         StoredDtype::Plain(_) => None,
     });
     let blocks: BTreeSet<String> = blocks.collect();
-    if !blocks.is_empty() {
-        let kinds = blocks.into_iter().collect::<Vec<_>>().join(", ");
-        notices.push(message!(
+    let kinds = blocks.into_iter().collect::<Vec<_>>().join(", ");
+    (!kinds.is_empty()).then(|| {
+        message!(
             "the base is quantised ({kinds}): the merged weights are its rounded ones; merge into the original model to lose nothing",
             kinds
-        ));
-    }
-    notices
+        )
+    })
 }
 
 /// Returns the tensors of each file.

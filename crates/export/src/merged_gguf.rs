@@ -14,14 +14,15 @@ use lorelei_formats::{
         quantize,
     },
 };
-use lorelei_recipe::message;
+use lorelei_recipe::{Message, message};
 
 use crate::{
     ExportError, PeftAdapter,
     adapter::listed,
-    gguf_keys::{FORM, Keys, MERGED, keys, rope_divisors},
+    gguf_keys::{Keys, elsewhere, form, keys, rope_divisors},
     llama_cpp::{QUANTIZATION_VERSION, architecture, laid_out, refuse_overflow, shape_of},
     merge_plan::{Plan, purposed},
+    merged::{left_out, rounded_base, untied_ends},
 };
 
 /// Llama 3's divisors of rotary frequencies.
@@ -93,14 +94,17 @@ pub fn write_merged_gguf<W: Write>(
     base: &ModelSource,
     options: &MergedGgufOptions,
     out: W,
-) -> Result<(W, Vec<String>), ExportError> {
+) -> Result<(W, Vec<Message>), ExportError> {
     let config = checked(adapter, base)?;
     let modules = config.modules();
     let plan = planned(adapter, base, &config, &modules)?;
     let mut notices = Vec::new();
     let (metadata, tensors) = match base.tensors.gguf_contents() {
         Some(file) => from_gguf(&plan, file, options, &mut notices)?,
-        None => from_folder(&plan, base, options, &mut notices)?,
+        None => {
+            notices.extend(left_out(base, &config));
+            from_folder(&plan, base, options, &mut notices)?
+        }
     };
     plan.check_base()?;
     let keys: Vec<(&str, GgufValue)> =
@@ -112,7 +116,8 @@ pub fn write_merged_gguf<W: Write>(
         write(&plan, base, tensor, &mut rounding, &mut writer)?;
     }
     notices.extend(rounding.notice());
-    notices.extend(rounded_base(&plan, base));
+    let changes = plan.merges.iter().any(|merge| plan.changes(merge));
+    notices.extend(rounded_base(base).filter(|_| changes));
     Ok((writer.finish()?, notices))
 }
 
@@ -134,12 +139,12 @@ pub(crate) fn check_merged_gguf(adapter: &PeftAdapter, base: &ModelSource) -> Re
 
 /// Returns the configuration of the merged model. Refuses adapters that no GGUF model can hold.
 fn checked(adapter: &PeftAdapter, base: &ModelSource) -> Result<ModelConfig, ExportError> {
-    adapter.refuse_unconverted(FORM.into())?;
+    adapter.refuse_unconverted(form())?;
     let config = purposed(adapter, base.model_config()?)?;
     match adapter.classifies(&config) {
         false => Ok(config),
         true => Err(ExportError::inexpressible(
-            FORM,
+            form(),
             message!("it was trained to classify, and llama.cpp has no place for its head"),
             message!("export it merged (`merged`), for Transformers"),
         )),
@@ -158,7 +163,7 @@ fn planned<'a>(
     match ties && (!config.tie_word_embeddings || plan.merges.iter().any(|merge| merge.untied)) {
         false => Ok(plan),
         true => Err(ExportError::inexpressible(
-            FORM,
+            form(),
             message!("embedding and head are two tensors, and one in llama.cpp"),
             message!("export it merged (`merged`), for Transformers"),
         )),
@@ -170,7 +175,7 @@ fn from_gguf<'a>(
     plan: &Plan<'a>,
     file: &'a dyn GgufContents,
     options: &MergedGgufOptions,
-    notices: &mut Vec<String>,
+    notices: &mut Vec<Message>,
 ) -> Result<(Keys, Vec<Tensor<'a>>), ExportError> {
     // The changed tensors, by their names in the file.
     let mut changed: Vec<(String, String, Origin<'a>)> = Vec::new();
@@ -209,21 +214,20 @@ fn from_gguf<'a>(
         let (name, _, origin) = changed.swap_remove(place);
         let embedding = tensors.iter().find(|tensor| tensor.spec.name == EMBEDDING);
         if let Some(spec) = embedding.map(|tensor| GgufTensorSpec { name, ..tensor.spec.clone() }) {
-            notices.push(UNTIED.to_owned());
+            notices.push(untied_ends());
             tensors.push(Tensor { spec, origin });
         }
     }
     if !changed.is_empty() {
         let names: Vec<&String> = changed.iter().map(|(_, hf, _)| hf).collect();
-        let problem = format!("the base has no tensor {}", listed(&names));
-        let help = "give the base model that the adapter was trained for, whole";
+        let problem = message!("the base has no tensor {names}", names = listed(&names));
+        let help = message!("give the base model that the adapter was trained for, whole");
         return Err(ExportError::adapter(file.file_name(), problem, help));
     }
     if !exchanged.is_empty() {
-        notices.push(format!(
-            "changed tensors that the base stores as {} are Q8_0: K-quants are not written here (--dtype names one format for all, and llama-quantize \
-             makes K-quants of an F16 file)",
-            exchanged.into_iter().collect::<Vec<_>>().join(", ")
+        notices.push(message!(
+            "changed tensors that the base stores as {kinds} are Q8_0: K-quants are not written here (`dtype` names one format for all, and llama-quantize makes K-quants of an F16 file)",
+            kinds = exchanged.into_iter().collect::<Vec<_>>().join(", ")
         ));
     }
     notices.extend(uneven(rows, options.ggml_type));
@@ -250,15 +254,12 @@ fn from_gguf<'a>(
     Ok((metadata, tensors))
 }
 
-const UNTIED: &str = "embedding and head of the base are one tensor, and two in the merged model: only one of them has the adapter's changes, \
-                      or they have different ones";
-
 /// Returns keys and tensors of a file for a Hugging Face folder.
 fn from_folder<'a>(
     plan: &Plan<'a>,
     base: &ModelSource,
     options: &MergedGgufOptions,
-    notices: &mut Vec<String>,
+    notices: &mut Vec<Message>,
 ) -> Result<(Keys, Vec<Tensor<'a>>), ExportError> {
     let config = plan.config();
     let (architecture, own, more) = keys(config)?;
@@ -307,15 +308,15 @@ fn from_folder<'a>(
     }
     notices.extend(uneven(rows, Some(ggml_type)));
     if plan.merges.iter().any(|merge| merge.untied) {
-        notices.push(UNTIED.to_owned());
+        notices.push(untied_ends());
     }
     Ok((metadata, tensors))
 }
 
 fn named(module: &Module) -> Result<String, ExportError> {
     gguf_name(module).ok_or_else(|| {
-        let problem = format!("llama.cpp has no name for {}", module.path);
-        ExportError::inexpressible(FORM, problem, MERGED)
+        let problem = message!("llama.cpp has no name for {path}", path = &module.path);
+        ExportError::inexpressible(form(), problem, elsewhere())
     })
 }
 
@@ -345,10 +346,14 @@ fn stored_type(
     }
 }
 
-fn uneven(count: usize, asked: Option<GgmlType>) -> Option<String> {
+fn uneven(count: usize, asked: Option<GgmlType>) -> Option<Message> {
     let asked = asked.filter(|_| count > 0)?;
-    let of_block = asked.block().0;
-    Some(format!("{count} tensors are F16, not {asked}: their rows are no multiple of {of_block} values"))
+    Some(message!(
+        "{count} tensors are F16, not {ggml_type}: their rows are no multiple of {of_block} values",
+        count,
+        ggml_type = asked.to_string(),
+        of_block = asked.block().0
+    ))
 }
 
 /// Writes a tensor: its bytes in the base where they stay, or its values.
@@ -383,7 +388,7 @@ fn write<W: Write>(
             values
         }
     };
-    refuse_overflow(FORM, spec, &values)?;
+    refuse_overflow(form(), spec, &values)?;
     Ok(writer.write_f32(&spec.name, &values)?)
 }
 
@@ -424,29 +429,15 @@ impl Rounding {
     }
 
     /// Says what was lost, as a share of the change.
-    fn notice(&self) -> Option<String> {
+    fn notice(&self) -> Option<Message> {
         if self.tensors == 0 || self.change == 0.0 {
             return None;
         }
         let share = 100.0 * (self.error / self.change).sqrt();
-        Some(format!(
-            "{} quantised tensors were changed and rounded again, and the rounding is {share:.0} % of the adapter's change: the base with the adapter \
-             beside it (`--to gguf-lora`) loses nothing, and --dtype f16 less",
-            self.tensors
+        Some(message!(
+            "{count} quantised tensors were changed and rounded again, and the rounding is {share} % of the adapter's change: the base with the adapter beside it (`gguf-lora`) loses nothing, and `dtype` float16 less",
+            count = self.tensors,
+            share = format!("{share:.0}")
         ))
     }
-}
-
-/// Says that a base in blocks is its rounded self.
-fn rounded_base(plan: &Plan<'_>, base: &ModelSource) -> Option<String> {
-    let blocks = base.tensors.infos().iter().filter_map(|info| match info.dtype {
-        StoredDtype::Blocks(ggml_type) => Some(ggml_type.to_string()),
-        StoredDtype::Plain(_) => None,
-    });
-    let blocks: BTreeSet<String> = blocks.collect();
-    let changes = plan.merges.iter().any(|merge| plan.changes(merge));
-    (changes && !blocks.is_empty()).then(|| {
-        let kinds = blocks.into_iter().collect::<Vec<_>>().join(", ");
-        format!("the base is quantised ({kinds}): the merged weights are its rounded ones; merge into the original model to lose nothing")
-    })
 }

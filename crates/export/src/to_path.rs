@@ -15,7 +15,7 @@ use lorelei_recipe::Message;
 
 use crate::{
     Export, ExportError, ExportKind, ImportedAdapter, MLX_TENSORS, PeftAdapter,
-    kind::{CONFIG, GGUF_ADAPTER, MODELFILE, PEFT_COMPANIONS, TENSORS},
+    kind::{CONFIG, GGUF_ADAPTER, MERGED_COMPANIONS, MODELFILE, PEFT_COMPANIONS, TENSORS},
     read_gguf_lora, read_mlx,
 };
 
@@ -174,6 +174,7 @@ impl ExportKind {
                     || name == "config.json"
                     || name == ModelSource::INDEX
                     || ModelSource::OPTIONAL.contains(&name)
+                    || MERGED_COMPANIONS.contains(&name)
             }
             Self::GgufLora | Self::Gguf => false,
         }

@@ -13,6 +13,7 @@ use lorelei_formats::{
     adapter::{read_adapter, write_adapter},
     gguf::{GgmlType, Gguf, GgufValue},
 };
+use lorelei_recipe::Message;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -56,7 +57,7 @@ fn written(
     adapter: &PeftAdapter,
     base: &ModelSource,
     ggml_type: Option<GgmlType>,
-) -> Result<(Vec<u8>, Vec<String>), ExportError> {
+) -> Result<(Vec<u8>, Vec<Message>), ExportError> {
     write_merged_gguf(adapter, base, &options(ggml_type), Vec::new())
 }
 
@@ -380,7 +381,7 @@ fn k_quants_stay_where_nothing_changes_and_become_q8_0_where_something_does() {
     assert_eq!(file.metadata().get("general.alignment"), None);
     assert_eq!(file.metadata().get("general.quantization_version"), Some(&number(2)));
     assert!(
-        notices.iter().any(|notice| notice.contains("Q4_K are Q8_0") && notice.contains("--dtype")),
+        notices.iter().any(|notice| notice.contains("Q4_K are Q8_0") && notice.contains("`dtype`")),
         "{notices:?}"
     );
     let own = base.tensors.gguf_contents().unwrap();

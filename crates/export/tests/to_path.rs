@@ -118,6 +118,21 @@ fn what_is_there_is_replaced_only_on_request_and_only_by_a_whole_export() {
 }
 
 #[test]
+fn a_merged_model_takes_its_card_and_recipe_along_and_is_replaced_with_them() {
+    let root = tempfile::tempdir().unwrap();
+    let output = root.path().join("out");
+    let companions =
+        [("README.md".to_owned(), b"card".to_vec()), ("recipe.toml".to_owned(), b"recipe".to_vec())];
+    for overwrite in [false, true] {
+        let mut request = request(ExportKind::Merged, &output, overwrite);
+        request.export.companions = &companions;
+        export("llama/adapter", &request).unwrap();
+        assert_eq!(names(&output), ["README.md", "config.json", "model.safetensors", "recipe.toml"]);
+        assert_eq!(fs::read(output.join("README.md")).unwrap(), b"card");
+    }
+}
+
+#[test]
 fn formats_have_the_names_of_both_worlds() {
     assert_eq!(ExportKind::Merged.dtype(Some("BF16")).unwrap(), ExportKind::Merged.dtype(None).unwrap());
     assert_eq!(

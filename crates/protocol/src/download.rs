@@ -20,12 +20,14 @@ pub enum DownloadKind {
     Ollama,
     /// The adapter merged into its base: a Hugging Face folder.
     Merged,
+    /// The adapter merged into its base: one GGUF file.
+    Gguf,
 }
 
 impl DownloadKind {
     /// All forms.
-    pub const ALL: [Self; 6] =
-        [Self::Peft, Self::PeftFolded, Self::GgufLora, Self::Mlx, Self::Ollama, Self::Merged];
+    pub const ALL: [Self; 7] =
+        [Self::Peft, Self::PeftFolded, Self::GgufLora, Self::Mlx, Self::Ollama, Self::Merged, Self::Gguf];
 
     /// Returns the name of the form, which JSON has too.
     pub fn name(self) -> &'static str {
@@ -36,6 +38,7 @@ impl DownloadKind {
             Self::Mlx => "mlx",
             Self::Ollama => "ollama",
             Self::Merged => "merged",
+            Self::Gguf => "gguf",
         }
     }
 

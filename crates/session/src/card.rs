@@ -1,10 +1,10 @@
-//! The README that goes with an adapter.
+//! The README that goes with an adapter, or with a model.
 
 use lorelei_data::Labels;
 use lorelei_protocol::LogLine;
 use lorelei_recipe::{Recipe, TaskType, id_and_revision};
 
-use crate::{FinishedRun, card_uses};
+use crate::{FinishedRun, ResultKind, card_results::results, card_uses};
 
 /// The place where a card's reader finds the base model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,9 +32,10 @@ impl<'a> Base<'a> {
     }
 }
 
-/// Formats a model card as hubs read it, with the metadata of PEFT's `create_or_update_model_card`: the base model and its licence, what the adapter
-/// was trained on and how it went, the settings, and how it is loaded. If the recipe's base model is on the hub, the metadata contain its id. Else it is a
-/// folder or file, and the metadata do not name it, because the hub accepts only ids. The card names no folders of this machine.
+/// Formats a model card as hubs read it: the base model and its licence, what the result was trained on and how it went, the settings, and how it is
+/// loaded. An adapter's metadata are those of PEFT's `create_or_update_model_card`; a whole model is a fine-tune of its base to a hub. If the recipe's base
+/// model is on the hub, the metadata contain its id. Else it is a folder or file, and the metadata do not name it, because the hub accepts only ids. The
+/// card names no folders of this machine.
 pub fn model_card(run: &FinishedRun<'_>) -> String {
     let recipe = &run.recipe.without_folders();
     let name = recipe.model.model_name_or_path.as_deref().unwrap_or_default();
@@ -46,33 +47,33 @@ pub fn model_card(run: &FinishedRun<'_>) -> String {
         false => Base::Local(name),
     };
     let task = recipe.lora.task_type.unwrap_or(TaskType::CausalLm);
-    let uses = match task {
-        TaskType::CausalLm => card_uses::elsewhere(recipe, base.place(), base.revision()),
-        _ => String::new(),
+    let folder = run.result.folder(recipe);
+    let (loaded, uses) = match run.result {
+        ResultKind::Adapter => (
+            loading(base, task, &folder, run.labels),
+            card_uses::elsewhere(recipe, base.place(), base.revision()),
+        ),
+        ResultKind::Model | ResultKind::Merged => {
+            (loading_whole(task, &folder), card_uses::of_whole(&folder))
+        }
+    };
+    let uses = Some(uses).filter(|_| task == TaskType::CausalLm).unwrap_or_default();
+    let title = match run.result {
+        ResultKind::Adapter => "A LoRA adapter",
+        ResultKind::Model => "A fine-tuned model",
+        ResultKind::Merged => "A LoRA adapter, merged into its base model",
     };
     format!(
-        "{}\n# A LoRA adapter\n\n{}{} Trained with Lorelei {} by `recipe.toml`.\n\n{}\n## Use it\n\n{}{uses}\n\
+        "{}\n# {title}\n\n{}{} Trained with Lorelei {} by `recipe.toml`.\n\n{}\n## Use it\n\n{loaded}{uses}\n\
          ## Settings that are not the defaults\n\n{}\n## Recipe\n\n```toml\n{}```\n",
-        metadata(base, task, run.license),
-        about(base),
+        metadata(base, run.result, task, run.license),
+        about(base, run.result),
         run.license.map(license).unwrap_or_default(),
         env!("CARGO_PKG_VERSION"),
         training(run, recipe),
-        loading(base, task, &recipe.training.output_dir, run.labels),
         settings(recipe),
         recipe.to_toml(),
     )
-}
-
-/// Returns the licence that a model's card names in the metadata at its head: an id such as `apache-2.0`, or `other`.
-pub fn license_of(card: &str) -> Option<String> {
-    let mut lines = card.trim_start_matches('\u{feff}').lines();
-    lines.next().filter(|line| line.trim_end() == "---")?;
-    let mut head = lines.take_while(|line| line.trim_end() != "---");
-    let value = head.find_map(|line| line.strip_prefix("license:"))?;
-    let value = value.split(" #").next().unwrap_or_default().trim().trim_matches(['"', '\'']);
-    let is_id = |c: char| c.is_ascii_alphanumeric() || "-._+".contains(c);
-    (!value.is_empty() && value.len() <= 64 && value.chars().all(is_id)).then(|| value.to_owned())
 }
 
 /// Formats the sentence about the licence of the base model.
@@ -86,9 +87,11 @@ fn license(license: &str) -> String {
 /// Formats what the adapter was trained on, and how it went.
 fn training(run: &FinishedRun<'_>, recipe: &Recipe) -> String {
     let rows = if recipe.data.packing { "packed sequences" } else { "rows" };
-    let mut lines = match recipe.data.train_file.as_deref() {
-        Some(file) => vec![format!("- Trained on {}: {} {rows}", code(file), run.num_examples)],
-        None => vec![format!("- Trained on {} {rows}", run.num_examples)],
+    let rows = run.num_examples.map(|count| format!("{count} {rows}"));
+    let mut lines = match (recipe.data.train_file.as_deref().map(code), rows) {
+        (Some(file), Some(rows)) => vec![format!("- Trained on {file}: {rows}")],
+        (Some(one), None) | (None, Some(one)) => vec![format!("- Trained on {one}")],
+        (None, None) => Vec::new(),
     };
     let logged: Vec<LogLine> = run.log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
     let step = logged.iter().rev().find_map(|line| match line {
@@ -110,7 +113,7 @@ fn training(run: &FinishedRun<'_>, recipe: &Recipe) -> String {
         let metrics = metrics.collect::<Vec<_>>().join(", ");
         lines.push(format!("- Last evaluation, at step {}: {metrics}", evaluation.step));
     }
-    lines.iter().map(|line| format!("{line}\n")).collect()
+    lines.iter().map(|line| format!("{line}\n")).collect::<String>() + &results(&logged)
 }
 
 /// Formats the settings that are not the defaults as a table. Those that the card tells elsewhere are left out.
@@ -133,46 +136,74 @@ fn code(name: &str) -> String {
     format!("`{}`", name.replace('`', "'"))
 }
 
+/// What a whole model is to its base, in a hub's metadata: one that an adapter was merged into, too (`merge` is a merge of several models).
+const RELATION: &str = "base_model_relation: finetune";
+
 /// Formats the YAML at the head of a card.
-fn metadata(base: Base, task: TaskType, license: Option<&str>) -> String {
-    let (base_model, base_tag) = match base {
-        Base::Hub(id, _) => (
+fn metadata(base: Base, result: ResultKind, task: TaskType, license: Option<&str>) -> String {
+    let (library, tags) = match result {
+        ResultKind::Adapter => ("peft", "- lora\n- lorelei\n- transformers\n"),
+        ResultKind::Model => ("transformers", "- lorelei\n"),
+        ResultKind::Merged => ("transformers", "- lora\n- lorelei\n"),
+    };
+    let (base_model, base_tag) = match (base, result) {
+        (Base::Hub(id, _), ResultKind::Adapter) => (
             format!("base_model: {}\n", quoted(id)),
             format!("- {}\n", quoted(&format!("base_model:adapter:{id}"))),
         ),
-        Base::Local(_) => (String::new(), String::new()),
+        (Base::Hub(id, _), _) => (format!("base_model: {}\n{RELATION}\n", quoted(id)), String::new()),
+        (Base::Local(_), _) => (String::new(), String::new()),
     };
     let pipeline_tag = classes_of(task).1;
     let license = license.map(|license| format!("license: {}\n", quoted(license))).unwrap_or_default();
     format!(
-        "---\nlibrary_name: peft\n{license}{base_model}pipeline_tag: {pipeline_tag}\n\
-         tags:\n{base_tag}- lora\n- lorelei\n- transformers\n---\n"
+        "---\nlibrary_name: {library}\n{license}{base_model}pipeline_tag: {pipeline_tag}\ntags:\n{base_tag}{tags}---\n"
     )
 }
 
-/// Formats the sentence that names the adapter's base model.
-fn about(base: Base) -> String {
-    let convert =
-        |name| format!("`lorelei convert {name} FOLDER` writes it as a folder that Transformers loads.");
+/// Formats the sentence that names the base model.
+fn about(base: Base, result: ResultKind) -> String {
+    let is_adapter = result == ResultKind::Adapter;
+    let of = if is_adapter { "For" } else { "Fine-tuned from" };
+    // Who has a whole model needs no base.
+    let convert = |name| match is_adapter {
+        true => format!("`lorelei convert {name} FOLDER` writes it as a folder that Transformers loads."),
+        false => String::new(),
+    };
     match base {
-        Base::Hub(id, None) => format!("For the model {}.", code(id)),
-        Base::Hub(id, Some(revision)) => format!("For the model {} at {}.", code(id), code(revision)),
+        Base::Hub(id, None) => format!("{of} the model {}.", code(id)),
+        Base::Hub(id, Some(revision)) => format!("{of} the model {} at {}.", code(id), code(revision)),
         Base::Local(name) if name.starts_with("builtin:") => {
-            format!("For the model {}, which Lorelei carries: {}", code(name), convert(name))
+            let convert = convert(name);
+            let end = if convert.is_empty() { "." } else { ": " };
+            format!("{of} the model {}, which Lorelei carries{end}{convert}", code(name))
         }
         Base::Local(name) => {
-            let way = if name.to_lowercase().ends_with(".gguf") {
-                convert("FILE.gguf") + " "
-            } else {
-                String::new()
-            };
+            let is_gguf = name.to_lowercase().ends_with(".gguf");
+            let way = Some(convert("FILE.gguf")).filter(|way| is_gguf && !way.is_empty());
+            let way = way.map(|way| way + " ").unwrap_or_default();
+            let relation = if is_adapter { String::new() } else { format!(" and `{RELATION}`") };
             format!(
-                "For the model that was at {} where it was trained. {way}If the model is on a hub, add its id to the lines above: \
-                 `base_model: owner/name`.",
+                "{of} the model that was at {} where it was trained. {way}If the model is on a hub, add its id to the lines above: \
+                 `base_model: owner/name`{relation}.",
                 code(name)
             )
         }
     }
+}
+
+/// Formats the Python code that loads a whole model, which has its tokenizer and its classes in its `folder`.
+fn loading_whole(task: TaskType, folder: &str) -> String {
+    let (class, _) = classes_of(task);
+    let folder = quoted(folder);
+    format!(
+        "```python\n\
+         from transformers import AutoTokenizer, {class}\n\n\
+         # The folder with config.json, or the id that it has on a hub.\n\
+         model = {class}.from_pretrained({folder})\n\
+         tokenizer = AutoTokenizer.from_pretrained({folder})\n\
+         ```\n"
+    )
 }
 
 /// Formats the Python code that loads the adapter from `output_dir`, where it was saved.
@@ -237,22 +268,26 @@ mod tests {
     fn run<'r>(recipe: &'r Recipe, base_is_on_hub: bool, labels: Option<&'r Labels>) -> FinishedRun<'r> {
         FinishedRun {
             recipe,
-            is_adapter: true,
+            result: ResultKind::Adapter,
             base_is_on_hub,
             labels,
-            num_examples: 12,
+            num_examples: Some(12),
             log: LOG,
             license: base_is_on_hub.then_some("apache-2.0"),
         }
     }
 
     fn of(name: &str, is_on_hub: bool) -> String {
+        of_result(name, is_on_hub, ResultKind::Adapter)
+    }
+
+    fn of_result(name: &str, is_on_hub: bool, result: ResultKind) -> String {
         let mut recipe = Recipe::default();
         recipe.model.model_name_or_path = Some(name.into());
         recipe.data.train_file = Some("/home/whale/songs.jsonl".into());
         recipe.training.output_dir = "/out/\"whale\"".into();
         recipe.lora.r = 20;
-        model_card(&run(&recipe, is_on_hub, None))
+        model_card(&FinishedRun { result, ..run(&recipe, is_on_hub, None) })
     }
 
     /// The YAML at the head.
@@ -286,6 +321,7 @@ mod tests {
             "| `lora.r` | `20` |\n",
             "--max-lora-rank 32",
             "--to gguf-lora",
+            "--to gguf --output",
             "--to ollama",
             "--to mlx",
         ] {
@@ -316,6 +352,76 @@ mod tests {
     }
 
     #[test]
+    fn a_whole_model_s_card_is_that_of_a_fine_tune() {
+        for (result, title, folder, tags) in [
+            (ResultKind::Model, "A fine-tuned model", "whale", "- lorelei\n"),
+            (
+                ResultKind::Merged,
+                "A LoRA adapter, merged into its base model",
+                "whale-merged",
+                "- lora\n- lorelei\n",
+            ),
+        ] {
+            let mut recipe = Recipe::default();
+            recipe.model.model_name_or_path = Some("owner/base@v1".into());
+            recipe.training.output_dir = "/out/whale".into();
+            let card = model_card(&FinishedRun { result, ..run(&recipe, true, None) });
+            let wanted = format!(
+                "library_name: transformers\nlicense: \"apache-2.0\"\nbase_model: \"owner/base\"\nbase_model_relation: finetune\n\
+                 pipeline_tag: text-generation\ntags:\n{tags}"
+            );
+            assert_eq!(head(&card), wanted);
+            for said in [
+                &*format!(
+                    "# {title}\n\nFine-tuned from the model `owner/base` at `v1`. The licence of the base model: `apache-2.0`."
+                ),
+                "from transformers import AutoTokenizer, AutoModelForCausalLM\n",
+                &*format!("model = AutoModelForCausalLM.from_pretrained(\"{folder}\")\n"),
+                &*format!("tokenizer = AutoTokenizer.from_pretrained(\"{folder}\")\n"),
+                &*format!("vllm serve {folder}\n"),
+                &*format!(
+                    "python convert_hf_to_gguf.py {folder} --outfile model.gguf\nllama-cli --model model.gguf\n"
+                ),
+                "- Trained on 12 rows\n",
+            ] {
+                assert!(card.contains(said), "no {said:?} in {card}");
+            }
+            for other in ["peft", "PeftModel", "lorelei export", "/out"] {
+                assert!(!card.contains(other), "{other} in {card}");
+            }
+            let card = of_result("/models/whale.gguf", false, result);
+            assert!(!head(&card).contains("base_model"), "{card}");
+            assert!(card.contains("`base_model: owner/name` and `base_model_relation: finetune`"), "{card}");
+            let card = of_result("builtin:tiny", false, result);
+            assert!(
+                card.contains("Fine-tuned from the model `builtin:tiny`, which Lorelei carries. Trained"),
+                "{card}"
+            );
+            recipe.lora.task_type = Some(TaskType::TokenCls);
+            let card = model_card(&FinishedRun { result, ..run(&recipe, true, None) });
+            assert!(card.contains("import AutoTokenizer, AutoModelForTokenClassification\n"), "{card}");
+            assert!(!card.contains("llama-cli"), "{card}");
+        }
+    }
+
+    #[test]
+    fn a_card_has_the_curves_and_no_number_of_rows_that_is_not_known() {
+        let mut recipe = Recipe::default();
+        let log = LOG.replace("torn", "")
+            + LOG.lines().next().unwrap().replace("\"step\":2", "\"step\":4").as_str();
+        let known = FinishedRun { log: &log, ..run(&recipe, true, None) };
+        let card = model_card(&known);
+        let table = "| Step | Epoch | Training loss | Validation loss |\n|---|---|---|---|\n| 2 | 1.00 | 1.5000 | 1.2500 |\n\
+                     | 4 | 1.00 | 1.5000 | |\n\n## Use it\n";
+        assert!(card.contains(&format!("eval_loss 1.2500\n\n{table}")), "{card}");
+        let unknown = FinishedRun { num_examples: None, ..known };
+        assert!(!model_card(&unknown).contains("Trained on"), "{}", model_card(&unknown));
+        recipe.data.train_file = Some("songs.jsonl".into());
+        let unknown = FinishedRun { num_examples: None, ..run(&recipe, true, None) };
+        assert!(model_card(&unknown).contains("- Trained on `songs.jsonl`\n"), "{}", model_card(&unknown));
+    }
+
+    #[test]
     fn a_card_says_what_the_classes_are() {
         let mut recipe = Recipe::default();
         recipe.model.model_name_or_path = Some("owner/base".into());
@@ -330,22 +436,5 @@ mod tests {
         assert!(card.contains(r#"}, problem_type="multi_label_classification")"#), "{card}");
         let card = model_card(&run(&recipe, true, Some(&Labels::Number)));
         assert!(card.contains("(\"owner/base\", num_labels=1)"), "{card}");
-    }
-
-    #[test]
-    fn a_licence_is_that_of_the_metadata() {
-        let of = |card: &str| license_of(card);
-        assert_eq!(of("---\nlanguage: en\nlicense: apache-2.0\n---\n# X\n").as_deref(), Some("apache-2.0"));
-        assert_eq!(of("---\r\nlicense: \"mit\" # so\r\n---\r\n").as_deref(), Some("mit"));
-        assert_eq!(of("---\nlicense: other\nlicense_name: its-own\n---\n").as_deref(), Some("other"));
-        for none in [
-            "",
-            "license: mit",
-            "---\n---\nlicense: mit\n",
-            "---\nlicense:\n- mit\n---\n",
-            "---\nlicense: a b\n---\n",
-        ] {
-            assert_eq!(of(none), None, "{none:?}");
-        }
     }
 }

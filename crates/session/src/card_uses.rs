@@ -1,4 +1,4 @@
-//! How an adapter is used outside of PEFT, for its card.
+//! How an adapter is used outside of PEFT, and a whole model outside of Transformers, for its card.
 
 use lorelei_recipe::{Bias, Recipe};
 
@@ -62,6 +62,8 @@ impl Names<'_> {
             "# vLLM\n{fold}vllm serve {base}{revision} --enable-lora{limit} --lora-modules adapter={served}\n\
              # llama.cpp, with the base as a GGUF file\nlorelei export {folder} --to gguf-lora --output adapter.gguf\n\
              llama-cli --model base.gguf --lora adapter.gguf\n\
+             # llama.cpp, base and adapter in one file\nlorelei export {folder} --to gguf --output merged.gguf\n\
+             llama-cli --model merged.gguf\n\
              # Ollama\nlorelei export {folder} --to ollama --output adapter-ollama\nollama create adapter -f adapter-ollama/Modelfile\n\
              # MLX\nlorelei export {folder} --to mlx --output adapter-mlx\n\
              mlx_lm.generate --model {base} --adapter-path adapter-mlx --prompt \"Hello\"\n"
@@ -70,14 +72,23 @@ impl Names<'_> {
 
     /// Other programs do not read all of the adapter: it goes into a copy of its base.
     fn merged(&self) -> String {
-        let Self { folder, .. } = self;
-        format!(
-            "lorelei export {folder} --to merged --output merged\n# vLLM\nvllm serve merged\n\
-             # llama.cpp, by its own converter; Ollama takes the file too (FROM ./merged.gguf in a Modelfile)\n\
-             python convert_hf_to_gguf.py merged --outfile merged.gguf\nllama-cli --model merged.gguf\n\
-             # MLX\nmlx_lm.generate --model merged --prompt \"Hello\"\n"
-        )
+        format!("lorelei export {} --to merged --output merged\n{}", self.folder, whole("merged"))
     }
+}
+
+/// Formats the commands that use a whole language model, which is in `folder`, in vLLM, llama.cpp, Ollama and MLX.
+pub fn of_whole(folder: &str) -> String {
+    format!("\nIn the folder that {0} is in:\n\n```sh\n{1}```\n", word(folder), whole(&word(folder)))
+}
+
+/// Formats the commands that use the model in a folder, whose name is quoted for a shell.
+fn whole(folder: &str) -> String {
+    format!(
+        "# vLLM\nvllm serve {folder}\n\
+         # llama.cpp, by its own converter; Ollama takes the file too (FROM ./model.gguf in a Modelfile)\n\
+         python convert_hf_to_gguf.py {folder} --outfile model.gguf\nllama-cli --model model.gguf\n\
+         # MLX\nmlx_lm.generate --model {folder} --prompt \"Hello\"\n"
+    )
 }
 
 /// Quotes a word for a shell where it needs that. A line break, which would end the command, becomes a space.

@@ -1,4 +1,4 @@
-//! Places for the files that an export creates one after the other: a zip, and memory.
+//! Places for the files that an export creates: a zip for those of a folder, and a place for one.
 
 use std::{
     cell::RefCell,
@@ -38,8 +38,7 @@ impl<W: Write + Seek + 'static> Archive<W> {
 
     /// Ends the zip. Its files must have been dropped.
     pub fn finish(self) -> io::Result<W> {
-        let zip =
-            Rc::into_inner(self.zip).ok_or_else(|| io::Error::other("a file is still being written"))?;
+        let zip = Rc::into_inner(self.zip).ok_or_else(unfinished)?;
         Ok(zip.into_inner().finish()?)
     }
 }
@@ -58,23 +57,41 @@ impl<W: Write + Seek> Write for Entry<W> {
     }
 }
 
-/// A file in memory, which its clones write too.
-#[derive(Debug, Clone, Default)]
-pub struct InMemory(Rc<RefCell<Vec<u8>>>);
+/// A place for one file, into which each file that is created is written.
+pub struct Single<W: Write>(Rc<RefCell<W>>);
 
-impl InMemory {
-    /// Takes what was written.
-    pub fn take(&self) -> Vec<u8> {
-        self.0.take()
+impl<W: Write + 'static> Single<W> {
+    /// Makes `out` the place.
+    pub fn new(out: W) -> Self {
+        Self(Rc::new(RefCell::new(out)))
+    }
+
+    /// Begins the file.
+    pub fn create(&self) -> Box<dyn Write> {
+        Box::new(Part(self.0.clone()))
+    }
+
+    /// Ends the file, which must have been dropped.
+    pub fn finish(self) -> io::Result<W> {
+        let mut out = Rc::into_inner(self.0).ok_or_else(unfinished)?.into_inner();
+        out.flush()?;
+        Ok(out)
     }
 }
 
-impl Write for InMemory {
+/// The file of a place that is being written.
+struct Part<W: Write>(Rc<RefCell<W>>);
+
+impl<W: Write> Write for Part<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.borrow_mut().write(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+        self.0.borrow_mut().flush()
     }
+}
+
+fn unfinished() -> io::Error {
+    io::Error::other("a file is still being written")
 }

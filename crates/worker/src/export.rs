@@ -11,10 +11,10 @@ use lorelei_export::{CreateFile, Export, ExportError, ExportKind, PeftAdapter, c
 use lorelei_formats::SafetensorsFile;
 use lorelei_protocol::{DownloadKind, DownloadOffer, LONGEST_VALUE, Reply};
 use lorelei_recipe::{Message, message};
-use lorelei_session::{FinishedRun, LOG_FILE, LoadedModel, Result, SessionError, chat_text};
+use lorelei_session::{FinishedRun, LOG_FILE, LoadedModel, Result, ResultKind, SessionError, chat_text};
 
 use crate::{
-    archive::{Archive, InMemory},
+    archive::{Archive, Single},
     browser::{self, StoredFile},
     host_error, port,
     run::Trained,
@@ -24,8 +24,9 @@ use crate::{
 /// Names of the adapter's own files.
 const CONFIG: &str = "adapter_config.json";
 const TENSORS: &str = "adapter_model.safetensors";
-/// Place in the browser's storage of a download that is too large for memory. The next one takes its place.
-const STORED: &str = "download/merged.zip";
+/// Folder in the browser's storage of a download that is too large for memory, and its file. The next one takes its place.
+const DOWNLOADS: &str = "download";
+const STORED: &str = "download/merged";
 /// Time after which a download is over, in milliseconds, so that a worker that starts removes its file.
 const HOUR: f64 = 3_600_000.0;
 /// Bytes that are kept back until they are written into the browser's storage.
@@ -40,7 +41,9 @@ pub fn offer() {
         let refusal = match (kind, &adapter) {
             // What was saved is downloaded as it is.
             (DownloadKind::Peft, _) => None,
-            (DownloadKind::Merged, Ok(_)) if !browser::can_store() => Some(no_storage()),
+            (DownloadKind::Merged | DownloadKind::Gguf, Ok(_)) if !browser::can_store() => {
+                Some(no_storage(kind))
+            }
             (_, Ok(adapter)) => {
                 check_export(form, fold, adapter, &base.source).err().map(|error| error.to_message())
             }
@@ -64,15 +67,15 @@ pub async fn export(kind: DownloadKind, dtype: Option<String>) -> Result<()> {
                     archive.add(name, bytes).map_err(unzipped)?;
                 }
             }
-            for (name, bytes) in companions(&trained) {
+            for (name, bytes) in companions(&trained, kind) {
                 archive.add(&name, &bytes).map_err(unzipped)?;
             }
             send(format!("{run}.zip"), archive.finish().map_err(unzipped)?.into_inner(), Vec::new());
         }
         DownloadKind::GgufLora => {
-            let file = InMemory::default();
-            let notices = write(&trained, &base, kind, dtype, &mut |_| Ok(Box::new(file.clone())))?;
-            send(ExportKind::GgufLora.output_name(&run), file.take(), notices);
+            let place = Single::new(Vec::new());
+            let notices = write(&trained, &base, kind, dtype, &mut |_| Ok(place.create()))?;
+            send(ExportKind::GgufLora.output_name(&run), place.finish().map_err(unwritten)?, notices);
         }
         DownloadKind::PeftFolded | DownloadKind::Mlx | DownloadKind::Ollama => {
             let archive = Archive::new(Cursor::new(Vec::new()), false);
@@ -80,7 +83,18 @@ pub async fn export(kind: DownloadKind, dtype: Option<String>) -> Result<()> {
             let bytes = archive.finish().map_err(unzipped)?.into_inner();
             send(format!("{run}-{}.zip", kind.name()), bytes, notices);
         }
-        DownloadKind::Merged => merged(&trained, &base, dtype, format!("{run}-merged.zip")).await?,
+        DownloadKind::Merged => {
+            let archive = Archive::new(stored(kind).await?, true);
+            let notices = write(&trained, &base, kind, dtype, &mut |name| archive.create(name));
+            let out = archive.finish().map_err(unzipped);
+            send_stored(format!("{run}-merged.zip"), notices, out).await?;
+        }
+        DownloadKind::Gguf => {
+            let place = Single::new(stored(kind).await?);
+            let notices = write(&trained, &base, kind, dtype, &mut |_| Ok(place.create()));
+            let out = place.finish().map_err(unwritten);
+            send_stored(ExportKind::Gguf.output_name(&run), notices, out).await?;
+        }
     }
     Ok(())
 }
@@ -88,31 +102,37 @@ pub async fn export(kind: DownloadKind, dtype: Option<String>) -> Result<()> {
 /// Removes the file of a download that is over.
 pub async fn sweep() {
     // Where there is no storage, there is no such file.
-    let _ = browser::expire(STORED, HOUR).await;
+    for (name, _) in browser::list(DOWNLOADS).await.unwrap_or_default() {
+        let _ = browser::expire(&format!("{DOWNLOADS}/{name}"), HOUR).await;
+    }
 }
 
-/// Writes the merged model into the browser's storage, a tensor at a time, and sends the page the file.
-async fn merged(
-    trained: &Trained,
-    base: &LoadedModel,
-    dtype: Option<String>,
-    file_name: String,
-) -> Result<()> {
+/// Creates the file in the browser's storage for a download of this form, in place of the one before.
+async fn stored(kind: DownloadKind) -> Result<BufWriter<StoredFile>> {
     if !browser::can_store() {
-        return Err(host_error(no_storage()));
+        return Err(host_error(no_storage(kind)));
     }
-    browser::delete(STORED).await.map_err(host_error)?;
+    browser::delete(DOWNLOADS).await.map_err(host_error)?;
     let out = StoredFile::create(STORED).await.map_err(host_error)?;
-    let archive = Archive::new(BufWriter::with_capacity(BUFFER, out), true);
-    let notices = write(trained, base, DownloadKind::Merged, dtype, &mut |name| archive.create(name));
-    let closed = archive
-        .finish()
-        .and_then(|out| out.into_inner().map_err(io::IntoInnerError::into_error))
-        .and_then(StoredFile::close);
-    let notices = match (notices, closed) {
+    Ok(BufWriter::with_capacity(BUFFER, out))
+}
+
+/// Closes the file of [`stored`] and sends it to the page, unless writing it has failed.
+async fn send_stored(
+    file_name: String,
+    notices: Result<Vec<Message>>,
+    out: Result<BufWriter<StoredFile>>,
+) -> Result<()> {
+    let closed = |out: BufWriter<StoredFile>| {
+        out.into_inner()
+            .map_err(io::IntoInnerError::into_error)
+            .and_then(StoredFile::close)
+            .map_err(unwritten)
+    };
+    // Where the export itself has failed, its own error says why.
+    let notices = match (notices, out.and_then(closed)) {
         (Ok(notices), Ok(())) => notices,
-        (Err(error), _) => return Err(without_file(error).await),
-        (_, Err(error)) => return Err(without_file(unzipped(error)).await),
+        (Err(error), _) | (_, Err(error)) => return Err(without_file(error).await),
     };
     match browser::file(STORED).await.map_err(host_error)? {
         Some(file) => {
@@ -149,7 +169,7 @@ fn write(
         name: &run_name(trained),
         from: &from,
         labels: labels.as_deref(),
-        companions: &companions(trained),
+        companions: &companions(trained, kind),
         chat: &|turns| chat_text(&base.tokenizer, turns),
     };
     let mut notices = export.write(&adapter, &base.source, create).map_err(failed)?;
@@ -178,6 +198,7 @@ fn form(kind: DownloadKind) -> (ExportKind, bool) {
         DownloadKind::Mlx => (ExportKind::Mlx, false),
         DownloadKind::Ollama => (ExportKind::Ollama, false),
         DownloadKind::Merged => (ExportKind::Merged, false),
+        DownloadKind::Gguf => (ExportKind::Gguf, false),
     }
 }
 
@@ -202,20 +223,25 @@ fn open(trained: &Trained) -> Result<PeftAdapter, ExportError> {
     PeftAdapter::open(&config, CONFIG, Box::new(SafetensorsFile::open(file(TENSORS), TENSORS)?), TENSORS)
 }
 
-/// Returns the files beside the adapter's own: those that the run has saved with it, its log, its recipe and the model card.
-fn companions(trained: &Trained) -> Vec<(String, Vec<u8>)> {
+/// Returns the files beside the adapter's own: those that the run has saved with it, its log, its recipe and the model card; beside a merged model, recipe
+/// and card.
+fn companions(trained: &Trained, kind: DownloadKind) -> Vec<(String, Vec<u8>)> {
+    let is_merged = kind == DownloadKind::Merged;
+    let run = FinishedRun {
+        recipe: &trained.recipe,
+        result: if is_merged { ResultKind::Merged } else { ResultKind::Adapter },
+        base_is_on_hub: trained.base_is_on_hub,
+        labels: trained.labels.as_ref(),
+        num_examples: Some(trained.num_examples),
+        log: &trained.log,
+        license: trained.license.as_deref(),
+    };
+    if is_merged {
+        return run.files();
+    }
     let saved = trained.files.iter().filter(|(name, _)| name != CONFIG && name != TENSORS);
     let mut files: Vec<_> = saved.map(|(name, bytes)| (name.clone(), bytes.to_vec())).collect();
     files.push((LOG_FILE.to_owned(), trained.log.clone().into_bytes()));
-    let run = FinishedRun {
-        recipe: &trained.recipe,
-        is_adapter: true,
-        base_is_on_hub: trained.base_is_on_hub,
-        labels: trained.labels.as_ref(),
-        num_examples: trained.num_examples,
-        log: &trained.log,
-        license: None,
-    };
     files.extend(run.files());
     files
 }
@@ -232,14 +258,19 @@ fn send(file_name: String, bytes: Vec<u8>, notices: Vec<Message>) {
     port::post_with(&Reply::Exported { file_name, notices }, Some(&bytes));
 }
 
-fn no_storage() -> Message {
+fn no_storage(kind: DownloadKind) -> Message {
     message!(
-        "this browser gives the page no place for so large a file: unpack the download as `peft`, and merge it with `lorelei export FOLDER --to merged`"
+        "this browser gives the page no place for so large a file: unpack the download as `peft`, and merge it with `lorelei export FOLDER --to {kind}`",
+        kind = kind.name()
     )
 }
 
 fn failed(error: ExportError) -> SessionError {
     host_error(error.to_message())
+}
+
+fn unwritten(error: io::Error) -> SessionError {
+    host_error(message!("the file cannot be written: {reason}", reason = error.to_string()))
 }
 
 fn unzipped(error: io::Error) -> SessionError {

@@ -9,7 +9,7 @@ use lorelei_data::{Example, read_rows};
 use lorelei_formats::ModelSource;
 use lorelei_protocol::{DataChoice, ModelChoice, Notice, Reply};
 use lorelei_recipe::{DataSection, HostKind, message};
-use lorelei_session::{ExampleSink, Host, OpenedModel, Result, RowFile};
+use lorelei_session::{CARD_FILE, ExampleSink, Host, OpenedModel, Result, RowFile, license_of};
 use web_sys::File;
 
 use crate::{
@@ -20,12 +20,31 @@ use crate::{
 
 /// The default revision, which a model's name omits.
 const MAIN: &str = "main";
+/// Number of bytes of a model card that are read for its metadata.
+const LONGEST_HEAD: f64 = 65536.0;
 
 /// The browser, with the files that came with a request.
 #[derive(Debug, Clone, Default)]
 pub struct Browser {
     /// The files, in the order of the message.
     pub files: Vec<File>,
+}
+
+impl Browser {
+    /// Returns the licence of a model, if its card is among the chosen files, or its hub names it.
+    pub async fn license(&self, choice: &ModelChoice) -> Option<String> {
+        match choice {
+            ModelChoice::Builtin { .. } => None,
+            ModelChoice::Files { paths } => {
+                let card = self.files.get(paths.iter().position(|path| path == CARD_FILE)?)?;
+                // The licence stands at the head.
+                let length = card.size().min(LONGEST_HEAD);
+                let head = browser::read_blob(card, 0.0, length)?.to_vec();
+                license_of(&String::from_utf8_lossy(&head))
+            }
+            ModelChoice::Hub { id, revision, .. } => hub::license(id, revision).await,
+        }
+    }
 }
 
 impl Host for Browser {

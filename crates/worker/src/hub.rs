@@ -12,6 +12,7 @@ use lorelei_hub::{
 };
 use lorelei_protocol::Reply;
 use lorelei_recipe::{Message, message};
+use lorelei_session::license_id;
 use web_sys::File;
 
 use crate::{
@@ -54,6 +55,16 @@ pub async fn files(id: &str, revision: &str, endpoint: &str) -> Result<Vec<(Stri
         }
     }
     Ok(files)
+}
+
+/// Returns the licence that a hub's list of a stored model's files names.
+pub async fn license(id: &str, revision: &str) -> Option<String> {
+    let (owner, name) = names::owner_and_name(id).ok()?;
+    let folder = store::model_folder(owner, name, names::revision(revision).ok()?).ok()?;
+    let listed = browser::read(&format!("{folder}/{LISTING}")).await.ok()??;
+    let listed: serde_json::Value = serde_json::from_slice(&listed).ok()?;
+    let tagged = || listed["tags"].as_array()?.iter().find_map(|tag| tag.as_str()?.strip_prefix("license:"));
+    license_id(listed["cardData"]["license"].as_str().or_else(tagged)?)
 }
 
 /// A model on a hub.

@@ -3,7 +3,7 @@
 use lorelei_estimate::task_type_of;
 use lorelei_models::{Model, Purpose, model_shape};
 use lorelei_protocol::{DeviceChoice, ModelChoice, ModelInfo, Reply};
-use lorelei_session::{Host as _, LoadedModel, Result, storage_on, tokenizer};
+use lorelei_session::{Host as _, LoadedModel, Result, license_in, storage_on, tokenizer};
 use web_sys::File;
 
 use crate::{device, host::Browser, host_error, port, state};
@@ -12,6 +12,7 @@ use crate::{device, host::Browser, host_error, port, state};
 pub async fn load(choice: ModelChoice, device: DeviceChoice, files: Vec<File>) -> Result<()> {
     let host = Browser { files };
     let opened = host.open_model(&choice).await?;
+    let license = host.license(&choice).await.or_else(|| license_in(&opened.source));
     let (device, device_name) = device::choose(device).await.map_err(host_error)?;
     let (config, tokenizer) = (opened.source.model_config()?, tokenizer(&opened.source)?);
     Model::check_tensors(&config, &*opened.source.tensors)?;
@@ -30,7 +31,7 @@ pub async fn load(choice: ModelChoice, device: DeviceChoice, files: Vec<File>) -
         has_chat_template: !loaded.tokenizer.uses_default_template(),
         shape: model_shape(config, &*loaded.source.tensors, keep_packed),
     };
-    state::with(|state| state.model = Some(loaded));
+    state::with(|state| (state.model, state.license) = (Some(loaded), license));
     port::post(&Reply::Loaded(info));
     Ok(())
 }

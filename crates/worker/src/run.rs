@@ -35,6 +35,8 @@ pub struct Trained {
     pub log: String,
     /// Whether the base model is from a hub.
     pub base_is_on_hub: bool,
+    /// The licence of the base model, if it is known.
+    pub license: Option<String>,
     /// The labels of a classifier.
     pub labels: Option<Labels>,
     /// Number of rows that it was trained on.
@@ -70,6 +72,7 @@ async fn run(recipe: Recipe, resume: bool, sample: Option<SamplePrompt>) -> Resu
     let host = Browser::default();
     let storage = storage(&host, &recipe, model.model.device()).await?;
     let (tokenizer, base_is_on_hub) = (model.tokenizer.clone(), model.is_on_hub);
+    let license = state::with(|state| state.license.clone());
     let request = RunRequest { recipe: &recipe, model, storage, data, resume: resumed, sample };
     let mut job = prepare(&host, request).await?;
     let mut host = PageHost::new(recipe.clone(), tokenizer, log);
@@ -79,7 +82,8 @@ async fn run(recipe: Recipe, resume: bool, sample: Option<SamplePrompt>) -> Resu
     let num_examples = job.train.len();
     state::with(|state| {
         let model = job.model;
-        state.trained = Some(Trained { model, recipe, files, log, base_is_on_hub, labels, num_examples })
+        state.trained =
+            Some(Trained { model, recipe, files, log, base_is_on_hub, license, labels, num_examples })
     });
     export::offer();
     store::forget().await.map_err(host_error)

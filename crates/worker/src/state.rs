@@ -23,6 +23,8 @@ pub struct State {
     pub devices: Devices,
     /// The base model.
     pub model: Option<LoadedModel>,
+    /// The licence of the base model, if it is known.
+    pub license: Option<String>,
     /// The data to train on.
     pub data: Option<RunData>,
     /// The page's wishes for the current run, if there is one.

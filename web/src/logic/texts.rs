@@ -274,6 +274,8 @@ texts! {
     download_mlx: "mlx: for mlx-lm (.zip)", "mlx：适用于 mlx-lm（.zip）";
     download_ollama: "ollama: a Modelfile with its adapter (.zip)", "ollama：Modelfile 与适配器（.zip）";
     download_merged: "merged: base and adapter in one, a Hugging Face folder (.zip)", "merged：基座与适配器合一的 Hugging Face 文件夹（.zip）";
+    download_gguf: "gguf: base and adapter in one, for llama.cpp, Ollama and LM Studio (.gguf)", "gguf：基座与适配器合一，适用于 llama.cpp、Ollama 和 LM Studio（.gguf）";
+    dtype_own: "own: as the base's", "own：与基座相同";
     download_refused: "{kind} is not offered: {reason}", "无法提供 {kind}：{reason}";
     download_recipe: "Recipe (.toml)", "训练方案（.toml）";
     download_log: "Log (.jsonl)", "日志（.jsonl）";

@@ -86,6 +86,7 @@ pub fn title(t: &Texts, kind: DownloadKind) -> &'static str {
         DownloadKind::Mlx => t.download_mlx,
         DownloadKind::Ollama => t.download_ollama,
         DownloadKind::Merged => t.download_merged,
+        DownloadKind::Gguf => t.download_gguf,
     }
 }
 

@@ -70,7 +70,7 @@ fn device(page: Page) -> impl IntoView {
 }
 
 /// Name endings of a model's files.
-const MODEL_FILES: &str = ".gguf,.safetensors,.json,.jinja,.txt,.model";
+const MODEL_FILES: &str = ".gguf,.safetensors,.json,.jinja,.txt,.model,.md";
 
 fn pickers(page: Page) -> impl IntoView {
     let load = move |files| model::load_files(page, files);

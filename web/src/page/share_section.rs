@@ -73,7 +73,11 @@ fn adapter(page: Page) -> impl IntoView {
             let (name, value) = (dtype.clone(), dtype.clone());
             let chosen =
                 move || download.dtype.with(|chosen| *chosen == name || (chosen.is_empty() && index == 0));
-            view! { <option value=value prop:selected=chosen>{dtype}</option> }
+            let shown = match dtype.as_str() {
+                "own" => page.t().dtype_own.to_owned(),
+                _ => dtype,
+            };
+            view! { <option value=value prop:selected=chosen>{shown}</option> }
         };
         dtypes.get().into_iter().enumerate().map(option).collect_view()
     };

@@ -9,7 +9,8 @@ use lorelei_data::LABELS_FILE;
 use lorelei_export::{
     Export, ExportKind, ExportRequest, PEFT_COMPANIONS, PeftAdapter, export_to_path, is_whole_model,
 };
-use lorelei_session::chat_text;
+use lorelei_recipe::{FinetuningType, Recipe};
+use lorelei_session::{CARD_FILE, FinishedRun, LOG_FILE, ResultKind, chat_text, license_of};
 use miette::{Context, Result, miette};
 
 use crate::{adapter, hub, report, source};
@@ -78,7 +79,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         name: arguments.run.trim_end_matches('/').rsplit('/').next().unwrap_or(&arguments.run),
         from: &ollama_base(&base, kind)?,
         labels: labels.as_deref(),
-        companions: &companions(&folder),
+        companions: &companions(kind, &folder),
         chat: &|turns| chat_text(tokenizer.as_ref()?, turns),
     };
     let sources = [&*folder, Path::new(&base)];
@@ -144,10 +145,42 @@ fn ollama_base(base: &str, kind: ExportKind) -> Result<String> {
     Ok(fs::canonicalize(&path).map_or_else(|_| base.to_owned(), |path| path.display().to_string()))
 }
 
-/// Returns the files that go with a PEFT adapter, as far as the run has them.
-fn companions(folder: &Path) -> Vec<(String, Vec<u8>)> {
-    PEFT_COMPANIONS
-        .iter()
-        .filter_map(|name| Some(((*name).to_owned(), fs::read(folder.join(name)).ok()?)))
-        .collect()
+/// Returns the files that go with a PEFT adapter or a merged model, as far as the run has them.
+fn companions(kind: ExportKind, folder: &Path) -> Vec<(String, Vec<u8>)> {
+    match kind {
+        ExportKind::Merged => merged_companions(folder),
+        _ => PEFT_COMPANIONS
+            .iter()
+            .filter_map(|name| Some(((*name).to_owned(), fs::read(folder.join(name)).ok()?)))
+            .collect(),
+    }
+}
+
+/// Returns the recipe and the card of a merged model; none for an adapter without a recipe, which another program trained.
+fn merged_companions(folder: &Path) -> Vec<(String, Vec<u8>)> {
+    const RECIPE: &str = "recipe.toml";
+    let text = |name: &str| fs::read_to_string(folder.join(name)).ok();
+    let recipe = match text(RECIPE).map(|toml| Recipe::from_toml(&toml, RECIPE)) {
+        Some(Ok((recipe, _))) => recipe,
+        Some(Err(error)) => {
+            say_err!("note: the merged model has no card, because {RECIPE} cannot be read: {error}");
+            return Vec::new();
+        }
+        None => return Vec::new(),
+    };
+    // The adapter's card names the licence of its base.
+    let license = text(CARD_FILE).and_then(|card| license_of(&card));
+    let run = FinishedRun {
+        recipe: &recipe,
+        result: match recipe.training.finetuning_type {
+            FinetuningType::Lora => ResultKind::Merged,
+            FinetuningType::Full => ResultKind::Model,
+        },
+        base_is_on_hub: recipe.model.model_name_or_path.as_deref().is_some_and(hub::is_id),
+        labels: None,
+        num_examples: None,
+        log: &text(LOG_FILE).unwrap_or_default(),
+        license: license.as_deref(),
+    };
+    run.files()
 }

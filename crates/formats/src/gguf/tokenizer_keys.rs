@@ -16,7 +16,7 @@ use crate::{FormatError, ModelSource, Place};
 const FILE: &str = "tokenizer.json";
 /// Way out that serves every tokenizer.
 const MERGED: &str =
-    "export it merged into its base (`--to merged`), and convert that with llama.cpp's convert_hf_to_gguf.py";
+    "export it merged into its base (`merged`), and convert that with llama.cpp's convert_hf_to_gguf.py";
 /// Score of a token that no merge makes, as the converter gives it to added tokens.
 const NO_SCORE: f32 = -1000.0;
 /// Space of SentencePiece.
