@@ -85,7 +85,7 @@ fn vllms_rank_is_the_next_that_it_has_kernels_for() {
 
 #[test]
 fn an_adapter_of_another_base_or_with_odd_values_is_named() {
-    for (model, words) in [("smollm3", "maps 64 values to 64"), ("gpt2", "has no module model.layers.0")] {
+    for (model, words) in [("smollm3", "maps 64 values to 128"), ("gpt2", "has no module model.layers.0")] {
         for reader in [Reader::Peft, Reader::Vllm] {
             let findings = found(&adapter("llama/adapter_all_linear"), model, reader);
             assert!(has(&findings, Verdict::Refused, words), "{model} {reader:?}: {findings:?}");

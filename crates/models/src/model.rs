@@ -189,8 +189,9 @@ impl Model {
         let logits = match self.adapter_of_head() {
             None => self.head().product(normed),
             adapter => {
-                let weight = Weight::Dense(self.whole_head());
-                Linear { weight, bias: None, adapter }.forward(normed, mode)
+                let weight = Weight::Dense(self.frozen_head());
+                let logits = Linear { weight, bias: None, adapter }.forward(normed.clone(), mode);
+                self.with_row_logits(logits, normed)
             }
         };
         self.capped(self.scaled(to_f32(logits)))

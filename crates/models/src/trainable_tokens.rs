@@ -78,6 +78,24 @@ impl Model {
         }
     }
 
+    /// Returns the head `[vocab, hidden]` without the trainable rows, as one tensor.
+    pub(crate) fn frozen_head(&self) -> Tensor<2> {
+        let head = self.lm_head.as_ref().unwrap_or(&self.embed_tokens);
+        Tensor::cat(head.pieces().to_vec(), 0)
+    }
+
+    /// Adds what the trainable rows change of a tied head's logits `[n, vocab]`: `normed·(rows − W[ids])ᵀ`, in the columns of their tokens. An adapted
+    /// layer takes its weight as frozen, so that rows in it would not learn.
+    pub(crate) fn with_row_logits(&self, logits: Tensor<2>, normed: Tensor<2>) -> Tensor<2> {
+        let Some(trained) = self.trainable_tokens.as_ref().filter(|_| self.lm_head.is_none()) else {
+            return logits;
+        };
+        let change = trained.rows.clone() - to_f32(self.embed_tokens.select(&trained.ids, &self.device));
+        let dtype = dtype(&logits);
+        let change = to_f32(normed).matmul(change.transpose());
+        logits.select_assign(1, self.index(&trained.ids), cast(change, dtype), IndexingUpdateOp::Add)
+    }
+
     /// Returns [`Model::head`] as one tensor, for heads that [`Model::in_one_piece`] has accepted.
     pub(crate) fn whole_head(&self) -> Tensor<2> {
         Tensor::cat(self.head().pieces().to_vec(), 0)
