@@ -9,9 +9,7 @@ use std::{
 use lorelei_recipe::{Recipe, encode_link};
 use lorelei_tests::{
     browser::{Browser, losses, unzipped},
-    fixture,
-    hub::{Hub, LICENSE},
-    program,
+    fixture, program,
 };
 use serde_json::{Value, json};
 
@@ -270,50 +268,6 @@ async fn every_architecture_trains_as_the_program_trains_it() {
         }
         assert_eq!(browser.console().await, [""; 0], "{run}");
     }
-}
-
-#[tokio::test]
-#[ignore = "needs the page and Chromium: cargo xtask test"]
-async fn cards_of_a_base_from_a_hub_name_it_and_its_licence() {
-    let browser = Browser::open(1200, 1000).await;
-    let folder = browser.downloads.path().join("llama");
-    let files = model("llama", &folder).map(|path| {
-        let name = path.file_name().unwrap().to_str().unwrap();
-        (format!("lorelei/llama/{name}"), fs::read(&path).unwrap())
-    });
-    let hub = Hub::open(files);
-    let data = folder.join("rows.jsonl");
-    fs::write(&data, rows("CAUSAL_LM")).unwrap();
-    let set = ["model.model_name_or_path=lorelei/llama", "data.train_file=rows.jsonl"];
-    let recipe = recipe(
-        "of-the-hub",
-        &[&set[..], &["training.max_steps=2", "lora.target_modules=all-linear"]].concat(),
-    );
-    browser.visit(&format!("#{}", encode_link(&recipe))).await;
-    browser.wait("field-training-max_steps", 60, |steps| steps == "2").await;
-    browser.choose("model-device", "cpu").await;
-    browser.fill("model-hub-id", "lorelei/llama").await;
-    browser.fill("model-hub-endpoint", &hub.address).await;
-    browser.click("model-hub-load").await;
-    browser.wait("model-name", 120, |name| name == "lorelei/llama").await;
-    browser.pick("data-files", &[&data]).await;
-    browser.wait("data-status", 60, |status| status.contains("rows.jsonl was read")).await;
-    let home = train(&browser, "of-the-hub").await;
-    browser.choose("download-kind", "merged").await;
-    browser.click("download-zip").await;
-    let merged = browser.downloads.path().join("merged");
-    unzipped(&browser.download("of-the-hub-merged.zip").await, &merged);
-    let license = format!("\nlicense: \"{LICENSE}\"\n");
-    for (folder, relation) in
-        [(&home, "- \"base_model:adapter:lorelei/llama\"\n"), (&merged, "base_model_relation: finetune\n")]
-    {
-        let card = fs::read_to_string(folder.join("README.md")).unwrap();
-        for said in [license.as_str(), "base_model: \"lorelei/llama\"\n", relation, "| Training loss |"] {
-            assert!(card.contains(said), "no {said:?} in {card}");
-        }
-    }
-    assert!(merged.join("recipe.toml").is_file());
-    assert_eq!(browser.console().await, [""; 0]);
 }
 
 #[tokio::test]
