@@ -215,11 +215,18 @@ impl PeftAdapter {
     }
 
     fn is_base_copy(&self, key: &str) -> bool {
-        let saved = self.lora.modules_to_save.as_deref().unwrap_or_default();
         self.modules.iter().any(|module| {
             let [beside, _] = base_weights(&module.path);
-            parameter_name(key).as_deref() == Some(&*beside)
-                && !saved.iter().any(|name| module.path.ends_with(name.as_str()))
+            parameter_name(key).as_deref() == Some(&*beside) && !self.trains_module(&module.path)
+        })
+    }
+
+    /// Returns true for the path of one of `modules_to_save`, or of a part of one, by PEFT's rule: a name is the end of a path.
+    pub(crate) fn trains_module(&self, path: &str) -> bool {
+        let mut ends = path.match_indices('.').map(|(at, _)| at).chain([path.len()]);
+        let names = self.lora.modules_to_save.as_deref().unwrap_or_default();
+        ends.any(|end| {
+            path.get(..end).is_some_and(|path| names.iter().any(|name| path.ends_with(name.as_str())))
         })
     }
 
@@ -300,7 +307,7 @@ impl PeftAdapter {
         self.has_one_adapter(embedding, head)
     }
 
-    /// Whether an embedding and a head have the same adapter.
+    /// Compares the adapters of an embedding and a head. Returns whether they are the same, one the other's transpose.
     ///
     /// # Errors
     /// If the matrices cannot be read.

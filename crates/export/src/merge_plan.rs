@@ -1,4 +1,4 @@
-//! What an adapter changes of its base, and the tensors of the model that both make: PEFT's `merge_and_unload`.
+//! Tensors of the model that an adapter and its base make together: PEFT's `merge_and_unload`.
 
 use std::collections::BTreeSet;
 
@@ -27,7 +27,7 @@ pub(crate) struct Merge<'a> {
     bias: Option<String>,
     /// Key of the trained rows, and their tokens.
     rows: Option<(String, Vec<usize>)>,
-    /// Whether the weight is the embedding's in the base, and a tensor of its own in the merged model.
+    /// Set if the weight is the embedding's in the base, and a tensor of its own in the merged model.
     pub untied: bool,
 }
 
@@ -114,8 +114,8 @@ impl<'a> Plan<'a> {
         let equal_weights = match (&of_embedding.weight, &of_head.weight) {
             (Some(a), Some(b)) => self.adapter.read_key(a)? == self.adapter.read_key(b)?,
             (None, None) => true,
-            (Some(_), None) => !self.is_trained(of_embedding),
-            (None, Some(_)) => !self.is_trained(of_head),
+            (Some(_), None) => !self.adapter.trains_module(&of_embedding.module.path),
+            (None, Some(_)) => !self.adapter.trains_module(&of_head.module.path),
         };
         let adapted = of_embedding.lora.is_some() || of_head.lora.is_some();
         let untied = !equal_weights || (adapted && !same);
@@ -194,7 +194,7 @@ impl<'a> Plan<'a> {
         self.config
     }
 
-    /// Whether the adapter may change a module: the merged model has other values there than the base.
+    /// Returns true if the adapter may change a module, so that the merged model has other values there than the base.
     pub fn changes(&self, merge: &Merge<'_>) -> bool {
         let head = || self.merges.iter().find(|merge| merge.module.role == Role::LmHead && merge.module.tied);
         let of_head =
@@ -240,7 +240,7 @@ impl<'a> Plan<'a> {
         };
         // A base's own weight that is saved beside an adapter on one end is that of both; a trained one is not.
         if let Some((other, key)) = other.and_then(|other| Some((other, other.weight.as_ref()?)))
-            && !self.is_trained(other)
+            && !self.adapter.trains_module(&other.module.path)
         {
             return self.adapter.read_key(key);
         }
@@ -248,16 +248,6 @@ impl<'a> Plan<'a> {
             true => self.read(&format!("{}.weight", self.embedding)),
             false => self.read(&format!("{}.weight", merge.module.path)),
         }
-    }
-
-    /// Whether a module is one of `modules_to_save`, or a part of one, by PEFT's rule: a name is the end of a path.
-    fn is_trained(&self, merge: &Merge<'_>) -> bool {
-        let path = &merge.module.path;
-        let mut ends = path.match_indices('.').map(|(at, _)| at).chain([path.len()]);
-        let names = self.adapter.lora.modules_to_save.as_deref().unwrap_or_default();
-        ends.any(|end| {
-            path.get(..end).is_some_and(|path| names.iter().any(|name| path.ends_with(name.as_str())))
-        })
     }
 
     fn merged_weight(&self, merge: &Merge<'_>) -> Result<Vec<f32>, ExportError> {
@@ -334,7 +324,7 @@ impl<'a> Plan<'a> {
 }
 
 impl Merge<'_> {
-    /// Whether the adapter has something of the module's own.
+    /// Returns true if the adapter has something of the module's own.
     fn is_changed(&self) -> bool {
         self.lora.is_some() || self.weight.is_some() || self.bias.is_some() || self.rows.is_some()
     }

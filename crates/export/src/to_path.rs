@@ -59,7 +59,7 @@ pub fn open_adapter(folder: &Path) -> Result<PeftAdapter, ExportError> {
     PeftAdapter::open(&read(&config)?, &config.display().to_string(), source, &name)
 }
 
-/// Whether a path is a model's folder, or its GGUF file, and no adapter's.
+/// Returns true for the path of a model's folder or of its GGUF file, which is no adapter's.
 pub fn is_whole_model(path: &Path) -> bool {
     let has = |name: &str| path.join(name).is_file();
     let is_folder = !has(CONFIG) && (has(ModelSource::WEIGHTS) || has(ModelSource::INDEX));

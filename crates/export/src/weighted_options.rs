@@ -1,4 +1,4 @@
-//! What adapters are combined by: the arguments of PEFT's `add_weighted_adapter`.
+//! Options of a combination of adapters: the arguments of PEFT's `add_weighted_adapter`.
 
 use crate::ExportError;
 
@@ -48,12 +48,12 @@ impl Combination {
         })
     }
 
-    /// Whether values are left out.
+    /// Returns true for a combination that leaves values out.
     pub(crate) fn prunes(self) -> bool {
         !matches!(self, Self::Cat | Self::Linear)
     }
 
-    /// Whether the values that are left out are drawn.
+    /// Returns true for a combination that draws the values that it leaves out.
     pub(crate) fn is_random(self) -> bool {
         matches!(self, Self::DareLinear | Self::DareTies)
     }

@@ -136,7 +136,8 @@ fn code(name: &str) -> String {
     format!("`{}`", name.replace('`', "'"))
 }
 
-/// What a whole model is to its base, in a hub's metadata: one that an adapter was merged into, too (`merge` is a merge of several models).
+/// Line of a hub's metadata with a whole model's relation to its base. A model that an adapter was merged into has it, too: `merge` is a merge of several
+/// models.
 const RELATION: &str = "base_model_relation: finetune";
 
 /// Formats the YAML at the head of a card.

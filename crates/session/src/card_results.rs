@@ -7,7 +7,7 @@ use lorelei_protocol::{Evaluation, LogLine};
 /// Largest number of rows.
 const MOST: usize = 20;
 
-/// What was logged at a step.
+/// Values that were logged at a step.
 #[derive(Default)]
 struct Row<'l> {
     epoch: f64,
