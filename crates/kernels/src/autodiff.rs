@@ -19,17 +19,25 @@ use crate::{Dropout, PackedForm, backend::KernelBackend};
 /// A float tensor of the autodiff backend around `B`.
 type Tracked<B, C> = FloatTensor<Autodiff<B, C>>;
 
-/// Registers the gradients of an adapter's `A` and `B`, as far as these learn.
+/// Values that an adapted layer keeps for the gradients of its adapter: x, B, H, scale and dropout.
+type Adapted<B> = (FloatTensor<B>, FloatTensor<B>, FloatTensor<B>, f32, Dropout);
+
+/// Computes the gradients of an adapter's `A` and `B`, and registers those that learn. Returns `dH`, which the gradient of `x` needs, too.
 fn register_adapter<B: KernelBackend>(
     nodes: [Option<NodeId>; 2],
-    (grad_a, grad_b): (FloatTensor<B>, FloatTensor<B>),
+    grad: FloatTensor<B>,
+    (x, b, hidden, scale, dropout): Adapted<B>,
     grads: &mut Gradients,
-) {
+) -> FloatTensor<B> {
+    let grad_hidden = B::lora_hidden_backward(grad.clone(), b);
+    let (grad_a, grad_b) =
+        B::lora_linear_backward_adapter(grad, x, hidden, grad_hidden.clone(), scale, dropout);
     for (node, grad) in nodes.into_iter().zip([grad_a, grad_b]) {
         if let Some(id) = node {
             grads.register::<B>(id, grad);
         }
     }
+    grad_hidden
 }
 
 impl<B: KernelBackend, C: CheckpointStrategy> KernelBackend for Autodiff<B, C> {
@@ -88,19 +96,9 @@ impl<B: KernelBackend, C: CheckpointStrategy> KernelBackend for Autodiff<B, C> {
                 let [node_x, node_a, node_b] = ops.parents;
                 let (x, w, a, b, hidden, scale, dropout) = ops.state;
                 let grad = grads.consume::<B>(&ops.node);
-                let grad_hidden = B::lora_hidden_backward(grad.clone(), b);
-                register_adapter::<B>(
-                    [node_a, node_b].map(|node| node.map(|node| node.id)),
-                    B::lora_linear_backward_adapter(
-                        grad.clone(),
-                        x,
-                        hidden,
-                        grad_hidden.clone(),
-                        scale,
-                        dropout,
-                    ),
-                    grads,
-                );
+                let nodes = [node_a, node_b].map(|node| node.map(|node| node.id));
+                let adapter = (x, b, hidden, scale, dropout);
+                let grad_hidden = register_adapter::<B>(nodes, grad.clone(), adapter, grads);
                 if let (Some(node), Some(w)) = (node_x, w) {
                     let grad_x = B::lora_linear_backward_input(grad, w, grad_hidden, a, scale, dropout);
                     grads.register::<B>(node.id, grad_x);
@@ -170,19 +168,9 @@ impl<B: KernelBackend, C: CheckpointStrategy> KernelBackend for Autodiff<B, C> {
                 let [node_x, node_a, node_b] = ops.parents;
                 let (x, words, form, a, b, hidden, scale, dropout) = ops.state;
                 let grad = grads.consume::<B>(&ops.node);
-                let grad_hidden = B::lora_hidden_backward(grad.clone(), b);
-                register_adapter::<B>(
-                    [node_a, node_b].map(|node| node.map(|node| node.id)),
-                    B::lora_linear_backward_adapter(
-                        grad.clone(),
-                        x,
-                        hidden,
-                        grad_hidden.clone(),
-                        scale,
-                        dropout,
-                    ),
-                    grads,
-                );
+                let nodes = [node_a, node_b].map(|node| node.map(|node| node.id));
+                let adapter = (x, b, hidden, scale, dropout);
+                let grad_hidden = register_adapter::<B>(nodes, grad.clone(), adapter, grads);
                 if let Some(node) = node_x {
                     let grad_x = B::packed_lora_linear_backward_input(
                         grad,
