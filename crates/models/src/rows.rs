@@ -49,6 +49,11 @@ impl Rows {
         }
     }
 
+    /// Returns the pieces as one tensor.
+    pub(crate) fn joined(&self) -> Tensor<2> {
+        Tensor::cat(self.0.clone(), 0)
+    }
+
     /// Returns the type of the numbers.
     pub(crate) fn dtype(&self) -> FloatDType {
         self.0.first().map_or(FloatDType::F32, dtype)

@@ -81,7 +81,7 @@ impl Model {
     /// Returns the head `[vocab, hidden]` without the trainable rows, as one tensor.
     pub(crate) fn frozen_head(&self) -> Tensor<2> {
         let head = self.lm_head.as_ref().unwrap_or(&self.embed_tokens);
-        Tensor::cat(head.pieces().to_vec(), 0)
+        head.joined()
     }
 
     /// Adds what the trainable rows change of a tied head's logits `[n, vocab]`: `normed·(rows − W[ids])ᵀ`, in the columns of their tokens. An adapted
@@ -98,6 +98,6 @@ impl Model {
 
     /// Returns [`Model::head`] as one tensor, for heads that [`Model::in_one_piece`] has accepted.
     pub(crate) fn whole_head(&self) -> Tensor<2> {
-        Tensor::cat(self.head().pieces().to_vec(), 0)
+        self.head().joined()
     }
 }
